@@ -1,0 +1,131 @@
+/**
+ * @file The one error type of cusprun. Every failure that a user can cause or repair is thrown as a `CusprunError`:
+ * a stable code, the place (file, tensor, line), what was found, what was expected, and the remedy.
+ * Anything else that is thrown is a defect of cusprun.
+ */
+
+/** Exit code of the process for each class of error; 0 is success, 130 is Ctrl-C, 70 is a defect of cusprun. */
+export const EXIT_CODES = { usage: 2, model: 3, corpus: 4, budget: 5, output: 6, network: 7 } as const;
+
+/** The class of an error, which decides the process's exit code. */
+export type ErrorClass = keyof typeof EXIT_CODES;
+
+/**
+ * Every code, with the `ErrorClass` it belongs to. Codes are stable: scripts may match on them.
+ */
+export const ERROR_CODES = {
+  USAGE: "usage",
+  TOKENIZER_MISSING: "model",
+  UNKNOWN_FAMILY: "model",
+  JSON_INVALID: "model",
+  CONFIG_INVALID: "model",
+  CONFIG_UNSUPPORTED: "model",
+  MODEL_NOT_FOUND: "model",
+  MODEL_FILE_MISSING: "model",
+  SAFETENSORS_TOO_SHORT: "model",
+  SAFETENSORS_HEADER_LENGTH: "model",
+  SAFETENSORS_HEADER_JSON: "model",
+  SAFETENSORS_DUPLICATE_KEY: "model",
+  SAFETENSORS_ENTRY: "model",
+  SAFETENSORS_DTYPE: "model",
+  SAFETENSORS_SHAPE: "model",
+  SAFETENSORS_OFFSETS: "model",
+  SAFETENSORS_SIZE: "model",
+  SAFETENSORS_OVERLAP: "model",
+  SAFETENSORS_HOLE: "model",
+  SAFETENSORS_TRUNCATED: "model",
+  SAFETENSORS_TRAILING: "model",
+  SHARD_INDEX: "model",
+  SHARD_MISSING: "model",
+  SHARD_MISMATCH: "model",
+  TENSOR_MISSING: "model",
+  TENSOR_UNKNOWN: "model",
+  TENSOR_DUPLICATE: "model",
+  TENSOR_SHAPE: "model",
+  TENSOR_DTYPE: "model",
+  MODEL_NAME: "usage",
+  HUB_NOT_FOUND: "network",
+  HUB_FORBIDDEN: "network",
+  HUB_UNREACHABLE: "network",
+  HUB_RESPONSE: "network",
+  DOWNLOAD_FAILED: "network",
+  CHECKSUM: "network",
+  GGUF_MAGIC: "model",
+  GGUF_BIG_ENDIAN: "model",
+  GGUF_VERSION: "model",
+  GGUF_TRUNCATED: "model",
+  GGUF_HEADER_TOO_LARGE: "model",
+  GGUF_COUNT: "model",
+  GGUF_STRING: "model",
+  GGUF_VALUE: "model",
+  GGUF_DUPLICATE_KEY: "model",
+  GGUF_ALIGNMENT: "model",
+  GGUF_DUPLICATE_TENSOR: "model",
+  GGUF_TENSOR_TYPE: "model",
+  GGUF_DIMENSIONS: "model",
+  GGUF_ROW_LENGTH: "model",
+  GGUF_OFFSET: "model",
+  GGUF_OVERLAP: "model",
+  GGUF_SPLIT: "model",
+  GGUF_KEY_MISSING: "model",
+  GGUF_KEY_INVALID: "model",
+  GGUF_RAGGED: "model",
+  GGUF_UNSUPPORTED: "model",
+  BUDGET_INVALID: "budget",
+  BUDGET_UNREACHABLE: "budget",
+  SELECTION_INVALID: "usage",
+  SCORES_LACK: "usage",
+  LAYOUT_UNSUPPORTED: "usage",
+  PLAN_INVALID: "usage",
+  PLAN_MISMATCH: "usage",
+  TOKENIZER_INVALID: "model",
+  TOKENIZER_UNSUPPORTED: "model",
+  CORPUS_NOT_FOUND: "corpus",
+  CORPUS_FORMAT: "corpus",
+  CORPUS_EMPTY: "corpus",
+  CORPUS_ENCODING: "corpus",
+  CORPUS_JSON: "corpus",
+  CORPUS_FIELD: "corpus",
+  CORPUS_PARQUET: "corpus",
+  CORPUS_TOO_LARGE: "corpus",
+  CORPUS_TOO_SHORT: "corpus",
+  PRESET_UNKNOWN: "usage",
+  OUTPUT_EXISTS: "output",
+  OUTPUT_UNWRITABLE: "output",
+  OUTPUT_DTYPE: "output",
+  DISK_FULL: "output",
+  SCORES_INVALID: "model",
+} as const;
+
+/** A stable error code. */
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+/** The parts of an error message. All are plain text without a trailing full stop. */
+export interface ErrorParts {
+  /** The file, and inside it the tensor, key or line, e.g. `model.safetensors: tensor 'model.norm.weight'`. */
+  readonly where: string;
+  /** What was found there. */
+  readonly found: string;
+  /** What was expected instead. */
+  readonly expected: string;
+  /** What the user can do about it. */
+  readonly remedy: string;
+}
+
+/** An error with a stable code whose message says where, what was found, what was expected and what to do. */
+export class CusprunError extends Error {
+  readonly code: ErrorCode;
+  readonly parts: ErrorParts;
+
+  constructor(code: ErrorCode, parts: ErrorParts, options?: { readonly cause?: unknown }) {
+    super(`${parts.where}: found ${parts.found}, expected ${parts.expected}. ${parts.remedy}.`, options);
+    this.name = "CusprunError";
+    this.code = code;
+    this.parts = parts;
+  }
+
+  /** Exit code of the process for this error. */
+  get exitCode(): number {
+    return EXIT_CODES[ERROR_CODES[this.code]];
+  }
+}

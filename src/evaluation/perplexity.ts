@@ -1,0 +1,87 @@
+/**
+ * @file Perplexity and bits per byte of documents, by the layer program, so that models larger than memory can be measured.
+ * Every token after a document's first is predicted from those before it in the same document.
+ */
+
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { Corpus, Dimension, TokenDocument } from "../corpora/corpus.ts";
+import type { JobOptions } from "../progress.ts";
+import { forward } from "../scoring/forward.ts";
+import { computeLosses } from "../scoring/output-head.ts";
+
+/** How well a model predicts a set of documents. */
+export interface Perplexity {
+  /** Sum over the predicted tokens, in nats. */
+  readonly negativeLogLikelihood: number;
+  /** Predicted tokens: all but the first of each document. */
+  readonly tokenCount: number;
+  /** UTF-8 bytes of the documents' texts. */
+  readonly byteCount: number;
+  /** exp(nats per token). Compare only between models that share a tokenizer. */
+  readonly perplexity: number;
+  /** Comparable between tokenizers and, with care, languages. */
+  readonly bitsPerByte: number;
+}
+
+/** Adds up the negative log-likelihoods (nats) of documents. */
+export function summarizePerplexity(
+  documents: readonly TokenDocument[],
+  negativeLogLikelihoods: readonly number[],
+): Perplexity {
+  const negativeLogLikelihood = negativeLogLikelihoods.reduce((sum, value) => sum + value, 0);
+  const tokenCount = documents.reduce((sum, document) => sum + document.tokens.length - 1, 0);
+  const byteCount = documents.reduce((sum, document) => sum + document.byteLength, 0);
+  return {
+    negativeLogLikelihood,
+    tokenCount,
+    byteCount,
+    perplexity: Math.exp(negativeLogLikelihood / tokenCount),
+    bitsPerByte: negativeLogLikelihood / Math.LN2 / byteCount,
+  };
+}
+
+/** Perplexity of a model on the held-out documents of each corpus, in one pass. */
+export async function measureHeldOut(
+  checkpoint: Checkpoint,
+  corpora: readonly Corpus[],
+  options: JobOptions,
+): Promise<Readonly<Partial<Record<Dimension, Perplexity>>>> {
+  const documents = corpora.flatMap((corpus) => corpus.heldOut);
+  const likelihoods = await documentLikelihoods(checkpoint, documents, options);
+  const results: Partial<Record<Dimension, Perplexity>> = {};
+  let first = 0;
+  for (const { dimension, heldOut } of corpora) {
+    results[dimension] = summarizePerplexity(heldOut, likelihoods.slice(first, first + heldOut.length));
+    first += heldOut.length;
+  }
+  return results;
+}
+
+/**
+ * Negative log-likelihood of each document, in nats, summed over its tokens but the first.
+ * @throws CusprunError what `Checkpoint.readFloat32` throws.
+ */
+export async function documentLikelihoods(
+  checkpoint: Checkpoint,
+  documents: readonly TokenDocument[],
+  options: JobOptions,
+): Promise<readonly number[]> {
+  const { hiddenSize: D } = checkpoint.config;
+  const states = await forward(checkpoint, documents, "measuring perplexity", options);
+  const targets = Int32Array.from(documents.flatMap((document) => [...document.tokens.subarray(1)]));
+  const rows = new Float32Array(targets.length * D);
+  let offset = 0;
+  for (const state of states) {
+    rows.set(state.subarray(0, state.length - D), offset);
+    offset += state.length - D;
+  }
+
+  const losses = await computeLosses(checkpoint, rows, targets, options);
+  let first = 0;
+  return documents.map((document) => {
+    const end = first + document.tokens.length - 1;
+    const sum = losses.subarray(first, end).reduce((total, loss) => total + loss, 0);
+    first = end;
+    return sum;
+  });
+}

@@ -1,0 +1,49 @@
+/**
+ * @file Documents of unlike length in batches of nearly equal length, and their hidden states.
+ * Padding stands on the right: causal attention never looks at it, and energies mask it.
+ */
+
+import type { TokenDocument } from "../corpora/corpus.ts";
+
+/**
+ * Tokens in a batch, padding included, unless one document alone is longer. Large enough for matrix products at full speed, small
+ * enough that a batch's activations stay far below one layer's weights.
+ */
+const MAX_BATCH_TOKENS = 2048;
+
+/** Documents that run together. */
+export interface Batch {
+  /** Indices into the list of documents, in the order of the batch's rows. */
+  readonly documents: readonly number[];
+  /** Length T of the longest document: every row has this many tokens. */
+  readonly length: number;
+  /** Token ids [B, T], 0 where padded. */
+  readonly tokens: Int32Array;
+  /** [B, T]: 1 where a token is real. */
+  readonly mask: Float32Array<ArrayBuffer>;
+}
+
+/** Puts every document into one batch, sorted by length so that little is padded. */
+export function makeBatches(documents: readonly TokenDocument[], maxTokens: number = MAX_BATCH_TOKENS): readonly Batch[] {
+  const lengths = documents.map((document) => document.tokens.length);
+  const order = lengths.map((_, index) => index).toSorted((a, b) => lengths[b]! - lengths[a]! || a - b);
+  const batches: Batch[] = [];
+  for (let start = 0; start < order.length; ) {
+    const length = lengths[order[start]!]!;
+    const rows = Math.max(1, Math.floor(maxTokens / length));
+    batches.push(makeBatch(documents, order.slice(start, start + rows), length));
+    start += rows;
+  }
+  return batches;
+}
+
+function makeBatch(documents: readonly TokenDocument[], indices: readonly number[], length: number): Batch {
+  const tokens = new Int32Array(indices.length * length);
+  const mask = new Float32Array(indices.length * length);
+  for (const [row, index] of indices.entries()) {
+    const { tokens: own } = documents[index]!;
+    tokens.set(own, row * length);
+    mask.fill(1, row * length, row * length + own.length);
+  }
+  return { documents: indices, length, tokens, mask };
+}

@@ -1,0 +1,166 @@
+/**
+ * @file One decoder block as an ONNX graph whose weights are inputs: hidden states in, hidden states out, and beside them what the
+ * relevances are made of, so that one session serves all layers of a shape.
+ *
+ * Inputs:  x [B, T, D] · tokenMask [B, T] (1 real, 0 padding) · cos, sin [T, K/2] · attentionMask [T, T] (0 or −∞) · the weights by role
+ * Outputs: y [B, T, D] · and, where asked for, the energies of `ENERGY_OUTPUTS`, summed over a document's real tokens
+ *
+ * Padding stands on the right, where causal attention never looks at it; it is masked out of every energy.
+ * Formulas: architecture, "Relevance, exactly". Paper: PLND, arXiv 2402.18815, section 3 and appendix.
+ */
+
+import type { BlockRole } from "../checkpoint/families.ts";
+import { addFfnEnergies, addHeadEnergies, addMapEnergies, addResidualEnergy, groupMaps, toHeads } from "./block-energies.ts";
+import type { BlockContext, EnergyRequest, Halves, RotatedHeads } from "./block-energies.ts";
+import { weightShape } from "./block-shape.ts";
+import type { BlockShape } from "./block-shape.ts";
+import { OnnxGraph } from "./onnx-graph.ts";
+import type { Value } from "./onnx-graph.ts";
+
+/** Builds the graph of a block. */
+export function buildBlockGraph(shape: BlockShape, request: EnergyRequest): Uint8Array<ArrayBuffer> {
+  return new BlockGraph(shape, request).build();
+}
+
+class BlockGraph {
+  readonly #g = new OnnxGraph();
+  readonly #shape: BlockShape;
+  readonly #context: BlockContext;
+  readonly #weights: ReadonlyMap<BlockRole, Value>;
+  readonly #x: Value;
+
+  constructor(shape: BlockShape, request: EnergyRequest) {
+    const g = this.#g;
+    this.#shape = shape;
+    this.#x = g.input("x", ["B", "T", shape.hiddenSize]);
+    this.#weights = new Map(shape.roles.map((role) => [role, g.input(role, weightShape(role, shape))]));
+    this.#context = {
+      graph: g,
+      shape,
+      energies: new Set(request.energies),
+      mapChange: request.mapChange,
+      tokenMask: g.input("tokenMask", ["B", "T"]),
+      cos: g.input("cos", ["T", shape.headDim / 2]),
+      sin: g.input("sin", ["T", shape.headDim / 2]),
+      attentionMask: g.input("attentionMask", ["T", "T"]),
+      batchShape: g.node("Shape", [this.#x], { start: { int: 0 }, end: { int: 2 } }),
+    };
+  }
+
+  build(): Uint8Array<ArrayBuffer> {
+    const y = this.#ffn(this.#attention(this.#x));
+    this.#g.output("y", y, ["B", "T", this.#shape.hiddenSize]);
+    return this.#g.serialize();
+  }
+
+  /** [B, T, D] → [B, T, D], the residual stream after the attention. */
+  #attention(x: Value): Value {
+    const g = this.#g;
+    const { numAttentionHeads: H, numKeyValueHeads: G, headDim: K, attentionScale } = this.#shape;
+    const normed = this.#normedRows(x, "attentionNorm");
+    const q = this.#rotatedHeads(normed, "q", H);
+    const k = this.#rotatedHeads(normed, "k", G);
+    const v = this.#project(normed, "v", G);
+    const scale = g.scalar(attentionScale);
+    const qScaled: Halves = { a: g.multiply(q.rotated.a, scale), b: g.multiply(q.rotated.b, scale) };
+
+    // Heads h = g·R + r of a group share k and v: [B, H, T, n] is [B, G, R·T, n] in memory.
+    const groupedQueries = g.reshape(g.concat([qScaled.a, qScaled.b], 3), [0, G, -1, K]);
+    const keys = g.concat([k.rotated.a, k.rotated.b], 3);
+    const scores = toHeads(this.#context, g.matmul(groupedQueries, g.transpose(keys, [0, 1, 3, 2])), H, "T");
+    const probabilities = g.softmax(g.add(scores, this.#context.attentionMask));
+    const maps = groupMaps(this.#context, probabilities);
+    const headOutputs = toHeads(this.#context, g.matmul(maps, v), H, K);
+
+    const merged = g.reshape(g.transpose(headOutputs, [0, 2, 1, 3]), [-1, H * K]);
+    const output = this.#byDocument(g.linear(merged, this.#weight("o"), this.#weights.get("oBias")));
+    const y = g.add(x, this.#postNorm(output, "postAttentionNorm"));
+
+    addHeadEnergies(this.#context, headOutputs, this.#tokenScale(output, "postAttentionNorm"));
+    addMapEnergies(this.#context, scores, probabilities, maps, q, qScaled, k);
+    addResidualEnergy(this.#context, "attentionResidual", y);
+    return y;
+  }
+
+  /** [B, T, D] → [B, T, D], the residual stream after the FFN. */
+  #ffn(x: Value): Value {
+    const g = this.#g;
+    const normed = this.#normedRows(x, "ffnNorm");
+    const gate = this.#activation(g.linear(normed, this.#weight("gate")));
+    const activations = g.multiply(gate, g.linear(normed, this.#weight("up"))); // [B·T, F]
+    const output = this.#byDocument(g.linear(activations, this.#weight("down")));
+    const y = g.add(x, this.#postNorm(output, "postFfnNorm"));
+
+    addFfnEnergies(this.#context, activations, this.#tokenScale(output, "postFfnNorm"));
+    addResidualEnergy(this.#context, "ffnResidual", y);
+    return y;
+  }
+
+  /** Projects, normalises where the family does, and rotates: [B·T, D] → halves [B, heads, T, K/2]. */
+  #rotatedHeads(normed: Value, role: "q" | "k", heads: number): RotatedHeads {
+    const g = this.#g;
+    const { cos, sin } = this.#context;
+    const projected = this.#project(normed, role, heads);
+    const norm = this.#weights.get(`${role}Norm`);
+    const value = norm === undefined ? projected : g.rmsNorm(projected, norm, this.#shape.rmsNormEps);
+    const [a, b] = g.split(value, 3, 2) as [Value, Value];
+    const rotated: Halves = {
+      a: g.subtract(g.multiply(a, cos), g.multiply(b, sin)),
+      b: g.add(g.multiply(b, cos), g.multiply(a, sin)),
+    };
+    return { unrotated: { a, b }, rotated };
+  }
+
+  /** [B·T, D] → [B, heads, T, K]. */
+  #project(normed: Value, role: "q" | "k" | "v", heads: number): Value {
+    const g = this.#g;
+    const projected = g.linear(normed, this.#weight(role), this.#weights.get(`${role}Bias`));
+    const shape = g.concat([this.#context.batchShape, g.integers([heads, this.#shape.headDim])], 0);
+    return g.transpose(g.node("Reshape", [projected, shape]), [0, 2, 1, 3]);
+  }
+
+  /** [B, T, D] → [B·T, D]. */
+  #normedRows(x: Value, role: BlockRole): Value {
+    return this.#g.reshape(this.#g.rmsNorm(x, this.#weight(role), this.#shape.rmsNormEps), [-1, this.#shape.hiddenSize]);
+  }
+
+  #postNorm(output: Value, role: "postAttentionNorm" | "postFfnNorm"): Value {
+    return this.#weights.has(role) ? this.#g.rmsNorm(output, this.#weight(role), this.#shape.rmsNormEps) : output;
+  }
+
+  /**
+   * Factor on each token's contributions to a sublayer's output, [B, T, 1]: 0 for padding, 1 for a real token. Behind a post norm it is
+   * 1/rms of the output, so that energies measure what reaches the residual stream (the norm's weight is in the column norms and Grams).
+   */
+  #tokenScale(output: Value, role: "postAttentionNorm" | "postFfnNorm"): Value {
+    const g = this.#g;
+    const mask = g.reshape(this.#context.tokenMask, [0, -1, 1]);
+    if (!this.#weights.has(role)) return mask;
+    const meanSquare = g.multiply(g.sumOfSquares(output, [2], true), g.scalar(1 / this.#shape.hiddenSize));
+    return g.node("Div", [mask, g.node("Sqrt", [g.add(meanSquare, g.scalar(this.#shape.rmsNormEps))])]);
+  }
+
+  #activation(x: Value): Value {
+    const kind = this.#shape.hiddenActivation;
+    switch (kind) {
+      case "silu":
+        return this.#g.multiply(x, this.#g.node("Sigmoid", [x]));
+      case "gelu_pytorch_tanh":
+        return this.#g.gelu(x);
+      default:
+        throw kind satisfies never;
+    }
+  }
+
+  /** [B·T, D] → [B, T, D]. */
+  #byDocument(x: Value): Value {
+    const g = this.#g;
+    return g.node("Reshape", [x, g.concat([this.#context.batchShape, g.integers([this.#shape.hiddenSize])], 0)]);
+  }
+
+  #weight(role: BlockRole): Value {
+    const value = this.#weights.get(role);
+    if (value === undefined) throw new Error(`a block without ${role}`);
+    return value;
+  }
+}

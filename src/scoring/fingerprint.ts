@@ -1,0 +1,27 @@
+/**
+ * @file A name for "these scores of this model on these documents", so that a finished step is found again and never mistaken for another.
+ */
+
+import { createHash } from "node:crypto";
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { TokenDocument } from "../corpora/corpus.ts";
+
+/**
+ * SHA-256 (hex) that identifies a checkpoint without reading it whole: its config, every tensor's name, shape, dtype, and the values of
+ * the first row of each matrix and of each vector. Fine-tuning moves every row; two checkpoints that agree in all of these are one.
+ */
+export async function checkpointFingerprint(checkpoint: Checkpoint): Promise<string> {
+  const hash = createHash("sha256").update(JSON.stringify(checkpoint.config));
+  for (const { name, shape, dtype } of checkpoint.tensors.values()) {
+    hash.update(JSON.stringify([name, shape, dtype]));
+    const values = await checkpoint.readFloat32(name, shape.length > 1 ? { start: 0, end: 1 } : undefined);
+    hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+  }
+  return hash.digest("hex");
+}
+
+/** SHA-256 (hex) of a document's token ids. */
+export function documentFingerprint(document: TokenDocument): string {
+  const { buffer, byteOffset, byteLength } = document.tokens;
+  return createHash("sha256").update(new Uint8Array(buffer, byteOffset, byteLength)).digest("hex");
+}

@@ -1,0 +1,224 @@
+/**
+ * @file A small builder of ONNX graphs: inputs and constants in, one node per call, serialised model out.
+ * All values are f32 unless said. Specification: onnx.ai, operators of opset 23 (RMSNormalization is its newest here).
+ */
+
+import { create, toBinary } from "@bufbuild/protobuf";
+import {
+  AttributeProto_AttributeType,
+  AttributeProtoSchema,
+  GraphProtoSchema,
+  ModelProtoSchema,
+  NodeProtoSchema,
+  OperatorSetIdProtoSchema,
+  TensorProto_DataType,
+  TensorProtoSchema,
+  TensorShapeProto_DimensionSchema,
+  TensorShapeProtoSchema,
+  TypeProto_TensorSchema,
+  TypeProtoSchema,
+  ValueInfoProtoSchema,
+} from "onnx-buf";
+import type { AttributeProto, NodeProto, TensorProto, ValueInfoProto } from "onnx-buf";
+
+/** Newest operator set in use. */
+const OPSET_VERSION = 23n;
+/** ONNX file format that goes with opset 23. */
+const IR_VERSION = 11n;
+
+/** A value of a graph, by its name. */
+export type Value = string & { readonly __brand: "onnx value" };
+
+/** A size that is fixed, or the name of one that every run chooses. */
+export type Dimension = number | string;
+
+/** An attribute of a node; its type is named, since `1` may be an integer or a float. */
+export type Attribute =
+  | { readonly int: number }
+  | { readonly ints: readonly number[] }
+  | { readonly float: number }
+  | { readonly text: string };
+
+/** Attributes of a node, by name. */
+export type Attributes = Readonly<Record<string, Attribute>>;
+
+/** Builds one graph. Every method returns the value that its node makes. */
+export class OnnxGraph {
+  readonly #nodes: NodeProto[] = [];
+  readonly #inputs: ValueInfoProto[] = [];
+  readonly #outputs: ValueInfoProto[] = [];
+  readonly #constants: TensorProto[] = [];
+  readonly #constantNames = new Map<string, Value>();
+
+  /** Declares an input; a tensor of this name must be fed to every run. */
+  input(name: string, shape: readonly Dimension[], type: "f32" | "i64" = "f32"): Value {
+    this.#inputs.push(valueInfo(name, shape, type === "f32" ? TensorProto_DataType.FLOAT : TensorProto_DataType.INT64));
+    return name as Value;
+  }
+
+  /** Names a value as an output of the graph. */
+  output(name: string, value: Value, shape: readonly Dimension[]): void {
+    this.#nodes.push(create(NodeProtoSchema, { opType: "Identity", input: [value], output: [name] }));
+    this.#outputs.push(valueInfo(name, shape, TensorProto_DataType.FLOAT));
+  }
+
+  /** An i64 constant, for shapes and axes. */
+  integers(values: readonly number[]): Value {
+    return this.#constant(`i:${values.join(",")}`, (name) =>
+      create(TensorProtoSchema, {
+        name,
+        dataType: TensorProto_DataType.INT64,
+        dims: [BigInt(values.length)],
+        int64Data: values.map(BigInt),
+      }),
+    );
+  }
+
+  /** An f32 scalar constant. */
+  scalar(value: number): Value {
+    return this.#constant(`s:${value}`, (name) =>
+      create(TensorProtoSchema, { name, dataType: TensorProto_DataType.FLOAT, dims: [], floatData: [value] }),
+    );
+  }
+
+  /** A node with one output. */
+  node(opType: string, inputs: readonly Value[], attributes: Attributes = {}): Value {
+    return this.nodes(opType, inputs, 1, attributes)[0]!;
+  }
+
+  /** A node with several outputs. */
+  nodes(opType: string, inputs: readonly Value[], outputCount: number, attributes: Attributes = {}): Value[] {
+    const outputs = Array.from({ length: outputCount }, (_, index) => `${opType}_${this.#nodes.length}_${index}` as Value);
+    this.#nodes.push(
+      create(NodeProtoSchema, {
+        opType,
+        input: [...inputs],
+        output: outputs,
+        attribute: Object.entries(attributes).map(([name, value]) => attribute(name, value)),
+      }),
+    );
+    return outputs;
+  }
+
+  /** a + b, with broadcasting. */
+  add(a: Value, b: Value): Value {
+    return this.node("Add", [a, b]);
+  }
+
+  /** a − b, with broadcasting. */
+  subtract(a: Value, b: Value): Value {
+    return this.node("Sub", [a, b]);
+  }
+
+  /** a ∘ b, with broadcasting. */
+  multiply(a: Value, b: Value): Value {
+    return this.node("Mul", [a, b]);
+  }
+
+  /** Batched matrix product [..., M, I] · [..., I, N]. */
+  matmul(a: Value, b: Value): Value {
+    return this.node("MatMul", [a, b]);
+  }
+
+  /** x · Wᵀ + bias: [M, in] · [out, in]ᵀ → [M, out], the checkpoint's own orientation. */
+  linear(x: Value, weight: Value, bias?: Value): Value {
+    return this.node("Gemm", bias === undefined ? [x, weight] : [x, weight, bias], { transB: { int: 1 } });
+  }
+
+  /** Reshape to a shape that is known but for at most one -1; 0 copies the input's size at that place. */
+  reshape(x: Value, shape: readonly number[]): Value {
+    return this.node("Reshape", [x, this.integers(shape)]);
+  }
+
+  /** Reorders axes. */
+  transpose(x: Value, axes: readonly number[]): Value {
+    return this.node("Transpose", [x], { perm: { ints: axes } });
+  }
+
+  /** Joins values along an axis. */
+  concat(values: readonly Value[], axis: number): Value {
+    return this.node("Concat", values, { axis: { int: axis } });
+  }
+
+  /** Splits an axis into equal parts. */
+  split(x: Value, axis: number, parts: number): Value[] {
+    return this.nodes("Split", [x], parts, { axis: { int: axis }, num_outputs: { int: parts } });
+  }
+
+  /** Sum over axes, which are dropped unless `keep`. */
+  sum(x: Value, axes: readonly number[], keep = false): Value {
+    return this.node("ReduceSum", [x, this.integers(axes)], { keepdims: { int: keep ? 1 : 0 } });
+  }
+
+  /** Sum of squares over axes, which are dropped unless `keep`. */
+  sumOfSquares(x: Value, axes: readonly number[], keep = false): Value {
+    return this.node("ReduceSumSquare", [x, this.integers(axes)], { keepdims: { int: keep ? 1 : 0 } });
+  }
+
+  /** RMSNorm over the last axis: x / √(mean x² + ε) ∘ weight. */
+  rmsNorm(x: Value, weight: Value, epsilon: number): Value {
+    return this.node("RMSNormalization", [x, weight], { axis: { int: -1 }, epsilon: { float: epsilon } });
+  }
+
+  /** Softmax over the last axis. */
+  softmax(x: Value): Value {
+    return this.node("Softmax", [x], { axis: { int: -1 } });
+  }
+
+  /** GELU in its tanh approximation. */
+  gelu(x: Value): Value {
+    return this.node("Gelu", [x], { approximate: { text: "tanh" } });
+  }
+
+  /** The serialised model. */
+  serialize(): Uint8Array<ArrayBuffer> {
+    const model = create(ModelProtoSchema, {
+      irVersion: IR_VERSION,
+      producerName: "cusprun",
+      opsetImport: [create(OperatorSetIdProtoSchema, { domain: "", version: OPSET_VERSION })],
+      graph: create(GraphProtoSchema, {
+        name: "cusprun",
+        node: this.#nodes,
+        input: this.#inputs,
+        output: this.#outputs,
+        initializer: this.#constants,
+      }),
+    });
+    return toBinary(ModelProtoSchema, model);
+  }
+
+  #constant(key: string, make: (name: string) => TensorProto): Value {
+    let name = this.#constantNames.get(key);
+    if (name === undefined) {
+      name = `constant_${this.#constants.length}` as Value;
+      this.#constantNames.set(key, name);
+      this.#constants.push(make(name));
+    }
+    return name;
+  }
+}
+
+function attribute(name: string, value: Attribute): AttributeProto {
+  const types = AttributeProto_AttributeType;
+  if ("int" in value) return create(AttributeProtoSchema, { name, type: types.INT, i: BigInt(value.int) });
+  if ("ints" in value) return create(AttributeProtoSchema, { name, type: types.INTS, ints: value.ints.map(BigInt) });
+  if ("float" in value) return create(AttributeProtoSchema, { name, type: types.FLOAT, f: value.float });
+  return create(AttributeProtoSchema, { name, type: types.STRING, s: new TextEncoder().encode(value.text) });
+}
+
+function valueInfo(name: string, shape: readonly Dimension[], elemType: TensorProto_DataType): ValueInfoProto {
+  const dim = shape.map((size) =>
+    create(TensorShapeProto_DimensionSchema, {
+      value: typeof size === "number" ? { case: "dimValue", value: BigInt(size) } : { case: "dimParam", value: size },
+    }),
+  );
+  return create(ValueInfoProtoSchema, {
+    name,
+    type: create(TypeProtoSchema, {
+      value: {
+        case: "tensorType",
+        value: create(TypeProto_TensorSchema, { elemType, shape: create(TensorShapeProtoSchema, { dim }) }),
+      },
+    }),
+  });
+}

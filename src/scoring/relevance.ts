@@ -1,0 +1,85 @@
+/**
+ * @file What scoring finds and selection reads: of every unit, how much the layer's output changes on a document when the unit
+ * is removed (its relevance), per document.
+ */
+
+import type { ModelConfig } from "../checkpoint/model-config.ts";
+import type { Dimension } from "../corpora/corpus.ts";
+
+/**
+ * Kinds of structural unit. Order of the units inside a layer:
+ * `ffn` j of F · `head` h of H · `kv-group` g of G · `value-dim` g·K + i of G·K · `rotary-pair` g·K/2 + p of G·K/2
+ * (rows p and p + K/2).
+ */
+export const UNIT_KINDS = ["ffn", "head", "kv-group", "value-dim", "rotary-pair"] as const;
+
+/** A kind of structural unit. */
+export type UnitKind = (typeof UNIT_KINDS)[number];
+
+/**
+ * The paper's neurons: one row or column of one matrix, alone. Rows of gate, up, q, k and v; columns of down and o.
+ * Gate row j, up row j and down column j have one relevance, that of the structural unit `ffn` j.
+ */
+export const MATRIX_KINDS = ["gate", "up", "down", "q", "k", "v", "o"] as const;
+
+/** A matrix whose rows or columns are the paper's neurons. */
+export type MatrixKind = (typeof MATRIX_KINDS)[number];
+
+/** Names of the relevances that are scored: structural units, and those of the paper's neurons that are no structural unit's. */
+export type RelevanceKind = UnitKind | "q-row" | "k-row" | "o-column";
+
+/** How many units of a kind one layer of the dense model has. */
+export function unitCount(kind: RelevanceKind, config: ModelConfig): number {
+  const { numAttentionHeads: H, numKeyValueHeads: G, headDim: K, intermediateSize: F } = config;
+  switch (kind) {
+    case "ffn":
+      return F;
+    case "head":
+      return H;
+    case "kv-group":
+      return G;
+    case "value-dim":
+    case "k-row":
+      return G * K;
+    case "rotary-pair":
+      return (G * K) / 2;
+    case "q-row":
+    case "o-column":
+      return H * K;
+    default:
+      throw kind satisfies never;
+  }
+}
+
+/** A scored document. */
+export interface ScoredDocument {
+  readonly source: string;
+  readonly tokenCount: number;
+  /** The dimensions whose calibration corpus holds it. */
+  readonly dimensions: readonly Dimension[];
+}
+
+/**
+ * Relevances of all units to all documents, read layer by layer.
+ *
+ * `relevance` is ‖Δ sublayer output‖₂ over the document's tokens. For `rotary-pair`, `q-row` and `k-row` it is
+ * ‖Δ attention probabilities‖₂ (summed over the heads concerned), as in PLND.
+ */
+export interface RelevanceScores {
+  readonly config: ModelConfig;
+  /** SHA-256 (hex) over the model's identity, the documents and the scoring options: what the scores are of. */
+  readonly fingerprint: string;
+  readonly documents: readonly ScoredDocument[];
+  /** Labels of the corpora, by dimension. */
+  readonly corpora: Readonly<Partial<Record<Dimension, string>>>;
+  /** Kinds that were scored. */
+  readonly kinds: readonly RelevanceKind[];
+  /** Relevance to each document of each unit: [N, unitCount(kind)], row-major. */
+  read(layer: number, kind: RelevanceKind): Promise<Float32Array>;
+  /**
+   * What a layer's relevances of a kind are a share of, per document, [N]: the L2 norm over the document's tokens of the residual
+   * stream after the sublayer has written to it; for the attention-map kinds, the L2 norm of the layer's attention maps.
+   */
+  readReference(layer: number, kind: RelevanceKind): Promise<Float32Array>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,177 @@
+/**
+ * @file Scoring: a checkpoint and the corpora of the dimensions in, a file of relevances out. One forward pass for all dimensions;
+ * a document that stands in several corpora runs once. Layers are written as they are done.
+ */
+
+import { createHash } from "node:crypto";
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { writeSafetensors } from "../checkpoint/safetensors-write.ts";
+import type { Corpus, Dimension, TokenDocument } from "../corpora/corpus.ts";
+import { writeFileAtomically } from "../files.ts";
+import type { JobOptions } from "../progress.ts";
+import { makeBatches } from "./batches.ts";
+import type { MapChange } from "./block-energies.ts";
+import { OUTPUT_GRAM_ENERGIES } from "./block-energies.ts";
+import { embedBatches } from "./embedding.ts";
+import { checkpointFingerprint, documentFingerprint } from "./fingerprint.ts";
+import { LayerProgram } from "./layer-program.ts";
+import { LayerScores, OutputGram, energiesFor } from "./layer-scorer.ts";
+import type { RelevanceKind } from "./relevance.ts";
+import { SCORES_FORMAT_VERSION, planScoresTensors, scoresMetadata } from "./scores-file.ts";
+
+/** Options of a scoring run. */
+export interface ScoreOptions extends JobOptions {
+  /** What to score. Default: `["ffn"]`. */
+  readonly kinds?: readonly RelevanceKind[];
+  /** How relevances of rotary pairs and of rows of q and k are computed. Default: `first-order`. */
+  readonly mapChange?: MapChange;
+}
+
+/** What is scored unless something else is asked for. */
+export const DEFAULT_KINDS: readonly RelevanceKind[] = ["ffn"];
+
+/** A document and the dimensions that calibrate on it. */
+interface SharedDocument {
+  readonly document: TokenDocument;
+  readonly dimensions: Dimension[];
+}
+
+/**
+ * SHA-256 (hex) of everything that the scores depend on: known before scoring, and written into the file.
+ */
+export async function scoresFingerprint(
+  checkpoint: Checkpoint,
+  corpora: readonly Corpus[],
+  options: Pick<ScoreOptions, "kinds" | "mapChange"> = {},
+): Promise<string> {
+  const { kinds = DEFAULT_KINDS, mapChange = "first-order" } = options;
+  const documents = shareDocuments(corpora).map(({ document, dimensions }) => [documentFingerprint(document), dimensions]);
+  const parts = [SCORES_FORMAT_VERSION, await checkpointFingerprint(checkpoint), documents, kinds.toSorted(), mapChange];
+  return createHash("sha256").update(JSON.stringify(parts)).digest("hex");
+}
+
+/**
+ * Scores every unit of the asked-for kinds on the calibration documents of all corpora, and writes the relevances to `out`
+ * (format: docs/scores-file.md).
+ * @throws CusprunError what reading the checkpoint and writing files throw.
+ */
+export async function scoreCorpora(
+  checkpoint: Checkpoint,
+  corpora: readonly Corpus[],
+  out: string,
+  options: ScoreOptions = {},
+): Promise<void> {
+  const { kinds = DEFAULT_KINDS, mapChange = "first-order" } = options;
+  const { config } = checkpoint;
+  const shared = shareDocuments(corpora);
+  const documents = shared.map(({ document }) => document);
+  const metadata = scoresMetadata({
+    fingerprint: await scoresFingerprint(checkpoint, corpora, options),
+    config,
+    kinds,
+    mapChange,
+    corpora: Object.fromEntries(corpora.map(({ dimension, label }) => [dimension, label])),
+    documents: shared.map(({ document, dimensions }) => ({
+      source: document.source,
+      tokenCount: document.tokens.length,
+      dimensions,
+    })),
+  });
+  const scorer = new Scorer(checkpoint, documents, kinds, mapChange, options);
+  const tensors = planScoresTensors(config, kinds, documents.length).map(({ layer, content, name, shape }) => ({
+    name,
+    shape,
+    dtype: "F32" as const,
+    read: async (): Promise<Uint8Array<ArrayBuffer>> => {
+      const scores = await scorer.layer(layer);
+      const values = content.type === "relevance" ? scores.relevances.get(content.kind) : scores.references.get(content.reference);
+      return new Uint8Array(values!.buffer as ArrayBuffer, values!.byteOffset, values!.byteLength);
+    },
+  }));
+  try {
+    await writeFileAtomically(out, (temporary) => writeSafetensors(temporary, tensors, metadata));
+  } finally {
+    await scorer.close();
+  }
+}
+
+/** Every calibration document once, with the dimensions that it belongs to. */
+function shareDocuments(corpora: readonly Corpus[]): readonly SharedDocument[] {
+  const shared = new Map<string, SharedDocument>();
+  for (const { dimension, calibration } of corpora) {
+    for (const document of calibration) {
+      const key = documentFingerprint(document);
+      const known = shared.get(key);
+      if (known === undefined) shared.set(key, { document, dimensions: [dimension] });
+      else if (!known.dimensions.includes(dimension)) known.dimensions.push(dimension);
+    }
+  }
+  return [...shared.values()];
+}
+
+/** Runs the layer program one layer further whenever the next layer's scores are asked for. */
+class Scorer {
+  readonly #checkpoint: Checkpoint;
+  readonly #documents: readonly TokenDocument[];
+  readonly #kinds: readonly RelevanceKind[];
+  readonly #options: JobOptions;
+  readonly #batches: ReturnType<typeof makeBatches>;
+  readonly #program: LayerProgram;
+  #states: Float32Array<ArrayBuffer>[] | null = null;
+  #gram: OutputGram | null = null;
+  #current: { readonly layer: number; readonly scores: LayerScores } | null = null;
+  #tokensDone = 0;
+
+  constructor(
+    checkpoint: Checkpoint,
+    documents: readonly TokenDocument[],
+    kinds: readonly RelevanceKind[],
+    mapChange: MapChange,
+    options: JobOptions,
+  ) {
+    this.#checkpoint = checkpoint;
+    this.#documents = documents;
+    this.#kinds = kinds;
+    this.#options = options;
+    this.#batches = makeBatches(documents);
+    this.#program = new LayerProgram(checkpoint, this.#batches, { energies: energiesFor(kinds), mapChange });
+  }
+
+  /** Scores of a layer; layers are to be asked for in order, each any number of times. */
+  async layer(layer: number): Promise<LayerScores> {
+    this.#states ??= await embedBatches(this.#checkpoint, this.#batches, this.#options);
+    while (this.#current === null || this.#current.layer < layer) {
+      const next = (this.#current?.layer ?? -1) + 1;
+      this.#current = { layer: next, scores: await this.#run(next, this.#states) };
+    }
+    return this.#current.scores;
+  }
+
+  async close(): Promise<void> {
+    await this.#program.close();
+    await this.#gram?.close();
+  }
+
+  async #run(layer: number, states: Float32Array<ArrayBuffer>[]): Promise<LayerScores> {
+    const { config } = this.#checkpoint;
+    const block = await this.#program.readWeights(layer);
+    const scores = new LayerScores(config, this.#kinds, this.#documents.length, block.weights);
+    const needsGram = energiesFor(this.#kinds).some((energy) => OUTPUT_GRAM_ENERGIES.includes(energy));
+    if (needsGram) this.#gram ??= await OutputGram.create(block.shape);
+    const feeds = this.#gram === null ? {} : { outputGram: await this.#gram.compute(block.weights) };
+    const tokenTotal = config.numHiddenLayers * this.#documents.reduce((sum, { tokens }) => sum + tokens.length, 0);
+    await this.#program.runLayer(
+      layer,
+      block,
+      states,
+      feeds,
+      (batch, energies) => {
+        scores.add(batch, energies);
+        for (const index of batch.documents) this.#tokensDone += this.#documents[index]!.tokens.length;
+        this.#options.onProgress?.({ stage: "scoring", done: this.#tokensDone, total: tokenTotal, unit: "layer tokens" });
+      },
+      this.#options,
+    );
+    return scores;
+  }
+}
