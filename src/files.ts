@@ -79,7 +79,8 @@ async function replaceAtomically(target: string, work: (temporary: string) => Pr
     await removeAbandoned(parent, prefix);
     await work(temporary);
   } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
+    // Whatever keeps the temporary from being removed is not what went wrong first; a later run removes it.
+    await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
     throw asOutputError(target, error);
   }
 }
@@ -117,7 +118,7 @@ function asOutputError(target: string, error: unknown): unknown {
       { cause: error },
     );
   }
-  if (systemCode === "EACCES" || systemCode === "EROFS" || systemCode === "EPERM" || systemCode === "ENOTDIR") {
+  if (systemCode === "EACCES" || systemCode === "EROFS" || systemCode === "EPERM" || systemCode === "ENOTDIR" || systemCode === "EEXIST") {
     return new CusprunError(
       "OUTPUT_UNWRITABLE",
       {

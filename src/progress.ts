@@ -17,6 +17,7 @@ export interface ProgressEvent {
 
 /** What every long-running function takes. */
 export interface JobOptions {
+  /** Hears how far the work is. Called often; must not throw. */
   readonly onProgress?: (event: ProgressEvent) => void;
   /** Aborting makes the function throw the signal's reason at its next step and remove what it had begun to write. */
   readonly signal?: AbortSignal;

@@ -1,0 +1,139 @@
+/**
+ * @file The one check of names and shapes, for safetensors and GGUF alike: config + tensors → every tensor that the family has is there
+ * with the shape that the config demands, and nothing else is.
+ */
+
+import { CusprunError } from "../errors.ts";
+import type { TensorInfo } from "./checkpoint.ts";
+import { type BlockRole, blockTensorName, FAMILIES, type Family, MODEL_TENSOR_NAMES, type ModelRole } from "./families.ts";
+import type { ModelConfig } from "./model-config.ts";
+
+/** How many names a message lists before it only counts. */
+const MAX_LISTED_NAMES = 3;
+
+/** Shape of a block tensor in the dense model; [out, in] for matrices. */
+export function blockTensorShape(role: BlockRole, config: ModelConfig): readonly number[] {
+  const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: K } = config;
+  switch (role) {
+    case "attentionNorm":
+    case "postAttentionNorm":
+    case "ffnNorm":
+    case "postFfnNorm":
+    case "oBias":
+      return [D];
+    case "q":
+      return [H * K, D];
+    case "k":
+    case "v":
+      return [G * K, D];
+    case "o":
+      return [D, H * K];
+    case "qBias":
+      return [H * K];
+    case "kBias":
+    case "vBias":
+      return [G * K];
+    case "qNorm":
+    case "kNorm":
+      return [K];
+    case "gate":
+    case "up":
+      return [F, D];
+    case "down":
+      return [D, F];
+    default:
+      throw role satisfies never;
+  }
+}
+
+/** Shape of a tensor outside the blocks. */
+export function modelTensorShape(role: ModelRole, config: ModelConfig): readonly number[] {
+  return role === "finalNorm" ? [config.hiddenSize] : [config.vocabSize, config.hiddenSize];
+}
+
+/**
+ * Checks names and shapes.
+ * @param tensors by Hugging Face's name, in Hugging Face's orientation.
+ * @param where the file or folder, for messages.
+ * @param optionalRoles which of the family's optional block tensors are there: `present`, `absent`, or `either` (default: all layers
+ * have a role or none has).
+ * @throws CusprunError `TENSOR_MISSING`, `TENSOR_SHAPE`, `TENSOR_UNKNOWN`.
+ */
+export function checkTensors(
+  config: ModelConfig,
+  tensors: ReadonlyMap<string, TensorInfo>,
+  where: string,
+  optionalRoles: "present" | "absent" | "either" = "either",
+): void {
+  const family = FAMILIES[config.family];
+  const expected = expectedTensors(config, family, presentRoles(family, tensors, optionalRoles));
+  if (tensors.has(MODEL_TENSOR_NAMES.outputHead) || !config.tieWordEmbeddings) {
+    expected.set(MODEL_TENSOR_NAMES.outputHead, modelTensorShape("outputHead", config));
+  }
+
+  const missing = [...expected.keys()].filter((name) => !tensors.has(name));
+  if (missing.length > 0) {
+    throw new CusprunError("TENSOR_MISSING", {
+      where,
+      found: `${tensors.size} tensors, without ${listNames(missing)}`,
+      expected: `the ${expected.size} tensors of a ${family.name} model with ${config.numHiddenLayers} layers`,
+      remedy: "Download the model again; if it is complete, its config does not belong to it",
+    });
+  }
+  const unknown = [...tensors.keys()].filter((name) => !expected.has(name));
+  if (unknown.length > 0) {
+    throw new CusprunError("TENSOR_UNKNOWN", {
+      where,
+      found: listNames(unknown),
+      expected: `only the tensors of a ${family.name} model with ${config.numHiddenLayers} layers, because others would be computed wrongly`,
+      remedy: "Choose a model without them, or merge adapters and save it with transformers first",
+    });
+  }
+  for (const [name, shape] of expected) checkShape(tensors.get(name)!, shape);
+}
+
+function checkShape(tensor: TensorInfo, expected: readonly number[]): void {
+  const same = tensor.shape.length === expected.length && tensor.shape.every((size, axis) => size === expected[axis]);
+  if (same) return;
+  throw new CusprunError("TENSOR_SHAPE", {
+    where: `${tensor.file}: tensor '${tensor.name}'`,
+    found: `shape [${tensor.shape.slice(0, 8).join(", ")}]`,
+    expected: `[${expected.join(", ")}], as the config says`,
+    remedy: "Download the model again; if it is complete, its config does not belong to it",
+  });
+}
+
+/** The optional roles that the layers should have. */
+function presentRoles(
+  family: Family,
+  tensors: ReadonlyMap<string, TensorInfo>,
+  optionalRoles: "present" | "absent" | "either",
+): readonly BlockRole[] {
+  switch (optionalRoles) {
+    case "present":
+      return family.configRules.attentionBiasRoles;
+    case "absent":
+      return [];
+    case "either":
+      return family.optionalRoles.filter((role) => tensors.has(blockTensorName(family, 0, role)));
+    default:
+      throw optionalRoles satisfies never;
+  }
+}
+
+function expectedTensors(config: ModelConfig, family: Family, optional: readonly BlockRole[]): Map<string, readonly number[]> {
+  const expected = new Map<string, readonly number[]>();
+  expected.set(MODEL_TENSOR_NAMES.embedding, modelTensorShape("embedding", config));
+  expected.set(MODEL_TENSOR_NAMES.finalNorm, modelTensorShape("finalNorm", config));
+  for (const role of [...family.requiredRoles, ...optional]) {
+    const shape = blockTensorShape(role, config);
+    for (let layer = 0; layer < config.numHiddenLayers; layer++) expected.set(blockTensorName(family, layer, role), shape);
+  }
+  return expected;
+}
+
+function listNames(names: readonly string[]): string {
+  const listed = names.slice(0, MAX_LISTED_NAMES).map((name) => `'${name.slice(0, 120)}'`);
+  const rest = names.length - listed.length;
+  return `${listed.join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`;
+}

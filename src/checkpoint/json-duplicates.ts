@@ -1,0 +1,55 @@
+/**
+ * @file Keys that stand twice in one object of a JSON text. `JSON.parse` keeps the last one silently, so that a header could show one
+ * tensor to us and another to a reader that keeps the first.
+ */
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const COLON = 0x3a;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+
+/**
+ * The first key that an object of the text repeats, or null.
+ * @param json a text that `JSON.parse` accepted.
+ */
+export function findDuplicateKey(json: string): string | null {
+  const open: Set<string>[] = [];
+  for (let i = 0; i < json.length; i++) {
+    switch (json.charCodeAt(i)) {
+      case OPEN_BRACE:
+        open.push(new Set());
+        break;
+      case CLOSE_BRACE:
+        open.pop();
+        break;
+      case QUOTE: {
+        const end = endOfString(json, i);
+        // In valid JSON a string is a key exactly where a colon follows.
+        if (isFollowedByColon(json, end)) {
+          const key = JSON.parse(json.slice(i, end)) as string; // escapes: "a" and "\u0061" are the same key
+          const keys = open.at(-1);
+          if (keys?.has(key)) return key;
+          keys?.add(key);
+        }
+        i = end - 1;
+        break;
+      }
+      default:
+    }
+  }
+  return null;
+}
+
+/** Position behind the closing quote of the string that opens at `start`. */
+function endOfString(json: string, start: number): number {
+  let i = start + 1;
+  while (json.charCodeAt(i) !== QUOTE) i += json.charCodeAt(i) === BACKSLASH ? 2 : 1;
+  return i + 1;
+}
+
+function isFollowedByColon(json: string, position: number): boolean {
+  let i = position;
+  while (i < json.length && json.charCodeAt(i) <= 0x20) i++; // JSON's white space
+  return json.charCodeAt(i) === COLON;
+}

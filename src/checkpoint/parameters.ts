@@ -1,0 +1,73 @@
+/**
+ * @file Parameter counts by part, from a config alone.
+ */
+
+import { elementCount } from "../tensor.ts";
+import { blockTensorShape, modelTensorShape } from "./check-tensors.ts";
+import { type BlockRole, FAMILIES } from "./families.ts";
+import type { ModelConfig } from "./model-config.ts";
+
+/** Parameters of one decoder block. */
+export interface LayerParameters {
+  /** Projections and biases of the attention, with the norms of queries and keys. */
+  readonly attention: number;
+  readonly ffn: number;
+  /** Norms on the residual stream. */
+  readonly norms: number;
+  readonly total: number;
+}
+
+/** Parameters of a model by part. */
+export interface ParameterCounts {
+  readonly total: number;
+  readonly embedding: number;
+  /** The output head; 0 where it is the embedding (tied). */
+  readonly head: number;
+  readonly finalNorm: number;
+  readonly perLayer: LayerParameters;
+  /** All decoder blocks together: L · perLayer.total. */
+  readonly blocks: number;
+}
+
+/** Which part of a block a tensor counts to. */
+const PART_OF_ROLE: Readonly<Record<BlockRole, "attention" | "ffn" | "norms">> = {
+  attentionNorm: "norms",
+  q: "attention",
+  k: "attention",
+  v: "attention",
+  o: "attention",
+  qBias: "attention",
+  kBias: "attention",
+  vBias: "attention",
+  oBias: "attention",
+  qNorm: "attention",
+  kNorm: "attention",
+  postAttentionNorm: "norms",
+  ffnNorm: "norms",
+  gate: "ffn",
+  up: "ffn",
+  down: "ffn",
+  postFfnNorm: "norms",
+};
+
+/**
+ * Counts a model's parameters.
+ * @param options.optionalRoles the family's optional block tensors that this model has; none by default.
+ * @param options.separateHead count an output head even where the config ties it to the embedding (some files hold both).
+ */
+export function countParameters(
+  config: ModelConfig,
+  options: { readonly optionalRoles?: readonly BlockRole[]; readonly separateHead?: boolean } = {},
+): ParameterCounts {
+  const parts = { attention: 0, ffn: 0, norms: 0 };
+  for (const role of [...FAMILIES[config.family].requiredRoles, ...(options.optionalRoles ?? [])]) {
+    parts[PART_OF_ROLE[role]] += elementCount(blockTensorShape(role, config));
+  }
+  const perLayer = { ...parts, total: parts.attention + parts.ffn + parts.norms };
+  const blocks = perLayer.total * config.numHiddenLayers;
+  const embedding = elementCount(modelTensorShape("embedding", config));
+  const finalNorm = elementCount(modelTensorShape("finalNorm", config));
+  const hasHead = options.separateHead === true || !config.tieWordEmbeddings;
+  const head = hasHead ? elementCount(modelTensorShape("outputHead", config)) : 0;
+  return { total: embedding + head + finalNorm + blocks, embedding, head, finalNorm, perLayer, blocks };
+}

@@ -1,0 +1,37 @@
+"""Writes tests/fixtures/parquet/*.parquet and what they hold, with pyarrow: the reader's reference.
+
+    python tests/reference/make_parquet_fixtures.py
+"""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+OUT = Path(__file__).parent.parent / "fixtures" / "parquet"
+TEXTS = ["The first document, in English.", "Ein zweites, mit Umlauten: äöüß.", None, "第三篇文档。", "", "emoji 😀 and\nline ends", "The first document, in English."]
+FILES = {
+    "snappy": {"compression": "snappy"},
+    "gzip": {"compression": "gzip", "data_page_version": "2.0"},
+    "brotli": {"compression": "brotli", "use_dictionary": False},
+    "none": {"compression": "none", "column_encoding": {"body": "DELTA_BYTE_ARRAY"}, "use_dictionary": False},
+    "zstd": {"compression": "zstd"},
+}
+
+
+def main() -> None:
+    OUT.mkdir(parents=True, exist_ok=True)
+    for name, options in FILES.items():
+        table = pa.table({"id": pa.array(range(len(TEXTS)), pa.int64()), "body": pa.array(TEXTS, pa.string()), "text": pa.array([f"text {i}" for i in range(len(TEXTS))])})
+        if name == "none":
+            table = table.select(["body"])
+        pq.write_table(table, OUT / f"{name}.parquet", row_group_size=3, **options)
+    # Strings in name only: bytes that are not UTF-8, which pyarrow does not look at.
+    buffers = [None, pa.py_buffer(b"\x00\x00\x00\x00\x02\x00\x00\x00"), pa.py_buffer(b"\xff\xfe")]
+    pq.write_table(pa.table({"text": pa.Array.from_buffers(pa.string(), 1, buffers)}), OUT / "not-utf8.parquet")
+    (OUT / "expected.json").write_text(json.dumps({"reference": f"pyarrow {pa.__version__}", "body": TEXTS}, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
