@@ -5,7 +5,6 @@ import { openGguf } from "../../src/checkpoint/gguf-checkpoint.ts";
 import { SafetensorsFile } from "../../src/checkpoint/safetensors-read.ts";
 import { documentLikelihoods } from "../../src/evaluation/perplexity.ts";
 import { makeBatches } from "../../src/scoring/batches.ts";
-import { NO_ENERGIES } from "../../src/scoring/block-energies.ts";
 import { embedBatches } from "../../src/scoring/embedding.ts";
 import { LayerProgram } from "../../src/scoring/layer-program.ts";
 import { computeLogits } from "../../src/scoring/output-head.ts";
@@ -36,7 +35,7 @@ describe.each(models)("%s: transformers' f32 hidden states, logits and perplexit
     const stride = Number(goldens.metadata["vocabularyStride"]);
     const batches = makeBatches(documents);
     const states = await embedBatches(checkpoint, batches, {});
-    const program = new LayerProgram(checkpoint, batches, NO_ENERGIES);
+    const program = new LayerProgram(checkpoint, batches, {});
     /** Rows [T, D] of a document. */
     const rowsOf = (document: number): Float32Array<ArrayBuffer> => {
       const number = batches.findIndex((batch) => batch.documents.includes(document));
@@ -51,7 +50,7 @@ describe.each(models)("%s: transformers' f32 hidden states, logits and perplexit
           expect(worstRelativeError(rowsOf(index).subarray(-expected.length), expected)).toBeLessThan(LOGITS_TOLERANCE);
         }
       }
-      await program.runLayer(layer, await program.readWeights(layer), states, {}, () => undefined, {});
+      await program.runLayer(layer, await program.readWeights(layer), states, () => ({}), () => undefined, {});
     }
     await program.close();
 

@@ -1,0 +1,94 @@
+/**
+ * @file What one spec of the user offers: a preset or a path → texts in a random but fixed order, none twice.
+ *
+ * The order is that of a hash of seed and text, so it depends neither on the order of the file nor on other files, and a file of any size
+ * is sampled in one pass and bounded memory: only the first texts of that order are kept.
+ */
+
+import { createHash } from "node:crypto";
+import { basename } from "node:path";
+import { stat } from "node:fs/promises";
+import { CusprunError } from "../errors.ts";
+import { type JobOptions, pause } from "../progress.ts";
+import type { Dimension, TextDocument } from "./corpus.ts";
+import { presetNames, presetPath } from "./presets.ts";
+import { readDocuments } from "./read-documents.ts";
+import { wellFormed } from "./tokenizer.ts";
+
+/** Documents read between two looks at the events that wait. */
+const DOCUMENTS_PER_STEP = 256;
+
+/** A text that may become a document of a corpus. */
+export interface Candidate extends TextDocument {
+  /** SHA-256 of seed and text: the place in the order. */
+  readonly rank: string;
+}
+
+/** How candidates are chosen. */
+export interface CandidateOptions extends JobOptions {
+  readonly seed: number;
+  /** Most candidates kept. */
+  readonly limit: number;
+  /** Characters (UTF-16 units) of a text that are kept. */
+  readonly maxCharacters: number;
+}
+
+/**
+ * The candidates of one spec, in their order.
+ * @param spec a preset's name, or a path as `readDocuments` takes it.
+ * @throws CusprunError `PRESET_UNKNOWN` for a name that is neither a preset nor a path, and what `readDocuments` throws.
+ */
+export async function readCandidates(
+  dimension: Dimension,
+  spec: string,
+  options: CandidateOptions,
+): Promise<readonly Candidate[]> {
+  let kept = new Map<string, Candidate>();
+  let count = 0;
+  for await (const { text, source } of await openSpec(dimension, spec)) {
+    const cut = wellFormed(cutText(text, options.maxCharacters));
+    const rank = createHash("sha256").update(`${options.seed}\n${cut}`).digest("hex");
+    if (!kept.has(rank)) kept.set(rank, { text: cut, source, rank });
+    if (kept.size >= 2 * options.limit) kept = firstOf(kept, options.limit);
+    count++;
+    if (count % DOCUMENTS_PER_STEP === 0) {
+      options.onProgress?.({ stage: `reading ${specLabel(spec)}`, done: count, total: null, unit: "documents" });
+      await pause(options.signal);
+    }
+  }
+  return [...firstOf(kept, options.limit).values()];
+}
+
+/** What messages and reports call a spec: a preset's name, or a path without its folders. */
+export function specLabel(spec: string): string {
+  return basename(spec);
+}
+
+async function openSpec(dimension: Dimension, spec: string): Promise<AsyncIterable<TextDocument>> {
+  const names = presetNames(dimension);
+  if (names.includes(spec)) return readPreset(dimension, spec);
+  const looksLikePath = /[./\\#]/.test(spec) || (await stat(spec).catch(() => null)) !== null;
+  if (looksLikePath) return readDocuments(spec);
+  throw new CusprunError("PRESET_UNKNOWN", {
+    where: `--${dimension}`,
+    found: `'${spec}'`,
+    expected: `one of ${names.join(", ")}, or a path`,
+    remedy: "Give one of these names, or a file or folder of your own",
+  });
+}
+
+async function* readPreset(dimension: Dimension, name: string): AsyncGenerator<TextDocument> {
+  const path = presetPath(dimension, name);
+  for await (const { text, source } of readDocuments(path))
+    yield { text, source: source.replace(path, `preset ${dimension}/${name}`) };
+}
+
+/** The start of a text, copied: a slice would keep the whole text in memory. */
+function cutText(text: string, maxCharacters: number): string {
+  return text.length <= maxCharacters ? text : Buffer.from(text.slice(0, maxCharacters), "utf16le").toString("utf16le");
+}
+
+function firstOf(candidates: ReadonlyMap<string, Candidate>, count: number): Map<string, Candidate> {
+  const sorted = [...candidates].toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return new Map(sorted.slice(0, count));
+}

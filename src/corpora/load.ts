@@ -1,0 +1,225 @@
+/**
+ * @file Specs of the user → corpora: read, tokenised, and parted into documents that choose and documents that judge.
+ *
+ * Held-out documents are the first of a corpus' random order, so they depend on no other dimension; calibration documents are the next
+ * ones that no dimension holds out.
+ */
+
+import { CusprunError } from "../errors.ts";
+import { type JobOptions, pause } from "../progress.ts";
+import { type Candidate, readCandidates, specLabel } from "./candidates.ts";
+import { type Corpus, type Dimension, DIMENSIONS, type TokenDocument } from "./corpus.ts";
+import { type Tokenizer } from "./tokenizer.ts";
+import { MIN_DOCUMENT_TOKENS, toTokenDocument } from "./token-document.ts";
+
+/** Documents of a dimension that choose what is pruned, unless asked otherwise. */
+export const DEFAULT_DOCUMENTS = 96;
+
+/** Documents of a dimension that are held back to judge, unless asked otherwise. */
+export const DEFAULT_HELD_OUT_DOCUMENTS = 24;
+
+/** Tokens of a document at most, unless asked otherwise. */
+export const DEFAULT_MAX_TOKENS = 512;
+
+/** Candidates read for every document wanted, so that short and double ones can be passed over. */
+const CANDIDATES_PER_DOCUMENT = 16;
+
+/** Characters read for every token wanted. The longest tokens are spaces in runs; no text averages near this. */
+const CHARACTERS_PER_TOKEN = 64;
+
+/** Documents tokenised between two looks at the events that wait. */
+const DOCUMENTS_PER_STEP = 8;
+
+/** Which documents are taken, and how much of each. */
+export interface CorpusOptions {
+  /** Calibration documents per dimension; default `DEFAULT_DOCUMENTS`. */
+  readonly documents?: number;
+  /** Held-out documents per dimension; default `DEFAULT_HELD_OUT_DOCUMENTS`. 0 holds none back. */
+  readonly heldOutDocuments?: number;
+  /** Longer documents are cut to this many tokens; default `DEFAULT_MAX_TOKENS`. */
+  readonly maxTokens?: number;
+  /** Another seed takes other documents; default 0. */
+  readonly seed?: number;
+}
+
+/** What each dimension is given by: names of presets, and paths as `readDocuments` takes them. */
+export type CorpusSpecs = Readonly<Partial<Record<Dimension, readonly string[]>>>;
+
+/** A dimension's corpus in the making. */
+interface Draft {
+  readonly dimension: Dimension;
+  readonly label: string;
+  readonly candidates: readonly Candidate[];
+  readonly heldOut: ReadonlySet<string>;
+  readonly calibrationCount: number;
+}
+
+/**
+ * Reads the corpora of every dimension that is given, in the order of `DIMENSIONS`. The same specs, options and files give the same corpora.
+ * Several specs of a dimension are mixed in equal shares as far as each has documents. Texts that are there twice are taken once, and a
+ * text that is held out in one dimension chooses in none. A corpus smaller than wanted is shared out in the wanted proportion, at least one
+ * document on either side.
+ * @throws CusprunError `CORPUS_TOO_SHORT` where a corpus has too few documents of `MIN_DOCUMENT_TOKENS` or more; `PRESET_UNKNOWN`;
+ *   `USAGE` for options out of range; and what `readDocuments` throws.
+ */
+export async function loadCorpora(
+  specs: CorpusSpecs,
+  tokenizer: Tokenizer,
+  options: CorpusOptions & JobOptions = {},
+): Promise<readonly Corpus[]> {
+  const settings = checkOptions(options);
+  const tokenise = makeTokeniser(tokenizer, settings.maxTokens, options);
+  const drafts: Draft[] = [];
+  for (const dimension of DIMENSIONS) {
+    const given = specs[dimension] ?? [];
+    if (given.length > 0) drafts.push(await draftCorpus(dimension, given, tokenise, settings, options));
+  }
+  const heldOutAnywhere = new Set(drafts.flatMap((draft) => [...draft.heldOut]));
+  const corpora: Corpus[] = [];
+  for (const { dimension, label, candidates, heldOut, calibrationCount } of drafts) {
+    const calibration = await takeUsable(
+      candidates.filter(({ text }) => !heldOutAnywhere.has(text)),
+      calibrationCount,
+      tokenise,
+    );
+    if (calibration.length === 0) throw tooShort(dimension, label, "no document that is not held out by another dimension");
+    const judges = await takeUsable(
+      candidates.filter(({ text }) => heldOut.has(text)),
+      heldOut.size,
+      tokenise,
+    );
+    corpora.push({
+      dimension,
+      label,
+      calibration: calibration.map((usable) => usable.document),
+      heldOut: judges.map((usable) => usable.document),
+    });
+  }
+  return corpora;
+}
+
+type Settings = Required<CorpusOptions>;
+
+function checkOptions(options: CorpusOptions): Settings {
+  const settings = {
+    documents: options.documents ?? DEFAULT_DOCUMENTS,
+    heldOutDocuments: options.heldOutDocuments ?? DEFAULT_HELD_OUT_DOCUMENTS,
+    maxTokens: options.maxTokens ?? DEFAULT_MAX_TOKENS,
+    seed: options.seed ?? 0,
+  };
+  const least = { documents: 1, heldOutDocuments: 0, maxTokens: MIN_DOCUMENT_TOKENS, seed: 0 };
+  for (const key of Object.keys(least) as (keyof Settings)[]) {
+    if (Number.isSafeInteger(settings[key]) && settings[key] >= least[key]) continue;
+    throw new CusprunError("USAGE", {
+      where: `corpus option ${key}`,
+      found: String(settings[key]),
+      expected: `an integer of at least ${least[key]}`,
+      remedy: "Choose another number",
+    });
+  }
+  return settings;
+}
+
+type Tokenise = (candidate: Candidate) => Promise<TokenDocument | null>;
+
+/** Tokenises every text once: a text in several corpora becomes one and the same document. */
+function makeTokeniser(tokenizer: Tokenizer, maxTokens: number, { onProgress, signal }: JobOptions): Tokenise {
+  const known = new Map<string, TokenDocument | null>();
+  return async (candidate) => {
+    const earlier = known.get(candidate.text);
+    if (earlier !== undefined) return earlier;
+    const document = toTokenDocument(candidate, tokenizer, maxTokens);
+    known.set(candidate.text, document);
+    if (known.size % DOCUMENTS_PER_STEP === 0) {
+      onProgress?.({ stage: "tokenising", done: known.size, total: null, unit: "documents" });
+      await pause(signal);
+    }
+    return document;
+  };
+}
+
+async function draftCorpus(
+  dimension: Dimension,
+  specs: readonly string[],
+  tokenise: Tokenise,
+  settings: Settings,
+  job: JobOptions,
+): Promise<Draft> {
+  const label = specs.map(specLabel).join(" + ");
+  const wanted = settings.documents + settings.heldOutDocuments;
+  const lists: (readonly Candidate[])[] = [];
+  for (const spec of specs) {
+    lists.push(
+      await readCandidates(dimension, spec, {
+        ...job,
+        seed: settings.seed,
+        limit: wanted * CANDIDATES_PER_DOCUMENT,
+        maxCharacters: settings.maxTokens * CHARACTERS_PER_TOKEN,
+      }),
+    );
+  }
+  const candidates = interleave(lists);
+  const usable = await takeUsable(candidates, wanted, tokenise);
+  const needed = settings.heldOutDocuments === 0 ? 1 : 2;
+  if (usable.length < needed) {
+    throw tooShort(
+      dimension,
+      label,
+      `${usable.length} of ${candidates.length} documents with at least ${MIN_DOCUMENT_TOKENS} tokens`,
+      needed,
+    );
+  }
+  const heldOutCount = shareHeldOut(usable.length, settings);
+  return {
+    dimension,
+    label,
+    candidates,
+    heldOut: new Set(usable.slice(0, heldOutCount).map(({ text }) => text)),
+    calibrationCount: usable.length - heldOutCount,
+  };
+}
+
+/** Documents held out of `available`, in the wanted proportion, with at least one on either side. */
+function shareHeldOut(available: number, { documents, heldOutDocuments }: Settings): number {
+  if (heldOutDocuments === 0) return 0;
+  const share = Math.round((available * heldOutDocuments) / (documents + heldOutDocuments));
+  return Math.min(Math.max(share, 1), available - 1);
+}
+
+/** One of each list in turn, without what was there before; lists that have run out are passed over. */
+function interleave(lists: readonly (readonly Candidate[])[]): Candidate[] {
+  const byText = new Map<string, Candidate>();
+  const longest = Math.max(...lists.map((list) => list.length));
+  for (let index = 0; index < longest; index++) {
+    for (const list of lists) {
+      const candidate = list[index];
+      if (candidate !== undefined && !byText.has(candidate.text)) byText.set(candidate.text, candidate);
+    }
+  }
+  return [...byText.values()];
+}
+
+interface Usable {
+  readonly text: string;
+  readonly document: TokenDocument;
+}
+
+/** The first `count` candidates that are long enough. */
+async function takeUsable(candidates: readonly Candidate[], count: number, tokenise: Tokenise): Promise<Usable[]> {
+  const usable: Usable[] = [];
+  for (const candidate of candidates) {
+    if (usable.length === count) break;
+    const document = await tokenise(candidate);
+    if (document !== null) usable.push({ text: candidate.text, document });
+  }
+  return usable;
+}
+
+function tooShort(dimension: Dimension, label: string, found: string, needed = 1): CusprunError {
+  return new CusprunError("CORPUS_TOO_SHORT", {
+    where: `--${dimension} ${label}`,
+    found,
+    expected: `at least ${needed}`,
+    remedy: "Give more text, or longer documents",
+  });
+}

@@ -1,0 +1,71 @@
+/**
+ * @file JSON Lines → documents: one object a line, the text in one of its fields.
+ */
+
+import { CusprunError } from "../errors.ts";
+import type { TextDocument } from "./corpus.ts";
+import { readLines } from "./utf8-lines.ts";
+
+/** The field that holds the text where none is named. */
+export const DEFAULT_TEXT_FIELD = "text";
+
+/** How much of a broken line a message shows, in characters. */
+const SHOWN_CHARACTERS = 60;
+
+/**
+ * Reads the documents of a JSON Lines file. Empty lines are skipped.
+ * @throws CusprunError `CORPUS_JSON` for a line that is no JSON object, `CORPUS_FIELD` where the field is missing or no string, and
+ *   what `readLines` throws.
+ */
+export async function* readJsonl(path: string, field: string = DEFAULT_TEXT_FIELD): AsyncGenerator<TextDocument> {
+  for await (const line of readLines(path)) {
+    if (line.text.trim() === "") continue;
+    const source = `${path}:${line.number}`;
+    const record = parseRecord(line.text, source);
+    const text = record[field];
+    if (typeof text !== "string") {
+      throw new CusprunError("CORPUS_FIELD", {
+        where: source,
+        found:
+          text === undefined
+            ? `the fields ${
+                Object.keys(record)
+                  .map((key) => `'${key}'`)
+                  .join(", ") || "(none)"
+              }`
+            : `'${field}' of type ${typeof text}`,
+        expected: `a string in the field '${field}'`,
+        remedy: `Name the field that holds the text: ${path}#FIELD`,
+      });
+    }
+    yield { text, source };
+  }
+}
+
+function parseRecord(line: string, source: string): Readonly<Record<string, unknown>> {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch (error) {
+    throw brokenLine(source, `${shorten(line)} (${(error as SyntaxError).message})`, error);
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw brokenLine(source, shorten(line));
+  return value as Readonly<Record<string, unknown>>;
+}
+
+function brokenLine(source: string, found: string, cause?: unknown): CusprunError {
+  return new CusprunError(
+    "CORPUS_JSON",
+    {
+      where: source,
+      found,
+      expected: "a JSON object on one line",
+      remedy: "Repair or remove the line; plain text belongs in a .txt file",
+    },
+    { cause },
+  );
+}
+
+function shorten(line: string): string {
+  return JSON.stringify(line.length > SHOWN_CHARACTERS ? `${line.slice(0, SHOWN_CHARACTERS)}…` : line);
+}

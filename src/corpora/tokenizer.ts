@@ -1,0 +1,85 @@
+/**
+ * @file Text ↔ token ids, on `@huggingface/tokenizers`, from a checkpoint's tokenizer files.
+ */
+
+import { Tokenizer as UntypedTokenizer } from "@huggingface/tokenizers";
+import type { TokenizerFiles } from "../checkpoint/checkpoint.ts";
+import { CusprunError } from "../errors.ts";
+
+/** What is used of the library's tokenizer. Its own declarations do not resolve under `nodenext`: they import without extensions. */
+interface HubTokenizer {
+  encode(text: string, options: { readonly add_special_tokens: boolean }): { readonly ids: readonly number[] };
+  decode(
+    ids: readonly number[],
+    options: { readonly skip_special_tokens: boolean; readonly clean_up_tokenization_spaces: boolean },
+  ): string;
+  get_vocab(): ReadonlyMap<string, number>;
+}
+const HubTokenizer = UntypedTokenizer as unknown as new (tokenizerJson: object, tokenizerConfig: object) => HubTokenizer;
+
+/** Turns text into token ids and back. */
+export interface Tokenizer {
+  /** One more than the highest token id. The model's embedding may have more rows. */
+  readonly vocabSize: number;
+  /** Ids that `encode` puts before the text's own: BOS where the tokenizer adds one, else none. */
+  readonly prefix: Int32Array;
+  /** Token ids of a text, special tokens in it recognised, with BOS or EOS where the tokenizer's files say so. */
+  encode(text: string): Int32Array;
+  /** Text of token ids, special tokens included. Bytes that are no UTF-8 become U+FFFD. */
+  decode(ids: Int32Array): string;
+}
+
+/**
+ * Makes a tokenizer from a checkpoint's files.
+ * @param where the file or folder they come from, for messages.
+ * @throws CusprunError `TOKENIZER_INVALID` where `tokenizer.json` lacks a part or holds one that is malformed.
+ */
+export function createTokenizer(files: TokenizerFiles, where: string): Tokenizer {
+  const hub = openTokenizer(files, where);
+  const encodeWith = (text: string, addSpecialTokens: boolean): Int32Array =>
+    Int32Array.from(hub.encode(wellFormed(text), { add_special_tokens: addSpecialTokens }).ids);
+  const decode = (ids: Int32Array): string =>
+    ids.length === 0 ? "" : hub.decode(Array.from(ids), { skip_special_tokens: false, clean_up_tokenization_spaces: false });
+  try {
+    const bare = encodeWith("a", false);
+    const framed = encodeWith("a", true);
+    const prefixLength = Math.max(
+      0,
+      framed.findIndex((_, start) => bare.every((id, index) => framed[start + index] === id)),
+    );
+    return {
+      vocabSize: ([...hub.get_vocab().values()].at(-1) ?? -1) + 1,
+      prefix: framed.slice(0, prefixLength),
+      encode: (text) => encodeWith(text, true),
+      decode,
+    };
+  } catch (error) {
+    throw invalidTokenizer(where, error);
+  }
+}
+
+function openTokenizer(files: TokenizerFiles, where: string): HubTokenizer {
+  try {
+    return new HubTokenizer(files.tokenizerJson, files.tokenizerConfig);
+  } catch (error) {
+    throw invalidTokenizer(where, error);
+  }
+}
+
+/** Halves of surrogate pairs become U+FFFD, as they do wherever a string becomes UTF-8. */
+export function wellFormed(text: string): string {
+  return /\p{Surrogate}/u.test(text) ? Buffer.from(text, "utf8").toString("utf8") : text;
+}
+
+function invalidTokenizer(where: string, cause: unknown): CusprunError {
+  return new CusprunError(
+    "TOKENIZER_INVALID",
+    {
+      where: `${where}: tokenizer.json`,
+      found: `a tokenizer that cannot be used (${cause instanceof Error ? cause.message : String(cause)})`,
+      expected: "a complete tokenizer.json of the Hugging Face tokenizers library",
+      remedy: "Download the model again, or save its tokenizer with save_pretrained of a fast tokenizer",
+    },
+    { cause },
+  );
+}
