@@ -1,0 +1,242 @@
+/**
+ * @file The model card (README.md) of an expert: what was done, with what, and what it cost. Every number comes from the plan or from
+ * a measurement. Front matter: the Hugging Face hub's model card metadata.
+ */
+
+import { stringify } from "yaml";
+import type { ModelConfig } from "../checkpoint/model-config.ts";
+import type { Dimension } from "../corpora/corpus.ts";
+import { CUT_KINDS } from "../selection/plan.ts";
+import type { CutKind, PrunePlan } from "../selection/plan.ts";
+import { cutUnitCount } from "../selection/unit-parameters.ts";
+import type { FloatDType } from "../tensor.ts";
+
+/** A corpus, as the card names it. */
+export interface CardCorpus {
+  readonly dimension: Dimension;
+  /** What the user called it. */
+  readonly label: string;
+  /** Where its documents come from; names that mean something to a reader elsewhere, no paths. */
+  readonly sources: readonly string[];
+  /** Documents that chose and that judged; null where an expert is made from a plan, which does not record them. */
+  readonly calibrationDocuments: number | null;
+  readonly heldOutDocuments: number | null;
+  /** Perplexity per token on the held-out documents, where it was measured. */
+  readonly perplexity: { readonly before: number; readonly after: number } | null;
+}
+
+/** What the card says that is neither in the plan nor in the expert. */
+export interface ModelCardInput {
+  /** Name of the expert: the title. */
+  readonly title: string;
+  /** The base model's name for readers. A path is not shown: only its last part is. */
+  readonly baseModelName: string;
+  /** The base model's id on the Hugging Face hub, `owner/name`, or null where it is not known. */
+  readonly baseModelId: string | null;
+  /** The base model's licence identifier, or null where its README names none. */
+  readonly license: string | null;
+  /** ISO 639-1 codes of the languages; empty where none is known. */
+  readonly languages: readonly string[];
+  /** In the order language, domain, task. */
+  readonly corpora: readonly CardCorpus[];
+  /** Config of the dense model. */
+  readonly denseConfig: ModelConfig;
+  /** Version of cusprun. */
+  readonly version: string;
+}
+
+/** What was written beside the card. */
+export interface CardOutput {
+  readonly config: ModelConfig;
+  readonly dtype: FloatDType;
+  /** Bytes of the expert's weights, and what the dense model's would be in the same dtype. */
+  readonly bytes: { readonly before: number; readonly after: number };
+  readonly hasTokenizer: boolean;
+  /** Whether the base model's weights were dequantised. */
+  readonly fromQuantised: boolean;
+}
+
+/** Units in a reader's words: singular for columns of the table. */
+const KIND_NAMES: Readonly<Record<CutKind, string>> = {
+  ffn: "FFN units",
+  head: "query heads",
+  "kv-group": "KV groups",
+  "value-dim": "value dimensions",
+  "rotary-pair": "rotary pairs",
+  "matrix:gate": "rows of gate",
+  "matrix:up": "rows of up",
+  "matrix:down": "columns of down",
+  "matrix:q": "rows of q",
+  "matrix:k": "rows of k",
+  "matrix:v": "rows of v",
+  "matrix:o": "columns of o",
+};
+
+/** Text of the model card: Markdown with YAML front matter. */
+export function modelCard(input: ModelCardInput, plan: PrunePlan, output: CardOutput): string {
+  const sections = [
+    frontMatter(input),
+    `# ${inline(input.title)}`,
+    introduction(input, plan),
+    "## What was removed",
+    sizeTable(plan, output),
+    unitTable(input.denseConfig, plan),
+    howChosen(plan),
+    "## Dimensions",
+    corpusTable(input.corpora),
+    "## How to load it",
+    howToLoad(output),
+    "## Limitations",
+    limitations(input, plan, output),
+    "## Source",
+    "The method is Cus-Prun: [Pruning General Large Language Models into Customized Expert Models](https://arxiv.org/abs/2506.02561), Findings of ACL 2025. " +
+      `Made with cusprun ${inline(input.version)}; \`cusprun-plan.json\` lists every unit that went.`,
+  ];
+  return `${sections.join("\n\n")}\n`;
+}
+
+function frontMatter(input: ModelCardInput): string {
+  const metadata = {
+    ...(input.baseModelId !== null && { base_model: input.baseModelId }),
+    ...(input.license !== null && { license: input.license }),
+    ...(input.languages.length > 0 && { language: input.languages }),
+    library_name: "transformers",
+    pipeline_tag: "text-generation",
+    tags: ["cusprun", "pruned"],
+  };
+  return `---\n${stringify(metadata)}---`;
+}
+
+function introduction(input: ModelCardInput, plan: PrunePlan): string {
+  const base =
+    input.baseModelId === null ? `\`${baseName(input)}\`` : `[${baseName(input)}](https://huggingface.co/${input.baseModelId})`;
+  const place = input.corpora.map(({ dimension, label }) => `${dimension} **${inline(label)}**`).join(", ");
+  const done = plan.layout === "masked" ? "zeroed" : "cut out";
+  return (
+    `${base}, pruned to an expert in ${place}. Units that are irrelevant in ${input.corpora.length === 1 ? "this dimension" : "every one of these dimensions"} ` +
+    `were ${done}. Nothing was trained.`
+  );
+}
+
+function sizeTable(plan: PrunePlan, { dtype, bytes }: CardOutput): string {
+  const { total, removed, requested, blocks } = plan.parameters;
+  const after = plan.layout === "masked" ? `${count(total)}, ${count(removed)} of them zeroed` : count(total - removed);
+  return [
+    "| | before | after |",
+    "| --- | --- | --- |",
+    `| parameters | ${count(total)} | ${after} |`,
+    `| weights in ${dtype} | ${megabytes(bytes.before)} | ${megabytes(bytes.after)} |`,
+    "",
+    `Asked for: \`${inline(plan.budget)}\`, which is ${count(requested)} parameters. Removed: ${count(removed)}, ` +
+      `${percent(removed, total)} of all parameters and ${percent(removed, blocks)} of the blocks'.`,
+  ].join("\n");
+}
+
+function unitTable(config: ModelConfig, plan: PrunePlan): string {
+  const rows = CUT_KINDS.flatMap((kind) => {
+    const lost = plan.layers.map((layer) => layer.cuts[kind]?.removed.length ?? 0);
+    if (lost.every((units) => units === 0)) return [];
+    const dense = cutUnitCount(kind, config);
+    const sorted = lost.map((units) => dense - units).toSorted((a, b) => a - b);
+    const [least = 0, most = 0] = [sorted[0], sorted.at(-1)];
+    const median = sorted[Math.floor(sorted.length / 2)] ?? 0;
+    return [
+      `| ${KIND_NAMES[kind]} | ${dense} | ${least === most ? `${least} in every layer` : `${least} to ${most}, median ${median}`} |`,
+    ];
+  });
+  if (rows.length === 0) return "Nothing was removed.";
+  return [
+    `| per layer, of ${plan.layers.length} | before | ${plan.layout === "masked" ? "not zeroed" : "after"} |`,
+    "| --- | --- | --- |",
+    ...rows,
+  ].join("\n");
+}
+
+function howChosen(plan: PrunePlan): string {
+  const weights = Object.entries(plan.weights).map(([dimension, weight]) => `${dimension} ${weight}`);
+  const overlap = Object.entries(plan.overlap).map(([pair, share]) => `${pair} ${share.toFixed(2)}`);
+  return [
+    `Relevance over documents: \`${inline(plan.aggregate)}\`. Weights: ${weights.join(", ")}. Granularity: ${plan.granularity}. Layout: ${plan.layout}.`,
+    ...(overlap.length > 0 ? [`Overlap of the dimensions' irrelevant units (Jaccard): ${overlap.join(", ")}.`] : []),
+  ].join(" ");
+}
+
+function corpusTable(corpora: readonly CardCorpus[]): string {
+  const rows = corpora.map(({ dimension, label, sources, calibrationDocuments, heldOutDocuments, perplexity }) =>
+    [
+      dimension,
+      inline(label),
+      sources.map(inline).join("; ") || "not named",
+      String(calibrationDocuments ?? "not recorded"),
+      String(heldOutDocuments ?? "not recorded"),
+      perplexity === null ? "not measured" : perplexity.before.toFixed(2),
+      perplexity === null ? "not measured" : perplexity.after.toFixed(2),
+    ].join(" | "),
+  );
+  return [
+    "| dimension | corpus | sources | documents to choose | documents to judge | perplexity before | perplexity after |",
+    "| --- | --- | --- | --- | --- | --- | --- |",
+    ...rows.map((row) => `| ${row} |`),
+    "",
+    "Perplexity is per token, on documents of the same sources that chose nothing.",
+  ].join("\n");
+}
+
+function howToLoad({ hasTokenizer }: CardOutput): string {
+  const classes = hasTokenizer ? "AutoModelForCausalLM, AutoTokenizer" : "AutoModelForCausalLM";
+  return [
+    "Stock transformers loads it; no code of ours is needed. `FOLDER` is where this file stands.",
+    "",
+    "```python",
+    `from transformers import ${classes}`,
+    "",
+    'model = AutoModelForCausalLM.from_pretrained("FOLDER", torch_dtype="auto")',
+    ...(hasTokenizer ? ['tokenizer = AutoTokenizer.from_pretrained("FOLDER")'] : []),
+    "```",
+    ...(hasTokenizer ? [] : ["", "The base model came without a tokenizer, and so does this one."]),
+  ].join("\n");
+}
+
+function limitations(input: ModelCardInput, plan: PrunePlan, output: CardOutput): string {
+  const points = [
+    `What the base model knew outside of ${input.corpora.map(({ label }) => inline(label)).join(", ")} is partly lost; how much was not measured here.`,
+    "Pruning also changes refusals, biases and facts. Judge the expert on your own task before you rely on it.",
+    "The base model's licence and terms of use apply.",
+  ];
+  if (plan.layout === "masked")
+    points.push("Its layout is `masked`: removed units are zeros, so it is neither smaller nor faster than the base model.");
+  if (output.fromQuantised)
+    points.push(`The base model's weights were quantised; they were dequantised and rounded to ${output.dtype}.`);
+  if (output.config.family !== input.denseConfig.family) {
+    points.push(
+      `Its config.json says \`${output.config.family}\` instead of \`${input.denseConfig.family}\`: the stock ${input.denseConfig.family} class refuses ` +
+        `${output.config.numAttentionHeads} query heads on a hidden size of ${output.config.hiddenSize}; both compute the same.`,
+    );
+  }
+  return points.map((point) => `- ${point}`).join("\n");
+}
+
+/** A user's text inside a line or table cell: no line breaks, and nothing that Markdown or HTML would act upon. */
+function inline(text: string): string {
+  return text
+    .replace(/\s+/g, " ")
+    .replace(/[|`<>[\]\\*]/g, "")
+    .trim();
+}
+
+/** Last part of the base model's name, so that no path of the machine is told. */
+function baseName(input: ModelCardInput): string {
+  return inline(input.baseModelId ?? input.baseModelName.split(/[\\/]/).findLast((part) => part !== "") ?? "the base model");
+}
+
+function count(value: number): string {
+  return value.toLocaleString("en-US");
+}
+
+function percent(part: number, whole: number): string {
+  return `${((100 * part) / whole).toFixed(1)}%`;
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)} MB`;
+}

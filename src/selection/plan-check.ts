@@ -1,0 +1,154 @@
+/**
+ * @file Whether a plan fits a model: every index exists, and what `uniform` leaves has the same sizes in every layer and shapes that
+ * stock runtimes load. A plan may be hand-edited or made for another model, so surgery checks before it reads a weight.
+ */
+
+import type { BlockRole } from "../checkpoint/families.ts";
+import { FAMILIES } from "../checkpoint/families.ts";
+import type { ModelConfig } from "../checkpoint/model-config.ts";
+import { CusprunError } from "../errors.ts";
+import { UNIFORM_KINDS } from "./plan.ts";
+import type { CutKind, LayerPlan, PrunePlan } from "./plan.ts";
+import { stockHeads } from "./stock-heads.ts";
+import type { StockRewrite } from "./stock-heads.ts";
+import { cutUnitCount } from "./unit-parameters.ts";
+
+/** Sizes of the layers that a uniform plan leaves; the dense sizes for a masked one. */
+export interface PlannedSizes {
+  readonly intermediateSize: number;
+  readonly numAttentionHeads: number;
+  readonly numKeyValueHeads: number;
+  /** Config of another family to write, where stock runtimes refuse the family's own. */
+  readonly rewrite: StockRewrite | null;
+}
+
+/**
+ * Checks a plan against a model.
+ * @param optionalRoles the family's optional block tensors that the checkpoint has
+ * @param where the plan, for messages
+ * @throws CusprunError `PLAN_MISMATCH`, `LAYOUT_UNSUPPORTED`.
+ */
+export function checkPlan(
+  plan: PrunePlan,
+  config: ModelConfig,
+  optionalRoles: readonly BlockRole[],
+  where = "plan",
+): PlannedSizes {
+  if (plan.layers.length !== config.numHiddenLayers) {
+    throw mismatch(where, `${plan.layers.length} layers`, `${config.numHiddenLayers}, as the model has`);
+  }
+  for (const { layer, cuts } of plan.layers) {
+    for (const [kind, cut] of Object.entries(cuts)) {
+      const count = cutUnitCount(kind as CutKind, config);
+      const last = cut.removed.at(-1) ?? -1;
+      if (last >= count)
+        throw mismatch(`${where}: layer ${layer}, ${kind}`, `unit ${last}`, `units under ${count}, as the model has`);
+      if ((kind === "ffn" || kind === "kv-group") && cut.removed.length === count) {
+        throw mismatch(`${where}: layer ${layer}, ${kind}`, `all ${count} units removed`, "at least one that stays");
+      }
+    }
+  }
+  if (FAMILIES[config.family].requiredRoles.includes("qNorm")) refuseRowsUnderNorm(plan, config, where);
+  return plan.layout === "uniform" ? uniformSizes(plan, config, optionalRoles, where) : { ...denseSizes(config), rewrite: null };
+}
+
+function denseSizes({ intermediateSize, numAttentionHeads, numKeyValueHeads }: ModelConfig): Omit<PlannedSizes, "rewrite"> {
+  return { intermediateSize, numAttentionHeads, numKeyValueHeads };
+}
+
+function refuseRowsUnderNorm(plan: PrunePlan, config: ModelConfig, where: string): void {
+  const kinds: readonly CutKind[] = ["rotary-pair", "matrix:q", "matrix:k"];
+  for (const { layer, cuts } of plan.layers) {
+    const found = kinds.find((kind) => (cuts[kind]?.removed.length ?? 0) > 0);
+    if (found !== undefined) {
+      throw new CusprunError("LAYOUT_UNSUPPORTED", {
+        where: `${where}: layer ${layer}`,
+        found: `units of ${found}`,
+        expected: `none: ${config.family} normalises queries and keys over a head, so that a zeroed row changes every other`,
+        remedy: "Select again without this kind",
+      });
+    }
+  }
+}
+
+function uniformSizes(plan: PrunePlan, config: ModelConfig, optionalRoles: readonly BlockRole[], where: string): PlannedSizes {
+  for (const { layer, cuts } of plan.layers) {
+    const stray = Object.keys(cuts).find((kind) => !UNIFORM_KINDS.includes(kind as CutKind));
+    if (stray !== undefined)
+      throw mismatch(
+        `${where}: layer ${layer}`,
+        `units of ${stray}`,
+        `only ${UNIFORM_KINDS.join(", ")}, the layout being uniform`,
+      );
+  }
+  const { numAttentionHeads: H, numKeyValueHeads: G, intermediateSize: F } = config;
+  const sizes = plan.layers.map((layer) => {
+    const groups = layer.cuts["kv-group"]?.removed.length ?? 0;
+    return {
+      groups: G - groups,
+      headsPerGroup: headsPerKeptGroup(layer, config, where),
+      ffn: F - (layer.cuts.ffn?.removed.length ?? 0),
+    };
+  });
+  const first = sizes[0] ?? { groups: G, headsPerGroup: H / G, ffn: F };
+  sizes.forEach((size, layer) => {
+    for (const [key, noun] of SIZE_NOUNS) {
+      if (size[key] !== first[key]) {
+        throw mismatch(
+          `${where}: layer ${layer}`,
+          `${size[key]} ${noun} kept`,
+          `${first[key]} as in layer 0, the layout being uniform`,
+        );
+      }
+    }
+  });
+  const numAttentionHeads = first.groups * first.headsPerGroup;
+  const stock = stockHeads(config, numAttentionHeads, optionalRoles);
+  if (stock === null) {
+    throw new CusprunError("LAYOUT_UNSUPPORTED", {
+      where,
+      found: `${numAttentionHeads} query heads kept of a hidden size of ${config.hiddenSize}`,
+      expected: "a divisor of the hidden size, which stock transformers demands of this family",
+      remedy: "Remove another number of heads, only FFN units, or choose --layout masked",
+    });
+  }
+  return {
+    intermediateSize: first.ffn,
+    numAttentionHeads,
+    numKeyValueHeads: first.groups,
+    rewrite: stock === "as-is" ? null : stock,
+  };
+}
+
+const SIZE_NOUNS = [
+  ["groups", "KV groups"],
+  ["headsPerGroup", "query heads per group"],
+  ["ffn", "FFN units"],
+] as const;
+
+/** Query heads that each group of a layer keeps: grouped-query attention wants the same number in all of them. */
+function headsPerKeptGroup(layer: LayerPlan, config: ModelConfig, where: string): number {
+  const R = config.numAttentionHeads / config.numKeyValueHeads;
+  const removed = new Set(layer.cuts["kv-group"]?.removed);
+  const kept = Array.from({ length: config.numKeyValueHeads }, () => R);
+  for (const head of layer.cuts.head?.removed ?? []) kept[Math.floor(head / R)]! -= 1;
+  const counts = new Set(kept.filter((_, group) => !removed.has(group)));
+  const [count = 0] = counts;
+  if (counts.size !== 1 || count === 0) {
+    throw mismatch(
+      `${where}: layer ${layer.layer}, head`,
+      `${[...counts].join(", ")} heads kept per group`,
+      "the same number, at least 1, in every group that stays",
+    );
+  }
+  return count;
+}
+
+function mismatch(where: string, found: string, expected: string): CusprunError {
+  return new CusprunError("PLAN_MISMATCH", {
+    where,
+    found,
+    expected,
+    remedy: "Use the plan with the model it was made for, or select again",
+  });
+}

@@ -1,0 +1,209 @@
+/**
+ * @file Plans as JSON files. A plan that is read is untrusted: hand-edited, cut off or of another program.
+ */
+
+import { readFile, stat, writeFile } from "node:fs/promises";
+import { DIMENSIONS } from "../corpora/corpus.ts";
+import type { Dimension } from "../corpora/corpus.ts";
+import { CusprunError } from "../errors.ts";
+import { writeFileAtomically } from "../files.ts";
+import { parseAggregate } from "./aggregate.ts";
+import { CUT_KINDS, LAYOUTS, UNIFORM_KINDS } from "./plan.ts";
+import type { CutKind, LayerCut, LayerPlan, PrunePlan } from "./plan.ts";
+
+/** Largest plan that is read: a 70B model's is under 40 MiB, and JSON.parse holds a file several times over. */
+const MAX_PLAN_BYTES = 256 * 2 ** 20;
+/** More layers than any model has; bounds the work on a foreign file. */
+const MAX_LAYERS = 10_000;
+
+/** A plan as JSON text: indented, each list of indices on one line, ending in a newline. */
+export function formatPlan(plan: PrunePlan): string {
+  // JSON escapes newlines inside strings, so a raw one after a bracket can only begin a list.
+  return `${JSON.stringify(plan, null, 2).replace(/\[\n[\d\s,]*\]/g, (list) => list.replace(/\s+/g, "").replaceAll(",", ", "))}\n`;
+}
+
+/**
+ * Writes a plan.
+ * @throws CusprunError `DISK_FULL`, `OUTPUT_UNWRITABLE`.
+ */
+export async function writePlan(path: string, plan: PrunePlan): Promise<void> {
+  await writeFileAtomically(path, (temporary) => writeFile(temporary, formatPlan(plan)));
+}
+
+/**
+ * Reads a plan. Whether it fits a model is checked where it is used (`checkPlan`).
+ * @throws CusprunError `PLAN_INVALID`.
+ */
+export async function readPlan(path: string): Promise<PrunePlan> {
+  const size = await stat(path).then(
+    (found) => found.size,
+    () => null,
+  );
+  if (size === null) throw invalid(path, "no file that can be read", "a plan that `cusprun select` wrote");
+  if (size > MAX_PLAN_BYTES) throw invalid(path, `${size} bytes`, `at most ${MAX_PLAN_BYTES}`);
+  let json: unknown;
+  try {
+    json = JSON.parse(await readFile(path, "utf8"));
+  } catch (error) {
+    throw invalid(
+      path,
+      `no JSON (${error instanceof Error ? error.message.slice(0, 120) : "unreadable"})`,
+      "a plan that `cusprun select` wrote",
+    );
+  }
+  return parsePlan(json, path);
+}
+
+/**
+ * A plan from parsed JSON. Keys that a plan does not have are dropped.
+ * @param where for messages
+ * @throws CusprunError `PLAN_INVALID`.
+ */
+export function parsePlan(json: unknown, where: string): PrunePlan {
+  const root = new Fields(json, where);
+  if (root.get("formatVersion") !== 1) throw root.error("formatVersion", "1, the only format there is");
+  const layout = root.oneOf("layout", LAYOUTS);
+  const granularity = root.oneOf("granularity", ["structural", "matrix"] as const);
+  if (layout === "uniform" && granularity === "matrix") throw root.error("granularity", "structural, the layout being uniform");
+  const aggregate = root.text("aggregate");
+  parseAggregate(aggregate);
+  const parameters = root.fields("parameters");
+  const layers = root.get("layers");
+  if (!Array.isArray(layers) || layers.length > MAX_LAYERS) throw root.error("layers", `a list of at most ${MAX_LAYERS} layers`);
+  const allowed = CUT_KINDS.filter((kind) =>
+    granularity === "matrix"
+      ? kind.startsWith("matrix:")
+      : layout === "uniform"
+        ? UNIFORM_KINDS.includes(kind)
+        : !kind.startsWith("matrix:"),
+  );
+  return {
+    formatVersion: 1,
+    layout,
+    granularity,
+    budget: root.text("budget"),
+    aggregate,
+    weights: root.fields("weights").byDimension((fields, key) => fields.number(key)),
+    corpora: root.fields("corpora").byDimension((fields, key) => fields.text(key)),
+    scores: root.text("scores"),
+    parameters: {
+      total: parameters.count("total"),
+      blocks: parameters.count("blocks"),
+      requested: parameters.count("requested"),
+      removed: parameters.count("removed"),
+    },
+    overlap: Object.fromEntries(
+      root
+        .fields("overlap")
+        .keys()
+        .map((key) => [key, root.fields("overlap").number(key)]),
+    ),
+    layers: layers.map((entry, layer) => parseLayer(new Fields(entry, `${where}: layer ${layer}`), layer, allowed)),
+  };
+}
+
+function parseLayer(fields: Fields, layer: number, allowed: readonly CutKind[]): LayerPlan {
+  if (fields.get("layer") !== layer) throw fields.error("layer", `${layer}: layers stand in order`);
+  const cuts = fields.fields("cuts");
+  const parsed: Partial<Record<CutKind, LayerCut>> = {};
+  for (const key of cuts.keys()) {
+    const kind = allowed.find((candidate) => candidate === key);
+    if (kind === undefined)
+      throw cuts.error(key, `no such kind; with this layout and granularity there are ${allowed.join(", ")}`);
+    parsed[kind] = parseCut(cuts.fields(key));
+  }
+  return { layer, cuts: parsed };
+}
+
+function parseCut(fields: Fields): LayerCut {
+  const removed = fields.get("removed");
+  const ascending =
+    Array.isArray(removed) &&
+    removed.every((index, i) => Number.isSafeInteger(index) && index >= 0 && (i === 0 || index > removed[i - 1]));
+  if (!ascending) throw fields.error("removed", "a list of ascending whole numbers from 0, none twice");
+  return {
+    removed,
+    irrelevantShare: fields.fields("irrelevantShare").byDimension((shares, key) => shares.number(key)),
+    why: fields.fields("why").byDimension((reasons, key) => {
+      const reason = reasons.fields(key);
+      return Object.fromEntries(
+        (["removedMax", "keptMin"] as const)
+          .filter((name) => reason.get(name) !== undefined)
+          .map((name) => [name, reason.number(name)]),
+      );
+    }),
+  };
+}
+
+/** A JSON object under inspection. Only its own keys count. */
+class Fields {
+  private readonly object: Readonly<Record<string, unknown>>;
+  private readonly where: string;
+
+  constructor(json: unknown, where: string) {
+    if (typeof json !== "object" || json === null || Array.isArray(json)) throw invalid(where, describe(json), "an object");
+    this.object = json as Readonly<Record<string, unknown>>;
+    this.where = where;
+  }
+
+  keys(): string[] {
+    return Object.keys(this.object);
+  }
+
+  get(key: string): unknown {
+    return Object.hasOwn(this.object, key) ? this.object[key] : undefined;
+  }
+
+  fields(key: string): Fields {
+    return new Fields(this.get(key), `${this.where}: ${key}`);
+  }
+
+  text(key: string): string {
+    const value = this.get(key);
+    if (typeof value !== "string") throw this.error(key, "a text");
+    return value;
+  }
+
+  number(key: string): number {
+    const value = this.get(key);
+    if (typeof value !== "number") throw this.error(key, "a number");
+    return value;
+  }
+
+  count(key: string): number {
+    const value = this.get(key);
+    if (!Number.isSafeInteger(value) || (value as number) < 0) throw this.error(key, "a whole number from 0");
+    return value as number;
+  }
+
+  oneOf<T extends string>(key: string, choices: readonly T[]): T {
+    const value = choices.find((choice) => choice === this.get(key));
+    if (value === undefined) throw this.error(key, choices.join(" or "));
+    return value;
+  }
+
+  byDimension<T>(read: (fields: Fields, key: Dimension) => T): Partial<Record<Dimension, T>> {
+    const stray = this.keys().find((key) => !DIMENSIONS.includes(key as Dimension));
+    if (stray !== undefined) throw this.error(stray, `no such dimension; there are ${DIMENSIONS.join(", ")}`);
+    return Object.fromEntries(
+      DIMENSIONS.filter((dimension) => this.get(dimension) !== undefined).map((dimension) => [dimension, read(this, dimension)]),
+    );
+  }
+
+  error(key: string, expected: string): CusprunError {
+    return invalid(`${this.where}: ${key}`, describe(this.get(key)), expected);
+  }
+}
+
+function describe(value: unknown): string {
+  return value === undefined ? "nothing" : (JSON.stringify(value) ?? typeof value).slice(0, 80);
+}
+
+function invalid(where: string, found: string, expected: string): CusprunError {
+  return new CusprunError("PLAN_INVALID", {
+    where,
+    found,
+    expected,
+    remedy: "Mend the plan, or make it again with `cusprun select`",
+  });
+}

@@ -1,0 +1,94 @@
+/**
+ * @file `PrunePlan`: the seam between deciding and cutting. Plain JSON, readable by people, complete: surgery needs the checkpoint
+ * and the plan and nothing else.
+ */
+
+import type { Dimension } from "../corpora/corpus.ts";
+import { MATRIX_KINDS, UNIT_KINDS } from "../scoring/relevance.ts";
+import type { MatrixKind, RelevanceKind, UnitKind } from "../scoring/relevance.ts";
+
+/** Every layout, for checks and help texts. */
+export const LAYOUTS = ["masked", "uniform"] as const;
+
+/** The shape of what is written. `masked`: same sizes, zeros. `uniform`: every layer the same smaller sizes. */
+export type Layout = (typeof LAYOUTS)[number];
+
+/** What a plan removes: structural units, or the paper's single rows and columns. */
+export type Granularity = "structural" | "matrix";
+
+/** Kinds of cut, as they stand in a plan. */
+export type CutKind = UnitKind | `matrix:${MatrixKind}`;
+
+/** Every kind of cut, in the order of a layer's reports. */
+export const CUT_KINDS: readonly CutKind[] = [...UNIT_KINDS, ...MATRIX_KINDS.map((kind) => `matrix:${kind}` as const)];
+
+/** Kinds that the layout `uniform` can take out: stock runtimes have a size for each of them, and for no other. */
+export const UNIFORM_KINDS: readonly CutKind[] = ["ffn", "head", "kv-group"];
+
+/** The units of one kind that one layer loses. */
+export interface LayerCut {
+  /** Ascending indices of the units that go, of the dense model's numbering. */
+  readonly removed: readonly number[];
+  /** Share of the layer's units of this kind that are irrelevant in a dimension at the threshold used. */
+  readonly irrelevantShare: Readonly<Partial<Record<Dimension, number>>>;
+  /**
+   * Largest relevance among the removed and smallest among the kept units, per dimension: why these and not others. Relevance is the
+   * aggregate over the dimension's documents of the share of the residual stream's norm (`matrix`: of the norm itself). A number is
+   * left out where nothing is removed or kept.
+   */
+  readonly why: Readonly<Partial<Record<Dimension, { readonly removedMax?: number; readonly keptMin?: number }>>>;
+}
+
+/** What one layer loses. A kind that is absent loses nothing. */
+export interface LayerPlan {
+  readonly layer: number;
+  readonly cuts: Readonly<Partial<Record<CutKind, LayerCut>>>;
+}
+
+/** Which units of which layers go. */
+export interface PrunePlan {
+  readonly formatVersion: 1;
+  readonly layout: Layout;
+  readonly granularity: Granularity;
+  /** What was asked for, as the user wrote it, e.g. `25% of blocks`. */
+  readonly budget: string;
+  /** How a unit's relevances to the documents of a corpus became one: `mean`, `max` or `quantile:0.9`. */
+  readonly aggregate: string;
+  /** The chosen dimensions with their weights. */
+  readonly weights: Readonly<Partial<Record<Dimension, number>>>;
+  readonly corpora: Readonly<Partial<Record<Dimension, string>>>;
+  /** Fingerprint of the scores it was made from. */
+  readonly scores: string;
+  readonly parameters: {
+    readonly total: number;
+    readonly blocks: number;
+    /** Parameters that the budget asks to remove. Whole units and snapped widths meet it nearly, not exactly. */
+    readonly requested: number;
+    /** Parameters that go (`masked`: are zeroed). */
+    readonly removed: number;
+  };
+  /** Jaccard overlap of the dimensions' irrelevant sets, per pair, e.g. `{"language∩domain": 0.61}`. */
+  readonly overlap: Readonly<Record<string, number>>;
+  /** One entry per layer, in order. */
+  readonly layers: readonly LayerPlan[];
+}
+
+/**
+ * Whose relevance decides on a matrix' rows or columns. One row of gate, the same row of up and the same column of down each
+ * change the FFN's output by exactly the structural unit's share, and a row of v by the value dimension's.
+ */
+export const MATRIX_RELEVANCE: Readonly<Record<MatrixKind, RelevanceKind>> = {
+  gate: "ffn",
+  up: "ffn",
+  down: "ffn",
+  q: "q-row",
+  k: "k-row",
+  v: "value-dim",
+  o: "o-column",
+};
+
+/** The relevance that decides on a kind of cut. */
+export function relevanceKindOf(kind: CutKind): RelevanceKind {
+  const matrix = MATRIX_KINDS.find((candidate) => kind === `matrix:${candidate}`);
+  return matrix === undefined ? (kind as UnitKind) : MATRIX_RELEVANCE[matrix];
+}

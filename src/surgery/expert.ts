@@ -1,0 +1,120 @@
+/**
+ * @file The cut itself: checkpoint + plan → the expert's config and tensors. Nothing is read before it is asked for, and one tensor is
+ * in memory at a time. What is stored as a float is moved as bits, so that what stays is bit-identical to the checkpoint.
+ */
+
+import type { Checkpoint, StoredDType, TensorInfo } from "../checkpoint/checkpoint.ts";
+import { blockTensorName, FAMILIES } from "../checkpoint/families.ts";
+import type { BlockRole } from "../checkpoint/families.ts";
+import type { ModelConfig } from "../checkpoint/model-config.ts";
+import { checkPlan } from "../selection/plan-check.ts";
+import type { PlannedSizes } from "../selection/plan-check.ts";
+import type { PrunePlan } from "../selection/plan.ts";
+import { FLOAT_DTYPE_BYTES } from "../tensor.ts";
+import type { FloatDType } from "../tensor.ts";
+import { applyEdit, editedShape, planTensorEdits } from "./tensor-edits.ts";
+import type { TensorEdit } from "./tensor-edits.ts";
+
+/** A tensor of an expert. */
+export interface ExpertTensor {
+  /** Hugging Face's name. */
+  readonly name: string;
+  /** Hugging Face's orientation, [out, in], after the cut. */
+  readonly shape: readonly number[];
+  /** How the checkpoint stores it. */
+  readonly dtype: StoredDType;
+  /** Values in f32, row-major. */
+  readFloat32(): Promise<Float32Array<ArrayBuffer>>;
+  /** The elements as stored, little-endian and row-major; null where the checkpoint stores quantised blocks. */
+  readonly readBytes: (() => Promise<Uint8Array<ArrayBuffer>>) | null;
+}
+
+/** A pruned model, ready to be written. */
+export interface Expert {
+  readonly config: ModelConfig;
+  /** The checkpoint's config.json with the keys changed that the cut changes. */
+  readonly configJson: Readonly<Record<string, unknown>>;
+  readonly generationConfigJson: Readonly<Record<string, unknown>> | null;
+  /** In the order of the checkpoint. */
+  readonly tensors: readonly ExpertTensor[];
+}
+
+/** The family's optional block tensors (biases) that a checkpoint holds. */
+export function presentOptionalRoles(checkpoint: Checkpoint): readonly BlockRole[] {
+  const family = FAMILIES[checkpoint.config.family];
+  return family.optionalRoles.filter((role) => checkpoint.tensors.has(blockTensorName(family, 0, role)));
+}
+
+/**
+ * Cuts a checkpoint. The checkpoint must stay open while the expert's tensors are read.
+ * @throws CusprunError `PLAN_MISMATCH`, `LAYOUT_UNSUPPORTED`, both before a weight is read; the checkpoint's errors while reading.
+ */
+export function cutExpert(checkpoint: Checkpoint, plan: PrunePlan): Expert {
+  const sizes = checkPlan(plan, checkpoint.config, presentOptionalRoles(checkpoint));
+  const edits = planTensorEdits(plan, checkpoint.config, (name) => checkpoint.tensors.has(name));
+  return {
+    config: cutConfig(checkpoint.config, sizes),
+    configJson: cutConfigJson(checkpoint, sizes),
+    generationConfigJson: checkpoint.generationConfigJson,
+    tensors: [...checkpoint.tensors.values()].map((tensor) => expertTensor(checkpoint, tensor, edits.get(tensor.name))),
+  };
+}
+
+function expertTensor(checkpoint: Checkpoint, { name, shape, dtype }: TensorInfo, edit: TensorEdit | undefined): ExpertTensor {
+  const stored = floatDType(dtype);
+  return {
+    name,
+    shape: edit === undefined ? shape : editedShape(shape, edit),
+    dtype,
+    readFloat32: async () => {
+      const values = await checkpoint.readFloat32(name);
+      if (edit === undefined) return values;
+      const edited = applyEdit(new Uint32Array(values.buffer, values.byteOffset, values.length), shape, edit);
+      return new Float32Array(edited.buffer, edited.byteOffset, edited.length);
+    },
+    readBytes:
+      stored === null
+        ? null
+        : async () => {
+            const bytes = await checkpoint.readBytes(name);
+            return edit === undefined ? bytes : editBytes(bytes, stored, shape, edit);
+          },
+  };
+}
+
+function floatDType(dtype: StoredDType): FloatDType | null {
+  return dtype === "F32" || dtype === "F16" || dtype === "BF16" ? dtype : null;
+}
+
+function editBytes(
+  bytes: Uint8Array<ArrayBuffer>,
+  dtype: FloatDType,
+  shape: readonly number[],
+  edit: TensorEdit,
+): Uint8Array<ArrayBuffer> {
+  const size = FLOAT_DTYPE_BYTES[dtype];
+  // Views of words need an aligned start; a reader may hand out a slice of a larger buffer.
+  const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
+  const [buffer, start, count] = [aligned.buffer, aligned.byteOffset, aligned.byteLength / size] as const;
+  const edited =
+    size === 2
+      ? applyEdit(new Uint16Array(buffer, start, count), shape, edit)
+      : applyEdit(new Uint32Array(buffer, start, count), shape, edit);
+  return new Uint8Array(edited.buffer, edited.byteOffset, edited.byteLength);
+}
+
+function cutConfig(config: ModelConfig, { rewrite, ...sizes }: PlannedSizes): ModelConfig {
+  return { ...config, ...sizes, family: rewrite?.family ?? config.family };
+}
+
+function cutConfigJson({ config, configJson }: Checkpoint, sizes: PlannedSizes): Readonly<Record<string, unknown>> {
+  const changed: Record<string, unknown> = {};
+  if (sizes.intermediateSize !== config.intermediateSize) changed["intermediate_size"] = sizes.intermediateSize;
+  if (sizes.numAttentionHeads !== config.numAttentionHeads) {
+    changed["num_attention_heads"] = sizes.numAttentionHeads;
+    changed["num_key_value_heads"] = sizes.numKeyValueHeads;
+    // Without the key the head size would be taken for hidden_size / num_attention_heads, which has changed.
+    changed["head_dim"] = config.headDim;
+  }
+  return { ...configJson, ...changed, ...sizes.rewrite?.keys };
+}

@@ -1,0 +1,186 @@
+/**
+ * @file Which rows and columns of which tensors a plan takes: plan + config → edits by tensor name, before a weight is read.
+ *
+ *     FFN unit j           row j of gate and up, column j of down
+ *     KV group g           rows gK…gK+K-1 of k and v; of its query heads, rows of q and columns of o
+ *     query head h         rows hK…hK+K-1 of q, the same columns of o
+ *     value dim (g, i)     row gK+i of v; column hK+i of o for each head h of g
+ *     rotary pair (g, p)   rows p and p+K/2 of group g in k, and of each of its heads in q
+ *     matrix:X             the row or column itself
+ *
+ * A row takes its bias with it. Biases of o stay: they belong to no unit.
+ */
+
+import type { BlockRole } from "../checkpoint/families.ts";
+import { blockTensorName, FAMILIES } from "../checkpoint/families.ts";
+import type { ModelConfig } from "../checkpoint/model-config.ts";
+import type { CutKind, Layout, PrunePlan } from "../selection/plan.ts";
+
+/** What happens to a tensor. */
+export interface TensorEdit {
+  /** `cut` takes the rows or columns out, `zero` leaves zeros. */
+  readonly mode: "cut" | "zero";
+  /** 0: rows (or elements of a bias), 1: columns. */
+  readonly axis: 0 | 1;
+  /** Ascending. */
+  readonly indices: readonly number[];
+}
+
+/** Matrices that units have a part in, with the bias of their rows. */
+const EDITED = [
+  { matrix: "q", bias: "qBias", axis: 0 },
+  { matrix: "k", bias: "kBias", axis: 0 },
+  { matrix: "v", bias: "vBias", axis: 0 },
+  { matrix: "o", bias: null, axis: 1 },
+  { matrix: "gate", bias: null, axis: 0 },
+  { matrix: "up", bias: null, axis: 0 },
+  { matrix: "down", bias: null, axis: 1 },
+] as const satisfies readonly { matrix: BlockRole; bias: BlockRole | null; axis: 0 | 1 }[];
+
+type EditedMatrix = (typeof EDITED)[number]["matrix"];
+
+/**
+ * Edits by tensor name; a tensor without one stays as it is.
+ * @param plan was checked against the model (`checkPlan`)
+ * @param hasTensor whether the checkpoint holds a tensor of this name
+ */
+export function planTensorEdits(
+  plan: PrunePlan,
+  config: ModelConfig,
+  hasTensor: (name: string) => boolean,
+): ReadonlyMap<string, TensorEdit> {
+  const family = FAMILIES[config.family];
+  const mode = MODES[plan.layout];
+  const edits = new Map<string, TensorEdit>();
+  for (const { layer, cuts } of plan.layers) {
+    const taken = new Map<EditedMatrix, Set<number>>(EDITED.map(({ matrix }) => [matrix, new Set()]));
+    for (const [kind, cut] of Object.entries(cuts)) {
+      for (const unit of cut.removed) {
+        forEachLine(kind as CutKind, unit, config, (matrix, index) => taken.get(matrix)?.add(index));
+      }
+    }
+    for (const { matrix, bias, axis } of EDITED) {
+      const indices = [...(taken.get(matrix) ?? [])].toSorted((a, b) => a - b);
+      if (indices.length === 0) continue;
+      edits.set(blockTensorName(family, layer, matrix), { mode, axis, indices });
+      if (bias === null || family.blockTensorNames[bias] === undefined) continue;
+      const biasName = blockTensorName(family, layer, bias);
+      if (hasTensor(biasName)) edits.set(biasName, { mode, axis: 0, indices });
+    }
+  }
+  return edits;
+}
+
+const MODES: Readonly<Record<Layout, TensorEdit["mode"]>> = { masked: "zero", uniform: "cut" };
+
+/** Calls `take` for every row or column that belongs to a unit. */
+function forEachLine(
+  kind: CutKind,
+  unit: number,
+  config: ModelConfig,
+  take: (matrix: EditedMatrix, index: number) => void,
+): void {
+  const K = config.headDim;
+  const R = config.numAttentionHeads / config.numKeyValueHeads;
+  const takeHead = (head: number): void => {
+    for (let i = head * K; i < (head + 1) * K; i++) {
+      take("q", i);
+      take("o", i);
+    }
+  };
+  const headsOf = (group: number): number[] => Array.from({ length: R }, (_, i) => group * R + i);
+  switch (kind) {
+    case "ffn":
+      take("gate", unit);
+      take("up", unit);
+      take("down", unit);
+      return;
+    case "head":
+      takeHead(unit);
+      return;
+    case "kv-group":
+      for (let i = unit * K; i < (unit + 1) * K; i++) {
+        take("k", i);
+        take("v", i);
+      }
+      headsOf(unit).forEach(takeHead);
+      return;
+    case "value-dim": {
+      const [group, i] = [Math.floor(unit / K), unit % K];
+      take("v", unit);
+      for (const head of headsOf(group)) take("o", head * K + i);
+      return;
+    }
+    case "rotary-pair": {
+      const half = K / 2;
+      const [group, pair] = [Math.floor(unit / half), unit % half];
+      for (const row of [pair, pair + half]) {
+        take("k", group * K + row);
+        for (const head of headsOf(group)) take("q", head * K + row);
+      }
+      return;
+    }
+    case "matrix:gate":
+    case "matrix:up":
+    case "matrix:down":
+    case "matrix:q":
+    case "matrix:k":
+    case "matrix:v":
+    case "matrix:o":
+      take(kind.slice("matrix:".length) as EditedMatrix, unit);
+      return;
+    default:
+      throw kind satisfies never;
+  }
+}
+
+/** Shape of a tensor after an edit. */
+export function editedShape(shape: readonly number[], edit: TensorEdit): readonly number[] {
+  return edit.mode === "zero" ? shape : shape.map((size, axis) => (axis === edit.axis ? size - edit.indices.length : size));
+}
+
+/** Words of the size of an element; a value is moved, never read. */
+type Words = Uint16Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
+
+/**
+ * Applies an edit to the elements of a tensor, as bit patterns.
+ * @param words row-major, as many as the shape has elements; `zero` writes into it
+ * @param shape [rows] or [rows, columns] before the edit
+ * @returns the edited elements: `words` itself for `zero`, a new array for `cut`
+ */
+export function applyEdit<W extends Words>(words: W, shape: readonly number[], edit: TensorEdit): W {
+  const rows = shape[0] ?? 1;
+  const columns = words.length / rows;
+  const { axis, indices } = edit;
+  if (edit.mode === "zero") {
+    for (const index of indices) {
+      if (axis === 0) words.fill(0, index * columns, (index + 1) * columns);
+      else for (let row = 0; row < rows; row++) words[row * columns + index] = 0;
+    }
+    return words;
+  }
+  const size = axis === 0 ? (rows - indices.length) * columns : rows * (columns - indices.length);
+  const kept = new (words.constructor as new (length: number) => W)(size);
+  // Runs of what stays, as [start, end) of the axis, are moved whole.
+  const runs = keptRuns(axis === 0 ? rows : columns, indices);
+  let position = 0;
+  for (let row = 0; row < (axis === 0 ? 1 : rows); row++) {
+    for (const [start, end] of runs) {
+      const run =
+        axis === 0 ? words.subarray(start * columns, end * columns) : words.subarray(row * columns + start, row * columns + end);
+      kept.set(run, position);
+      position += run.length;
+    }
+  }
+  return kept;
+}
+
+function keptRuns(size: number, removed: readonly number[]): [number, number][] {
+  const runs: [number, number][] = [];
+  let start = 0;
+  for (const index of [...removed, size]) {
+    if (index > start) runs.push([start, index]);
+    start = index + 1;
+  }
+  return runs;
+}
