@@ -3,6 +3,7 @@
  * Formulas: architecture, "Relevance, exactly". Paper: PLND, arXiv 2402.18815, equations 3 to 7.
  */
 
+import type { FitRole } from "./block-fit.ts";
 import type { BlockShape } from "./block-shape.ts";
 import type { OnnxGraph, Value } from "./onnx-graph.ts";
 
@@ -43,13 +44,16 @@ export const OUTPUT_GRAM_ENERGIES: readonly EnergyOutput[] = ["heads", "valueDim
 export type MapChange = "first-order" | "exact";
 
 /** What a block is to put out beside its hidden states. */
-export interface EnergyRequest {
-  readonly energies: readonly EnergyOutput[];
-  readonly mapChange: MapChange;
+export interface BlockRequest {
+  /** Energies, for scoring. */
+  readonly energies?: readonly EnergyOutput[];
+  /** Default: `first-order`. */
+  readonly mapChange?: MapChange;
+  /** The residual stream after the attention, as output `attentionStream` [B, T, D]. */
+  readonly attentionStream?: boolean;
+  /** The normal equations of this output matrix, for repair (see block-fit.ts). */
+  readonly fit?: FitRole;
 }
-
-/** A block that puts out hidden states only. */
-export const NO_ENERGIES: EnergyRequest = { energies: [], mapChange: "first-order" };
 
 /** What the energies are built on. */
 export interface BlockContext {
@@ -58,6 +62,7 @@ export interface BlockContext {
   /** Energies asked for. */
   readonly energies: ReadonlySet<EnergyOutput>;
   readonly mapChange: MapChange;
+  readonly fit: FitRole | null;
   /** [B, T]: 1 real, 0 padding. */
   readonly tokenMask: Value;
   /** [T, K/2] */

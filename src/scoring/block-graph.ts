@@ -3,7 +3,8 @@
  * relevances are made of, so that one session serves all layers of a shape.
  *
  * Inputs:  x [B, T, D] · tokenMask [B, T] (1 real, 0 padding) · cos, sin [T, K/2] · attentionMask [T, T] (0 or −∞) · the weights by role
- * Outputs: y [B, T, D] · and, where asked for, the energies of `ENERGY_OUTPUTS`, summed over a document's real tokens
+ * Outputs: y [B, T, D] · and, where asked for, the energies of `ENERGY_OUTPUTS`, summed over a document's real tokens, the residual
+ *          stream after the attention, or the normal equations of an output matrix
  *
  * Padding stands on the right, where causal attention never looks at it; it is masked out of every energy.
  * Formulas: architecture, "Relevance, exactly". Paper: PLND, arXiv 2402.18815, section 3 and appendix.
@@ -11,34 +12,38 @@
 
 import type { BlockRole } from "../checkpoint/families.ts";
 import { addFfnEnergies, addHeadEnergies, addMapEnergies, addResidualEnergy, groupMaps, toHeads } from "./block-energies.ts";
-import type { BlockContext, EnergyRequest, Halves, RotatedHeads } from "./block-energies.ts";
+import type { BlockContext, BlockRequest, Halves, RotatedHeads } from "./block-energies.ts";
+import { addFit } from "./block-fit.ts";
 import { weightShape } from "./block-shape.ts";
 import type { BlockShape } from "./block-shape.ts";
 import { OnnxGraph } from "./onnx-graph.ts";
 import type { Value } from "./onnx-graph.ts";
 
 /** Builds the graph of a block. */
-export function buildBlockGraph(shape: BlockShape, request: EnergyRequest): Uint8Array<ArrayBuffer> {
+export function buildBlockGraph(shape: BlockShape, request: BlockRequest): Uint8Array<ArrayBuffer> {
   return new BlockGraph(shape, request).build();
 }
 
 class BlockGraph {
   readonly #g = new OnnxGraph();
   readonly #shape: BlockShape;
+  readonly #request: BlockRequest;
   readonly #context: BlockContext;
   readonly #weights: ReadonlyMap<BlockRole, Value>;
   readonly #x: Value;
 
-  constructor(shape: BlockShape, request: EnergyRequest) {
+  constructor(shape: BlockShape, request: BlockRequest) {
     const g = this.#g;
     this.#shape = shape;
+    this.#request = request;
     this.#x = g.input("x", ["B", "T", shape.hiddenSize]);
     this.#weights = new Map(shape.roles.map((role) => [role, g.input(role, weightShape(role, shape))]));
     this.#context = {
       graph: g,
       shape,
       energies: new Set(request.energies),
-      mapChange: request.mapChange,
+      mapChange: request.mapChange ?? "first-order",
+      fit: request.fit ?? null,
       tokenMask: g.input("tokenMask", ["B", "T"]),
       cos: g.input("cos", ["T", shape.headDim / 2]),
       sin: g.input("sin", ["T", shape.headDim / 2]),
@@ -48,8 +53,10 @@ class BlockGraph {
   }
 
   build(): Uint8Array<ArrayBuffer> {
-    const y = this.#ffn(this.#attention(this.#x));
-    this.#g.output("y", y, ["B", "T", this.#shape.hiddenSize]);
+    const afterAttention = this.#attention(this.#x);
+    const shape = ["B", "T", this.#shape.hiddenSize];
+    if (this.#request.attentionStream === true) this.#g.output("attentionStream", afterAttention, shape);
+    this.#g.output("y", this.#ffn(afterAttention), shape);
     return this.#g.serialize();
   }
 
@@ -76,7 +83,9 @@ class BlockGraph {
     const output = this.#byDocument(g.linear(merged, this.#weight("o"), this.#weights.get("oBias")));
     const y = g.add(x, this.#postNorm(output, "postAttentionNorm"));
 
-    addHeadEnergies(this.#context, headOutputs, this.#tokenScale(output, "postAttentionNorm"));
+    const tokenScale = this.#tokenScale(output, "postAttentionNorm");
+    addHeadEnergies(this.#context, headOutputs, tokenScale);
+    addFit(this.#context, "o", merged, H * K, tokenScale, x, this.#weights.get("postAttentionNorm"));
     addMapEnergies(this.#context, scores, probabilities, maps, q, qScaled, k);
     addResidualEnergy(this.#context, "attentionResidual", y);
     return y;
@@ -91,7 +100,9 @@ class BlockGraph {
     const output = this.#byDocument(g.linear(activations, this.#weight("down")));
     const y = g.add(x, this.#postNorm(output, "postFfnNorm"));
 
-    addFfnEnergies(this.#context, activations, this.#tokenScale(output, "postFfnNorm"));
+    const tokenScale = this.#tokenScale(output, "postFfnNorm");
+    addFfnEnergies(this.#context, activations, tokenScale);
+    addFit(this.#context, "down", activations, this.#shape.intermediateSize, tokenScale, x, this.#weights.get("postFfnNorm"));
     addResidualEnergy(this.#context, "ffnResidual", y);
     return y;
   }

@@ -6,7 +6,6 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { TokenDocument } from "../corpora/corpus.ts";
 import type { JobOptions } from "../progress.ts";
 import { makeBatches } from "./batches.ts";
-import { NO_ENERGIES } from "./block-energies.ts";
 import { embedBatches } from "./embedding.ts";
 import { LayerProgram } from "./layer-program.ts";
 
@@ -24,7 +23,7 @@ export async function forward(
   const { hiddenSize: D, numHiddenLayers: L } = checkpoint.config;
   const batches = makeBatches(documents);
   const states = await embedBatches(checkpoint, batches, options);
-  const program = new LayerProgram(checkpoint, batches, NO_ENERGIES);
+  const program = new LayerProgram(checkpoint, batches, {});
   const total = L * documents.reduce((sum, document) => sum + document.tokens.length, 0);
   let done = 0;
   try {
@@ -34,7 +33,7 @@ export async function forward(
         layer,
         block,
         states,
-        {},
+        () => ({}),
         (batch) => {
           for (const index of batch.documents) done += documents[index]!.tokens.length;
           options.onProgress?.({ stage, done, total, unit: "layer tokens" });

@@ -3,16 +3,15 @@
  * are read, used for all batches and released, so that memory is one layer and the hidden states, whatever the model's size.
  */
 
-import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { FAMILIES, blockTensorName } from "../checkpoint/families.ts";
 import type { BlockRole } from "../checkpoint/families.ts";
-import type { LayerType } from "../checkpoint/model-config.ts";
+import type { LayerType, ModelConfig } from "../checkpoint/model-config.ts";
 import type { JobOptions } from "../progress.ts";
 import { pause } from "../progress.ts";
 import type { Batch } from "./batches.ts";
 import { buildBlockGraph } from "./block-graph.ts";
 import { weightShape } from "./block-shape.ts";
-import type { EnergyRequest } from "./block-energies.ts";
+import type { BlockRequest } from "./block-energies.ts";
 import type { BlockShape } from "./block-shape.ts";
 import { attentionMask, ropeTable } from "./rope.ts";
 import { GraphSession } from "./sessions.ts";
@@ -21,26 +20,35 @@ import type { Feed } from "./sessions.ts";
 /** Weights of one block as they are fed, by role; norms with the family's offset added. */
 export type BlockWeights = ReadonlyMap<BlockRole, Feed>;
 
-/** What a block put out for one batch, by name; see `ENERGY_OUTPUTS` for the shapes. */
-export type BatchEnergies = Readonly<Record<string, Float32Array>>;
+/** What a block put out for one batch beside its hidden states, by name; see `BlockRequest`. */
+export type BlockOutputs = Readonly<Record<string, Float32Array<ArrayBuffer>>>;
 
-/** Hands out the hidden states and weights of a checkpoint's layers, in order. */
+/** Where weights come from: a checkpoint, or an expert that is not written yet. */
+export interface WeightSource {
+  readonly config: ModelConfig;
+  /** By Hugging Face's name. */
+  readonly tensors: { has(name: string): boolean };
+  /** Values in f32, row-major. */
+  readFloat32(name: string): Promise<Float32Array<ArrayBuffer>>;
+}
+
+/** Runs the blocks of a model, one layer at a time, over batches of documents. */
 export class LayerProgram {
-  readonly #checkpoint: Checkpoint;
+  readonly #source: WeightSource;
   readonly #batches: readonly Batch[];
-  readonly #request: EnergyRequest;
+  readonly #request: BlockRequest;
   readonly #sessions = new Map<string, GraphSession>();
   readonly #positions = new Map<string, Readonly<Record<string, Feed>>>();
 
-  constructor(checkpoint: Checkpoint, batches: readonly Batch[], request: EnergyRequest) {
-    this.#checkpoint = checkpoint;
+  constructor(source: WeightSource, batches: readonly Batch[], request: BlockRequest) {
+    this.#source = source;
     this.#batches = batches;
     this.#request = request;
   }
 
   /** Reads a block's weights as f32. */
   async readWeights(layer: number): Promise<{ readonly shape: BlockShape; readonly weights: BlockWeights }> {
-    const { config, tensors } = this.#checkpoint;
+    const { config, tensors } = this.#source;
     const family = FAMILIES[config.family];
     const roles = [...family.requiredRoles, ...family.optionalRoles].filter((role) =>
       tensors.has(blockTensorName(family, layer, role)),
@@ -58,7 +66,7 @@ export class LayerProgram {
     };
     const weights = new Map<BlockRole, Feed>();
     for (const role of roles) {
-      const data = await this.#checkpoint.readFloat32(blockTensorName(family, layer, role));
+      const data = await this.#source.readFloat32(blockTensorName(family, layer, role));
       weights.set(role, { data: NORM_ROLES.has(role) ? withOffset(data, family.normOffset) : data, shape: weightShape(role, shape) });
     }
     return { shape, weights };
@@ -67,30 +75,30 @@ export class LayerProgram {
   /**
    * Runs one block over every batch. `states[b]` is replaced by the block's output.
    * @param states hidden states [B, T, D] per batch.
-   * @param extraFeeds inputs that the asked-for energies need.
-   * @param onBatch receives each batch's energies.
+   * @param extraFeeds inputs that what was asked for needs, by the batch's number.
+   * @param onBatch receives what was asked for, batch by batch.
    */
   async runLayer(
     layer: number,
     block: { readonly shape: BlockShape; readonly weights: BlockWeights },
     states: Float32Array<ArrayBuffer>[],
-    extraFeeds: Readonly<Record<string, Feed>>,
-    onBatch: (batch: Batch, energies: BatchEnergies) => void,
+    extraFeeds: (number: number) => Readonly<Record<string, Feed>>,
+    onBatch: (batch: Batch, outputs: BlockOutputs, number: number) => void,
     options: JobOptions,
   ): Promise<void> {
     const session = await this.#session(block.shape);
     for (const [index, batch] of this.#batches.entries()) {
       await pause(options.signal);
       const rows = batch.documents.length;
-      const { y, ...energies } = await session.run({
+      const { y, ...outputs } = await session.run({
         x: { data: states[index]!, shape: [rows, batch.length, block.shape.hiddenSize] },
         tokenMask: { data: batch.mask, shape: [rows, batch.length] },
-        ...this.#positionFeeds(this.#checkpoint.config.layerTypes[layer]!, batch.length),
+        ...this.#positionFeeds(this.#source.config.layerTypes[layer]!, batch.length),
         ...Object.fromEntries(block.weights),
-        ...extraFeeds,
+        ...extraFeeds(index),
       });
       states[index] = y!;
-      onBatch(batch, energies);
+      onBatch(batch, outputs, index);
     }
   }
 
@@ -114,7 +122,7 @@ export class LayerProgram {
     const key = `${type}:${length}`;
     let feeds = this.#positions.get(key);
     if (feeds === undefined) {
-      const { rope, headDim, slidingWindow } = this.#checkpoint.config;
+      const { rope, headDim, slidingWindow } = this.#source.config;
       const { cos, sin } = ropeTable(rope[type], headDim, length);
       const mask = attentionMask(length, type === "sliding_attention" ? slidingWindow : null);
       feeds = {

@@ -15,7 +15,7 @@ import type { ModelConfig } from "../checkpoint/model-config.ts";
 import type { Batch } from "./batches.ts";
 import type { EnergyOutput } from "./block-energies.ts";
 import type { BlockShape } from "./block-shape.ts";
-import type { BatchEnergies, BlockWeights } from "./layer-program.ts";
+import type { BlockOutputs, BlockWeights } from "./layer-program.ts";
 import { OnnxGraph } from "./onnx-graph.ts";
 import { unitCount } from "./relevance.ts";
 import type { RelevanceKind } from "./relevance.ts";
@@ -76,7 +76,7 @@ export class LayerScores {
   }
 
   /** Takes in what the block put out for one batch. */
-  add(batch: Batch, energies: BatchEnergies): void {
+  add(batch: Batch, energies: BlockOutputs): void {
     for (const [kind, target] of this.relevances) {
       const count = unitCount(kind, this.#config);
       const energy = energies[RELEVANCE_SOURCES[kind].energy]!;

@@ -26,6 +26,15 @@ const OPSET_VERSION = 23n;
 /** ONNX file format that goes with opset 23. */
 const IR_VERSION = 11n;
 
+/** Element type of an input or output. */
+export type ValueType = "f32" | "f64" | "i64";
+
+const DATA_TYPES: Readonly<Record<ValueType, TensorProto_DataType>> = {
+  f32: TensorProto_DataType.FLOAT,
+  f64: TensorProto_DataType.DOUBLE,
+  i64: TensorProto_DataType.INT64,
+};
+
 /** A value of a graph, by its name. */
 export type Value = string & { readonly __brand: "onnx value" };
 
@@ -51,15 +60,15 @@ export class OnnxGraph {
   readonly #constantNames = new Map<string, Value>();
 
   /** Declares an input; a tensor of this name must be fed to every run. */
-  input(name: string, shape: readonly Dimension[], type: "f32" | "i64" = "f32"): Value {
-    this.#inputs.push(valueInfo(name, shape, type === "f32" ? TensorProto_DataType.FLOAT : TensorProto_DataType.INT64));
+  input(name: string, shape: readonly Dimension[], type: ValueType = "f32"): Value {
+    this.#inputs.push(valueInfo(name, shape, DATA_TYPES[type]));
     return name as Value;
   }
 
   /** Names a value as an output of the graph. */
-  output(name: string, value: Value, shape: readonly Dimension[]): void {
+  output(name: string, value: Value, shape: readonly Dimension[], type: ValueType = "f32"): void {
     this.#nodes.push(create(NodeProtoSchema, { opType: "Identity", input: [value], output: [name] }));
-    this.#outputs.push(valueInfo(name, shape, TensorProto_DataType.FLOAT));
+    this.#outputs.push(valueInfo(name, shape, DATA_TYPES[type]));
   }
 
   /** An i64 constant, for shapes and axes. */

@@ -81,5 +81,6 @@ export interface RelevanceScores {
    * stream after the sublayer has written to it; for the attention-map kinds, the L2 norm of the layer's attention maps.
    */
   readReference(layer: number, kind: RelevanceKind): Promise<Float32Array>;
+  /** Closes the file. Nothing can be read afterwards. */
   close(): Promise<void>;
 }

@@ -164,7 +164,7 @@ class Scorer {
       layer,
       block,
       states,
-      feeds,
+      () => feeds,
       (batch, energies) => {
         scores.add(batch, energies);
         for (const index of batch.documents) this.#tokensDone += this.#documents[index]!.tokens.length;

@@ -5,14 +5,14 @@
 import { cpus } from "node:os";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 
-/** An f32 or i64 array with its shape, as it is fed to a graph. */
+/** An array with its shape, as it is fed to a graph. */
 export interface Feed {
-  readonly data: Float32Array | BigInt64Array;
+  readonly data: Float32Array | Float64Array | BigInt64Array;
   readonly shape: readonly number[];
 }
 
-/** One compiled graph. `run` blocks the event loop of its thread while it computes. */
-export class GraphSession {
+/** One compiled graph, whose outputs are all of one dtype. `run` blocks the event loop of its thread while it computes. */
+export class GraphSession<Output extends Float32Array<ArrayBuffer> | Float64Array<ArrayBuffer> = Float32Array<ArrayBuffer>> {
   readonly #session: InferenceSession;
 
   private constructor(session: InferenceSession) {
@@ -20,7 +20,9 @@ export class GraphSession {
   }
 
   /** Compiles a serialised ONNX model for the CPU. */
-  static async create(model: Uint8Array): Promise<GraphSession> {
+  static async create<Output extends Float32Array<ArrayBuffer> | Float64Array<ArrayBuffer> = Float32Array<ArrayBuffer>>(
+    model: Uint8Array,
+  ): Promise<GraphSession<Output>> {
     const session = await InferenceSession.create(model, {
       executionProviders: ["cpu"],
       graphOptimizationLevel: "all",
@@ -29,7 +31,7 @@ export class GraphSession {
       enableCpuMemArena: false,
       logSeverityLevel: 3,
     });
-    return new GraphSession(session);
+    return new GraphSession<Output>(session);
   }
 
   /**
@@ -39,10 +41,10 @@ export class GraphSession {
   async run(
     feeds: Readonly<Record<string, Feed>>,
     outputs: readonly string[] = this.#session.outputNames,
-  ): Promise<Readonly<Record<string, Float32Array<ArrayBuffer>>>> {
+  ): Promise<Readonly<Record<string, Output>>> {
     const inputs = Object.fromEntries(Object.entries(feeds).map(([name, feed]) => [name, asTensor(feed)]));
     const results = await this.#session.run(inputs, outputs);
-    return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, tensor.data as Float32Array<ArrayBuffer>]));
+    return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, tensor.data as Output]));
   }
 
   /** Frees the session's memory. */
@@ -51,8 +53,7 @@ export class GraphSession {
   }
 }
 
-function asTensor(feed: Feed): Tensor {
-  return feed.data instanceof Float32Array
-    ? new Tensor("float32", feed.data, feed.shape)
-    : new Tensor("int64", feed.data, feed.shape);
+function asTensor({ data, shape }: Feed): Tensor {
+  if (data instanceof Float32Array) return new Tensor("float32", data, shape);
+  return data instanceof Float64Array ? new Tensor("float64", data, shape) : new Tensor("int64", data, shape);
 }

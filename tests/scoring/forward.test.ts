@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { documentLikelihoods } from "../../src/evaluation/perplexity.ts";
 import { makeBatches } from "../../src/scoring/batches.ts";
-import { NO_ENERGIES } from "../../src/scoring/block-energies.ts";
 import { embedBatches } from "../../src/scoring/embedding.ts";
 import { forward } from "../../src/scoring/forward.ts";
 import { LayerProgram } from "../../src/scoring/layer-program.ts";
@@ -27,13 +26,13 @@ describe.each(TINY_MODELS)("the forward pass of %s equals transformers'", (name)
     const [batch, ...others] = makeBatches(documents);
     expect(others).toHaveLength(0);
     const states = await embedBatches(checkpoint, [batch!], {});
-    const program = new LayerProgram(checkpoint, [batch!], NO_ENERGIES);
+    const program = new LayerProgram(checkpoint, [batch!], {});
     for (let layer = 0; layer < L; layer++) {
       for (const [row, index] of batch!.documents.entries()) {
         const own = states[0]!.subarray(row * batch!.length * D).subarray(0, documents[index]!.tokens.length * D);
         expect(worstRelativeError(own, await goldens.golden(`${index}.hidden.${layer}`))).toBeLessThan(TOLERANCE);
       }
-      await program.runLayer(layer, await program.readWeights(layer), states, {}, () => undefined, {});
+      await program.runLayer(layer, await program.readWeights(layer), states, () => ({}), () => undefined, {});
     }
     await program.close();
   });

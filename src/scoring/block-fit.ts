@@ -1,0 +1,45 @@
+/**
+ * @file The part of a block's graph that repair adds: the normal equations of one output matrix (o or down), so that it can be fitted
+ * anew to what the pruned model really feeds it. Formula: architecture, "Repair".
+ *
+ * Input:   target [B, T, D], the residual stream that the dense model has after the sublayer
+ * Outputs: gram [n, n] = AᵀA · cross [n, D] = AᵀY · targetEnergy [D] = Σ Y², over real tokens, with A the matrix' inputs [tokens, n] and
+ *          Y the target minus the residual stream before the sublayer
+ *
+ * Behind a post norm the sublayer writes A·Wᵀ / rms ∘ weight. Its denominator is held at what the kept weights give: then A is divided by
+ * it and Y by the norm's weight, and the fit is linear again.
+ */
+
+import type { BlockContext } from "./block-energies.ts";
+import type { Value } from "./onnx-graph.ts";
+
+/** An output matrix that repair can fit. */
+export type FitRole = "o" | "down";
+
+/**
+ * Adds the normal equations if the context asks for this role's.
+ * @param inputs what the matrix multiplies, [B·T, n]
+ * @param tokenScale [B, T, 1]: 0 for padding, else 1 or, behind a post norm, 1/rms
+ * @param before the residual stream before the sublayer, [B, T, D]
+ * @param postNorm weight of the norm behind the sublayer, [D], if any
+ */
+export function addFit(
+  { graph: g, shape, fit, tokenMask }: BlockContext,
+  role: FitRole,
+  inputs: Value,
+  width: number,
+  tokenScale: Value,
+  before: Value,
+  postNorm: Value | undefined,
+): void {
+  if (fit !== role) return;
+  const D = shape.hiddenSize;
+  const target = g.input("target", ["B", "T", D]);
+  const missing = g.multiply(g.subtract(target, before), g.reshape(tokenMask, [0, -1, 1]));
+  const y = g.reshape(postNorm === undefined ? missing : g.node("Div", [missing, postNorm]), [-1, D]);
+  const a = g.multiply(inputs, g.reshape(tokenScale, [-1, 1]));
+  const transposed = g.transpose(a, [1, 0]);
+  g.output("gram", g.matmul(transposed, a), [width, width]);
+  g.output("cross", g.matmul(transposed, y), [width, D]);
+  g.output("targetEnergy", g.sumOfSquares(y, [0]), [D]);
+}
