@@ -118,7 +118,13 @@ function asOutputError(target: string, error: unknown): unknown {
       { cause: error },
     );
   }
-  if (systemCode === "EACCES" || systemCode === "EROFS" || systemCode === "EPERM" || systemCode === "ENOTDIR" || systemCode === "EEXIST") {
+  if (
+    systemCode === "EACCES" ||
+    systemCode === "EROFS" ||
+    systemCode === "EPERM" ||
+    systemCode === "ENOTDIR" ||
+    systemCode === "EEXIST"
+  ) {
     return new CusprunError(
       "OUTPUT_UNWRITABLE",
       {

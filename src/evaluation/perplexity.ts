@@ -24,10 +24,7 @@ export interface Perplexity {
 }
 
 /** Adds up the negative log-likelihoods (nats) of documents. */
-export function summarizePerplexity(
-  documents: readonly TokenDocument[],
-  negativeLogLikelihoods: readonly number[],
-): Perplexity {
+export function summarizePerplexity(documents: readonly TokenDocument[], negativeLogLikelihoods: readonly number[]): Perplexity {
   const negativeLogLikelihood = negativeLogLikelihoods.reduce((sum, value) => sum + value, 0);
   const tokenCount = documents.reduce((sum, document) => sum + document.tokens.length - 1, 0);
   const byteCount = documents.reduce((sum, document) => sum + document.byteLength, 0);

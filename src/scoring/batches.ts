@@ -28,7 +28,7 @@ export function makeBatches(documents: readonly TokenDocument[], maxTokens: numb
   const lengths = documents.map((document) => document.tokens.length);
   const order = lengths.map((_, index) => index).toSorted((a, b) => lengths[b]! - lengths[a]! || a - b);
   const batches: Batch[] = [];
-  for (let start = 0; start < order.length; ) {
+  for (let start = 0; start < order.length;) {
     const length = lengths[order[start]!]!;
     const rows = Math.max(1, Math.floor(maxTokens / length));
     batches.push(makeBatch(documents, order.slice(start, start + rows), length));

@@ -23,5 +23,7 @@ export async function checkpointFingerprint(checkpoint: Checkpoint): Promise<str
 /** SHA-256 (hex) of a document's token ids. */
 export function documentFingerprint(document: TokenDocument): string {
   const { buffer, byteOffset, byteLength } = document.tokens;
-  return createHash("sha256").update(new Uint8Array(buffer, byteOffset, byteLength)).digest("hex");
+  return createHash("sha256")
+    .update(new Uint8Array(buffer, byteOffset, byteLength))
+    .digest("hex");
 }

@@ -67,7 +67,10 @@ export class LayerProgram {
     const weights = new Map<BlockRole, Feed>();
     for (const role of roles) {
       const data = await this.#source.readFloat32(blockTensorName(family, layer, role));
-      weights.set(role, { data: NORM_ROLES.has(role) ? withOffset(data, family.normOffset) : data, shape: weightShape(role, shape) });
+      weights.set(role, {
+        data: NORM_ROLES.has(role) ? withOffset(data, family.normOffset) : data,
+        shape: weightShape(role, shape),
+      });
     }
     return { shape, weights };
   }

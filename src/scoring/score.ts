@@ -84,7 +84,8 @@ export async function scoreCorpora(
     dtype: "F32" as const,
     read: async (): Promise<Uint8Array<ArrayBuffer>> => {
       const scores = await scorer.layer(layer);
-      const values = content.type === "relevance" ? scores.relevances.get(content.kind) : scores.references.get(content.reference);
+      const values =
+        content.type === "relevance" ? scores.relevances.get(content.kind) : scores.references.get(content.reference);
       return new Uint8Array(values!.buffer as ArrayBuffer, values!.byteOffset, values!.byteLength);
     },
   }));

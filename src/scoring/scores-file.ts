@@ -167,5 +167,10 @@ function isHeader(header: ScoresHeader): boolean {
 }
 
 function invalid(where: string, found: string, expected: string): CusprunError {
-  return new CusprunError("SCORES_INVALID", { where, found, expected, remedy: "Score the model again with this version of cusprun" });
+  return new CusprunError("SCORES_INVALID", {
+    where,
+    found,
+    expected,
+    remedy: "Score the model again with this version of cusprun",
+  });
 }

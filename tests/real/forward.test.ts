@@ -50,7 +50,14 @@ describe.each(models)("%s: transformers' f32 hidden states, logits and perplexit
           expect(worstRelativeError(rowsOf(index).subarray(-expected.length), expected)).toBeLessThan(LOGITS_TOLERANCE);
         }
       }
-      await program.runLayer(layer, await program.readWeights(layer), states, () => ({}), () => undefined, {});
+      await program.runLayer(
+        layer,
+        await program.readWeights(layer),
+        states,
+        () => ({}),
+        () => undefined,
+        {},
+      );
     }
     await program.close();
 

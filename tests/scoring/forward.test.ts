@@ -32,7 +32,14 @@ describe.each(TINY_MODELS)("the forward pass of %s equals transformers'", (name)
         const own = states[0]!.subarray(row * batch!.length * D).subarray(0, documents[index]!.tokens.length * D);
         expect(worstRelativeError(own, await goldens.golden(`${index}.hidden.${layer}`))).toBeLessThan(TOLERANCE);
       }
-      await program.runLayer(layer, await program.readWeights(layer), states, () => ({}), () => undefined, {});
+      await program.runLayer(
+        layer,
+        await program.readWeights(layer),
+        states,
+        () => ({}),
+        () => undefined,
+        {},
+      );
     }
     await program.close();
   });

@@ -63,18 +63,21 @@ describe.each(TINY_MODELS)("relevances of %s equal their definition", (name) => 
       }
     });
 
-    test.each(MAP_KINDS)(`layer ${layer}, %s: the derivative of the attention map, and close to the whole change`, async (kind) => {
-      const values = await scores.read(layer, kind);
-      for (let document = 0; document < 3; document++) {
-        const expected = await goldens.golden(`${document}.relevance.${layer}.${kind}`);
-        const own = values.subarray(document * expected.length, (document + 1) * expected.length);
-        expect(worstRelativeError(own, expected)).toBeLessThan(FIRST_ORDER_TOLERANCE);
-        const exact = await goldens.golden(`${document}.relevance.${layer}.${kind}.exact`);
-        // First order: 8% was measured on random data with units of usual size.
-        const meanError = own.reduce((sum, value, unit) => sum + Math.abs(value - exact[unit]!) / exact[unit]!, 0) / own.length;
-        expect(meanError).toBeLessThan(0.15);
-      }
-    });
+    test.each(MAP_KINDS)(
+      `layer ${layer}, %s: the derivative of the attention map, and close to the whole change`,
+      async (kind) => {
+        const values = await scores.read(layer, kind);
+        for (let document = 0; document < 3; document++) {
+          const expected = await goldens.golden(`${document}.relevance.${layer}.${kind}`);
+          const own = values.subarray(document * expected.length, (document + 1) * expected.length);
+          expect(worstRelativeError(own, expected)).toBeLessThan(FIRST_ORDER_TOLERANCE);
+          const exact = await goldens.golden(`${document}.relevance.${layer}.${kind}.exact`);
+          // First order: 8% was measured on random data with units of usual size.
+          const meanError = own.reduce((sum, value, unit) => sum + Math.abs(value - exact[unit]!) / exact[unit]!, 0) / own.length;
+          expect(meanError).toBeLessThan(0.15);
+        }
+      },
+    );
 
     test.each(MAP_KINDS)(`layer ${layer}, %s, exact: the attention run with the unit taken out`, async (kind) => {
       const values = await exactScores.read(layer, kind);

@@ -1,0 +1,11 @@
+/**
+ * @file Writes schema/cusprun.schema.json, the JSON schema of the YAML file, from the table of options.
+ */
+
+import { mkdirSync, writeFileSync } from "node:fs";
+import { COMMANDS } from "../dist/cli/commands.js";
+import { configSchema } from "../dist/cli/option-values.js";
+
+const folder = new URL("../schema/", import.meta.url);
+mkdirSync(folder, { recursive: true });
+writeFileSync(new URL("cusprun.schema.json", folder), `${JSON.stringify(configSchema(COMMANDS.prune.options), null, 2)}\n`);

@@ -1,0 +1,31 @@
+/**
+ * @file Sizes as people write them → bytes.
+ */
+
+import { usageError } from "./usage-error.ts";
+
+const UNITS: Readonly<Record<string, number>> = {
+  "": 1,
+  b: 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  tb: 1e12,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+  tib: 2 ** 40,
+};
+
+/**
+ * Reads `5GB` (decimal) or `512MiB` (binary).
+ * @param option for messages.
+ * @throws CusprunError `USAGE`.
+ */
+export function parseByteSize(text: string, option: string): number {
+  const [, amount, unit = ""] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim()) ?? [];
+  const factor = UNITS[unit.toLowerCase()];
+  const bytes = Math.floor(Number(amount) * (factor ?? Number.NaN));
+  if (bytes >= 1 && Number.isSafeInteger(bytes)) return bytes;
+  throw usageError(`--${option}`, `'${text}'`, "a size such as 5GB or 512MiB", `Write --${option} 5GB, for example`);
+}

@@ -1,0 +1,94 @@
+/**
+ * @file The commands as data: what each takes, and its examples.
+ */
+
+import type { OptionName } from "./options.ts";
+
+/** Names of the commands. */
+export type CommandName = "prune" | "inspect" | "fetch" | "score" | "select" | "apply";
+
+/** One command. */
+export interface Command {
+  /** One sentence without a full stop. */
+  readonly summary: string;
+  /** The one thing that stands behind the command's name. */
+  readonly subject: { readonly hint: string; readonly help: string };
+  readonly options: readonly OptionName[];
+  /** Options without which the command does nothing. */
+  readonly required: readonly OptionName[];
+  /** Command lines, without `cusprun`. */
+  readonly examples: readonly string[];
+}
+
+const MODEL = { hint: "MODEL", help: "A folder, a GGUF file, a Hugging Face id, or a name that 'cusprun fetch' knows" } as const;
+const CORPORA = ["language", "domain", "task", "documents", "held-out", "max-tokens", "seed"] as const;
+const CHOICE = [
+  "reduce",
+  "layout",
+  "granularity",
+  "units",
+  "matrices",
+  "allocation",
+  "floor",
+  "snap",
+  "aggregate",
+  "weights",
+] as const;
+const WRITING = ["out", "overwrite"] as const;
+const RUNNING = ["json", "quiet"] as const;
+
+/** Every command, in the order of `--help`. */
+export const COMMANDS: { readonly [Name in CommandName]: Command } = {
+  prune: {
+    summary: "Make a smaller expert of a model: score, select, apply and measure in one go",
+    subject: MODEL,
+    options: [...CORPORA, ...CHOICE, ...WRITING, "dtype", "max-shard-size", "measure", "config", "work", ...RUNNING],
+    required: ["reduce", "out"],
+    examples: [
+      "prune smollm2 --language en --domain medical --task multiple-choice --reduce 25% --out experts/medical",
+      "prune ./Mistral-Nemo-12B --language de --domain notes.jsonl --domain legal --reduce 30% --out experts/notar",
+      "prune --config expert.yaml",
+    ],
+  },
+  inspect: {
+    summary: "Show a model's family, sizes, parameters and units without reading a weight",
+    subject: MODEL,
+    options: [...RUNNING],
+    required: [],
+    examples: ["inspect smollm2", "inspect ./Llama-3-8B --json"],
+  },
+  fetch: {
+    summary: "Bring a model by name into the user's cache and print its path",
+    subject: { hint: "NAME", help: "Name of a model that cusprun knows" },
+    options: [...RUNNING],
+    required: [],
+    examples: ["fetch smollm2"],
+  },
+  score: {
+    summary: "Score every unit on the corpora and save the relevances to a file",
+    subject: MODEL,
+    options: [...CORPORA, "granularity", "units", "matrices", ...WRITING, ...RUNNING],
+    required: ["out"],
+    examples: ["score smollm2 --language en --domain medical --out scores.safetensors"],
+  },
+  select: {
+    summary: "Decide from a scores file what goes, and save the plan",
+    subject: { hint: "SCORES", help: "File that 'cusprun score' wrote" },
+    options: ["dimensions", ...CHOICE, "dtype", ...WRITING, ...RUNNING],
+    required: ["reduce", "out"],
+    examples: [
+      "select scores.safetensors --reduce 25% --out plan.json",
+      "select scores.safetensors --reduce 40% --layout masked --out plan.json",
+    ],
+  },
+  apply: {
+    summary: "Cut what a plan names out of a model and write the expert",
+    subject: MODEL,
+    options: ["plan", ...WRITING, "dtype", "max-shard-size", ...RUNNING],
+    required: ["plan", "out"],
+    examples: ["apply smollm2 --plan plan.json --out experts/medical"],
+  },
+};
+
+/** Names of all commands, in order. */
+export const COMMAND_NAMES: readonly CommandName[] = Object.keys(COMMANDS) as CommandName[];

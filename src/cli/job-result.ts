@@ -1,0 +1,17 @@
+/**
+ * @file What the commands give back. `value` is the object that `--json` prints.
+ */
+
+import type { ModelDescription } from "../checkpoint/inspect.ts";
+import type { WrittenFolder } from "../export/hugging-face.ts";
+import type { ScoredModel, SelectedPlan } from "../pipeline/steps.ts";
+import type { PruneReport } from "../report/report.ts";
+
+/** Result of a command. */
+export type JobResult =
+  | { readonly command: "prune"; readonly value: PruneReport }
+  | { readonly command: "inspect"; readonly value: ModelDescription }
+  | { readonly command: "fetch"; readonly value: { readonly path: string } }
+  | { readonly command: "score"; readonly value: ScoredModel }
+  | { readonly command: "select"; readonly value: SelectedPlan }
+  | { readonly command: "apply"; readonly value: WrittenFolder & { readonly out: string } };

@@ -1,0 +1,90 @@
+/**
+ * @file The commands' work, in the worker thread: settings → the library's options → its result.
+ */
+
+import { fetchCatalogModel } from "../checkpoint/catalog.ts";
+import { describeModel } from "../checkpoint/inspect.ts";
+import { resolveModel } from "../checkpoint/resolve.ts";
+import type { CorpusOptions, CorpusSpecs } from "../corpora/load.ts";
+import { defined } from "../pipeline/defined.ts";
+import { pruneModel } from "../pipeline/prune.ts";
+import type { SelectionChoice } from "../pipeline/selection-step.ts";
+import { applyPlan, scoreModel, selectFromScores } from "../pipeline/steps.ts";
+import type { JobOptions } from "../progress.ts";
+import type { FloatDType } from "../tensor.ts";
+import { parseByteSize } from "./byte-size.ts";
+import type { JobResult } from "./job-result.ts";
+import type { Settings } from "./options.ts";
+import type { Job } from "./protocol.ts";
+
+/**
+ * Does a command's work.
+ * @throws CusprunError what the library's function throws, and `USAGE` for a setting that it cannot take.
+ */
+export async function runCommand({ command, subject, settings }: Job, job: JobOptions): Promise<JobResult> {
+  switch (command) {
+    case "prune": {
+      const { measure, work } = settings;
+      const value = await pruneModel({
+        ...job,
+        ...writing(settings),
+        ...reading(settings),
+        ...defined({ measure, work }),
+        model: subject,
+        selection: choosing(settings),
+      });
+      return { command, value };
+    }
+    case "inspect":
+      return { command, value: await describeModel(await resolveModel(subject, job)) };
+    case "fetch":
+      return { command, value: { path: await fetchCatalogModel(subject, job) } };
+    case "score": {
+      const { granularity, units: kinds, matrices } = settings;
+      const selection = defined({ granularity, kinds, matrices });
+      return {
+        command,
+        value: await scoreModel({ ...job, ...output(settings), ...reading(settings), model: subject, selection }),
+      };
+    }
+    case "select": {
+      const { dimensions } = settings;
+      const options = { ...job, ...output(settings), ...defined({ dimensions, dtype: dtypeOf(settings) }) };
+      return { command, value: await selectFromScores({ ...options, scores: subject, selection: choosing(settings) }) };
+    }
+    case "apply":
+      return { command, value: await applyPlan({ ...job, ...writing(settings), model: subject, plan: settings.plan ?? "" }) };
+    default:
+      throw command satisfies never;
+  }
+}
+
+/** `main` has checked that required options are there; an empty path is refused when it is opened. */
+function output({ out = "", overwrite }: Settings): { out: string; overwrite?: boolean } {
+  return defined({ out, overwrite });
+}
+
+function writing(settings: Settings): { out: string; overwrite?: boolean; dtype?: FloatDType; maxShardBytes?: number } {
+  const size = settings["max-shard-size"];
+  const maxShardBytes = size === undefined ? undefined : parseByteSize(size, "max-shard-size");
+  return { ...output(settings), ...defined({ dtype: dtypeOf(settings), maxShardBytes }) };
+}
+
+function dtypeOf({ dtype }: Settings): FloatDType | undefined {
+  return dtype?.toUpperCase() as FloatDType | undefined;
+}
+
+function reading(settings: Settings): { corpora: CorpusSpecs; corpusOptions: CorpusOptions } {
+  const { language, domain, task, documents, "held-out": heldOutDocuments, "max-tokens": maxTokens, seed } = settings;
+  return {
+    corpora: defined({ language, domain, task }),
+    corpusOptions: defined({ documents, heldOutDocuments, maxTokens, seed }),
+  };
+}
+
+function choosing(settings: Settings): SelectionChoice {
+  const { reduce = "", granularity, units: kinds, matrices, allocation, floor, snap, aggregate, weights } = settings;
+  // The paper's single rows and columns leave no smaller matrix behind.
+  const layout = settings.layout ?? (granularity === "matrix" ? "masked" : "uniform");
+  return { budget: reduce, layout, ...defined({ granularity, kinds, matrices, allocation, floor, snap, aggregate, weights }) };
+}

@@ -1,0 +1,95 @@
+#!/usr/bin/env node
+/**
+ * @file The command `cusprun`: reads the command line, runs the job, prints the result. Results go to stdout, everything else to stderr.
+ */
+
+import { CusprunError } from "../errors.ts";
+import { cusprunVersion } from "../pipeline/version.ts";
+import { COMMANDS } from "./commands.ts";
+import { renderCommandHelp, renderProgramHelp } from "./help.ts";
+import { ProgressView } from "./progress-view.ts";
+import { describeError, type Job } from "./protocol.ts";
+import { readConfig } from "./read-config.ts";
+import { readFlags, type Request } from "./read-flags.ts";
+import { DEFECT_EXIT_CODE, renderError, renderErrorJson } from "./render-error.ts";
+import { renderResult } from "./render-result.ts";
+import { runJob, type Outcome } from "./run-job.ts";
+import { usageError } from "./usage-error.ts";
+
+/** Whether errors are to be JSON: asked of the raw arguments, since reading them may be what fails. */
+const jsonAsked = process.argv.includes("--json");
+
+// A reader that stops early (`| head`) is no defect.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : DEFECT_EXIT_CODE));
+
+process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => {
+  const described = describeError(error);
+  return described.type === "refused" || described.type === "defect" ? fail(described) : DEFECT_EXIT_CODE;
+});
+
+async function main(argv: readonly string[]): Promise<number> {
+  const request = readFlags(argv);
+  switch (request.kind) {
+    case "version":
+      return print(cusprunVersion());
+    case "help":
+      return print(request.command === null ? renderProgramHelp(cusprunVersion()) : renderCommandHelp(request.command));
+    case "run":
+      return run(await completeJob(request));
+    default:
+      throw request satisfies never;
+  }
+}
+
+async function run(job: Job): Promise<number> {
+  const { json = false, quiet = false } = job.settings;
+  const view = new ProgressView(process.stderr);
+  const silent = json || quiet;
+  const outcome: Outcome = await runJob(job, {
+    onProgress: (event) => (silent ? undefined : view.show(event)),
+    onStopping: () => (silent ? undefined : view.note("Stopping; removing what was begun. Ctrl-C again ends at once.")),
+  });
+  view.finish();
+  switch (outcome.type) {
+    case "result":
+      return print(json ? JSON.stringify(outcome.result.value, null, 2) : renderResult(outcome.result));
+    case "stopped":
+      return outcome.exitCode;
+    case "refused":
+    case "defect":
+      return fail(outcome);
+    default:
+      throw outcome satisfies never;
+  }
+}
+
+/** Adds the configuration file to the flags, which count more, and checks that nothing needed is missing. */
+async function completeJob({ command, subject, settings }: Extract<Request, { kind: "run" }>): Promise<Job> {
+  const config = settings.config === undefined ? null : await readConfig(settings.config);
+  const merged = { ...config?.settings, ...settings };
+  const named = subject ?? config?.model ?? null;
+  const { hint, help } = COMMANDS[command].subject;
+  if (named === null)
+    throw usageError(
+      "command line",
+      `no ${hint}`,
+      help.charAt(0).toLowerCase() + help.slice(1),
+      `Write cusprun ${command} ${hint} …`,
+    );
+  for (const name of COMMANDS[command].required) {
+    if (merged[name] === undefined) {
+      throw usageError("command line", `no --${name}`, "it to be given", `Add --${name}; see 'cusprun ${command} --help'`);
+    }
+  }
+  return { command, subject: named, settings: merged };
+}
+
+function print(text: string): number {
+  process.stdout.write(`${text}\n`);
+  return 0;
+}
+
+function fail(outcome: Extract<Outcome, { type: "refused" | "defect" }>): number {
+  process.stderr.write(`${jsonAsked ? renderErrorJson(outcome) : renderError(outcome, process.env["CUSPRUN_DEBUG"] === "1")}\n`);
+  return outcome.type === "refused" ? new CusprunError(outcome.code, outcome.parts).exitCode : DEFECT_EXIT_CODE;
+}

@@ -1,0 +1,181 @@
+/**
+ * @file Every option of the command line, once: flags, the YAML file, its JSON schema, `--help` and the types are all made from
+ * `OPTIONS`.
+ */
+
+import { DIMENSIONS, type Dimension } from "../corpora/corpus.ts";
+import { MATRIX_KINDS, UNIT_KINDS, type MatrixKind, type UnitKind } from "../scoring/relevance.ts";
+
+/** What a user can set, by flag or in the YAML file. Absent is "not said"; defaults belong to the functions that are called. */
+export interface Settings {
+  readonly language?: readonly string[];
+  readonly domain?: readonly string[];
+  readonly task?: readonly string[];
+  readonly documents?: number;
+  readonly "held-out"?: number;
+  readonly "max-tokens"?: number;
+  readonly seed?: number;
+  readonly reduce?: string;
+  readonly layout?: "uniform" | "masked";
+  readonly granularity?: "structural" | "matrix";
+  readonly dimensions?: readonly Dimension[];
+  readonly units?: readonly UnitKind[];
+  readonly matrices?: readonly MatrixKind[];
+  readonly allocation?: "layer" | "global";
+  readonly floor?: number;
+  readonly snap?: number;
+  readonly aggregate?: string;
+  readonly weights?: Readonly<Record<string, number>>;
+  readonly dtype?: "f32" | "f16" | "bf16";
+  readonly "max-shard-size"?: string;
+  readonly out?: string;
+  readonly overwrite?: boolean;
+  readonly work?: string;
+  readonly measure?: boolean;
+  readonly plan?: string;
+  readonly config?: string;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+/** Name of an option: the flag without its dashes, and the key in the YAML file. */
+export type OptionName = keyof Settings;
+
+/** What an option's value is. Decides how a flag's text is read and what the YAML file may hold. */
+export type OptionType =
+  | { readonly kind: "text" }
+  /** Repeatable flag, one value each. */
+  | { readonly kind: "texts" }
+  | { readonly kind: "choice"; readonly of: readonly string[] }
+  /** Values parted by commas. */
+  | { readonly kind: "choices"; readonly of: readonly string[] }
+  | { readonly kind: "number"; readonly minimum: number; readonly maximum: number; readonly integer: boolean }
+  /** `name=number` pairs parted by commas. */
+  | { readonly kind: "numbers"; readonly of: readonly string[] }
+  /** Present or absent; `--no-NAME` says false. */
+  | { readonly kind: "switch" };
+
+/** One option. */
+export interface Option {
+  readonly type: OptionType;
+  /** Stands for the value in `--help`. */
+  readonly hint?: string;
+  /** One sentence without a full stop. */
+  readonly help: string;
+  /** Heading in `--help`. */
+  readonly group: "What to keep" | "How much to remove" | "What to write" | "Running";
+}
+
+const COUNT: OptionType = { kind: "number", minimum: 1, maximum: 1_000_000_000, integer: true };
+
+/** Every option, in the order of `--help`. */
+export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
+  language: {
+    type: { kind: "texts" },
+    hint: "NAME|FILE",
+    group: "What to keep",
+    help: "Language: a preset or a JSONL, text or Parquet file (FILE#field names the field); repeat to mix",
+  },
+  domain: {
+    type: { kind: "texts" },
+    hint: "NAME|FILE",
+    group: "What to keep",
+    help: "Domain: a preset or a file; repeat to mix",
+  },
+  task: { type: { kind: "texts" }, hint: "NAME|FILE", group: "What to keep", help: "Task: a preset or a file; repeat to mix" },
+  documents: { type: COUNT, hint: "N", group: "What to keep", help: "Most documents of each corpus that choose what goes" },
+  "held-out": {
+    type: COUNT,
+    hint: "N",
+    group: "What to keep",
+    help: "Most documents of each corpus that choose nothing and judge the result",
+  },
+  "max-tokens": { type: COUNT, hint: "N", group: "What to keep", help: "Most tokens taken from each document" },
+  seed: {
+    type: { kind: "number", minimum: 0, maximum: Number.MAX_SAFE_INTEGER, integer: true },
+    hint: "N",
+    group: "What to keep",
+    help: "Another seed takes other documents",
+  },
+  dimensions: {
+    type: { kind: "choices", of: DIMENSIONS },
+    group: "What to keep",
+    help: "Dimensions of the expert; all that were scored where not said",
+  },
+  reduce: {
+    type: { kind: "text" },
+    hint: "AMOUNT",
+    group: "How much to remove",
+    help: "25%, '25% of blocks', 30M (parameters) or 40MiB",
+  },
+  layout: {
+    type: { kind: "choice", of: ["uniform", "masked"] },
+    group: "How much to remove",
+    help: "uniform: every layer the same smaller size; masked: same sizes, zeros",
+  },
+  granularity: {
+    type: { kind: "choice", of: ["structural", "matrix"] },
+    group: "How much to remove",
+    help: "matrix: the paper's single rows and columns, masked only",
+  },
+  units: {
+    type: { kind: "choices", of: UNIT_KINDS },
+    group: "How much to remove",
+    help: "Kinds of unit that may go, parted by commas",
+  },
+  matrices: {
+    type: { kind: "choices", of: MATRIX_KINDS },
+    group: "How much to remove",
+    help: "With --granularity matrix: matrices that may lose rows or columns",
+  },
+  allocation: {
+    type: { kind: "choice", of: ["layer", "global"] },
+    group: "How much to remove",
+    help: "Same share from every layer, or by relevance across layers",
+  },
+  floor: {
+    type: { kind: "number", minimum: 0, maximum: 1, integer: false },
+    hint: "SHARE",
+    group: "How much to remove",
+    help: "Share of its units that every layer keeps at least",
+  },
+  snap: { type: COUNT, hint: "N", group: "How much to remove", help: "FFN widths are multiples of this" },
+  aggregate: {
+    type: { kind: "text" },
+    hint: "HOW",
+    group: "How much to remove",
+    help: "Relevance over a corpus' documents: mean, max or a quantile such as quantile:0.9",
+  },
+  weights: {
+    type: { kind: "numbers", of: DIMENSIONS },
+    hint: "DIMENSION=N,…",
+    group: "How much to remove",
+    help: "How much a dimension counts against the others",
+  },
+  out: { type: { kind: "text" }, hint: "PATH", group: "What to write", help: "Where the result is written" },
+  overwrite: { type: { kind: "switch" }, group: "What to write", help: "Replace what is there" },
+  dtype: {
+    type: { kind: "choice", of: ["f32", "f16", "bf16"] },
+    group: "What to write",
+    help: "Dtype of the weights; as the input has them where not said",
+  },
+  "max-shard-size": { type: { kind: "text" }, hint: "SIZE", group: "What to write", help: "Largest weight file, e.g. 5GB" },
+  measure: {
+    type: { kind: "switch" },
+    group: "What to write",
+    help: "Measure perplexity before and after (--no-measure leaves it out)",
+  },
+  plan: { type: { kind: "text" }, hint: "FILE", group: "What to write", help: "Plan that 'cusprun select' wrote" },
+  config: { type: { kind: "text" }, hint: "FILE", group: "Running", help: "YAML file with these options; flags count more" },
+  work: {
+    type: { kind: "text" },
+    hint: "DIR",
+    group: "Running",
+    help: "Folder of the scores, so that a finished step is not done again; in the user's cache where not said",
+  },
+  json: { type: { kind: "switch" }, group: "Running", help: "Print the result as one JSON object, and errors too" },
+  quiet: { type: { kind: "switch" }, group: "Running", help: "Show no progress" },
+};
+
+/** Names of all options, in order. */
+export const OPTION_NAMES: readonly OptionName[] = Object.keys(OPTIONS) as OptionName[];

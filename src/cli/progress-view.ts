@@ -1,0 +1,117 @@
+/**
+ * @file Shows `ProgressEvent`s on stderr: one live line on a terminal, otherwise a line at the start of a stage
+ * and at every tenth of it.
+ */
+
+import type { ProgressEvent } from "../progress.ts";
+import { displayWidth, formatBytes, formatCount, formatDuration } from "../report/format.ts";
+
+/** A live line is redrawn at most this often; more only flickers. */
+const REDRAW_MS = 100;
+/** A log gets a line at most this often, however fast the tenths go by. */
+const LOG_MS = 1000;
+/** Before this, rate and time left would be guesses from a single step. */
+const RATE_AFTER_MS = 1000;
+const BAR_COLUMNS = 20;
+
+/** Where progress is shown; `process.stderr` fits. */
+export interface ProgressTarget {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  write(text: string): unknown;
+}
+
+/** Shows progress. Call `finish` before anything else is printed to the same stream. */
+export class ProgressView {
+  readonly #target: ProgressTarget;
+  readonly #now: () => number;
+  #stage: string | null = null;
+  #startedAtMs = 0;
+  #firstDone = 0;
+  #drawnAtMs = -Infinity;
+  #tenths = 0;
+  #lineShown = false;
+
+  /** @param now a clock in milliseconds. */
+  constructor(target: ProgressTarget, now: () => number = () => performance.now()) {
+    this.#target = target;
+    this.#now = now;
+  }
+
+  /** Takes the next event. */
+  show(event: ProgressEvent): void {
+    const isNew = event.stage !== this.#stage;
+    if (isNew) this.#begin(event);
+    if (this.#target.isTTY === true) this.#redraw(event, isNew);
+    else this.#log(event, isNew);
+  }
+
+  /** Says something that is no progress, e.g. that the work is being stopped. */
+  note(text: string): void {
+    this.finish();
+    this.#target.write(`${text}\n`);
+  }
+
+  /** Removes the live line. */
+  finish(): void {
+    if (this.#lineShown) this.#target.write("\r\u001b[K");
+    this.#lineShown = false;
+    this.#drawnAtMs = -Infinity;
+  }
+
+  #begin(event: ProgressEvent): void {
+    this.#stage = event.stage;
+    this.#startedAtMs = this.#now();
+    this.#firstDone = event.done;
+    this.#tenths = 0;
+  }
+
+  #redraw(event: ProgressEvent, isNew: boolean): void {
+    const now = this.#now();
+    if (!isNew && now - this.#drawnAtMs < REDRAW_MS && event.done !== event.total) return;
+    this.#drawnAtMs = now;
+    const share = shareOf(event);
+    const bar =
+      share === null ? "" : `  ${"█".repeat(Math.round(share * BAR_COLUMNS)).padEnd(BAR_COLUMNS, "░")} ${percent(share)}`;
+    const line = `${event.stage}${bar}  ${this.#figures(event)}`;
+    this.#target.write(`\r\u001b[K${fit(line, (this.#target.columns ?? 80) - 1)}`);
+    this.#lineShown = true;
+  }
+
+  #log(event: ProgressEvent, isNew: boolean): void {
+    const share = shareOf(event);
+    const tenths = share === null ? 0 : Math.floor(share * 10);
+    if (!isNew && (tenths <= this.#tenths || this.#now() - this.#drawnAtMs < LOG_MS)) return;
+    this.#tenths = tenths;
+    this.#drawnAtMs = this.#now();
+    this.#target.write(`${event.stage}${share === null ? "" : ` ${percent(share)}`}  ${this.#figures(event)}\n`);
+  }
+
+  /** `1.20M of 2.90M tokens  31.0k/s  1 min 02 s left`. */
+  #figures({ done, total, unit }: ProgressEvent): string {
+    const show = (n: number): string => (unit === "bytes" ? formatBytes(n) : formatCount(n));
+    const amount = `${show(done)}${total === null ? "" : ` of ${show(total)}`}${unit === "bytes" ? "" : ` ${unit}`}`;
+    const elapsedMs = this.#now() - this.#startedAtMs;
+    const gained = done - this.#firstDone;
+    if (elapsedMs < RATE_AFTER_MS || gained <= 0) return amount;
+    const perMs = gained / elapsedMs;
+    const rate = perMs * 1000 < 10 && unit !== "bytes" ? (perMs * 1000).toFixed(1) : show(perMs * 1000);
+    const left = total === null || done >= total ? "" : `  ${formatDuration((total - done) / perMs)} left`;
+    return `${amount}  ${rate}/s${left}`;
+  }
+}
+
+function shareOf({ done, total }: ProgressEvent): number | null {
+  return total === null || total <= 0 ? null : Math.min(1, done / total);
+}
+
+function percent(share: number): string {
+  return `${Math.floor(share * 100)}%`.padStart(4);
+}
+
+/** Cuts a line so that the terminal does not wrap it, which would leave lines behind. */
+function fit(line: string, columns: number): string {
+  let cut = line;
+  while (displayWidth(cut) > columns) cut = cut.slice(0, -1);
+  return cut;
+}

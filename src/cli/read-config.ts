@@ -1,0 +1,121 @@
+/**
+ * @file The YAML file of `--config` → settings. Checked against the same schema that is shipped for editors; every message names the line.
+ */
+
+import { readFile, stat } from "node:fs/promises";
+import { Ajv, type ErrorObject } from "ajv";
+import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document } from "yaml";
+import { COMMANDS } from "./commands.ts";
+import { configSchema } from "./option-values.ts";
+import { OPTIONS, type OptionName, type Settings } from "./options.ts";
+import { suggestName } from "./suggest.ts";
+import { usageError } from "./usage-error.ts";
+
+/** Far more than any configuration needs; keeps a wrong path (say, a model) from being read into memory. */
+const MAX_CONFIG_BYTES = 1024 * 1024;
+
+/** What a configuration file holds. */
+export interface Config {
+  /** What to prune, or null where the file leaves it to the command line. */
+  readonly model: string | null;
+  readonly settings: Settings;
+}
+
+/**
+ * Reads a configuration file.
+ * @throws CusprunError `USAGE` for a file that cannot be read, is not YAML, or does not fit the schema; with the line.
+ */
+export async function readConfig(path: string): Promise<Config> {
+  return parseConfig(await readSmallFile(path), path);
+}
+
+/**
+ * Parses the text of a configuration file.
+ * @param path for messages.
+ * @throws CusprunError `USAGE`, with the line.
+ */
+export function parseConfig(text: string, path: string): Config {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, schema: "core" });
+  const [broken] = document.errors;
+  if (broken !== undefined) {
+    const { line } = lines.linePos(broken.pos[0]);
+    throw usageError(`${path}, line ${line}`, firstLine(broken.message), "YAML", "Correct the line");
+  }
+  const value = resolveAliases(document, path);
+  const { options } = COMMANDS.prune;
+  const ajv = new Ajv({ allErrors: true, strict: true });
+  if (!ajv.validate(configSchema(options), value)) throw schemaError(deepest(ajv.errors ?? []), document, lines, path);
+  const { model, ...rest } = value;
+  const settings = Object.fromEntries(
+    Object.entries(rest).map(([name, given]) => [name, listWhereListed(name as OptionName, given)]),
+  );
+  return { model: typeof model === "string" ? model : null, settings };
+}
+
+/** The document's plain value; the schema decides afterwards what may be in it. */
+function resolveAliases(document: Document, path: string): Record<string, unknown> {
+  try {
+    // The yaml package stops aliases of aliases that would grow without end.
+    return (document.toJS({ maxAliasCount: 100 }) ?? {}) as Record<string, unknown>;
+  } catch (error) {
+    throw usageError(path, firstLine((error as Error).message), "YAML without tangled aliases", "Write the values out");
+  }
+}
+
+async function readSmallFile(path: string): Promise<string> {
+  const found = await stat(path).catch(() => null);
+  if (found === null || !found.isFile()) {
+    throw usageError(path, found === null ? "no such file" : "no file", "a YAML file", "Check the path behind --config");
+  }
+  if (found.size > MAX_CONFIG_BYTES) {
+    throw usageError(path, `${found.size} bytes`, `a YAML file of at most ${MAX_CONFIG_BYTES}`, "Check the path behind --config");
+  }
+  return readFile(path, "utf8");
+}
+
+/** `domain: medical` means `domain: [medical]`. */
+function listWhereListed(name: OptionName, value: unknown): unknown {
+  const { kind } = OPTIONS[name].type;
+  return (kind === "texts" || kind === "choices") && !Array.isArray(value) ? [value] : value;
+}
+
+/** Of the errors of one value's alternatives, the one that got furthest says what is wrong. */
+function deepest(errors: readonly ErrorObject[]): ErrorObject {
+  const depth = ({ instancePath, keyword }: ErrorObject): number =>
+    instancePath.split("/").length * 2 - (keyword === "anyOf" ? 1 : 0);
+  return errors.reduce((best, error) => (depth(error) > depth(best) ? error : best));
+}
+
+function schemaError(error: ErrorObject, document: Document, lines: LineCounter, path: string): Error {
+  const keys = error.instancePath.split("/").slice(1);
+  const { params } = error as { params: Record<string, unknown> };
+  if (error.keyword === "additionalProperties") {
+    const key = String(params["additionalProperty"]);
+    const known =
+      keys[0] === "weights"
+        ? ["language", "domain", "task"]
+        : ["model", ...COMMANDS.prune.options.filter((name) => name !== "config")];
+    return usageError(place(path, document, lines, [...keys, key]), `the key '${key}'`, "a known key", suggestName(key, known));
+  }
+  const found = JSON.stringify(keys.length === 0 ? document.toJS() : document.getIn(keys)) ?? "nothing";
+  const where = `${place(path, document, lines, keys)}: ${keys.join(".") || "file"}`;
+  if (error.keyword === "enum") {
+    const allowed = (params["allowedValues"] as string[]).map(String);
+    return usageError(where, found, allowed.join(", "), suggestName(found.replaceAll('"', ""), allowed));
+  }
+  return usageError(where, found, String(error.message).replace(/^must be /, ""), "Correct the value");
+}
+
+/** `file, line N` of the key at a path of keys, or of its value where it has no key (in a list). */
+function place(path: string, document: Document, lines: LineCounter, keys: readonly string[]): string {
+  const parent = keys.length > 1 ? document.getIn(keys.slice(0, -1), true) : document.contents;
+  const pair = isMap(parent) ? parent.items.find(({ key }) => isScalar(key) && key.value === keys.at(-1)) : undefined;
+  const node = pair?.key ?? document.getIn(keys, true) ?? document.contents;
+  const offset = isNode(node) ? node.range?.[0] : undefined;
+  return offset === undefined ? path : `${path}, line ${lines.linePos(offset).line}`;
+}
+
+function firstLine(text: string): string {
+  return (text.split("\n")[0] ?? text).replace(/\.$/, "");
+}

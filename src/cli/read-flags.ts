@@ -1,0 +1,108 @@
+/**
+ * @file The command line → command, subject and settings. Unknown commands, flags and values are errors that name the nearest known one.
+ */
+
+import { parseArgs } from "node:util";
+import { COMMAND_NAMES, COMMANDS, type CommandName } from "./commands.ts";
+import { OPTION_NAMES, OPTIONS, type OptionName, type Settings } from "./options.ts";
+import { parseOptionText } from "./option-values.ts";
+import { nearestName, suggestName } from "./suggest.ts";
+import { usageError } from "./usage-error.ts";
+
+/** What a command line asks for. */
+export type Request =
+  | { readonly kind: "version" }
+  /** Help of one command, or of the whole program (null). */
+  | { readonly kind: "help"; readonly command: CommandName | null }
+  | { readonly kind: "run"; readonly command: CommandName; readonly subject: string | null; readonly settings: Settings };
+
+/**
+ * Reads the arguments behind `cusprun`.
+ * @throws CusprunError `USAGE` for an unknown command, flag or value, or a value that is missing or too much.
+ */
+export function readFlags(argv: readonly string[]): Request {
+  const [first, ...rest] = argv;
+  if (first === undefined || first === "--help" || first === "-h") return { kind: "help", command: null };
+  if (first === "--version" || first === "-v") return { kind: "version" };
+  if (first === "help") return { kind: "help", command: rest[0] === undefined ? null : readCommand(rest[0]) };
+  const command = readCommand(first);
+  if (rest.includes("--help") || rest.includes("-h")) return { kind: "help", command };
+  return { kind: "run", command, ...readArguments(command, rest) };
+}
+
+function readCommand(word: string): CommandName {
+  if (Object.hasOwn(COMMANDS, word)) return word as CommandName;
+  if (word.startsWith("-"))
+    throw usageError("command line", `'${word}'`, "a command first", `Use one of: ${COMMAND_NAMES.join(", ")}`);
+  throw usageError("command line", `the command '${word}'`, "a command of cusprun", suggestName(word, COMMAND_NAMES));
+}
+
+function readArguments(command: CommandName, args: readonly string[]): { subject: string | null; settings: Settings } {
+  // parseArgs is lenient here so that the messages can be ours; everything it let pass is checked below.
+  const { tokens } = parseArgs({ args: [...args], options: flagTypes(), strict: false, allowPositionals: true, tokens: true });
+  const subjects: string[] = [];
+  const texts = new Map<OptionName, string[]>();
+  const switches: [OptionName, boolean][] = [];
+  for (const token of tokens) {
+    if (token.kind === "positional") subjects.push(token.value);
+    if (token.kind !== "option") continue;
+    const { name, on } = readFlagName(command, token.rawName);
+    if (OPTIONS[name].type.kind === "switch") {
+      if (token.value !== undefined)
+        throw usageError(`--${name}`, `the value '${token.value}'`, "no value", `Write --${name} or --no-${name}`);
+      switches.push([name, on]);
+    } else {
+      if (token.value === undefined || (!token.inlineValue && /^--?[a-z]/.test(token.value))) {
+        throw usageError(
+          `--${name}`,
+          "no value",
+          OPTIONS[name].hint ?? "a value",
+          `Write --${name} VALUE; see 'cusprun ${command} --help'`,
+        );
+      }
+      texts.set(name, [...(texts.get(name) ?? []), token.value]);
+    }
+  }
+  if (subjects.length > 1) {
+    const { hint } = COMMANDS[command].subject;
+    throw usageError(
+      "command line",
+      `${subjects.length} arguments (${subjects.join(", ")})`,
+      `one ${hint}`,
+      "Remove one, or put a flag in front of it",
+    );
+  }
+  const values = [...texts].map(([name, given]) => [name, parseOptionText(name, given)] as const);
+  return { subject: subjects[0] ?? null, settings: Object.fromEntries([...values, ...switches]) as Settings };
+}
+
+function flagTypes(): Record<string, { type: "string" | "boolean"; multiple: boolean }> {
+  return Object.fromEntries(
+    OPTION_NAMES.map((name) => [
+      name,
+      { type: OPTIONS[name].type.kind === "switch" ? "boolean" : "string", multiple: true } as const,
+    ]),
+  );
+}
+
+/** Resolves a flag, `--no-` included, against those of the command. */
+function readFlagName(command: CommandName, rawName: string): { name: OptionName; on: boolean } {
+  const { options } = COMMANDS[command];
+  const word = rawName.replace(/^--?/, "");
+  const name = options.find((option) => option === word);
+  if (name !== undefined && rawName.startsWith("--")) return { name, on: true };
+  const negated = options.find((option) => `no-${option}` === word && OPTIONS[option].type.kind === "switch");
+  if (negated !== undefined) return { name: negated, on: false };
+  const elsewhere = COMMAND_NAMES.filter((other) => COMMANDS[other].options.some((option) => option === word));
+  const nearest = nearestName(word, options);
+  throw usageError(
+    "command line",
+    `the flag ${rawName}`,
+    `a flag of 'cusprun ${command}'`,
+    elsewhere.length > 0
+      ? `It belongs to: ${elsewhere.join(", ")}`
+      : nearest === null
+        ? `See 'cusprun ${command} --help'`
+        : `Perhaps you meant --${nearest}`,
+  );
+}

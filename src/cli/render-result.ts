@@ -1,0 +1,90 @@
+/**
+ * @file Results for people.
+ */
+
+import type { ModelDescription } from "../checkpoint/inspect.ts";
+import type { SelectedPlan } from "../pipeline/steps.ts";
+import { formatBytes, formatCount, formatPercent } from "../report/format.ts";
+import { renderColumns, renderReport, renderUnitTable } from "../report/table.ts";
+import type { JobResult } from "./job-result.ts";
+
+/** A command's result as text, without a final line end. */
+export function renderResult(result: JobResult): string {
+  switch (result.command) {
+    case "prune":
+      return renderReport(result.value);
+    case "inspect":
+      return renderModel(result.value);
+    case "fetch":
+      return result.value.path;
+    case "score": {
+      const { out, kinds, documents } = result.value;
+      const counts = Object.entries(documents).map(([dimension, count]) => [`  ${dimension}`, `${count} documents`]);
+      return [
+        `Scored ${kinds.join(", ")} on`,
+        ...renderColumns(counts, 1),
+        "",
+        `Wrote ${out}. Next:`,
+        `  cusprun select ${out} --reduce 25% --out plan.json`,
+      ].join("\n");
+    }
+    case "select":
+      return renderPlan(result.value);
+    case "apply": {
+      const { out, parameters, dtype, weightBytes, files } = result.value;
+      return `Wrote ${out}: ${formatCount(parameters)} parameters, ${formatBytes(weightBytes)} in ${dtype}, ${files.length} files`;
+    }
+    default:
+      throw result satisfies never;
+  }
+}
+
+function renderPlan(plan: SelectedPlan): string {
+  const { parameters, layout, budget, out } = plan;
+  const layers = plan.units[0]?.removedPerLayer.length ?? 0;
+  return [
+    `${layout}, budget ${budget}: ${formatCount(parameters.removed)} of ${formatCount(parameters.total)} parameters go (${formatPercent(parameters.removed / parameters.total)})`,
+    "",
+    ...renderUnitTable(plan.units, layers, layout),
+    "",
+    `Wrote ${out}. Next:`,
+    `  cusprun apply MODEL --plan ${out} --out DIR`,
+  ].join("\n");
+}
+
+function renderModel({ path, format, config, parameters, unitsPerLayer, storedDTypes, bytesOnDisk }: ModelDescription): string {
+  const part = (name: string, { parameters: count, share }: { parameters: number; share: number }): string[] => [
+    `  ${name}`,
+    formatCount(count),
+    formatPercent(share),
+  ];
+  const size = bytesOnDisk === null ? "no weights" : formatBytes(bytesOnDisk);
+  const dtypes = storedDTypes.map(({ dtype, bytes }) => `${dtype} ${formatBytes(bytes)}`).join(", ");
+  return [
+    path,
+    `${config.family}, ${format}, ${size}${dtypes === "" ? "" : `: ${dtypes}`}`,
+    "",
+    ...renderColumns(
+      [
+        ["parameters", formatCount(parameters.total), ""],
+        part("vocabulary", parameters.vocabulary),
+        part("attention", parameters.attention),
+        part("ffn", parameters.ffn),
+        part("norms", parameters.norms),
+      ],
+      1,
+    ),
+    "",
+    ...renderColumns(
+      [
+        ["layers", String(config.numHiddenLayers)],
+        ["hidden size", String(config.hiddenSize)],
+        ["head size", String(config.headDim)],
+        ["vocabulary", String(config.vocabSize)],
+        ["context", String(config.maxPositionEmbeddings)],
+        ...Object.entries(unitsPerLayer).map(([kind, count]) => [`${kind} units per layer`, String(count)]),
+      ],
+      1,
+    ),
+  ].join("\n");
+}

@@ -1,0 +1,30 @@
+/**
+ * @file The worker thread: does one job. ONNX Runtime blocks the thread it runs on, so that progress, signals and Ctrl-C can only stay
+ * alive on another.
+ */
+
+import { parentPort, workerData } from "node:worker_threads";
+import type { ProgressEvent } from "../progress.ts";
+import { runCommand } from "./jobs.ts";
+import { describeError, type FromWorker, type Job, type ToWorker } from "./protocol.ts";
+
+const port = parentPort;
+if (port === null) throw new Error("worker.js is started by cusprun, not by hand");
+
+const abort = new AbortController();
+port.on("message", (message: ToWorker) => {
+  if (message === "abort") abort.abort();
+});
+
+function post(message: FromWorker): void {
+  port?.postMessage(message);
+}
+
+try {
+  const onProgress = (event: ProgressEvent): void => post({ type: "progress", event });
+  post({ type: "result", result: await runCommand(workerData as Job, { signal: abort.signal, onProgress }) });
+} catch (error) {
+  post(abort.signal.aborted ? { type: "aborted" } : describeError(error));
+} finally {
+  port.close();
+}

@@ -1,0 +1,74 @@
+/**
+ * @file The public API of cusprun, in the order of the data's way: model in, text in, scoring, selection, surgery, export, evaluation, and
+ * all of it in one.
+ */
+
+// Model in: a name, id or path → an opened checkpoint, without reading a weight.
+export { resolveModel } from "./checkpoint/resolve.ts";
+export type { ResolveOptions } from "./checkpoint/resolve.ts";
+export { fetchCatalogModel } from "./checkpoint/catalog.ts";
+export type { CatalogOptions } from "./checkpoint/catalog.ts";
+export { openCheckpoint } from "./checkpoint/open.ts";
+export type { Checkpoint, GgmlQuantType, StoredDType, TensorInfo, TokenizerFiles } from "./checkpoint/checkpoint.ts";
+export type { LayerType, ModelConfig, RopeConfig, RopeScaling } from "./checkpoint/model-config.ts";
+export type { BlockRole, FamilyName } from "./checkpoint/families.ts";
+export { describeModel } from "./checkpoint/inspect.ts";
+export type { DTypeDescription, ModelDescription, PartDescription } from "./checkpoint/inspect.ts";
+
+// Text in: presets and files → tokenised documents, some of them held back.
+export { createTokenizer } from "./corpora/tokenizer.ts";
+export type { Tokenizer } from "./corpora/tokenizer.ts";
+export { presetNames } from "./corpora/presets.ts";
+export { loadCorpora } from "./corpora/load.ts";
+export type { CorpusOptions, CorpusSpecs } from "./corpora/load.ts";
+export { DIMENSIONS } from "./corpora/corpus.ts";
+export type { Corpus, Dimension, TokenDocument } from "./corpora/corpus.ts";
+
+// Scoring: checkpoint + corpora → relevance of every unit to every document.
+export { scoreCorpora } from "./scoring/score.ts";
+export type { ScoreOptions } from "./scoring/score.ts";
+export type { MapChange } from "./scoring/block-energies.ts";
+export { openScores } from "./scoring/scores-file.ts";
+export { MATRIX_KINDS, UNIT_KINDS } from "./scoring/relevance.ts";
+export type { MatrixKind, RelevanceKind, RelevanceScores, ScoredDocument, UnitKind } from "./scoring/relevance.ts";
+
+// Selection: relevances + budget → plan.
+export { selectUnits } from "./selection/select.ts";
+export type { Allocation, SelectionOptions } from "./selection/selection-context.ts";
+export { readPlan, writePlan } from "./selection/plan-file.ts";
+export { LAYOUTS } from "./selection/plan.ts";
+export type { CutKind, Granularity, LayerCut, LayerPlan, Layout, PrunePlan } from "./selection/plan.ts";
+
+// Surgery and export: checkpoint + plan → expert → a folder that stock transformers loads.
+export { cutExpert } from "./surgery/expert.ts";
+export type { Expert, ExpertTensor } from "./surgery/expert.ts";
+export { writeHuggingFaceFolder } from "./export/hugging-face.ts";
+export type { HuggingFaceOptions, WrittenFolder } from "./export/hugging-face.ts";
+export type { CardCorpus, ModelCardInput } from "./export/model-card.ts";
+export type { FloatDType } from "./tensor.ts";
+
+// Evaluation: perplexity on documents that chose nothing.
+export { measureHeldOut } from "./evaluation/perplexity.ts";
+export type { Perplexity } from "./evaluation/perplexity.ts";
+
+// All of it in one, and its steps from file to file.
+export { pruneModel } from "./pipeline/prune.ts";
+export type { PruneOptions } from "./pipeline/prune.ts";
+export type { ModelExtras } from "./pipeline/model.ts";
+export type { SelectionChoice } from "./pipeline/selection-step.ts";
+export type { WriteOptions } from "./pipeline/writing-step.ts";
+export { applyPlan, scoreModel, selectFromScores } from "./pipeline/steps.ts";
+export type {
+  ApplyPlanOptions,
+  ScoredModel,
+  ScoreModelOptions,
+  SelectedPlan,
+  SelectFromScoresOptions,
+} from "./pipeline/steps.ts";
+export { renderReport } from "./report/table.ts";
+export type { DimensionReport, PerplexityFigure, PruneReport, UnitReport } from "./report/report.ts";
+
+// What every function shares.
+export { CusprunError, ERROR_CODES, EXIT_CODES } from "./errors.ts";
+export type { ErrorClass, ErrorCode, ErrorParts } from "./errors.ts";
+export type { JobOptions, ProgressEvent } from "./progress.ts";

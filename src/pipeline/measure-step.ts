@@ -1,0 +1,53 @@
+/**
+ * @file Measuring as a step: perplexity on held-out documents, of the dense model once and of each expert.
+ */
+
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { openCheckpoint } from "../checkpoint/open.ts";
+import type { Corpus, Dimension } from "../corpora/corpus.ts";
+import { measureHeldOut, type Perplexity } from "../evaluation/perplexity.ts";
+import type { JobOptions } from "../progress.ts";
+import { findDensePerplexity, recordDensePerplexity } from "./work-folder.ts";
+
+/** Perplexity on each dimension's held-out documents; a dimension without such documents is left out. */
+export type PerplexityByDimension = Readonly<Partial<Record<Dimension, Perplexity>>>;
+
+/** Perplexity of the dense model, measured only where no earlier run has. */
+export async function measureDense(
+  checkpoint: Checkpoint,
+  corpora: readonly Corpus[],
+  workFolder: string,
+  job: JobOptions,
+): Promise<PerplexityByDimension> {
+  const figures: Partial<Record<Dimension, Perplexity>> = {};
+  const missing: Corpus[] = [];
+  for (const corpus of withHeldOut(corpora)) {
+    const known = await findDensePerplexity(workFolder, corpus);
+    if (known === null) missing.push(corpus);
+    else figures[corpus.dimension] = known;
+  }
+  if (missing.length === 0) return figures;
+  const measured = await measureHeldOut(checkpoint, missing, named("measuring the dense model", job));
+  await recordDensePerplexity(workFolder, missing, measured);
+  return { ...figures, ...measured };
+}
+
+/** Perplexity of an expert, read back from the folder that was written: what is measured is what a user gets. */
+export async function measureExpert(folder: string, corpora: readonly Corpus[], job: JobOptions): Promise<PerplexityByDimension> {
+  const expert = await openCheckpoint(folder);
+  try {
+    return await measureHeldOut(expert, withHeldOut(corpora), named("measuring the expert", job));
+  } finally {
+    await expert.close();
+  }
+}
+
+function withHeldOut(corpora: readonly Corpus[]): Corpus[] {
+  return corpora.filter(({ heldOut }) => heldOut.length > 0);
+}
+
+/** Says which of two alike stages is meant. */
+function named(stage: string, job: JobOptions): JobOptions {
+  const { onProgress } = job;
+  return onProgress === undefined ? job : { ...job, onProgress: (event) => onProgress({ ...event, stage }) };
+}

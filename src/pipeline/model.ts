@@ -1,0 +1,55 @@
+/**
+ * @file What every step needs of a model: opened, with its tokenizer, and what a plan must know of its optional tensors.
+ */
+
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { openCheckpoint } from "../checkpoint/open.ts";
+import { resolveModel } from "../checkpoint/resolve.ts";
+import { MODEL_TENSOR_NAMES, type BlockRole } from "../checkpoint/families.ts";
+import { createTokenizer, type Tokenizer } from "../corpora/tokenizer.ts";
+import { CusprunError } from "../errors.ts";
+import type { JobOptions } from "../progress.ts";
+import { presentOptionalRoles } from "../surgery/expert.ts";
+
+/** What selection and surgery count parameters with. */
+export interface ModelExtras {
+  /** The family's optional block tensors that this checkpoint has (biases). */
+  readonly optionalRoles: readonly BlockRole[];
+  /** Whether the checkpoint holds an output head, even where its config ties it to the embedding. */
+  readonly separateHead: boolean;
+}
+
+/**
+ * Opens a model by folder, file, Hugging Face id or catalog name, and closes it after the work.
+ * @throws CusprunError what `resolveModel` and `openCheckpoint` throw, and what the work throws.
+ */
+export async function withModel<T>(model: string, job: JobOptions, work: (checkpoint: Checkpoint) => Promise<T>): Promise<T> {
+  const checkpoint = await openCheckpoint(await resolveModel(model, job));
+  try {
+    return await work(checkpoint);
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/**
+ * The tokenizer of a model that is to read text.
+ * @throws CusprunError `TOKENIZER_MISSING`, and what `createTokenizer` throws.
+ */
+export async function openTokenizer(checkpoint: Checkpoint): Promise<Tokenizer> {
+  const files = await checkpoint.readTokenizerFiles();
+  if (files === null) {
+    throw new CusprunError("TOKENIZER_MISSING", {
+      where: checkpoint.path,
+      found: "no tokenizer",
+      expected: "a tokenizer.json, or a GGUF file that holds its tokenizer",
+      remedy: "Put the model's tokenizer.json and tokenizer_config.json beside its weights",
+    });
+  }
+  return createTokenizer(files, checkpoint.path);
+}
+
+/** Which of the tensors that a model may have or lack this one has. */
+export function modelExtras(checkpoint: Checkpoint): ModelExtras {
+  return { optionalRoles: presentOptionalRoles(checkpoint), separateHead: checkpoint.tensors.has(MODEL_TENSOR_NAMES.outputHead) };
+}

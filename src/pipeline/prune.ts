@@ -1,0 +1,144 @@
+/**
+ * @file The whole way: model + corpora + budget → expert. Everything that can be refused is refused before anything expensive; what an earlier
+ * run has finished is not done again.
+ * Source: Cus-Prun, arXiv 2506.02561.
+ */
+
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { DIMENSIONS, type Corpus, type Dimension } from "../corpora/corpus.ts";
+import { loadCorpora, type CorpusOptions, type CorpusSpecs } from "../corpora/load.ts";
+import { CusprunError } from "../errors.ts";
+import type { Perplexity } from "../evaluation/perplexity.ts";
+import { outputDType, type WrittenFolder } from "../export/hugging-face.ts";
+import type { JobOptions } from "../progress.ts";
+import type { DimensionReport, PerplexityFigure, PruneReport } from "../report/report.ts";
+import type { RelevanceScores } from "../scoring/relevance.ts";
+import type { PrunePlan } from "../selection/plan.ts";
+import { FLOAT_DTYPE_BYTES } from "../tensor.ts";
+import { defined } from "./defined.ts";
+import { measureDense, measureExpert, type PerplexityByDimension } from "./measure-step.ts";
+import { modelExtras, openTokenizer, withModel } from "./model.ts";
+import { ensureScores } from "./scoring-step.ts";
+import { neededKinds, rehearseSelection, select, type SelectionChoice } from "./selection-step.ts";
+import { countUnits } from "./unit-report.ts";
+import { defaultWorkRoot, openWorkFolder } from "./work-folder.ts";
+import { checkExpertFolder, writeExpert, type WriteOptions } from "./writing-step.ts";
+
+/** What an expert is made from, and where it goes. */
+export interface PruneOptions extends WriteOptions, JobOptions {
+  /** A folder, a GGUF file, a name of the catalogue, or `owner/name` on the hub. */
+  readonly model: string;
+  /** The expert's place: presets and files of one, two or three dimensions. */
+  readonly corpora: CorpusSpecs;
+  readonly corpusOptions?: CorpusOptions;
+  readonly selection: SelectionChoice;
+  /** Whether perplexity is measured before and after. Default true. */
+  readonly measure?: boolean;
+  /** Folder that keeps scores and figures between runs; default the user's cache. */
+  readonly work?: string;
+}
+
+/**
+ * Makes a smaller expert of a model.
+ * @throws CusprunError `USAGE` without a corpus; `OUTPUT_EXISTS`; what `resolveModel`, `openCheckpoint`, `loadCorpora`, `selectUnits` and
+ *   `writeHuggingFaceFolder` throw. The reason of the signal, if it aborts; nothing half-made is left then.
+ */
+export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
+  const startedAtMs = performance.now();
+  const { out, overwrite, maxShardBytes, onProgress, signal } = options;
+  const job = defined({ onProgress, signal });
+  const dimensions = chosenDimensions(options.corpora);
+  await checkExpertFolder(options, null);
+  return withModel(options.model, job, async (checkpoint) => {
+    await checkExpertFolder(options, checkpoint);
+    const { config } = checkpoint;
+    const dtype = options.dtype ?? outputDType(checkpoint.tensors.values());
+    const extras = { ...modelExtras(checkpoint), dtype };
+    await rehearseSelection(config, dimensions, options.selection, extras);
+
+    const corpora = await loadCorpora(options.corpora, await openTokenizer(checkpoint), { ...options.corpusOptions, ...job });
+    const workFolder = await openWorkFolder(checkpoint, options.work ?? defaultWorkRoot());
+    const ready = await ensureScores(checkpoint, corpora, neededKinds(config, options.selection), workFolder, job);
+    const plan = await selectAndClose(ready.scores, () => select(ready.scores, dimensions, options.selection, extras, job));
+
+    const measuring = options.measure ?? true;
+    const dense = measuring ? await measureDense(checkpoint, corpora, workFolder, job) : {};
+    const measure = async (folder: string): Promise<PerplexityByDimension> =>
+      measuring ? measureExpert(folder, corpora, job) : {};
+    const where = defined({ out, overwrite, maxShardBytes, dtype });
+    const written = await writeExpert(options.model, checkpoint, plan, where, { corpora, dense, measure }, job);
+    return {
+      ...describeRun(options, checkpoint, plan, written),
+      dimensions: corpora.map((corpus) => describeDimension(corpus, dense, written.figures)),
+      scores: { path: ready.path, reused: ready.reused },
+      elapsedMs: Math.round(performance.now() - startedAtMs),
+    };
+  });
+}
+
+/**
+ * The dimensions that have a corpus, in the fixed order.
+ * @throws CusprunError `USAGE` where none has.
+ */
+export function chosenDimensions(specs: CorpusSpecs): readonly Dimension[] {
+  const chosen = DIMENSIONS.filter((dimension) => (specs[dimension] ?? []).length > 0);
+  if (chosen.length > 0) return chosen;
+  throw new CusprunError("USAGE", {
+    where: "corpora",
+    found: "none",
+    expected: "one of a language, a domain or a task at least",
+    remedy: "Add, for example, --language en",
+  });
+}
+
+async function selectAndClose(scores: RelevanceScores, work: () => Promise<PrunePlan>): Promise<PrunePlan> {
+  try {
+    return await work();
+  } finally {
+    await scores.close();
+  }
+}
+
+function describeRun(
+  { model, out }: PruneOptions,
+  { config, tensors }: Checkpoint,
+  plan: PrunePlan,
+  written: WrittenFolder,
+): Omit<PruneReport, "dimensions" | "scores" | "elapsedMs"> {
+  const stored = [...tensors.values()];
+  return {
+    model,
+    family: config.family,
+    layers: config.numHiddenLayers,
+    layout: plan.layout,
+    granularity: plan.granularity,
+    budget: plan.budget,
+    parameters: { before: plan.parameters.total, after: written.parameters, removed: plan.parameters.removed },
+    input: {
+      bytes: stored.reduce((sum, { byteLength }) => sum + byteLength, 0),
+      dtypes: [...new Set(stored.toSorted((a, b) => b.byteLength - a.byteLength).map(({ dtype }) => dtype))],
+    },
+    bytes: { dtype: written.dtype, before: plan.parameters.total * FLOAT_DTYPE_BYTES[written.dtype], after: written.weightBytes },
+    units: countUnits(plan, config),
+    overlap: plan.overlap,
+    out,
+  };
+}
+
+function describeDimension(corpus: Corpus, dense: PerplexityByDimension, expert: PerplexityByDimension): DimensionReport {
+  const { dimension, label, calibration, heldOut } = corpus;
+  return {
+    dimension,
+    label,
+    calibrationDocuments: calibration.length,
+    heldOutDocuments: heldOut.length,
+    dense: figureOf(dense[dimension]),
+    expert: figureOf(expert[dimension]),
+  };
+}
+
+function figureOf(measured: Perplexity | undefined): PerplexityFigure | null {
+  if (measured === undefined) return null;
+  const { perplexity, bitsPerByte, tokenCount } = measured;
+  return { perplexity, bitsPerByte, tokenCount };
+}

@@ -1,0 +1,51 @@
+/**
+ * @file Scoring as a step: relevances from an earlier run where they fit, otherwise scored now.
+ */
+
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { Corpus } from "../corpora/corpus.ts";
+import { CusprunError } from "../errors.ts";
+import type { JobOptions } from "../progress.ts";
+import type { RelevanceKind, RelevanceScores } from "../scoring/relevance.ts";
+import { scoreCorpora } from "../scoring/score.ts";
+import { openScores } from "../scoring/scores-file.ts";
+import { findScores, recordScores, scoresPath } from "./work-folder.ts";
+
+/** Scores that are ready to be selected from. The caller closes them. */
+export interface ReadyScores {
+  readonly scores: RelevanceScores;
+  readonly path: string;
+  /** Whether an earlier run had made them. */
+  readonly reused: boolean;
+}
+
+/**
+ * Opens scores of these corpora and kinds, scoring only if no earlier run has.
+ * @param workFolder of this model, see `openWorkFolder`.
+ * @throws CusprunError what `scoreCorpora` throws.
+ */
+export async function ensureScores(
+  checkpoint: Checkpoint,
+  corpora: readonly Corpus[],
+  kinds: readonly RelevanceKind[],
+  workFolder: string,
+  job: JobOptions,
+): Promise<ReadyScores> {
+  const found = await findScores(workFolder, corpora, kinds);
+  const known = found === null ? null : await openOrNull(found);
+  if (found !== null && known !== null) return { scores: known, path: found, reused: true };
+  const path = scoresPath(workFolder, corpora, kinds);
+  await scoreCorpora(checkpoint, corpora, path, { ...job, kinds });
+  await recordScores(path, corpora, kinds);
+  return { scores: await openScores(path), path, reused: false };
+}
+
+/** A file that an older version wrote, or that was damaged since, is as good as none. */
+async function openOrNull(path: string): Promise<RelevanceScores | null> {
+  try {
+    return await openScores(path);
+  } catch (error) {
+    if (error instanceof CusprunError) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * @file Selection as a step: which relevances a choice needs, a rehearsal of the choice before anything expensive, and the choice itself.
+ */
+
+import { FAMILIES } from "../checkpoint/families.ts";
+import type { ModelConfig } from "../checkpoint/model-config.ts";
+import type { Dimension } from "../corpora/corpus.ts";
+import type { JobOptions } from "../progress.ts";
+import { MATRIX_KINDS, unitCount, type RelevanceKind, type RelevanceScores } from "../scoring/relevance.ts";
+import { DEFAULT_KINDS } from "../scoring/score.ts";
+import { MATRIX_RELEVANCE, type PrunePlan } from "../selection/plan.ts";
+import { selectUnits } from "../selection/select.ts";
+import type { SelectionOptions } from "../selection/selection-context.ts";
+import type { FloatDType } from "../tensor.ts";
+import type { ModelExtras } from "./model.ts";
+
+/** What a user decides about the selection. The rest of `SelectionOptions` follows from the model and the corpora. */
+export type SelectionChoice = Omit<SelectionOptions, keyof JobOptions | keyof ModelExtras | "dimensions" | "dtype">;
+
+/** Relevances that a choice needs to be scored. */
+export function neededKinds(
+  config: ModelConfig,
+  choice: Pick<SelectionChoice, "granularity" | "kinds" | "matrices">,
+): readonly RelevanceKind[] {
+  if (choice.granularity !== "matrix") return choice.kinds ?? DEFAULT_KINDS;
+  // Where queries and keys are normed over a head, their rows are no neurons of the paper's kind, and selection takes none.
+  const normed = FAMILIES[config.family].requiredRoles.includes("qNorm");
+  const matrices = choice.matrices ?? MATRIX_KINDS.filter((matrix) => !(normed && (matrix === "q" || matrix === "k")));
+  return [...new Set(matrices.map((matrix) => MATRIX_RELEVANCE[matrix]))];
+}
+
+/**
+ * Makes the whole selection on made-up relevances. What is wrong with the options or cannot be reached with the model's sizes shows now and
+ * not after the scoring.
+ * @throws CusprunError what `selectUnits` throws.
+ */
+export async function rehearseSelection(
+  config: ModelConfig,
+  dimensions: readonly Dimension[],
+  choice: SelectionChoice,
+  extras: ModelExtras & { readonly dtype: FloatDType },
+): Promise<void> {
+  const kinds = neededKinds(config, choice);
+  const rehearsal: RelevanceScores = {
+    config,
+    fingerprint: "rehearsal",
+    documents: [{ source: "rehearsal", tokenCount: 1, dimensions }],
+    corpora: {},
+    kinds,
+    // Any distinct positive values do: whether a budget can be met depends on how many units there are.
+    read: (_layer, kind) => Promise.resolve(Float32Array.from({ length: unitCount(kind, config) }, (_, unit) => 1 + unit)),
+    readReference: () => Promise.resolve(Float32Array.of(1)),
+    close: () => Promise.resolve(),
+  };
+  await selectUnits(rehearsal, { ...choice, ...extras, dimensions });
+}
+
+/**
+ * Selects what goes.
+ * @throws CusprunError what `selectUnits` throws.
+ */
+export function select(
+  scores: RelevanceScores,
+  dimensions: readonly Dimension[],
+  choice: SelectionChoice,
+  extras: Partial<ModelExtras> & { readonly dtype: FloatDType },
+  job: JobOptions,
+): Promise<PrunePlan> {
+  return selectUnits(scores, { ...choice, ...extras, ...job, dimensions });
+}

@@ -1,0 +1,140 @@
+/**
+ * @file The steps of `pruneModel` one by one, each from and to a file, so that a plan can be read, changed and applied.
+ */
+
+import { DIMENSIONS, type Dimension } from "../corpora/corpus.ts";
+import { loadCorpora, type CorpusOptions, type CorpusSpecs } from "../corpora/load.ts";
+import type { WrittenFolder } from "../export/hugging-face.ts";
+import type { JobOptions } from "../progress.ts";
+import type { UnitReport } from "../report/report.ts";
+import type { RelevanceKind } from "../scoring/relevance.ts";
+import { scoreCorpora } from "../scoring/score.ts";
+import { openScores } from "../scoring/scores-file.ts";
+import { readPlan, writePlan } from "../selection/plan-file.ts";
+import type { PrunePlan } from "../selection/plan.ts";
+import type { FloatDType } from "../tensor.ts";
+import { defined } from "./defined.ts";
+import { openTokenizer, withModel } from "./model.ts";
+import { checkOutputFile } from "./output-file.ts";
+import { chosenDimensions } from "./prune.ts";
+import { neededKinds, select, type SelectionChoice } from "./selection-step.ts";
+import { countUnits } from "./unit-report.ts";
+import { checkExpertFolder, writeExpert, type WriteOptions } from "./writing-step.ts";
+
+/** What is scored, and where the scores go. */
+export interface ScoreModelOptions extends JobOptions {
+  readonly model: string;
+  readonly corpora: CorpusSpecs;
+  readonly corpusOptions?: CorpusOptions;
+  /** Decides which relevances are scored: those of the units that may go. */
+  readonly selection?: Pick<SelectionChoice, "granularity" | "kinds" | "matrices">;
+  /** The scores file. */
+  readonly out: string;
+  readonly overwrite?: boolean;
+}
+
+/** What was scored. */
+export interface ScoredModel {
+  readonly out: string;
+  readonly kinds: readonly RelevanceKind[];
+  /** Calibration documents per dimension. */
+  readonly documents: Readonly<Partial<Record<Dimension, number>>>;
+}
+
+/**
+ * Scores a model on corpora and saves the relevances.
+ * @throws CusprunError `USAGE`, `OUTPUT_EXISTS`, and what opening the model, reading the corpora and writing throw.
+ */
+export async function scoreModel(options: ScoreModelOptions): Promise<ScoredModel> {
+  chosenDimensions(options.corpora);
+  await checkOutputFile(options.out, options.overwrite ?? false);
+  return withModel(options.model, options, async (checkpoint) => {
+    const kinds = neededKinds(checkpoint.config, options.selection ?? {});
+    const corpora = await loadCorpora(options.corpora, await openTokenizer(checkpoint), {
+      ...options.corpusOptions,
+      // Nothing is measured here, so that every document may choose.
+      heldOutDocuments: options.corpusOptions?.heldOutDocuments ?? 0,
+      ...defined({ onProgress: options.onProgress, signal: options.signal }),
+    });
+    await scoreCorpora(checkpoint, corpora, options.out, { ...options, kinds });
+    return {
+      out: options.out,
+      kinds,
+      documents: Object.fromEntries(corpora.map(({ dimension, calibration }) => [dimension, calibration.length])),
+    };
+  });
+}
+
+/** A plan without its lists of units, which are in the file. */
+export interface SelectedPlan extends Omit<PrunePlan, "layers"> {
+  readonly out: string;
+  readonly units: readonly UnitReport[];
+}
+
+/** What is selected from a scores file, and where the plan goes. */
+export interface SelectFromScoresOptions extends JobOptions {
+  /** The scores file. */
+  readonly scores: string;
+  /** Default: every dimension that was scored. */
+  readonly dimensions?: readonly Dimension[];
+  readonly selection: SelectionChoice;
+  /** Dtype that budgets in bytes count in. Default BF16. */
+  readonly dtype?: FloatDType;
+  /** The plan file. */
+  readonly out: string;
+  readonly overwrite?: boolean;
+}
+
+/**
+ * Decides from a scores file what goes, and saves the plan.
+ * @throws CusprunError `OUTPUT_EXISTS`, and what `openScores`, `selectUnits` and `writePlan` throw.
+ */
+export async function selectFromScores(options: SelectFromScoresOptions): Promise<SelectedPlan> {
+  await checkOutputFile(options.out, options.overwrite ?? false);
+  const scores = await openScores(options.scores);
+  try {
+    const scored = DIMENSIONS.filter((dimension) => scores.documents.some(({ dimensions }) => dimensions.includes(dimension)));
+    const plan = await select(
+      scores,
+      options.dimensions ?? scored,
+      options.selection,
+      { dtype: options.dtype ?? "BF16" },
+      options,
+    );
+    await writePlan(options.out, plan);
+    const { layers: _, ...summary } = plan;
+    return { ...summary, units: countUnits(plan, scores.config), out: options.out };
+  } finally {
+    await scores.close();
+  }
+}
+
+/** Which plan is applied to which model, and where the expert goes. */
+export interface ApplyPlanOptions extends WriteOptions, JobOptions {
+  readonly model: string;
+  /** The plan file. */
+  readonly plan: string;
+}
+
+/**
+ * Cuts what a plan names out of a model and writes the expert.
+ * @throws CusprunError `OUTPUT_EXISTS`, and what `readPlan`, `cutExpert` and `writeHuggingFaceFolder` throw.
+ */
+export async function applyPlan(options: ApplyPlanOptions): Promise<WrittenFolder & { readonly out: string }> {
+  const { model, plan: planPath, onProgress, signal, ...write } = options;
+  await checkExpertFolder(write, null);
+  const plan = await readPlan(planPath);
+  return withModel(model, options, async (checkpoint) => {
+    await checkExpertFolder(write, checkpoint);
+    const unmeasured = { corpora: null, dense: {}, measure: () => Promise.resolve({}) };
+    const { figures: _, ...written } = await writeExpert(
+      model,
+      checkpoint,
+      plan,
+      write,
+      unmeasured,
+      defined({ onProgress, signal }),
+    );
+    return { ...written, out: write.out };
+  });
+}

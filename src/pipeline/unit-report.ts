@@ -1,0 +1,17 @@
+/**
+ * @file A plan, counted: how many units of each kind every layer loses.
+ */
+
+import type { ModelConfig } from "../checkpoint/model-config.ts";
+import type { UnitReport } from "../report/report.ts";
+import { CUT_KINDS, type PrunePlan } from "../selection/plan.ts";
+import { cutUnitCount } from "../selection/unit-parameters.ts";
+
+/** One entry per kind that some layer loses, in the order of `CUT_KINDS`. */
+export function countUnits(plan: PrunePlan, config: ModelConfig): readonly UnitReport[] {
+  return CUT_KINDS.map((kind) => ({
+    kind,
+    before: cutUnitCount(kind, config),
+    removedPerLayer: plan.layers.map(({ cuts }) => cuts[kind]?.removed.length ?? 0),
+  })).filter(({ removedPerLayer }) => removedPerLayer.some((count) => count > 0));
+}

@@ -1,0 +1,131 @@
+/**
+ * @file What a run leaves for the next: relevance scores and the dense model's perplexities, in a folder per model, so that a finished step is
+ * not done again. Everything here can be deleted at any time.
+ */
+
+import { createHash } from "node:crypto";
+import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { asCacheError } from "../checkpoint/cache-errors.ts";
+import { cusprunCacheDir } from "../checkpoint/catalog.ts";
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { Corpus, Dimension, TokenDocument } from "../corpora/corpus.ts";
+import type { Perplexity } from "../evaluation/perplexity.ts";
+import { writeFileAtomically } from "../files.ts";
+import { checkpointFingerprint, documentFingerprint } from "../scoring/fingerprint.ts";
+import type { RelevanceKind } from "../scoring/relevance.ts";
+
+/** Names of the files in a work folder. */
+const PERPLEXITY_FILE = "dense-perplexity.json";
+const SCORES_SUFFIX = ".safetensors";
+const INDEX_SUFFIX = ".index.json";
+
+/** Hex digits of a digest in a name: 64 bits, which no user's cache will see collide. */
+const NAME_DIGITS = 16;
+
+/** What a scores file holds, kept beside it so that looking for a fitting one opens none. */
+interface ScoresIndex {
+  readonly kinds: readonly RelevanceKind[];
+  /** Digest of each dimension's calibration documents. */
+  readonly dimensions: Readonly<Partial<Record<Dimension, string>>>;
+}
+
+/** Where work folders are kept when the user names no place: the user's cache. */
+export function defaultWorkRoot(): string {
+  return join(cusprunCacheDir(), "work");
+}
+
+/**
+ * The work folder of a model, made where it is absent.
+ * @param root holds the folders of all models.
+ * @throws CusprunError `OUTPUT_UNWRITABLE`, `DISK_FULL`.
+ */
+export async function openWorkFolder(checkpoint: Checkpoint, root: string): Promise<string> {
+  const folder = join(root, (await checkpointFingerprint(checkpoint)).slice(0, NAME_DIGITS));
+  try {
+    await mkdir(folder, { recursive: true });
+  } catch (error) {
+    throw asCacheError(error, folder, "CUSPRUN_CACHE");
+  }
+  return folder;
+}
+
+/**
+ * A finished scores file that holds what is wanted: the same documents in every dimension wanted, and at least the kinds wanted.
+ * @returns its path, or null.
+ */
+export async function findScores(
+  folder: string,
+  corpora: readonly Corpus[],
+  kinds: readonly RelevanceKind[],
+): Promise<string | null> {
+  const wanted = indexOf(corpora, kinds);
+  for (const name of (await readdir(folder)).toSorted()) {
+    if (!name.endsWith(INDEX_SUFFIX)) continue;
+    const path = join(folder, name.slice(0, -INDEX_SUFFIX.length) + SCORES_SUFFIX);
+    const index = await readJson<ScoresIndex>(join(folder, name));
+    if (index !== null && holds(index, wanted) && (await stat(path).catch(() => null)) !== null) return path;
+  }
+  return null;
+}
+
+/** Where scores of these corpora and kinds are to be written; `recordScores` then makes them findable. */
+export function scoresPath(folder: string, corpora: readonly Corpus[], kinds: readonly RelevanceKind[]): string {
+  const digest = createHash("sha256")
+    .update(JSON.stringify(indexOf(corpora, kinds)))
+    .digest("hex");
+  return join(folder, `scores-${digest.slice(0, NAME_DIGITS)}${SCORES_SUFFIX}`);
+}
+
+/** Makes a finished scores file findable. Only then does it count as finished. */
+export async function recordScores(path: string, corpora: readonly Corpus[], kinds: readonly RelevanceKind[]): Promise<void> {
+  const index = path.slice(0, -SCORES_SUFFIX.length) + INDEX_SUFFIX;
+  await writeFileAtomically(index, (temporary) => writeFile(temporary, JSON.stringify(indexOf(corpora, kinds))));
+}
+
+/** Perplexity of the dense model on a corpus' held-out documents, if a run has measured it. */
+export async function findDensePerplexity(folder: string, corpus: Corpus): Promise<Perplexity | null> {
+  const known = await readJson<Record<string, Perplexity>>(join(folder, PERPLEXITY_FILE));
+  return known?.[digestOf(corpus.heldOut)] ?? null;
+}
+
+/** Keeps the dense model's perplexities on the held-out documents of corpora. */
+export async function recordDensePerplexity(
+  folder: string,
+  corpora: readonly Corpus[],
+  measured: Readonly<Partial<Record<Dimension, Perplexity>>>,
+): Promise<void> {
+  const path = join(folder, PERPLEXITY_FILE);
+  const known = (await readJson<Record<string, Perplexity>>(path)) ?? {};
+  for (const corpus of corpora) {
+    const figure = measured[corpus.dimension];
+    if (figure !== undefined) known[digestOf(corpus.heldOut)] = figure;
+  }
+  await writeFileAtomically(path, (temporary) => writeFile(temporary, JSON.stringify(known)));
+}
+
+function indexOf(corpora: readonly Corpus[], kinds: readonly RelevanceKind[]): ScoresIndex {
+  const dimensions = Object.fromEntries(corpora.map(({ dimension, calibration }) => [dimension, digestOf(calibration)]));
+  return { kinds: kinds.toSorted(), dimensions };
+}
+
+function holds(index: ScoresIndex, wanted: ScoresIndex): boolean {
+  const dimensions = Object.entries(wanted.dimensions) as [Dimension, string][];
+  return (
+    wanted.kinds.every((kind) => index.kinds.includes(kind)) &&
+    dimensions.every(([name, digest]) => index.dimensions[name] === digest)
+  );
+}
+
+function digestOf(documents: readonly TokenDocument[]): string {
+  return createHash("sha256").update(documents.map(documentFingerprint).join()).digest("hex");
+}
+
+/** A file that is absent, or that an older version or a broken disk left unreadable, is as good as none. */
+async function readJson<T>(path: string): Promise<T | null> {
+  try {
+    return JSON.parse(await readFile(path, "utf8")) as T;
+  } catch {
+    return null;
+  }
+}

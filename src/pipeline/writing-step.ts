@@ -1,0 +1,133 @@
+/**
+ * @file Writing as a step: checkpoint + plan → the expert's folder, measured before it stands in its place, with the figures in its card.
+ */
+
+import { realpath } from "node:fs/promises";
+import { basename, relative, resolve } from "node:path";
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { DIMENSIONS, type Corpus, type Dimension } from "../corpora/corpus.ts";
+import { presetNames } from "../corpora/presets.ts";
+import { CusprunError } from "../errors.ts";
+import { writeHuggingFaceFolder, type WrittenFolder } from "../export/hugging-face.ts";
+import type { CardCorpus, ModelCardInput } from "../export/model-card.ts";
+import { checkOutputFolder } from "../files.ts";
+import type { JobOptions } from "../progress.ts";
+import type { PrunePlan } from "../selection/plan.ts";
+import { cutExpert } from "../surgery/expert.ts";
+import type { FloatDType } from "../tensor.ts";
+import { describeBaseModel } from "./base-model.ts";
+import type { PerplexityByDimension } from "./measure-step.ts";
+import { cusprunVersion } from "./version.ts";
+
+/** Where and how an expert is written. */
+export interface WriteOptions {
+  /** Folder that becomes the expert. */
+  readonly out: string;
+  /** Replace a folder that holds something. Default false. */
+  readonly overwrite?: boolean;
+  /** Default: that of the input, BF16 where the input is quantised. */
+  readonly dtype?: FloatDType;
+  /** Largest weight file in bytes; default 5 GB. */
+  readonly maxShardBytes?: number;
+}
+
+/** What the card can say of the corpora: those that were read, or only the labels in the plan. */
+export interface CardFigures {
+  readonly corpora: readonly Corpus[] | null;
+  readonly dense: PerplexityByDimension;
+  /** Measures the expert in the folder given, which is complete but for its card. */
+  readonly measure: (folder: string) => Promise<PerplexityByDimension>;
+}
+
+/**
+ * Checks before any work that an expert may be written.
+ * @throws CusprunError `OUTPUT_EXISTS` where the folder holds something, or the model that is to be read.
+ */
+export async function checkExpertFolder({ out, overwrite = false }: WriteOptions, checkpoint: Checkpoint | null): Promise<void> {
+  await checkOutputFolder(out, overwrite);
+  if (checkpoint === null) return;
+  const model = await realpath(checkpoint.path);
+  const target = await realpath(out).catch(() => resolve(out));
+  // Replacing a folder above the model would delete what is being read.
+  if (model === target || !/^\.\.([/\\]|$)/.test(relative(target, model))) {
+    throw new CusprunError("OUTPUT_EXISTS", {
+      where: out,
+      found: "the model itself in it",
+      expected: "a folder apart from the model",
+      remedy: "Choose another --out",
+    });
+  }
+}
+
+/**
+ * Cuts and writes an expert.
+ * @param model what the user called the model.
+ * @returns what was written, and the expert's figures.
+ * @throws CusprunError what `cutExpert` and `writeHuggingFaceFolder` throw.
+ */
+export async function writeExpert(
+  model: string,
+  checkpoint: Checkpoint,
+  plan: PrunePlan,
+  options: WriteOptions,
+  figures: CardFigures,
+  job: JobOptions,
+): Promise<WrittenFolder & { readonly figures: PerplexityByDimension }> {
+  const base = await describeBaseModel(model, checkpoint);
+  let measured: PerplexityByDimension = {};
+  const card = async (folder: string): Promise<ModelCardInput> => {
+    measured = await figures.measure(folder);
+    return {
+      title: basename(resolve(options.out)),
+      baseModelName: base.name,
+      baseModelId: base.hubId,
+      license: base.license,
+      languages: languagesOf(plan),
+      corpora: DIMENSIONS.flatMap((dimension) => cardCorpus(dimension, plan, figures, measured)),
+      denseConfig: checkpoint.config,
+      version: cusprunVersion(),
+    };
+  };
+  const { out, ...how } = options;
+  const written = await writeHuggingFaceFolder(cutExpert(checkpoint, plan), await checkpoint.readTokenizerFiles(), out, {
+    ...how,
+    ...job,
+    plan,
+    card,
+  });
+  return { ...written, figures: measured };
+}
+
+function cardCorpus(
+  dimension: Dimension,
+  plan: PrunePlan,
+  { corpora, dense }: CardFigures,
+  expert: PerplexityByDimension,
+): CardCorpus[] {
+  const label = plan.corpora[dimension];
+  if (label === undefined) return [];
+  const corpus = corpora?.find((candidate) => candidate.dimension === dimension);
+  const [before, after] = [dense[dimension]?.perplexity, expert[dimension]?.perplexity];
+  return [
+    {
+      dimension,
+      label,
+      sources: corpus === undefined ? [] : sourcesOf(corpus),
+      calibrationDocuments: corpus?.calibration.length ?? null,
+      heldOutDocuments: corpus?.heldOut.length ?? null,
+      perplexity: before === undefined || after === undefined ? null : { before, after },
+    },
+  ];
+}
+
+/** Where a corpus' documents come from, without line numbers and without the folders of this machine. */
+function sourcesOf({ calibration, heldOut }: Corpus): string[] {
+  const names = [...calibration, ...heldOut].map(({ source }) => source.replace(/:\d+$/, ""));
+  return [...new Set(names.map((name) => (name.startsWith("preset ") ? name : basename(name))))];
+}
+
+/** Language presets are named by their ISO 639-1 codes; what else the user may have called a corpus is no code. */
+function languagesOf({ corpora }: PrunePlan): string[] {
+  const codes = presetNames("language");
+  return (corpora.language ?? "").split(" + ").filter((name) => codes.includes(name));
+}

@@ -1,0 +1,70 @@
+/**
+ * @file What a run did, as data: the result of `pruneModel`, of `--json`, and what the closing table is made from.
+ */
+
+import type { StoredDType } from "../checkpoint/checkpoint.ts";
+import type { Dimension } from "../corpora/corpus.ts";
+import type { Layout, PrunePlan } from "../selection/plan.ts";
+import type { FloatDType } from "../tensor.ts";
+
+/** Perplexity of one model on one dimension's held-out documents. */
+export interface PerplexityFigure {
+  /** exp of the mean negative log-likelihood per token. */
+  readonly perplexity: number;
+  /** Bits per byte of UTF-8 text; comparable between tokenizers and languages. */
+  readonly bitsPerByte: number;
+  /** Tokens predicted. */
+  readonly tokenCount: number;
+}
+
+/** What a run did to one dimension. */
+export interface DimensionReport {
+  readonly dimension: Dimension;
+  /** What the user called the corpus. */
+  readonly label: string;
+  /** Documents that chose what was pruned. */
+  readonly calibrationDocuments: number;
+  /** Documents that only judged the result. */
+  readonly heldOutDocuments: number;
+  /** Null where the corpus had no document to hold back, or measuring was switched off. */
+  readonly dense: PerplexityFigure | null;
+  readonly expert: PerplexityFigure | null;
+}
+
+/** How many units of one kind every layer has kept and lost. */
+export interface UnitReport {
+  /** Unit kind as in the plan, e.g. `ffn` or `matrix:gate`. */
+  readonly kind: string;
+  /** Units that a layer of the dense model has. */
+  readonly before: number;
+  /** Removed units per layer, length L. */
+  readonly removedPerLayer: readonly number[];
+}
+
+/** What a run did. Plain JSON. */
+export interface PruneReport {
+  /** What the user called the model. */
+  readonly model: string;
+  /** Family of the model, e.g. `llama`. */
+  readonly family: string;
+  readonly layers: number;
+  readonly layout: Layout;
+  readonly granularity: PrunePlan["granularity"];
+  /** The budget as the user wrote it. */
+  readonly budget: string;
+  /** Parameters of the dense model and of the expert; `removed` are zeroed where the layout is `masked`. */
+  readonly parameters: { readonly before: number; readonly after: number; readonly removed: number };
+  /** Weights as the input stores them. */
+  readonly input: { readonly bytes: number; readonly dtypes: readonly StoredDType[] };
+  /** Bytes of the weights in the dtype that was written: those of the dense model, for comparison, and those of the expert. */
+  readonly bytes: { readonly dtype: FloatDType; readonly before: number; readonly after: number };
+  readonly units: readonly UnitReport[];
+  readonly dimensions: readonly DimensionReport[];
+  /** Jaccard overlap of the dimensions' irrelevant sets, per pair. */
+  readonly overlap: Readonly<Record<string, number>>;
+  /** Folder of the expert. */
+  readonly out: string;
+  /** File of the relevance scores, and whether an earlier run had made it. */
+  readonly scores: { readonly path: string; readonly reused: boolean };
+  readonly elapsedMs: number;
+}

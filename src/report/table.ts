@@ -1,0 +1,127 @@
+/**
+ * @file The closing table: `PruneReport` → plain text for a terminal, at most 100 columns wide where labels allow.
+ */
+
+import {
+  displayWidth,
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatPercent,
+  formatPerplexity,
+  padLeft,
+  padRight,
+} from "./format.ts";
+import type { Layout } from "../selection/plan.ts";
+import type { DimensionReport, PruneReport, UnitReport } from "./report.ts";
+
+/** Renders rows as aligned columns, two spaces apart. The first `textColumns` are aligned left, the others right. */
+export function renderColumns(rows: readonly (readonly string[])[], textColumns: number): string[] {
+  const widths: number[] = [];
+  for (const row of rows) row.forEach((cell, i) => (widths[i] = Math.max(widths[i] ?? 0, displayWidth(cell))));
+  return rows.map((row) =>
+    row
+      .map((cell, i) => (i < textColumns ? padRight(cell, widths[i] ?? 0) : padLeft(cell, widths[i] ?? 0)))
+      .join("  ")
+      .trimEnd(),
+  );
+}
+
+/** Renders the closing table of a run, without a final line end. */
+export function renderReport(report: PruneReport): string {
+  const sections = [
+    renderSizes(report),
+    renderPerplexity(report.dimensions),
+    renderUnitTable(report.units, report.layers, report.layout),
+    renderOverlap(report),
+  ];
+  return [...sections.filter((lines) => lines.length > 0), renderWhereabouts(report)]
+    .map((lines) => lines.join("\n"))
+    .join("\n\n");
+}
+
+function renderSizes({ model, family, parameters, input, bytes, layout, budget }: PruneReport): string[] {
+  const header = ["", "before", "after", "change"];
+  const rows = [
+    ["parameters", formatCount(parameters.before), formatCount(parameters.after), change(parameters.before, parameters.after)],
+    [`weights in ${bytes.dtype}`, formatBytes(bytes.before), formatBytes(bytes.after), change(bytes.before, bytes.after)],
+  ];
+  if (layout === "masked") {
+    const left = parameters.before - parameters.removed;
+    rows.splice(1, 0, ["not zero", formatCount(parameters.before), formatCount(left), change(parameters.before, left)]);
+  }
+  const stored = `${formatBytes(input.bytes)} as ${input.dtypes.join(", ")}`;
+  return [`${model} (${family}, ${stored}), ${layout}, budget ${budget}`, "", ...renderColumns([header, ...rows], 1)];
+}
+
+function renderPerplexity(dimensions: readonly DimensionReport[]): string[] {
+  const measured = dimensions.filter(({ dense, expert }) => dense !== null && expert !== null);
+  if (measured.length === 0) return [];
+  const header = ["held-out perplexity", "", "before", "after", "ratio", "documents"];
+  const rows = measured.map(({ dimension, label, dense, expert, heldOutDocuments }) => {
+    const [before, after] = [dense?.perplexity ?? Number.NaN, expert?.perplexity ?? Number.NaN];
+    return [
+      `  ${dimension}`,
+      label,
+      formatPerplexity(before),
+      formatPerplexity(after),
+      `${(after / before).toFixed(2)}×`,
+      String(heldOutDocuments),
+    ];
+  });
+  return renderColumns([header, ...rows], 2);
+}
+
+/** Renders how many units of each kind a layer loses and keeps. */
+export function renderUnitTable(units: readonly UnitReport[], layers: number, layout: Layout): string[] {
+  if (units.length === 0) return ["Nothing was removed."];
+  const header = [
+    `${layout === "masked" ? "zeroed" : "removed"} in ${layers} layers`,
+    "of a layer's",
+    "removed",
+    "kept",
+    "share",
+  ];
+  return renderColumns([header, ...units.map(renderUnit)], 1);
+}
+
+function renderUnit({ kind, before, removedPerLayer }: UnitReport): string[] {
+  const total = removedPerLayer.reduce((sum, n) => sum + n, 0);
+  const [fewest, most] = [Math.min(...removedPerLayer), Math.max(...removedPerLayer)];
+  const share = before === 0 ? 0 : total / (before * removedPerLayer.length);
+  return [`  ${kind}`, String(before), span(fewest, most), span(before - most, before - fewest), formatPercent(share)];
+}
+
+function renderOverlap({ overlap }: PruneReport): string[] {
+  const pairs = Object.entries(overlap);
+  if (pairs.length === 0) return [];
+  return renderColumns(
+    [["overlap of the irrelevant sets (Jaccard)", ""], ...pairs.map(([pair, jaccard]) => [`  ${pair}`, jaccard.toFixed(2)])],
+    1,
+  );
+}
+
+function renderWhereabouts({ out, scores, elapsedMs }: PruneReport): string[] {
+  return [
+    ...renderColumns(
+      [
+        ["expert", out],
+        ["scores", `${scores.path}${scores.reused ? " (reused)" : ""}`],
+        ["time", formatDuration(elapsedMs)],
+      ],
+      2,
+    ),
+    "",
+    "Try it:",
+    `  python3 -c "from transformers import pipeline; print(pipeline('text-generation', '${out}')('The doctor said', max_new_tokens=40)[0]['generated_text'])"`,
+  ];
+}
+
+function change(before: number, after: number): string {
+  const share = before === 0 ? 0 : after / before - 1;
+  return `${share > 0 ? "+" : ""}${formatPercent(share).replace("-0.0%", "0.0%")}`;
+}
+
+function span(fewest: number, most: number): string {
+  return fewest === most ? String(fewest) : `${fewest}–${most}`;
+}

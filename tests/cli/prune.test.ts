@@ -1,0 +1,221 @@
+/** @file The compiled command on tiny models: results, exit codes, Ctrl-C, a full disk. */
+
+import { execFileSync } from "node:child_process";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import type { PruneReport } from "../../src/report/report.ts";
+import { withFolder } from "../support/temporary-folder.ts";
+import { writeTinyCorpus } from "../support/tiny-corpus.ts";
+import { tinyModel, writeTinyCheckpoint } from "../support/tiny-models.ts";
+import { MAIN, runCommand, startCommand } from "./run-command.ts";
+
+interface Prepared {
+  readonly folder: string;
+  readonly model: string;
+  /** `prune …` without `--out`. */
+  readonly prune: readonly string[];
+  readonly out: string;
+}
+
+/** A tiny model and corpus in a folder of the test's. */
+function withModel(
+  use: (prepared: Prepared) => Promise<void>,
+  size: { layers?: number; documents?: number; words?: number } = {},
+): Promise<void> {
+  return withFolder(async (folder) => {
+    const model = join(folder, "model");
+    await writeTinyCheckpoint(model, tinyModel("llama", { intermediateSize: 128, numHiddenLayers: size.layers ?? 2 }));
+    const corpus = await writeTinyCorpus(join(folder, "corpus.jsonl"), {
+      documents: size.documents ?? 12,
+      words: size.words ?? 40,
+    });
+    const out = join(folder, "expert");
+    const prune = [
+      "prune",
+      model,
+      "--domain",
+      corpus,
+      "--reduce",
+      "25% of blocks",
+      "--work",
+      join(folder, "work"),
+      "--documents",
+      String(size.documents ?? 12),
+    ];
+    await use({ folder, model, prune, out });
+  });
+}
+
+describe("prune", () => {
+  test("ends with the table on stdout, with progress on stderr", () =>
+    withModel(async ({ prune, out }) => {
+      const { exitCode, stdout, stderr } = await runCommand([...prune, "--out", out]);
+      expect({ exitCode, stderr }).toMatchObject({ exitCode: 0, stderr: expect.stringContaining("scoring") as string });
+      expect(stdout).toMatch(/ffn +128 +32 +96 +25\.0%/);
+      expect(stdout).toContain(`expert  ${out}`);
+      expect(await readdir(out)).toContain("model.safetensors");
+    }));
+
+  test("--json prints one object and nothing else", () =>
+    withModel(async ({ prune, out }) => {
+      const { exitCode, stdout, stderr } = await runCommand([...prune, "--out", out, "--json"]);
+      expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+      const report = JSON.parse(stdout) as PruneReport;
+      expect(report).toMatchObject({ out, layout: "uniform", dimensions: [{ dimension: "domain", label: "corpus.jsonl" }] });
+    }));
+
+  test("takes a YAML file, and flags count more", () =>
+    withModel(async ({ folder, model, out }) => {
+      const config = join(folder, "expert.yaml");
+      await writeFile(
+        config,
+        [`model: ${model}`, `task: ${join(folder, "corpus.jsonl")}`, "reduce: 5%", "layout: masked", `out: ${out}`].join("\n"),
+      );
+      const { stdout, exitCode } = await runCommand([
+        "prune",
+        "--config",
+        config,
+        "--layout",
+        "uniform",
+        "--reduce",
+        "20%",
+        "--no-measure",
+        "--work",
+        folder,
+        "--json",
+      ]);
+      expect(exitCode).toBe(0);
+      expect(JSON.parse(stdout)).toMatchObject({
+        layout: "uniform",
+        budget: "20%",
+        dimensions: [{ dimension: "task", dense: null }],
+      });
+    }));
+
+  test.each<[string, string[], number, string]>([
+    ["usage", ["--layout", "unifrom"], 2, "USAGE"],
+    ["model", ["--max-tokens", "100"], 3, "SAFETENSORS_TOO_SHORT"],
+    ["corpus", ["--task", "nowhere.jsonl"], 4, "CORPUS_NOT_FOUND"],
+    ["budget", ["--floor", "0.99"], 5, "BUDGET_UNREACHABLE"],
+  ])("exits with the code of the error's class: %s", (kind, flags, code, errorCode) =>
+    withModel(async ({ prune, out, model }) => {
+      if (kind === "model") await writeFile(join(model, "model.safetensors"), "short");
+      const { exitCode, stdout, stderr } = await runCommand([...prune, "--out", out, "--json", ...flags]);
+      expect({ exitCode, stdout }).toEqual({ exitCode: code, stdout: "" });
+      const { error } = JSON.parse(stderr) as { error: Record<string, string> };
+      expect(error).toMatchObject({ code: errorCode });
+      for (const part of ["message", "where", "found", "expected", "remedy"]) expect(error[part], part).toMatch(/\S/);
+    }),
+  );
+
+  test("says how to move a cache that cannot be written", () =>
+    withModel(async ({ prune, out }) => {
+      const withoutWork = prune.filter((word, i) => word !== "--work" && prune[i - 1] !== "--work");
+      const { exitCode, stderr } = await runCommand([...withoutWork, "--out", out], {
+        env: { CUSPRUN_CACHE: "/dev/null/cache" },
+      });
+      expect(exitCode).toBe(6);
+      expect(stderr).toContain("Set CUSPRUN_CACHE to a folder that can be written. [OUTPUT_UNWRITABLE]");
+    }));
+
+  test("refuses an output folder that holds something, and says what to do", () =>
+    withModel(async ({ prune, out }) => {
+      await mkdir(out);
+      await writeFile(join(out, "thesis.tex"), "");
+      const { exitCode, stderr } = await runCommand([...prune, "--out", out]);
+      expect(exitCode).toBe(6);
+      expect(stderr).toBe(
+        `cusprun: ${out}\n  found     a folder with 1 entries\n  expected  an absent or empty folder\n  Choose another --out, or pass --overwrite to replace it. [OUTPUT_EXISTS]\n`,
+      );
+    }));
+});
+
+describe("the steps", () => {
+  test("score, select and apply, from file to file", () =>
+    withModel(async ({ folder, model, out }) => {
+      const [scores, plan] = [join(folder, "scores.safetensors"), join(folder, "plan.json")];
+      const corpus = join(folder, "corpus.jsonl");
+      expect(await runCommand(["score", model, "--domain", corpus, "--out", scores])).toMatchObject({
+        exitCode: 0,
+        stdout: expect.stringContaining("Scored ffn") as string,
+      });
+      expect(await runCommand(["select", scores, "--reduce", "20%", "--out", plan])).toMatchObject({
+        exitCode: 0,
+        stdout: expect.stringContaining("parameters go") as string,
+      });
+      expect(await runCommand(["apply", model, "--plan", plan, "--out", out])).toMatchObject({
+        exitCode: 0,
+        stdout: expect.stringContaining(`Wrote ${out}`) as string,
+      });
+      expect(await runCommand(["inspect", out])).toMatchObject({
+        exitCode: 0,
+        stdout: expect.stringMatching(/ffn units per layer +96/) as string,
+      });
+    }));
+});
+
+/** Long enough that a signal reaches it at work. */
+const LONG = { layers: 8, documents: 150, words: 400 };
+
+describe("a signal", () => {
+  test.each([
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ] as const)("%s while scoring leaves nothing", (signal, code) =>
+    withModel(async ({ folder, prune, out }) => {
+      const running = startCommand([...prune, "--out", out]);
+      await running.stderrHolds("scoring");
+      running.process.kill(signal);
+      const { exitCode, stdout, stderr } = await running.finished;
+      expect({ exitCode, stdout }).toEqual({ exitCode: code, stdout: "" });
+      expect(stderr).toContain("Stopping");
+      const left = await readdir(folder, { recursive: true });
+      expect(left.filter((name) => /expert|cusprun-|scores/.test(name))).toEqual([]);
+    }, LONG),
+  );
+
+  test("a second time ends the process at once, by that signal", () =>
+    withModel(async ({ prune, out }) => {
+      const running = startCommand([...prune, "--out", out]);
+      await running.stderrHolds("scoring");
+      running.process.kill("SIGINT");
+      running.process.kill("SIGTERM");
+      const { exitCode, signal } = await running.finished;
+      expect(signal ?? exitCode).toSatisfy((ended: unknown) => ended === "SIGTERM" || ended === "SIGINT");
+    }, LONG));
+});
+
+describe("a full disk", () => {
+  // A file system of 100 KiB that only this process sees; the expert needs twice that.
+  test("is an error of its own and leaves nothing", () =>
+    withModel(async ({ folder, prune }) => {
+      const small = join(folder, "small");
+      await mkdir(small);
+      const script = `mount -t tmpfs -o size=100k tmpfs "$0" && node "$@"; code=$?; ls -A "$0"; exit $code`;
+      const args = [
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        script,
+        small,
+        MAIN,
+        ...prune,
+        "--out",
+        join(small, "expert"),
+        "--json",
+      ];
+      const ended = (() => {
+        try {
+          return { status: 0, stdout: execFileSync("unshare", args, { encoding: "utf8", stdio: "pipe" }), stderr: "" };
+        } catch (error) {
+          return error as { status: number; stdout: string; stderr: string };
+        }
+      })();
+      expect(ended).toMatchObject({ status: 6, stdout: "" });
+      expect(JSON.parse(ended.stderr)).toMatchObject({
+        error: { code: "DISK_FULL", remedy: expect.stringContaining("Free space") as string },
+      });
+    }));
+});

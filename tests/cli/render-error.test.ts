@@ -1,0 +1,50 @@
+/** @file Errors as they are told, across the thread and on stderr. */
+
+import { describe, expect, test } from "vitest";
+import { describeError } from "../../src/cli/protocol.ts";
+import { renderError, renderErrorJson } from "../../src/cli/render-error.ts";
+import type { Outcome } from "../../src/cli/run-job.ts";
+import { CusprunError } from "../../src/errors.ts";
+
+type Failure = Extract<Outcome, { type: "refused" | "defect" }>;
+
+/** As the main thread gets it: cloned, without classes. */
+const across = (error: unknown): Failure => structuredClone(describeError(error)) as Failure;
+
+const PARTS = { where: "model.safetensors: tensor 'a'", found: "3 bytes", expected: "4", remedy: "Fetch the file again" };
+
+describe("an error of the user's", () => {
+  const failure = across(new CusprunError("DISK_FULL", PARTS, { cause: new Error("ENOSPC") }));
+
+  test("tells where, what and the remedy, without a stack", () => {
+    expect(renderError(failure, false)).toBe(
+      "cusprun: model.safetensors: tensor 'a'\n  found     3 bytes\n  expected  4\n  Fetch the file again. [DISK_FULL]",
+    );
+  });
+
+  test("has a stack and its cause when debugging", () => {
+    expect(renderError(failure, true)).toMatch(/CusprunError[\s\S]*Caused by: Error: ENOSPC/);
+  });
+
+  test("as JSON has all parts and the message of the library", () => {
+    const { error } = JSON.parse(renderErrorJson(failure)) as { error: unknown };
+    expect(error).toEqual({ code: "DISK_FULL", message: new CusprunError("DISK_FULL", PARTS).message, ...PARTS });
+  });
+});
+
+describe("a defect", () => {
+  const failure = across(new TypeError("x is not a function"));
+
+  test("asks for a report and says how to make one", () => {
+    expect(renderError(failure, false)).toContain("a defect of cusprun: x is not a function");
+    expect(renderError(failure, false)).toContain("CUSPRUN_DEBUG=1");
+    expect(renderError(failure, false)).not.toContain("render-error.test.ts");
+    expect(renderError(failure, true)).toContain("render-error.test.ts");
+  });
+
+  test("as JSON has a code of its own", () => {
+    expect(JSON.parse(renderErrorJson(failure))).toEqual({ error: { code: "DEFECT", message: "x is not a function" } });
+  });
+
+  test("may be no error at all", () => expect(across("oops")).toMatchObject({ type: "defect", message: "oops" }));
+});
