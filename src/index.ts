@@ -42,6 +42,9 @@ export type { CutKind, Granularity, LayerCut, LayerPlan, Layout, PrunePlan } fro
 // Surgery and export: checkpoint + plan → expert → a folder that stock transformers loads.
 export { cutExpert } from "./surgery/expert.ts";
 export type { Expert, ExpertTensor } from "./surgery/expert.ts";
+export { readRepairReport, repairExpert, withRepair } from "./surgery/repair.ts";
+export type { RepairedMatrix, RepairSummary } from "./surgery/repair.ts";
+export { SafetensorsFile } from "./checkpoint/safetensors-read.ts";
 export { writeHuggingFaceFolder } from "./export/hugging-face.ts";
 export type { HuggingFaceOptions, WrittenFolder } from "./export/hugging-face.ts";
 export type { CardCorpus, ModelCardInput } from "./export/model-card.ts";

@@ -42,7 +42,19 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
   prune: {
     summary: "Make a smaller expert of a model: score, select, apply and measure in one go",
     subject: MODEL,
-    options: [...CORPORA, ...CHOICE, ...WRITING, "dtype", "max-shard-size", "measure", "config", "work", ...RUNNING],
+    options: [
+      ...CORPORA,
+      ...CHOICE,
+      ...WRITING,
+      "dtype",
+      "max-shard-size",
+      "maps",
+      "repair",
+      "measure",
+      "config",
+      "work",
+      ...RUNNING,
+    ],
     required: ["reduce", "out"],
     examples: [
       "prune smollm2 --language en --domain medical --task multiple-choice --reduce 25% --out experts/medical",
@@ -67,7 +79,7 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
   score: {
     summary: "Score every unit on the corpora and save the relevances to a file",
     subject: MODEL,
-    options: [...CORPORA, "granularity", "units", "matrices", ...WRITING, ...RUNNING],
+    options: [...CORPORA, "granularity", "units", "matrices", "maps", ...WRITING, ...RUNNING],
     required: ["out"],
     examples: ["score smollm2 --language en --domain medical --out scores.safetensors"],
   },
@@ -82,11 +94,14 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
     ],
   },
   apply: {
-    summary: "Cut what a plan names out of a model and write the expert",
+    summary: "Cut what a plan names out of a model and write the expert, repaired if corpora are named",
     subject: MODEL,
-    options: ["plan", ...WRITING, "dtype", "max-shard-size", ...RUNNING],
+    options: ["plan", ...CORPORA, ...WRITING, "dtype", "max-shard-size", "work", ...RUNNING],
     required: ["plan", "out"],
-    examples: ["apply smollm2 --plan plan.json --out experts/medical"],
+    examples: [
+      "apply smollm2 --plan plan.json --out experts/medical",
+      "apply smollm2 --plan plan.json --language en --domain medical --out experts/repaired",
+    ],
   },
 };
 

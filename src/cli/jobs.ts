@@ -24,12 +24,12 @@ import type { Job } from "./protocol.ts";
 export async function runCommand({ command, subject, settings }: Job, job: JobOptions): Promise<JobResult> {
   switch (command) {
     case "prune": {
-      const { measure, work } = settings;
+      const { maps: mapChange, repair, measure, work } = settings;
       const value = await pruneModel({
         ...job,
         ...writing(settings),
         ...reading(settings),
-        ...defined({ measure, work }),
+        ...defined({ mapChange, repair, measure, work }),
         model: subject,
         selection: choosing(settings),
       });
@@ -40,11 +40,18 @@ export async function runCommand({ command, subject, settings }: Job, job: JobOp
     case "fetch":
       return { command, value: { path: await fetchCatalogModel(subject, job) } };
     case "score": {
-      const { granularity, units: kinds, matrices } = settings;
+      const { granularity, units: kinds, matrices, maps: mapChange } = settings;
       const selection = defined({ granularity, kinds, matrices });
       return {
         command,
-        value: await scoreModel({ ...job, ...output(settings), ...reading(settings), model: subject, selection }),
+        value: await scoreModel({
+          ...job,
+          ...output(settings),
+          ...reading(settings),
+          ...defined({ mapChange }),
+          model: subject,
+          selection,
+        }),
       };
     }
     case "select": {
@@ -53,7 +60,17 @@ export async function runCommand({ command, subject, settings }: Job, job: JobOp
       return { command, value: await selectFromScores({ ...options, scores: subject, selection: choosing(settings) }) };
     }
     case "apply":
-      return { command, value: await applyPlan({ ...job, ...writing(settings), model: subject, plan: settings.plan ?? "" }) };
+      return {
+        command,
+        value: await applyPlan({
+          ...job,
+          ...writing(settings),
+          ...reading(settings),
+          ...defined({ work: settings.work }),
+          model: subject,
+          plan: settings.plan ?? "",
+        }),
+      };
     default:
       throw command satisfies never;
   }

@@ -4,6 +4,7 @@
  */
 
 import { DIMENSIONS, type Dimension } from "../corpora/corpus.ts";
+import type { MapChange } from "../scoring/block-energies.ts";
 import { MATRIX_KINDS, UNIT_KINDS, type MatrixKind, type UnitKind } from "../scoring/relevance.ts";
 
 /** What a user can set, by flag or in the YAML file. Absent is "not said"; defaults belong to the functions that are called. */
@@ -31,6 +32,8 @@ export interface Settings {
   readonly out?: string;
   readonly overwrite?: boolean;
   readonly work?: string;
+  readonly maps?: MapChange;
+  readonly repair?: boolean;
   readonly measure?: boolean;
   readonly plan?: string;
   readonly config?: string;
@@ -74,7 +77,7 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     type: { kind: "texts" },
     hint: "NAME|FILE",
     group: "What to keep",
-    help: "Language: a preset or a JSONL, text or Parquet file (FILE#field names the field); repeat to mix",
+    help: "Language: a preset, or a JSONL, text or Parquet file (FILE#field); repeat to mix",
   },
   domain: {
     type: { kind: "texts" },
@@ -160,6 +163,16 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     help: "Dtype of the weights; as the input has them where not said",
   },
   "max-shard-size": { type: { kind: "text" }, hint: "SIZE", group: "What to write", help: "Largest weight file, e.g. 5GB" },
+  maps: {
+    type: { kind: "choice", of: ["first-order", "exact"] },
+    group: "What to keep",
+    help: "How relevances of rotary pairs and rows of q and k are computed",
+  },
+  repair: {
+    type: { kind: "switch" },
+    group: "What to write",
+    help: "Fit the output matrices anew in closed form (--no-repair leaves it out)",
+  },
   measure: {
     type: { kind: "switch" },
     group: "What to write",

@@ -73,7 +73,7 @@ function readArguments(command: CommandName, args: readonly string[]): { subject
     );
   }
   const values = [...texts].map(([name, given]) => [name, parseOptionText(name, given)] as const);
-  return { subject: subjects[0] ?? null, settings: Object.fromEntries([...values, ...switches]) as Settings };
+  return { subject: subjects[0] ?? null, settings: Object.fromEntries([...values, ...switches]) };
 }
 
 function flagTypes(): Record<string, { type: "string" | "boolean"; multiple: boolean }> {

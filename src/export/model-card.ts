@@ -9,6 +9,7 @@ import type { Dimension } from "../corpora/corpus.ts";
 import { CUT_KINDS } from "../selection/plan.ts";
 import type { CutKind, PrunePlan } from "../selection/plan.ts";
 import { cutUnitCount } from "../selection/unit-parameters.ts";
+import type { RepairSummary } from "../surgery/repair.ts";
 import type { FloatDType } from "../tensor.ts";
 
 /** A corpus, as the card names it. */
@@ -41,6 +42,8 @@ export interface ModelCardInput {
   readonly corpora: readonly CardCorpus[];
   /** Config of the dense model. */
   readonly denseConfig: ModelConfig;
+  /** What repair did; null where the weights are those that the cut left. */
+  readonly repair: RepairSummary | null;
   /** Version of cusprun. */
   readonly version: string;
 }
@@ -82,6 +85,7 @@ export function modelCard(input: ModelCardInput, plan: PrunePlan, output: CardOu
     sizeTable(plan, output),
     unitTable(input.denseConfig, plan),
     howChosen(plan),
+    howRepaired(input.repair),
     "## Dimensions",
     corpusTable(input.corpora),
     "## How to load it",
@@ -159,6 +163,14 @@ function howChosen(plan: PrunePlan): string {
     `Relevance over documents: \`${inline(plan.aggregate)}\`. Weights: ${weights.join(", ")}. Granularity: ${plan.granularity}. Layout: ${plan.layout}.`,
     ...(overlap.length > 0 ? [`Overlap of the dimensions' irrelevant units (Jaccard): ${overlap.join(", ")}.`] : []),
   ].join(" ");
+}
+
+function howRepaired(repair: RepairSummary | null): string {
+  if (repair === null) return "The weights that stayed are the base model's own.";
+  return (
+    `Repair: ${repair.fitted} of ${repair.tried} output matrices (FFN down, attention output) were fitted anew in closed form, by ridge regression ` +
+    `towards the base model's residual stream, on the ${repair.documents} documents that chose. All other weights that stayed are the base model's own.`
+  );
 }
 
 function corpusTable(corpora: readonly CardCorpus[]): string {

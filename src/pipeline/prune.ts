@@ -12,17 +12,20 @@ import type { Perplexity } from "../evaluation/perplexity.ts";
 import { outputDType, type WrittenFolder } from "../export/hugging-face.ts";
 import type { JobOptions } from "../progress.ts";
 import type { DimensionReport, PerplexityFigure, PruneReport } from "../report/report.ts";
+import type { MapChange } from "../scoring/block-energies.ts";
 import type { RelevanceScores } from "../scoring/relevance.ts";
 import type { PrunePlan } from "../selection/plan.ts";
+import { cutExpert } from "../surgery/expert.ts";
 import { FLOAT_DTYPE_BYTES } from "../tensor.ts";
 import { defined } from "./defined.ts";
 import { measureDense, measureExpert, type PerplexityByDimension } from "./measure-step.ts";
 import { modelExtras, openTokenizer, withModel } from "./model.ts";
+import { repairDocuments, withRepairedExpert } from "./repair-step.ts";
 import { ensureScores } from "./scoring-step.ts";
 import { neededKinds, rehearseSelection, select, type SelectionChoice } from "./selection-step.ts";
 import { countUnits } from "./unit-report.ts";
 import { defaultWorkRoot, openWorkFolder } from "./work-folder.ts";
-import { checkExpertFolder, writeExpert, type WriteOptions } from "./writing-step.ts";
+import { checkExpertFolder, writeExpert, type ReadyExpert, type WriteOptions, type WrittenExpert } from "./writing-step.ts";
 
 /** What an expert is made from, and where it goes. */
 export interface PruneOptions extends WriteOptions, JobOptions {
@@ -32,6 +35,13 @@ export interface PruneOptions extends WriteOptions, JobOptions {
   readonly corpora: CorpusSpecs;
   readonly corpusOptions?: CorpusOptions;
   readonly selection: SelectionChoice;
+  /** How relevances of rotary pairs and of rows of q and k are computed. Default: `first-order`. */
+  readonly mapChange?: MapChange;
+  /**
+   * Whether the output matrices are fitted anew on the documents that chose, so that the expert follows the dense model again. Default: true,
+   * false for `granularity: matrix`, which is the paper's method as it stands.
+   */
+  readonly repair?: boolean;
   /** Whether perplexity is measured before and after. Default true. */
   readonly measure?: boolean;
   /** Folder that keeps scores and figures between runs; default the user's cache. */
@@ -58,7 +68,8 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
 
     const corpora = await loadCorpora(options.corpora, await openTokenizer(checkpoint), { ...options.corpusOptions, ...job });
     const workFolder = await openWorkFolder(checkpoint, options.work ?? defaultWorkRoot());
-    const ready = await ensureScores(checkpoint, corpora, neededKinds(config, options.selection), workFolder, job);
+    const request = { kinds: neededKinds(config, options.selection), mapChange: options.mapChange ?? "first-order" };
+    const ready = await ensureScores(checkpoint, corpora, request, workFolder, job);
     const plan = await selectAndClose(ready.scores, () => select(ready.scores, dimensions, options.selection, extras, job));
 
     const measuring = options.measure ?? true;
@@ -66,9 +77,16 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
     const measure = async (folder: string): Promise<PerplexityByDimension> =>
       measuring ? measureExpert(folder, corpora, job) : {};
     const where = defined({ out, overwrite, maxShardBytes, dtype });
-    const written = await writeExpert(options.model, checkpoint, plan, where, { corpora, dense, measure }, job);
+    const cut = cutExpert(checkpoint, plan);
+    const write = (expert: ReadyExpert): Promise<WrittenExpert> =>
+      writeExpert(options.model, checkpoint, expert, where, { corpora, dense, measure }, job);
+    const repairing = options.repair ?? plan.granularity === "structural";
+    const written = repairing
+      ? await withRepairedExpert(checkpoint, cut, plan, repairDocuments(corpora), workFolder, job, write)
+      : await write({ plan, expert: cut, repair: null });
     return {
       ...describeRun(options, checkpoint, plan, written),
+      repair: written.repair,
       dimensions: corpora.map((corpus) => describeDimension(corpus, dense, written.figures)),
       scores: { path: ready.path, reused: ready.reused },
       elapsedMs: Math.round(performance.now() - startedAtMs),
@@ -104,7 +122,7 @@ function describeRun(
   { config, tensors }: Checkpoint,
   plan: PrunePlan,
   written: WrittenFolder,
-): Omit<PruneReport, "dimensions" | "scores" | "elapsedMs"> {
+): Omit<PruneReport, "dimensions" | "repair" | "scores" | "elapsedMs"> {
   const stored = [...tensors.values()];
   return {
     model,

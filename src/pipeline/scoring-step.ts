@@ -6,10 +6,10 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Corpus } from "../corpora/corpus.ts";
 import { CusprunError } from "../errors.ts";
 import type { JobOptions } from "../progress.ts";
-import type { RelevanceKind, RelevanceScores } from "../scoring/relevance.ts";
+import type { RelevanceScores } from "../scoring/relevance.ts";
 import { scoreCorpora } from "../scoring/score.ts";
 import { openScores } from "../scoring/scores-file.ts";
-import { findScores, recordScores, scoresPath } from "./work-folder.ts";
+import { findScores, recordScores, scoresPath, type ScoringRequest } from "./work-folder.ts";
 
 /** Scores that are ready to be selected from. The caller closes them. */
 export interface ReadyScores {
@@ -20,23 +20,23 @@ export interface ReadyScores {
 }
 
 /**
- * Opens scores of these corpora and kinds, scoring only if no earlier run has.
+ * Opens scores of these corpora, scoring only if no earlier run has.
  * @param workFolder of this model, see `openWorkFolder`.
  * @throws CusprunError what `scoreCorpora` throws.
  */
 export async function ensureScores(
   checkpoint: Checkpoint,
   corpora: readonly Corpus[],
-  kinds: readonly RelevanceKind[],
+  request: ScoringRequest,
   workFolder: string,
   job: JobOptions,
 ): Promise<ReadyScores> {
-  const found = await findScores(workFolder, corpora, kinds);
+  const found = await findScores(workFolder, corpora, request);
   const known = found === null ? null : await openOrNull(found);
   if (found !== null && known !== null) return { scores: known, path: found, reused: true };
-  const path = scoresPath(workFolder, corpora, kinds);
-  await scoreCorpora(checkpoint, corpora, path, { ...job, kinds });
-  await recordScores(path, corpora, kinds);
+  const path = scoresPath(workFolder, corpora, request);
+  await scoreCorpora(checkpoint, corpora, path, { ...job, ...request });
+  await recordScores(path, corpora, request);
   return { scores: await openScores(path), path, reused: false };
 }
 

@@ -2,24 +2,28 @@
  * @file The steps of `pruneModel` one by one, each from and to a file, so that a plan can be read, changed and applied.
  */
 
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { DIMENSIONS, type Dimension } from "../corpora/corpus.ts";
 import { loadCorpora, type CorpusOptions, type CorpusSpecs } from "../corpora/load.ts";
-import type { WrittenFolder } from "../export/hugging-face.ts";
 import type { JobOptions } from "../progress.ts";
 import type { UnitReport } from "../report/report.ts";
+import type { MapChange } from "../scoring/block-energies.ts";
 import type { RelevanceKind } from "../scoring/relevance.ts";
 import { scoreCorpora } from "../scoring/score.ts";
 import { openScores } from "../scoring/scores-file.ts";
 import { readPlan, writePlan } from "../selection/plan-file.ts";
 import type { PrunePlan } from "../selection/plan.ts";
+import { cutExpert, type Expert } from "../surgery/expert.ts";
 import type { FloatDType } from "../tensor.ts";
 import { defined } from "./defined.ts";
 import { openTokenizer, withModel } from "./model.ts";
 import { checkOutputFile } from "./output-file.ts";
 import { chosenDimensions } from "./prune.ts";
+import { repairDocuments, withRepairedExpert } from "./repair-step.ts";
 import { neededKinds, select, type SelectionChoice } from "./selection-step.ts";
 import { countUnits } from "./unit-report.ts";
-import { checkExpertFolder, writeExpert, type WriteOptions } from "./writing-step.ts";
+import { defaultWorkRoot, openWorkFolder } from "./work-folder.ts";
+import { checkExpertFolder, writeExpert, type ReadyExpert, type WriteOptions, type WrittenExpert } from "./writing-step.ts";
 
 /** What is scored, and where the scores go. */
 export interface ScoreModelOptions extends JobOptions {
@@ -28,6 +32,8 @@ export interface ScoreModelOptions extends JobOptions {
   readonly corpusOptions?: CorpusOptions;
   /** Decides which relevances are scored: those of the units that may go. */
   readonly selection?: Pick<SelectionChoice, "granularity" | "kinds" | "matrices">;
+  /** How relevances of rotary pairs and of rows of q and k are computed. Default: `first-order`. */
+  readonly mapChange?: MapChange;
   /** The scores file. */
   readonly out: string;
   readonly overwrite?: boolean;
@@ -114,27 +120,49 @@ export interface ApplyPlanOptions extends WriteOptions, JobOptions {
   readonly model: string;
   /** The plan file. */
   readonly plan: string;
+  /** Corpora whose calibration documents the expert is repaired on. Default none: the weights that stay are the checkpoint's own. */
+  readonly corpora?: CorpusSpecs;
+  readonly corpusOptions?: CorpusOptions;
+  /** Folder that keeps an interrupted repair; default the user's cache. */
+  readonly work?: string;
 }
 
 /**
  * Cuts what a plan names out of a model and writes the expert.
  * @throws CusprunError `OUTPUT_EXISTS`, and what `readPlan`, `cutExpert` and `writeHuggingFaceFolder` throw.
  */
-export async function applyPlan(options: ApplyPlanOptions): Promise<WrittenFolder & { readonly out: string }> {
-  const { model, plan: planPath, onProgress, signal, ...write } = options;
+export async function applyPlan(options: ApplyPlanOptions): Promise<Omit<WrittenExpert, "figures"> & { readonly out: string }> {
+  const { model, plan: planPath, corpora: specs = {}, corpusOptions, work, onProgress, signal, ...write } = options;
+  const job = defined({ onProgress, signal });
   await checkExpertFolder(write, null);
   const plan = await readPlan(planPath);
   return withModel(model, options, async (checkpoint) => {
     await checkExpertFolder(write, checkpoint);
     const unmeasured = { corpora: null, dense: {}, measure: () => Promise.resolve({}) };
-    const { figures: _, ...written } = await writeExpert(
-      model,
-      checkpoint,
-      plan,
-      write,
-      unmeasured,
-      defined({ onProgress, signal }),
-    );
+    const cut = cutExpert(checkpoint, plan);
+    const writing = (expert: ReadyExpert): Promise<WrittenExpert> =>
+      writeExpert(model, checkpoint, expert, write, unmeasured, job);
+    const { figures: _, ...written } =
+      Object.keys(specs).length === 0
+        ? await writing({ plan, expert: cut, repair: null })
+        : await repairOn(specs, checkpoint, cut, plan, corpusOptions, work, job, writing);
     return { ...written, out: write.out };
   });
+}
+
+/** Repairs a cut expert on corpora that are read for that alone, and writes it: none of their documents is held back. */
+async function repairOn(
+  specs: CorpusSpecs,
+  checkpoint: Checkpoint,
+  cut: Expert,
+  plan: PrunePlan,
+  corpusOptions: CorpusOptions | undefined,
+  work: string | undefined,
+  job: JobOptions,
+  writing: (expert: ReadyExpert) => Promise<WrittenExpert>,
+): Promise<WrittenExpert> {
+  const options = { ...corpusOptions, heldOutDocuments: corpusOptions?.heldOutDocuments ?? 0, ...job };
+  const corpora = await loadCorpora(specs, await openTokenizer(checkpoint), options);
+  const workFolder = await openWorkFolder(checkpoint, work ?? defaultWorkRoot());
+  return withRepairedExpert(checkpoint, cut, plan, repairDocuments(corpora), workFolder, job, writing);
 }

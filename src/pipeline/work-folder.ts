@@ -13,6 +13,7 @@ import type { Corpus, Dimension, TokenDocument } from "../corpora/corpus.ts";
 import type { Perplexity } from "../evaluation/perplexity.ts";
 import { writeFileAtomically } from "../files.ts";
 import { checkpointFingerprint, documentFingerprint } from "../scoring/fingerprint.ts";
+import type { MapChange } from "../scoring/block-energies.ts";
 import type { RelevanceKind } from "../scoring/relevance.ts";
 
 /** Names of the files in a work folder. */
@@ -23,9 +24,14 @@ const INDEX_SUFFIX = ".index.json";
 /** Hex digits of a digest in a name: 64 bits, which no user's cache will see collide. */
 const NAME_DIGITS = 16;
 
-/** What a scores file holds, kept beside it so that looking for a fitting one opens none. */
-interface ScoresIndex {
+/** What is scored. */
+export interface ScoringRequest {
   readonly kinds: readonly RelevanceKind[];
+  readonly mapChange: MapChange;
+}
+
+/** What a scores file holds, kept beside it so that looking for a fitting one opens none. */
+interface ScoresIndex extends ScoringRequest {
   /** Digest of each dimension's calibration documents. */
   readonly dimensions: Readonly<Partial<Record<Dimension, string>>>;
 }
@@ -54,12 +60,8 @@ export async function openWorkFolder(checkpoint: Checkpoint, root: string): Prom
  * A finished scores file that holds what is wanted: the same documents in every dimension wanted, and at least the kinds wanted.
  * @returns its path, or null.
  */
-export async function findScores(
-  folder: string,
-  corpora: readonly Corpus[],
-  kinds: readonly RelevanceKind[],
-): Promise<string | null> {
-  const wanted = indexOf(corpora, kinds);
+export async function findScores(folder: string, corpora: readonly Corpus[], request: ScoringRequest): Promise<string | null> {
+  const wanted = indexOf(corpora, request);
   for (const name of (await readdir(folder)).toSorted()) {
     if (!name.endsWith(INDEX_SUFFIX)) continue;
     const path = join(folder, name.slice(0, -INDEX_SUFFIX.length) + SCORES_SUFFIX);
@@ -69,18 +71,18 @@ export async function findScores(
   return null;
 }
 
-/** Where scores of these corpora and kinds are to be written; `recordScores` then makes them findable. */
-export function scoresPath(folder: string, corpora: readonly Corpus[], kinds: readonly RelevanceKind[]): string {
+/** Where scores of these corpora are to be written; `recordScores` then makes them findable. */
+export function scoresPath(folder: string, corpora: readonly Corpus[], request: ScoringRequest): string {
   const digest = createHash("sha256")
-    .update(JSON.stringify(indexOf(corpora, kinds)))
+    .update(JSON.stringify(indexOf(corpora, request)))
     .digest("hex");
   return join(folder, `scores-${digest.slice(0, NAME_DIGITS)}${SCORES_SUFFIX}`);
 }
 
 /** Makes a finished scores file findable. Only then does it count as finished. */
-export async function recordScores(path: string, corpora: readonly Corpus[], kinds: readonly RelevanceKind[]): Promise<void> {
+export async function recordScores(path: string, corpora: readonly Corpus[], request: ScoringRequest): Promise<void> {
   const index = path.slice(0, -SCORES_SUFFIX.length) + INDEX_SUFFIX;
-  await writeFileAtomically(index, (temporary) => writeFile(temporary, JSON.stringify(indexOf(corpora, kinds))));
+  await writeFileAtomically(index, (temporary) => writeFile(temporary, JSON.stringify(indexOf(corpora, request))));
 }
 
 /** Perplexity of the dense model on a corpus' held-out documents, if a run has measured it. */
@@ -104,14 +106,15 @@ export async function recordDensePerplexity(
   await writeFileAtomically(path, (temporary) => writeFile(temporary, JSON.stringify(known)));
 }
 
-function indexOf(corpora: readonly Corpus[], kinds: readonly RelevanceKind[]): ScoresIndex {
+function indexOf(corpora: readonly Corpus[], request: ScoringRequest): ScoresIndex {
   const dimensions = Object.fromEntries(corpora.map(({ dimension, calibration }) => [dimension, digestOf(calibration)]));
-  return { kinds: kinds.toSorted(), dimensions };
+  return { kinds: request.kinds.toSorted(), mapChange: request.mapChange, dimensions };
 }
 
 function holds(index: ScoresIndex, wanted: ScoresIndex): boolean {
   const dimensions = Object.entries(wanted.dimensions) as [Dimension, string][];
   return (
+    index.mapChange === wanted.mapChange &&
     wanted.kinds.every((kind) => index.kinds.includes(kind)) &&
     dimensions.every(([name, digest]) => index.dimensions[name] === digest)
   );

@@ -13,7 +13,8 @@ import type { CardCorpus, ModelCardInput } from "../export/model-card.ts";
 import { checkOutputFolder } from "../files.ts";
 import type { JobOptions } from "../progress.ts";
 import type { PrunePlan } from "../selection/plan.ts";
-import { cutExpert } from "../surgery/expert.ts";
+import type { Expert } from "../surgery/expert.ts";
+import type { RepairSummary } from "../surgery/repair.ts";
 import type { FloatDType } from "../tensor.ts";
 import { describeBaseModel } from "./base-model.ts";
 import type { PerplexityByDimension } from "./measure-step.ts";
@@ -29,6 +30,21 @@ export interface WriteOptions {
   readonly dtype?: FloatDType;
   /** Largest weight file in bytes; default 5 GB. */
   readonly maxShardBytes?: number;
+}
+
+/** An expert that is ready to be written. */
+export interface ReadyExpert {
+  readonly plan: PrunePlan;
+  readonly expert: Expert;
+  /** What repair did; null where the weights are those that the cut left. */
+  readonly repair: RepairSummary | null;
+}
+
+/** What was written. */
+export interface WrittenExpert extends WrittenFolder {
+  readonly repair: RepairSummary | null;
+  /** The expert's perplexities, where they were measured. */
+  readonly figures: PerplexityByDimension;
 }
 
 /** What the card can say of the corpora: those that were read, or only the labels in the plan. */
@@ -60,19 +76,19 @@ export async function checkExpertFolder({ out, overwrite = false }: WriteOptions
 }
 
 /**
- * Cuts and writes an expert.
+ * Writes an expert.
  * @param model what the user called the model.
  * @returns what was written, and the expert's figures.
- * @throws CusprunError what `cutExpert` and `writeHuggingFaceFolder` throw.
+ * @throws CusprunError what `writeHuggingFaceFolder` throws.
  */
 export async function writeExpert(
   model: string,
   checkpoint: Checkpoint,
-  plan: PrunePlan,
+  { plan, expert, repair }: ReadyExpert,
   options: WriteOptions,
   figures: CardFigures,
   job: JobOptions,
-): Promise<WrittenFolder & { readonly figures: PerplexityByDimension }> {
+): Promise<WrittenExpert> {
   const base = await describeBaseModel(model, checkpoint);
   let measured: PerplexityByDimension = {};
   const card = async (folder: string): Promise<ModelCardInput> => {
@@ -85,17 +101,18 @@ export async function writeExpert(
       languages: languagesOf(plan),
       corpora: DIMENSIONS.flatMap((dimension) => cardCorpus(dimension, plan, figures, measured)),
       denseConfig: checkpoint.config,
+      repair,
       version: cusprunVersion(),
     };
   };
   const { out, ...how } = options;
-  const written = await writeHuggingFaceFolder(cutExpert(checkpoint, plan), await checkpoint.readTokenizerFiles(), out, {
+  const written = await writeHuggingFaceFolder(expert, await checkpoint.readTokenizerFiles(), out, {
     ...how,
     ...job,
     plan,
     card,
   });
-  return { ...written, figures: measured };
+  return { ...written, repair, figures: measured };
 }
 
 function cardCorpus(

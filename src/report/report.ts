@@ -5,6 +5,7 @@
 import type { StoredDType } from "../checkpoint/checkpoint.ts";
 import type { Dimension } from "../corpora/corpus.ts";
 import type { Layout, PrunePlan } from "../selection/plan.ts";
+import type { RepairSummary } from "../surgery/repair.ts";
 import type { FloatDType } from "../tensor.ts";
 
 /** Perplexity of one model on one dimension's held-out documents. */
@@ -64,6 +65,8 @@ export interface PruneReport {
   readonly overlap: Readonly<Record<string, number>>;
   /** Folder of the expert. */
   readonly out: string;
+  /** What repair did, or null where the weights are those that the cut left. */
+  readonly repair: RepairSummary | null;
   /** File of the relevance scores, and whether an earlier run had made it. */
   readonly scores: { readonly path: string; readonly reused: boolean };
   readonly elapsedMs: number;

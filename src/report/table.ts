@@ -101,10 +101,16 @@ function renderOverlap({ overlap }: PruneReport): string[] {
   );
 }
 
-function renderWhereabouts({ out, scores, elapsedMs }: PruneReport): string[] {
+function renderWhereabouts({ out, repair, scores, elapsedMs }: PruneReport): string[] {
   return [
     ...renderColumns(
       [
+        [
+          "repair",
+          repair === null
+            ? "none"
+            : `${repair.fitted} of ${repair.tried} output matrices fitted anew on ${repair.documents} documents`,
+        ],
         ["expert", out],
         ["scores", `${scores.path}${scores.reused ? " (reused)" : ""}`],
         ["time", formatDuration(elapsedMs)],

@@ -62,7 +62,6 @@ export interface BlockContext {
   /** Energies asked for. */
   readonly energies: ReadonlySet<EnergyOutput>;
   readonly mapChange: MapChange;
-  readonly fit: FitRole | null;
   /** [B, T]: 1 real, 0 padding. */
   readonly tokenMask: Value;
   /** [T, K/2] */

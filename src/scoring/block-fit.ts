@@ -17,22 +17,20 @@ import type { Value } from "./onnx-graph.ts";
 export type FitRole = "o" | "down";
 
 /**
- * Adds the normal equations if the context asks for this role's.
+ * Adds the normal equations of one matrix.
  * @param inputs what the matrix multiplies, [B·T, n]
  * @param tokenScale [B, T, 1]: 0 for padding, else 1 or, behind a post norm, 1/rms
  * @param before the residual stream before the sublayer, [B, T, D]
  * @param postNorm weight of the norm behind the sublayer, [D], if any
  */
 export function addFit(
-  { graph: g, shape, fit, tokenMask }: BlockContext,
-  role: FitRole,
+  { graph: g, shape, tokenMask }: BlockContext,
   inputs: Value,
   width: number,
   tokenScale: Value,
   before: Value,
   postNorm: Value | undefined,
 ): void {
-  if (fit !== role) return;
   const D = shape.hiddenSize;
   const target = g.input("target", ["B", "T", D]);
   const missing = g.multiply(g.subtract(target, before), g.reshape(tokenMask, [0, -1, 1]));

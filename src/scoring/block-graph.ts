@@ -43,7 +43,6 @@ class BlockGraph {
       shape,
       energies: new Set(request.energies),
       mapChange: request.mapChange ?? "first-order",
-      fit: request.fit ?? null,
       tokenMask: g.input("tokenMask", ["B", "T"]),
       cos: g.input("cos", ["T", shape.headDim / 2]),
       sin: g.input("sin", ["T", shape.headDim / 2]),
@@ -53,10 +52,13 @@ class BlockGraph {
   }
 
   build(): Uint8Array<ArrayBuffer> {
-    const afterAttention = this.#attention(this.#x);
+    const { fit, attentionStream } = this.#request;
     const shape = ["B", "T", this.#shape.hiddenSize];
-    if (this.#request.attentionStream === true) this.#g.output("attentionStream", afterAttention, shape);
-    this.#g.output("y", this.#ffn(afterAttention), shape);
+    const afterAttention = this.#attention(this.#x);
+    if (attentionStream === true) this.#g.output("attentionStream", afterAttention, shape);
+    // A fit runs before its matrix is known: it has no hidden states to put out, and computes nothing behind the fit.
+    if (fit === undefined) this.#g.output("y", this.#ffn(afterAttention), shape);
+    else if (fit === "down") this.#fitDown(afterAttention);
     return this.#g.serialize();
   }
 
@@ -85,7 +87,7 @@ class BlockGraph {
 
     const tokenScale = this.#tokenScale(output, "postAttentionNorm");
     addHeadEnergies(this.#context, headOutputs, tokenScale);
-    addFit(this.#context, "o", merged, H * K, tokenScale, x, this.#weights.get("postAttentionNorm"));
+    if (this.#request.fit === "o") addFit(this.#context, merged, H * K, tokenScale, x, this.#weights.get("postAttentionNorm"));
     addMapEnergies(this.#context, scores, probabilities, maps, q, qScaled, k);
     addResidualEnergy(this.#context, "attentionResidual", y);
     return y;
@@ -94,17 +96,28 @@ class BlockGraph {
   /** [B, T, D] → [B, T, D], the residual stream after the FFN. */
   #ffn(x: Value): Value {
     const g = this.#g;
-    const normed = this.#normedRows(x, "ffnNorm");
-    const gate = this.#activation(g.linear(normed, this.#weight("gate")));
-    const activations = g.multiply(gate, g.linear(normed, this.#weight("up"))); // [B·T, F]
+    const activations = this.#ffnActivations(x);
     const output = this.#byDocument(g.linear(activations, this.#weight("down")));
     const y = g.add(x, this.#postNorm(output, "postFfnNorm"));
-
-    const tokenScale = this.#tokenScale(output, "postFfnNorm");
-    addFfnEnergies(this.#context, activations, tokenScale);
-    addFit(this.#context, "down", activations, this.#shape.intermediateSize, tokenScale, x, this.#weights.get("postFfnNorm"));
+    addFfnEnergies(this.#context, activations, this.#tokenScale(output, "postFfnNorm"));
     addResidualEnergy(this.#context, "ffnResidual", y);
     return y;
+  }
+
+  /** The same as far as the normal equations of down need it. */
+  #fitDown(x: Value): void {
+    const activations = this.#ffnActivations(x);
+    const norm = this.#weights.get("postFfnNorm");
+    const output = norm === undefined ? x : this.#byDocument(this.#g.linear(activations, this.#weight("down")));
+    const tokenScale = this.#tokenScale(output, "postFfnNorm");
+    addFit(this.#context, activations, this.#shape.intermediateSize, tokenScale, x, norm);
+  }
+
+  /** [B, T, D] → [B·T, F]. */
+  #ffnActivations(x: Value): Value {
+    const normed = this.#normedRows(x, "ffnNorm");
+    const gate = this.#activation(this.#g.linear(normed, this.#weight("gate")));
+    return this.#g.multiply(gate, this.#g.linear(normed, this.#weight("up")));
   }
 
   /** Projects, normalises where the family does, and rotates: [B·T, D] → halves [B, heads, T, K/2]. */

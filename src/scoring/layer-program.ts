@@ -76,7 +76,7 @@ export class LayerProgram {
   }
 
   /**
-   * Runs one block over every batch. `states[b]` is replaced by the block's output.
+   * Runs one block over every batch. `states[b]` is replaced by the block's output, unless the request is for a fit.
    * @param states hidden states [B, T, D] per batch.
    * @param extraFeeds inputs that what was asked for needs, by the batch's number.
    * @param onBatch receives what was asked for, batch by batch.
@@ -100,7 +100,7 @@ export class LayerProgram {
         ...Object.fromEntries(block.weights),
         ...extraFeeds(index),
       });
-      states[index] = y!;
+      if (y !== undefined) states[index] = y;
       onBatch(batch, outputs, index);
     }
   }

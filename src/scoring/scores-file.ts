@@ -153,7 +153,7 @@ function isHeader(header: ScoresHeader): boolean {
     typeof header.fingerprint === "string" &&
     Number.isSafeInteger(header.config?.numHiddenLayers) &&
     Array.isArray(header.kinds) &&
-    header.kinds.every((kind) => known.includes(kind)) &&
+    header.kinds.every((kind: RelevanceKind) => known.includes(kind)) &&
     typeof header.corpora === "object" &&
     Array.isArray(header.documents) &&
     header.documents.every(
@@ -161,7 +161,7 @@ function isHeader(header: ScoresHeader): boolean {
         typeof source === "string" &&
         Number.isSafeInteger(tokenCount) &&
         Array.isArray(dimensions) &&
-        dimensions.every((dimension) => DIMENSIONS.includes(dimension)),
+        dimensions.every((dimension: Dimension) => DIMENSIONS.includes(dimension)),
     )
   );
 }

@@ -54,6 +54,7 @@ describe("an expert", () => {
       expect(report.units).toEqual([{ kind: "ffn", before: 128, removedPerLayer: [32, 32] }]);
       expect(Object.keys(report.overlap)).toEqual(["language∩domain"]);
       expect(report.scores.reused).toBe(false);
+      expect(report.repair).toMatchObject({ documents: 16, tried: 2 });
 
       const expert = await openCheckpoint(options.out);
       expect(expert.config.intermediateSize).toBe(96);
@@ -96,6 +97,7 @@ describe("an expert", () => {
         }),
       );
       expect(report.units.every(({ kind }) => kind.startsWith("matrix:"))).toBe(true);
+      expect(report.repair).toBeNull();
       expect(report.dimensions.every(({ dense, expert }) => dense === null && expert === null)).toBe(true);
     }));
 
@@ -166,6 +168,17 @@ async function damage(work: string): Promise<void> {
   }
 }
 
+test("a repair that was interrupted later is not done again, and not kept once the expert is written", () =>
+  withFolder(async (folder) => {
+    const options = await prepare(folder);
+    const abort = new AbortController();
+    const onProgress = ({ stage }: ProgressEvent): void => (stage === "writing" ? abort.abort() : undefined);
+    await expect(pruneModel({ ...options, onProgress, signal: abort.signal })).rejects.toMatchObject({ name: "AbortError" });
+    expect(await stagesOf(options)).not.toContain("repairing");
+    const kept = await readdir(join(folder, "work"), { recursive: true });
+    expect(kept.filter((name) => name.includes("repair-"))).toEqual([]);
+  }));
+
 describe("before any work", () => {
   test.each<[string, Partial<PruneOptions>, string, RegExp]>([
     ["a budget that is none", { selection: { budget: "lots", layout: "uniform" } }, "BUDGET_INVALID", /lots/],
@@ -217,22 +230,26 @@ describe("before any work", () => {
 });
 
 describe("an abort", () => {
-  test.each(["scoring", "measuring the dense model", "writing", "measuring the expert"])("while %s leaves nothing", (stage) =>
-    withFolder(async (folder) => {
-      const abort = new AbortController();
-      const options = await prepare(folder);
-      const onProgress = (event: ProgressEvent): void => (event.stage === stage ? abort.abort() : undefined);
-      await expect(pruneModel({ ...options, onProgress, signal: abort.signal })).rejects.toMatchObject({ name: "AbortError" });
-      expect((await readdir(folder)).toSorted()).toEqual(["domain.jsonl", "language.jsonl", "model", "work"]);
-      expect((await readdir(join(folder, "work"), { recursive: true })).filter((name) => name.includes(".cusprun-"))).toEqual([]);
-    }),
+  test.each(["scoring", "measuring the dense model", "repairing", "writing", "measuring the expert"])(
+    "while %s leaves nothing",
+    (stage) =>
+      withFolder(async (folder) => {
+        const abort = new AbortController();
+        const options = await prepare(folder);
+        const onProgress = (event: ProgressEvent): void => (event.stage === stage ? abort.abort() : undefined);
+        await expect(pruneModel({ ...options, onProgress, signal: abort.signal })).rejects.toMatchObject({ name: "AbortError" });
+        expect((await readdir(folder)).toSorted()).toEqual(["domain.jsonl", "language.jsonl", "model", "work"]);
+        expect((await readdir(join(folder, "work"), { recursive: true })).filter((name) => name.includes(".cusprun-"))).toEqual(
+          [],
+        );
+      }),
   );
 });
 
 describe("the steps one by one", () => {
-  test("give the same weights and plan as all in one", () =>
+  test.each([true, false])("give the same weights and plan as all in one, repaired: %s", (repair) =>
     withFolder(async (folder) => {
-      const whole = await prepare(folder);
+      const whole = await prepare(folder, { repair });
       await pruneModel(whole);
       const { model, corpora, corpusOptions, selection } = whole;
       const [scores, plan, out] = [join(folder, "scores.safetensors"), join(folder, "plan.json"), join(folder, "stepwise")];
@@ -240,13 +257,19 @@ describe("the steps one by one", () => {
       expect(scored).toEqual({ out: scores, kinds: ["ffn"], documents: { language: 8, domain: 8 } });
       const selected = await selectFromScores({ scores, selection, out: plan });
       expect(selected).toMatchObject({ out: plan, units: [{ kind: "ffn", before: 128, removedPerLayer: [32, 32] }] });
-      const written = await applyPlan({ model, plan, out });
-      expect(written).toMatchObject({ out, dtype: "BF16" });
+      const written = await applyPlan({
+        model,
+        plan,
+        out,
+        ...(repair && { corpora, corpusOptions: corpusOptions!, work: whole.work! }),
+      });
+      expect(written).toMatchObject({ out, dtype: "BF16", repair: repair ? { documents: 16, tried: 2 } : null });
       for (const name of ["model.safetensors", "config.json", "tokenizer.json", PLAN_FILE_NAME]) {
         expect(await readFile(join(out, name)), name).toEqual(await readFile(join(whole.out, name)));
       }
       expect(await readFile(join(out, "README.md"), "utf8")).toContain("not recorded");
-    }));
+    }),
+  );
 
   test("refuse to replace a file unasked", () =>
     withFolder(async (folder) => {

@@ -74,11 +74,13 @@ describe("two experts of Qwen2.5-Coder-0.5B-Instruct", () => {
       const checkpoint = await openCheckpoint(pathOf(expert));
       for (const home of NAMES) {
         const documents = homes[home].flatMap(({ heldOut }) => heldOut);
-        perplexities[`${expert} at ${home}`] = summarizePerplexity(documents, await documentLikelihoods(checkpoint, documents, {})).perplexity;
+        perplexities[`${expert} at ${home}`] = summarizePerplexity(
+          documents,
+          await documentLikelihoods(checkpoint, documents, {}),
+        ).perplexity;
       }
       await checkpoint.close();
     }
-    console.log(perplexities);
     expect(perplexities["chineseLegal at chineseLegal"]).toBeLessThan(perplexities["englishMedical at chineseLegal"]!);
     expect(perplexities["englishMedical at englishMedical"]).toBeLessThan(perplexities["chineseLegal at englishMedical"]!);
   });

@@ -20,6 +20,7 @@ const REPORT: PruneReport = {
     { kind: "ffn", before: 1536, removedPerLayer: [512, 512, 512] },
     { kind: "head", before: 9, removedPerLayer: [0, 3, 0] },
   ],
+  repair: { documents: 183, fitted: 3, tried: 3 },
   dimensions: [
     {
       dimension: "language",
@@ -64,6 +65,7 @@ test("a uniform expert", () => {
     overlap of the irrelevant sets (Jaccard)
       language∩domain                         0.61
 
+    repair  3 of 3 output matrices fitted anew on 183 documents
     expert  experts/medical
     scores  work/scores.safetensors (reused)
     time    1 min 23 s

@@ -61,7 +61,7 @@ describe("the intersection", () => {
             dimensions: THREE,
             budget,
             layout: "masked",
-            weights: { language: weights[0]!, domain: weights[1]!, task: weights[2]! },
+            weights: { language: weights[0], domain: weights[1], task: weights[2] },
           });
           for (const [layer, removed] of removedOf(plan).entries()) {
             expect(removed.length).toBe(count);

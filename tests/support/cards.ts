@@ -25,6 +25,7 @@ export function cardInput(denseConfig: ModelConfig, changes: Partial<ModelCardIn
       { dimension: "domain", label: "notes.jsonl", sources: [], calibrationDocuments: 48, heldOutDocuments: 0, perplexity: null },
     ],
     denseConfig,
+    repair: null,
     version: "0.1.0",
     ...changes,
   };

@@ -156,7 +156,7 @@ export function traitsOf(family: FamilyName, sizes: TinySizes): FamilyTraits {
           attentionScale: 1 / Math.sqrt(12),
           embeddingScale: Math.sqrt(sizes.hiddenSize),
           slidingWindow: 4,
-          layerTypes: layerTypes as ModelConfig["layerTypes"],
+          layerTypes,
           rope: { full_attention: { theta: 1_000_000, scaling: null }, sliding_attention: FULL_ROPE },
         },
       };
