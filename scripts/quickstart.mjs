@@ -7,7 +7,7 @@ import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 const main = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
-const job = ["prune", "smollm2", "--language", "en", "--domain", "medical", "--task", "multiple-choice", "--reduce", "15%"];
+const job = ["prune", "smollm2", "--language", "en", "--domain", "medical", "--task", "multiple-choice", "--reduce", "20%"];
 const out = ["--out", "experts/smollm2-en-medical-multiple-choice", "--overwrite"];
 
 const { status } = spawnSync(process.execPath, [main, ...job, ...out, ...process.argv.slice(2)], { stdio: "inherit" });

@@ -9,8 +9,11 @@
 import { solvePositiveDefinite } from "./linear-solve.ts";
 import type { Products } from "./products.ts";
 
-/** Strengths that are tried, as shares of each input's own energy. In the laboratory the best lay between 0.3 and 1. */
+/** Strengths that can be chosen, as shares of each input's own energy, ascending. */
 export const RIDGE_STRENGTHS: readonly number[] = [0.1, 0.3, 1, 3];
+
+/** Where the search begins: what most matrices of real models choose (docs/LOG.md). */
+const FIRST_STRENGTH = RIDGE_STRENGTHS.indexOf(1);
 
 /** Keeps an input that never fires from making the system singular: a share of the mean energy. */
 const DEAD_INPUT_SHARE = 1e-6;
@@ -70,16 +73,33 @@ export async function fitMatrix(
   outputScale: Float64Array,
 ): Promise<Fit> {
   const errorBefore = await squaredError(products, heldBack, kept, outputScale);
-  let best: { readonly strength: number; readonly error: number } | null = null;
-  for (const strength of RIDGE_STRENGTHS) {
+  const errorOf = async (strength: number): Promise<number> => {
     const weights = await ridge(products, [training], kept, strength);
-    if (weights === null) continue;
-    const error = await squaredError(products, heldBack, weights, outputScale);
-    if (error < (best?.error ?? errorBefore)) best = { strength, error };
-  }
-  const weights = best === null ? null : await ridge(products, [training, heldBack], kept, best.strength);
-  if (best === null || weights === null) return { weights: kept, strength: null, errorBefore, errorAfter: errorBefore };
+    return weights === null ? Number.POSITIVE_INFINITY : squaredError(products, heldBack, weights, outputScale);
+  };
+  const best = await searchStrength(errorOf);
+  const weights = best.error < errorBefore ? await ridge(products, [training, heldBack], kept, best.strength) : null;
+  if (weights === null) return { weights: kept, strength: null, errorBefore, errorAfter: errorBefore };
   return { weights, strength: best.strength, errorBefore, errorAfter: best.error };
+}
+
+/** Walks from the first strength downhill, to weaker ridges or else to stronger ones: a solve is what costs. */
+async function searchStrength(
+  errorOf: (strength: number) => Promise<number>,
+): Promise<{ readonly strength: number; readonly error: number }> {
+  const first = RIDGE_STRENGTHS[FIRST_STRENGTH]!;
+  let best = { strength: first, error: await errorOf(first) };
+  for (const direction of [-1, 1]) {
+    const start = best.strength;
+    for (let at = FIRST_STRENGTH + direction; at in RIDGE_STRENGTHS; at += direction) {
+      const strength = RIDGE_STRENGTHS[at]!;
+      const error = await errorOf(strength);
+      if (error >= best.error) break;
+      best = { strength, error };
+    }
+    if (best.strength !== start) break;
+  }
+  return best;
 }
 
 /** (G + λD)⁻¹ (C + λD·W), or null where that system cannot be solved. */

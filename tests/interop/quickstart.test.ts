@@ -26,7 +26,7 @@ const DENSE_PARAMETERS = 134_515_008;
 const COMMON_WORDS = /\b(the|a|an|of|and|to|in|is|are|that|for|with|as|it|on|by|or|be|can|this)\b/gi;
 
 describe("the quickstart's expert in stock transformers", () => {
-  test("loads whole, is 15% smaller, and writes English", async () => {
+  test("loads whole, is 20% smaller, and writes English", async () => {
     expect(existsSync(EXPERT), "run 'npm run quickstart' first").toBe(true);
     const prompt = "The most common symptoms of diabetes are";
     const loaded = await runPython<Loaded>("load_expert.py", [EXPERT, prompt, "40"]);
@@ -35,8 +35,8 @@ describe("the quickstart's expert in stock transformers", () => {
     expect(loaded.modelClass).toBe("LlamaForCausalLM");
     expect(loaded.hasChatTemplate).toBe(true);
     // FFN widths are snapped to 32 units of 1536, 1.25% of the parameters.
-    expect(loaded.parameters / DENSE_PARAMETERS).toBeGreaterThan(0.835);
-    expect(loaded.parameters / DENSE_PARAMETERS).toBeLessThan(0.865);
+    expect(loaded.parameters / DENSE_PARAMETERS).toBeGreaterThan(0.785);
+    expect(loaded.parameters / DENSE_PARAMETERS).toBeLessThan(0.815);
     // A uniform guess over the vocabulary has a loss of ln 49152 = 10.8; the dense model is near 3 on such a sentence.
     expect(loaded.loss).toBeLessThan(6);
     const words = loaded.text.split(/\s+/).filter((word) => word !== "");
