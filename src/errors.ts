@@ -90,11 +90,19 @@ export const ERROR_CODES = {
   CORPUS_TOO_LARGE: "corpus",
   CORPUS_TOO_SHORT: "corpus",
   PRESET_UNKNOWN: "usage",
+  TASK_FIELD: "corpus",
+  TASK_TYPE: "corpus",
+  TASK_ANSWER: "corpus",
+  TASK_METRIC: "corpus",
+  TASK_UNSUPPORTED: "corpus",
+  TASK_TOKENS: "corpus",
   OUTPUT_EXISTS: "output",
   OUTPUT_UNWRITABLE: "output",
   OUTPUT_DTYPE: "output",
+  EXPORT_UNSUPPORTED: "output",
   DISK_FULL: "output",
   SCORES_INVALID: "model",
+  REPAIR_UNSUPPORTED: "usage",
 } as const;
 
 /** A stable error code. */

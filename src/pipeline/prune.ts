@@ -16,6 +16,7 @@ import type { MapChange } from "../scoring/block-energies.ts";
 import type { RelevanceScores } from "../scoring/relevance.ts";
 import type { PrunePlan } from "../selection/plan.ts";
 import { cutExpert } from "../surgery/expert.ts";
+import { canRepair, checkRepair } from "../surgery/repair.ts";
 import { FLOAT_DTYPE_BYTES } from "../tensor.ts";
 import { defined } from "./defined.ts";
 import { measureDense, measureExpert, type PerplexityByDimension } from "./measure-step.ts";
@@ -38,8 +39,8 @@ export interface PruneOptions extends WriteOptions, JobOptions {
   /** How relevances of rotary pairs and of rows of q and k are computed. Default: `first-order`. */
   readonly mapChange?: MapChange;
   /**
-   * Whether the output matrices are fitted anew on the documents that chose, so that the expert follows the dense model again. Default: true,
-   * false for `granularity: matrix`, which is the paper's method as it stands.
+   * Whether the output matrices are fitted anew on the documents that chose, so that the expert follows the dense model again. Default: where
+   * the family allows it, but not for `granularity: matrix`, which is the paper's method as it stands.
    */
   readonly repair?: boolean;
   /** Whether perplexity is measured before and after. Default true. */
@@ -64,6 +65,9 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
     const { config } = checkpoint;
     const dtype = options.dtype ?? outputDType(checkpoint.tensors.values());
     const extras = { ...modelExtras(checkpoint), dtype };
+    const structural = (options.selection.granularity ?? "structural") === "structural";
+    const repairing = options.repair ?? (structural && canRepair(config));
+    if (repairing) checkRepair(config);
     await rehearseSelection(config, dimensions, options.selection, extras);
 
     const corpora = await loadCorpora(options.corpora, await openTokenizer(checkpoint), { ...options.corpusOptions, ...job });
@@ -80,7 +84,6 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
     const cut = cutExpert(checkpoint, plan);
     const write = (expert: ReadyExpert): Promise<WrittenExpert> =>
       writeExpert(options.model, checkpoint, expert, where, { corpora, dense, measure }, job);
-    const repairing = options.repair ?? plan.granularity === "structural";
     const written = repairing
       ? await withRepairedExpert(checkpoint, cut, plan, repairDocuments(corpora), workFolder, job, write)
       : await write({ plan, expert: cut, repair: null });

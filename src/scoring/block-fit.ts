@@ -6,8 +6,7 @@
  * Outputs: gram [n, n] = AᵀA · cross [n, D] = AᵀY · targetEnergy [D] = Σ Y², over real tokens, with A the matrix' inputs [tokens, n] and
  *          Y the target minus the residual stream before the sublayer
  *
- * Behind a post norm the sublayer writes A·Wᵀ / rms ∘ weight. Its denominator is held at what the kept weights give: then A is divided by
- * it and Y by the norm's weight, and the fit is linear again.
+ * Only for sublayers without a norm behind them: there the output is not linear in the matrix (docs/LOG.md).
  */
 
 import type { BlockContext } from "./block-energies.ts";
@@ -19,23 +18,15 @@ export type FitRole = "o" | "down";
 /**
  * Adds the normal equations of one matrix.
  * @param inputs what the matrix multiplies, [B·T, n]
- * @param tokenScale [B, T, 1]: 0 for padding, else 1 or, behind a post norm, 1/rms
+ * @param width n
  * @param before the residual stream before the sublayer, [B, T, D]
- * @param postNorm weight of the norm behind the sublayer, [D], if any
  */
-export function addFit(
-  { graph: g, shape, tokenMask }: BlockContext,
-  inputs: Value,
-  width: number,
-  tokenScale: Value,
-  before: Value,
-  postNorm: Value | undefined,
-): void {
+export function addFit({ graph: g, shape, tokenMask }: BlockContext, inputs: Value, width: number, before: Value): void {
   const D = shape.hiddenSize;
   const target = g.input("target", ["B", "T", D]);
-  const missing = g.multiply(g.subtract(target, before), g.reshape(tokenMask, [0, -1, 1]));
-  const y = g.reshape(postNorm === undefined ? missing : g.node("Div", [missing, postNorm]), [-1, D]);
-  const a = g.multiply(inputs, g.reshape(tokenScale, [-1, 1]));
+  const mask = g.reshape(tokenMask, [0, -1, 1]);
+  const y = g.reshape(g.multiply(g.subtract(target, before), mask), [-1, D]);
+  const a = g.multiply(inputs, g.reshape(mask, [-1, 1]));
   const transposed = g.transpose(a, [1, 0]);
   g.output("gram", g.matmul(transposed, a), [width, width]);
   g.output("cross", g.matmul(transposed, y), [width, D]);

@@ -58,7 +58,8 @@ class BlockGraph {
     if (attentionStream === true) this.#g.output("attentionStream", afterAttention, shape);
     // A fit runs before its matrix is known: it has no hidden states to put out, and computes nothing behind the fit.
     if (fit === undefined) this.#g.output("y", this.#ffn(afterAttention), shape);
-    else if (fit === "down") this.#fitDown(afterAttention);
+    else if (fit === "down")
+      addFit(this.#context, this.#ffnActivations(afterAttention), this.#shape.intermediateSize, afterAttention);
     return this.#g.serialize();
   }
 
@@ -85,9 +86,8 @@ class BlockGraph {
     const output = this.#byDocument(g.linear(merged, this.#weight("o"), this.#weights.get("oBias")));
     const y = g.add(x, this.#postNorm(output, "postAttentionNorm"));
 
-    const tokenScale = this.#tokenScale(output, "postAttentionNorm");
-    addHeadEnergies(this.#context, headOutputs, tokenScale);
-    if (this.#request.fit === "o") addFit(this.#context, merged, H * K, tokenScale, x, this.#weights.get("postAttentionNorm"));
+    addHeadEnergies(this.#context, headOutputs, this.#tokenScale(output, "postAttentionNorm"));
+    if (this.#request.fit === "o") addFit(this.#context, merged, H * K, x);
     addMapEnergies(this.#context, scores, probabilities, maps, q, qScaled, k);
     addResidualEnergy(this.#context, "attentionResidual", y);
     return y;
@@ -102,15 +102,6 @@ class BlockGraph {
     addFfnEnergies(this.#context, activations, this.#tokenScale(output, "postFfnNorm"));
     addResidualEnergy(this.#context, "ffnResidual", y);
     return y;
-  }
-
-  /** The same as far as the normal equations of down need it. */
-  #fitDown(x: Value): void {
-    const activations = this.#ffnActivations(x);
-    const norm = this.#weights.get("postFfnNorm");
-    const output = norm === undefined ? x : this.#byDocument(this.#g.linear(activations, this.#weight("down")));
-    const tokenScale = this.#tokenScale(output, "postFfnNorm");
-    addFit(this.#context, activations, this.#shape.intermediateSize, tokenScale, x, norm);
   }
 
   /** [B, T, D] → [B·T, F]. */

@@ -7,7 +7,7 @@
 import type { Products } from "./products.ts";
 
 /** Columns of a block: small enough that the plain loops inside a block take little of the time, large enough for fast products. */
-const BLOCK = 96;
+const BLOCK = 256;
 
 type Matrix = Float64Array<ArrayBuffer>;
 

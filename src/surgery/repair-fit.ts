@@ -63,19 +63,17 @@ export interface Fit {
 /**
  * Fits a matrix on training documents, chooses the strength on held-back ones and fits again on both.
  * @param kept the weights that the cut left, [n, D]: what comes out where no fit is better on the held-back documents.
- * @param outputScale what each output is multiplied with before it joins the residual stream (a post norm's weight, else 1), [D].
  */
 export async function fitMatrix(
   products: Products,
   training: NormalEquations,
   heldBack: NormalEquations,
   kept: Float64Array<ArrayBuffer>,
-  outputScale: Float64Array,
 ): Promise<Fit> {
-  const errorBefore = await squaredError(products, heldBack, kept, outputScale);
+  const errorBefore = await squaredError(products, heldBack, kept);
   const errorOf = async (strength: number): Promise<number> => {
     const weights = await ridge(products, [training], kept, strength);
-    return weights === null ? Number.POSITIVE_INFINITY : squaredError(products, heldBack, weights, outputScale);
+    return weights === null ? Number.POSITIVE_INFINITY : squaredError(products, heldBack, weights);
   };
   const best = await searchStrength(errorOf);
   const weights = best.error < errorBefore ? await ridge(products, [training, heldBack], kept, best.strength) : null;
@@ -123,19 +121,16 @@ async function ridge(
   return solvePositiveDefinite(products, gram, cross, n);
 }
 
-/** What weights [n, D] leave on the documents of these equations: Σ_d s_d² (wᵀGw − 2wᵀc + Σy²). */
+/** What weights [n, D] leave on the documents of these equations: Σ_d (wᵀGw − 2wᵀc + Σy²). */
 async function squaredError(
   products: Products,
   { width: n, outputs: D, gram, cross, targetEnergy }: NormalEquations,
   weights: Float64Array<ArrayBuffer>,
-  outputScale: Float64Array,
 ): Promise<number> {
   const product = await products.run("plain", gram, weights, n, n, D);
-  const errors = targetEnergy.slice();
-  for (let index = 0; index < weights.length; index++) {
-    errors[index % D] = errors[index % D]! + weights[index]! * (product[index]! - 2 * cross[index]!);
-  }
-  return errors.reduce((total, error, d) => total + error * outputScale[d]! ** 2, 0);
+  let error = targetEnergy.reduce((sum, energy) => sum + energy, 0);
+  for (let index = 0; index < weights.length; index++) error += weights[index]! * (product[index]! - 2 * cross[index]!);
+  return error;
 }
 
 function addInto(target: Float64Array, values: ArrayLike<number>): void {

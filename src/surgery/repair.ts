@@ -8,9 +8,11 @@
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { FAMILIES, blockTensorName } from "../checkpoint/families.ts";
+import type { ModelConfig } from "../checkpoint/model-config.ts";
 import type { SafetensorsFile } from "../checkpoint/safetensors-read.ts";
 import { writeSafetensors } from "../checkpoint/safetensors-write.ts";
 import type { TokenDocument } from "../corpora/corpus.ts";
+import { CusprunError } from "../errors.ts";
 import { writeFileAtomically } from "../files.ts";
 import type { JobOptions } from "../progress.ts";
 import { makeBatches } from "../scoring/batches.ts";
@@ -18,7 +20,7 @@ import type { Batch } from "../scoring/batches.ts";
 import type { FitRole } from "../scoring/block-fit.ts";
 import { embedBatches } from "../scoring/embedding.ts";
 import { LayerProgram } from "../scoring/layer-program.ts";
-import type { BlockWeights, WeightSource } from "../scoring/layer-program.ts";
+import type { WeightSource } from "../scoring/layer-program.ts";
 import type { LayerPlan, PrunePlan } from "../selection/plan.ts";
 import type { Expert, ExpertTensor } from "./expert.ts";
 import { Products } from "./products.ts";
@@ -50,12 +52,17 @@ export interface RepairSummary {
   readonly tried: number;
 }
 
+/** Whether repair can be done: not behind a norm between a sublayer and the residual stream. */
+export function canRepair({ family }: ModelConfig): boolean {
+  return !FAMILIES[family].requiredRoles.some((role) => role === "postAttentionNorm" || role === "postFfnNorm");
+}
+
 /**
  * Fits the output matrices of an expert and writes them to `out`, under their names and in f32; beside each, as
  * `repair.{layer}.{role}` [2], the strength (NaN where the matrix was left as it was) and the share of the error that remains.
  * @param expert the cut model; the checkpoint is the one it was cut from.
  * @param documents at least two.
- * @throws CusprunError what reading the checkpoint and writing files throw.
+ * @throws CusprunError `REPAIR_UNSUPPORTED`; what reading the checkpoint and writing files throw.
  */
 export async function repairExpert(
   checkpoint: Checkpoint,
@@ -65,6 +72,7 @@ export async function repairExpert(
   out: string,
   options: JobOptions,
 ): Promise<void> {
+  checkRepair(checkpoint.config);
   const run = await RepairRun.create(checkpoint, expert, documents, options);
   const shapes = new Map(expert.tensors.map(({ name, shape }) => [name, shape]));
   const family = FAMILIES[expert.config.family];
@@ -84,6 +92,20 @@ export async function repairExpert(
   } finally {
     await run.close();
   }
+}
+
+/**
+ * Refuses before any work what `canRepair` denies.
+ * @throws CusprunError `REPAIR_UNSUPPORTED`.
+ */
+export function checkRepair(config: ModelConfig): void {
+  if (canRepair(config)) return;
+  throw new CusprunError("REPAIR_UNSUPPORTED", {
+    where: "repair",
+    found: `a ${config.family} model, which norms what its sublayers write`,
+    expected: "a family whose output matrices write to the residual stream as they are",
+    remedy: "Pass --no-repair, or no corpora to 'cusprun apply'",
+  });
 }
 
 /** An expert whose repaired matrices come from a file that `repairExpert` wrote. The file must stay open while tensors are read. */
@@ -216,13 +238,7 @@ class RepairRun {
       const [training, heldBack] = await this.#normalEquations(layer, role, { shape, weights: repaired }, targets);
       const { data, shape: matrixShape } = repaired.get(role)!;
       const [D, n] = matrixShape as [number, number];
-      const fit = await fitMatrix(
-        this.#products,
-        training,
-        heldBack,
-        transpose(data as Float32Array, D, n),
-        outputScale(repaired, role, D),
-      );
+      const fit = await fitMatrix(this.#products, training, heldBack, transpose(data as Float32Array, D, n));
       const matrix = Float32Array.from(transpose(fit.weights, n, D));
       repaired.set(role, { data: matrix, shape: matrixShape });
       repairs.set(role, { matrix, report: reportOf(fit) });
@@ -270,12 +286,6 @@ class RepairRun {
 function asWeightSource({ config, tensors }: Expert): WeightSource {
   const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
   return { config, tensors: byName, readFloat32: (name) => byName.get(name)!.readFloat32() };
-}
-
-/** What the sublayer's outputs are multiplied with before they join the residual stream. */
-function outputScale(weights: BlockWeights, role: FitRole, D: number): Float64Array {
-  const norm = weights.get(role === "o" ? "postAttentionNorm" : "postFfnNorm");
-  return norm === undefined ? new Float64Array(D).fill(1) : Float64Array.from(norm.data as Float32Array);
 }
 
 function reportOf({ strength, errorBefore, errorAfter }: Fit): Float32Array<ArrayBuffer> {

@@ -22,8 +22,8 @@ describe("solving with a positive definite matrix", () => {
     await products.close();
   });
 
-  // Sizes under, at and over a block of 96, and several blocks with a rest.
-  test.each([1, 5, 96, 97, 250])("n = %i gives back the X that B was made from", async (n) => {
+  // Sizes under, at and over a block of 256, and several blocks with a rest.
+  test.each([1, 5, 256, 257, 600])("n = %i gives back the X that B was made from", async (n) => {
     const random = randoms(n);
     const m = 3;
     const factor = Float64Array.from({ length: n * (n + 4) }, random);
