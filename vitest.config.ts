@@ -1,6 +1,7 @@
 /**
  * @file Four projects: `unit` runs from the sources, `command` spawns the compiled command, `real` reads the real models (and downloads
- * them once), `interop` loads what cusprun writes in stock Python runtimes and needs CUSPRUN_PYTHON.
+ * them once), `interop` loads what cusprun writes in stock runtimes and needs CUSPRUN_PYTHON
+ * and CUSPRUN_LLAMA_CPP.
  */
 
 import { defineConfig } from "vitest/config";

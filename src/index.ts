@@ -48,11 +48,36 @@ export { SafetensorsFile } from "./checkpoint/safetensors-read.ts";
 export { writeHuggingFaceFolder } from "./export/hugging-face.ts";
 export type { HuggingFaceOptions, WrittenFolder } from "./export/hugging-face.ts";
 export type { CardCorpus, ModelCardInput } from "./export/model-card.ts";
+export { exportGguf } from "./export/gguf.ts";
+export type { GgufOptions, WrittenGgufFile } from "./export/gguf.ts";
+export { GGUF_FILE_TYPES } from "./export/gguf-types.ts";
+export type { GgufFileType } from "./export/gguf-types.ts";
+export { quantize } from "./export/ggml-quantize.ts";
+export type { WrittenGgmlType } from "./export/ggml-quantize.ts";
+export { EXPORT_FORMATS, exportModel } from "./pipeline/export.ts";
+export type { ExportedModel, ExportFormat, ExportOptions } from "./pipeline/export.ts";
 export type { FloatDType } from "./tensor.ts";
 
-// Evaluation: perplexity on documents that chose nothing.
+// Evaluation: perplexity on documents that chose nothing; evaluation files, with intervals and paired differences.
 export { measureHeldOut } from "./evaluation/perplexity.ts";
 export type { Perplexity } from "./evaluation/perplexity.ts";
+export { GENERATION_METRICS, readTask, readTasks, TASK_TYPES } from "./evaluation/task-file.ts";
+export type {
+  GenerationItem,
+  GenerationMetric,
+  MultipleChoiceItem,
+  PerplexityItem,
+  Task,
+  TaskItem,
+  TaskType,
+} from "./evaluation/task-file.ts";
+export { measureTasks } from "./evaluation/measure-tasks.ts";
+export type { ChoiceScore, ItemScore, MeasureTasksOptions, TextScore } from "./evaluation/measure-tasks.ts";
+export { FIGURE_NAMES, summarizeTask } from "./evaluation/summarize-task.ts";
+export type { FigureName, TaskResult } from "./evaluation/summarize-task.ts";
+export type { Difference, Figure, Interval } from "./evaluation/intervals.ts";
+export { evaluateModel } from "./pipeline/evaluate.ts";
+export type { EvaluateOptions, EvaluationReport } from "./pipeline/evaluate.ts";
 
 // All of it in one, and its steps from file to file.
 export { pruneModel } from "./pipeline/prune.ts";

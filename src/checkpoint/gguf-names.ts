@@ -37,10 +37,10 @@ export const GGUF_MODEL_TENSOR_NAMES: Readonly<Record<ModelRole, string>> = {
 export const ROPE_FACTORS_NAME = "rope_freqs.weight";
 
 /** Tensors whose rows GGUF may store with their rotary halves interleaved. */
-const ROTATED_ROLES: readonly (BlockRole | ModelRole)[] = ["q", "k", "qBias", "kBias"];
+export const ROTATED_ROLES: readonly (BlockRole | ModelRole)[] = ["q", "k", "qBias", "kBias"];
 
 /** Tensors that are applied as `normOffset + weight`. */
-const NORM_ROLES: readonly (BlockRole | ModelRole)[] = [
+export const NORM_ROLES: readonly (BlockRole | ModelRole)[] = [
   "attentionNorm",
   "qNorm",
   "kNorm",

@@ -5,7 +5,7 @@
 import type { OptionName } from "./options.ts";
 
 /** Names of the commands. */
-export type CommandName = "prune" | "inspect" | "fetch" | "score" | "select" | "apply";
+export type CommandName = "prune" | "inspect" | "fetch" | "score" | "select" | "apply" | "export" | "eval";
 
 /** One command. */
 export interface Command {
@@ -101,6 +101,27 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
     examples: [
       "apply smollm2 --plan plan.json --out experts/medical",
       "apply smollm2 --plan plan.json --language en --domain medical --out experts/repaired",
+    ],
+  },
+  export: {
+    summary: "Write an expert, or any model that cusprun reads, as a file for llama.cpp, Ollama and LM Studio",
+    subject: { hint: "EXPERT", help: "A folder that 'cusprun prune' or 'cusprun apply' wrote, or any other MODEL" },
+    options: ["to", "type", ...WRITING, ...RUNNING],
+    required: ["to", "out"],
+    examples: [
+      "export experts/medical --to gguf --out medical.gguf",
+      "export experts/medical --to gguf --type Q4_K_M --out medical-q4_k_m.gguf",
+    ],
+  },
+  eval: {
+    summary: "Measure a model on evaluation files, with intervals, and perhaps against another model",
+    subject: MODEL,
+    options: ["tasks", "limit", "against", "window", ...WRITING, ...RUNNING],
+    required: ["tasks"],
+    examples: [
+      "eval smollm2 --tasks questions.jsonl --limit 100",
+      "eval experts/medical --against smollm2 --tasks medqa.jsonl --tasks news.jsonl",
+      "eval experts/medical --tasks eval/ --json --out medical-eval.json",
     ],
   },
 };

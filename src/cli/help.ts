@@ -55,7 +55,8 @@ export function renderCommandHelp(name: CommandName): string {
 function optionRows(name: OptionName): string[][] {
   const { type, help } = OPTIONS[name];
   const rows = [[`  ${flag(name)}`, help]];
-  if (type.kind === "choices") rows.push(["", type.of.join(", ")]);
+  if (type.kind === "choices" || (type.kind === "choice" && OPTIONS[name].hint !== undefined))
+    rows.push(["", type.of.join(", ")]);
   const dimension = DIMENSIONS.find((candidate) => candidate === name);
   if (dimension !== undefined) rows.push(["", `presets: ${presetNames(dimension).join(", ")}`]);
   return rows;

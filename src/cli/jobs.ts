@@ -7,6 +7,8 @@ import { describeModel } from "../checkpoint/inspect.ts";
 import { resolveModel } from "../checkpoint/resolve.ts";
 import type { CorpusOptions, CorpusSpecs } from "../corpora/load.ts";
 import { defined } from "../pipeline/defined.ts";
+import { evaluateModel } from "../pipeline/evaluate.ts";
+import { exportModel } from "../pipeline/export.ts";
 import { pruneModel } from "../pipeline/prune.ts";
 import type { SelectionChoice } from "../pipeline/selection-step.ts";
 import { applyPlan, scoreModel, selectFromScores } from "../pipeline/steps.ts";
@@ -71,6 +73,17 @@ export async function runCommand({ command, subject, settings }: Job, job: JobOp
           plan: settings.plan ?? "",
         }),
       };
+    case "export": {
+      const { to = "gguf", type } = settings;
+      return { command, value: await exportModel({ ...job, ...output(settings), ...defined({ type }), model: subject, to }) };
+    }
+    case "eval": {
+      const { tasks = [], limit, against, window: maxTokens, out, overwrite } = settings;
+      return {
+        command,
+        value: await evaluateModel({ ...job, model: subject, tasks, ...defined({ limit, against, maxTokens, out, overwrite }) }),
+      };
+    }
     default:
       throw command satisfies never;
   }

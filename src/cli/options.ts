@@ -5,6 +5,8 @@
 
 import { DIMENSIONS, type Dimension } from "../corpora/corpus.ts";
 import type { MapChange } from "../scoring/block-energies.ts";
+import { GGUF_FILE_TYPES, type GgufFileType } from "../export/gguf-types.ts";
+import { EXPORT_FORMATS, type ExportFormat } from "../pipeline/export.ts";
 import { MATRIX_KINDS, UNIT_KINDS, type MatrixKind, type UnitKind } from "../scoring/relevance.ts";
 
 /** What a user can set, by flag or in the YAML file. Absent is "not said"; defaults belong to the functions that are called. */
@@ -36,6 +38,12 @@ export interface Settings {
   readonly repair?: boolean;
   readonly measure?: boolean;
   readonly plan?: string;
+  readonly to?: ExportFormat;
+  readonly type?: GgufFileType;
+  readonly tasks?: readonly string[];
+  readonly limit?: number;
+  readonly against?: string;
+  readonly window?: number;
   readonly config?: string;
   readonly json?: boolean;
   readonly quiet?: boolean;
@@ -66,7 +74,7 @@ export interface Option {
   /** One sentence without a full stop. */
   readonly help: string;
   /** Heading in `--help`. */
-  readonly group: "What to keep" | "How much to remove" | "What to write" | "Running";
+  readonly group: "What to measure" | "What to keep" | "How much to remove" | "What to write" | "Running";
 }
 
 const COUNT: OptionType = { kind: "number", minimum: 1, maximum: 1_000_000_000, integer: true };
@@ -179,6 +187,32 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     help: "Measure perplexity before and after (--no-measure leaves it out)",
   },
   plan: { type: { kind: "text" }, hint: "FILE", group: "What to write", help: "Plan that 'cusprun select' wrote" },
+  to: { type: { kind: "choice", of: EXPORT_FORMATS }, group: "What to write", help: "Format of the file" },
+  type: {
+    type: { kind: "choice", of: GGUF_FILE_TYPES },
+    hint: "TYPE",
+    group: "What to write",
+    help: "How a GGUF file stores its tensors, as llama-quantize does; the model's own float type where not said",
+  },
+  tasks: {
+    type: { kind: "texts" },
+    hint: "FILE",
+    group: "What to measure",
+    help: "Evaluation file in JSON Lines, or a folder of them; repeat for more",
+  },
+  limit: { type: COUNT, hint: "N", group: "What to measure", help: "Most items of each file: its first ones" },
+  against: {
+    type: { kind: "text" },
+    hint: "MODEL",
+    group: "What to measure",
+    help: "Another model, such as the dense one, to compare with item by item",
+  },
+  window: {
+    type: COUNT,
+    hint: "N",
+    group: "What to measure",
+    help: "Longest input in tokens; where not said at most 1024 of a text, 2048 of a question",
+  },
   config: { type: { kind: "text" }, hint: "FILE", group: "Running", help: "YAML file with these options; flags count more" },
   work: {
     type: { kind: "text" },

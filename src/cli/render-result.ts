@@ -4,6 +4,7 @@
 
 import type { ModelDescription } from "../checkpoint/inspect.ts";
 import type { SelectedPlan } from "../pipeline/steps.ts";
+import { renderEvaluation } from "../report/evaluation-table.ts";
 import { formatBytes, formatCount, formatPercent } from "../report/format.ts";
 import { renderColumns, renderReport, renderUnitTable } from "../report/table.ts";
 import type { JobResult } from "./job-result.ts";
@@ -33,6 +34,15 @@ export function renderResult(result: JobResult): string {
     case "apply": {
       const { out, parameters, dtype, weightBytes, files } = result.value;
       return `Wrote ${out}: ${formatCount(parameters)} parameters, ${formatBytes(weightBytes)} in ${dtype}, ${files.length} files`;
+    }
+    case "export": {
+      const { out, type, architecture, parameters, fileBytes } = result.value;
+      return `Wrote ${out}: ${formatCount(parameters)} parameters, ${formatBytes(fileBytes)} as ${type}, architecture ${architecture}`;
+    }
+    case "eval": {
+      const { model, against, tasks, out } = result.value;
+      const table = renderEvaluation(model, against, tasks);
+      return out === null ? table : `${table}\n\nWrote ${out}`;
     }
     default:
       throw result satisfies never;

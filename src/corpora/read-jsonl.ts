@@ -14,14 +14,10 @@ const SHOWN_CHARACTERS = 60;
 
 /**
  * Reads the documents of a JSON Lines file. Empty lines are skipped.
- * @throws CusprunError `CORPUS_JSON` for a line that is no JSON object, `CORPUS_FIELD` where the field is missing or no string, and
- *   what `readLines` throws.
+ * @throws CusprunError `CORPUS_FIELD` where the field is missing or no string, and what `readRecords` throws.
  */
 export async function* readJsonl(path: string, field: string = DEFAULT_TEXT_FIELD): AsyncGenerator<TextDocument> {
-  for await (const line of readLines(path)) {
-    if (line.text.trim() === "") continue;
-    const source = `${path}:${line.number}`;
-    const record = parseRecord(line.text, source);
+  for await (const { record, source } of readRecords(path)) {
     const text = record[field];
     if (typeof text !== "string") {
       throw new CusprunError("CORPUS_FIELD", {
@@ -39,6 +35,25 @@ export async function* readJsonl(path: string, field: string = DEFAULT_TEXT_FIEL
       });
     }
     yield { text, source };
+  }
+}
+
+/** A JSON object of a line. */
+export interface JsonRecord {
+  readonly record: Readonly<Record<string, unknown>>;
+  /** `file.jsonl:12`, for messages. */
+  readonly source: string;
+}
+
+/**
+ * Reads the objects of a JSON Lines file. Empty lines are skipped.
+ * @throws CusprunError `CORPUS_JSON` for a line that is no JSON object, and what `readLines` throws.
+ */
+export async function* readRecords(path: string): AsyncGenerator<JsonRecord> {
+  for await (const line of readLines(path)) {
+    if (line.text.trim() === "") continue;
+    const source = `${path}:${line.number}`;
+    yield { record: parseRecord(line.text, source), source };
   }
 }
 

@@ -6,8 +6,7 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Corpus, Dimension, TokenDocument } from "../corpora/corpus.ts";
 import type { JobOptions } from "../progress.ts";
-import { forward } from "../scoring/forward.ts";
-import { computeLosses } from "../scoring/output-head.ts";
+import { sumLogLikelihoods } from "./likelihoods.ts";
 
 /** How well a model predicts a set of documents. */
 export interface Perplexity {
@@ -63,22 +62,7 @@ export async function documentLikelihoods(
   documents: readonly TokenDocument[],
   options: JobOptions,
 ): Promise<readonly number[]> {
-  const { hiddenSize: D } = checkpoint.config;
-  const states = await forward(checkpoint, documents, "measuring perplexity", options);
-  const targets = Int32Array.from(documents.flatMap((document) => [...document.tokens.subarray(1)]));
-  const rows = new Float32Array(targets.length * D);
-  let offset = 0;
-  for (const state of states) {
-    rows.set(state.subarray(0, state.length - D), offset);
-    offset += state.length - D;
-  }
-
-  const losses = await computeLosses(checkpoint, rows, targets, options);
-  let first = 0;
-  return documents.map((document) => {
-    const end = first + document.tokens.length - 1;
-    const sum = losses.subarray(first, end).reduce((total, loss) => total + loss, 0);
-    first = end;
-    return sum;
-  });
+  const requests = documents.map(({ tokens }) => ({ input: tokens.subarray(0, -1), targets: tokens.subarray(1) }));
+  const logLikelihoods = await sumLogLikelihoods(checkpoint, requests, "measuring perplexity", options);
+  return Array.from(logLikelihoods, (value) => -value);
 }

@@ -1,0 +1,248 @@
+/**
+ * @file An evaluation file → its items: JSON Lines, one item a line, of type `multiple_choice`, `perplexity` or `generation`
+ * (docs/evaluation.md has the fields). Files come from anywhere: every field is checked before a model is opened.
+ */
+
+import { readdir, stat } from "node:fs/promises";
+import { basename, extname, join } from "node:path";
+import { CusprunError } from "../errors.ts";
+import { readRecords } from "../corpora/read-jsonl.ts";
+
+/** Types of item, each measured in its own way. */
+export const TASK_TYPES = ["multiple_choice", "perplexity", "generation"] as const;
+/** Type of the items of a file. */
+export type TaskType = (typeof TASK_TYPES)[number];
+
+/** How a generated text is compared with its references. */
+export const GENERATION_METRICS = ["exact_match", "f1", "rougeL"] as const;
+/** Metric of a generation item. */
+export type GenerationMetric = (typeof GENERATION_METRICS)[number];
+
+/** Most choices of an item: each is a document of its own. The longest list of a known benchmark is about a hundred labels. */
+const MAX_CHOICES = 1000;
+/** Most items of a file. They are in memory together; the largest known benchmarks have some ten thousand. */
+const MAX_ITEMS = 200_000;
+const EXTENSIONS = [".jsonl", ".ndjson"];
+
+/** What every item has. */
+interface ItemBase {
+  /** The file's own name for it, or its line. */
+  readonly id: string;
+  /** `file.jsonl:12`, for messages. */
+  readonly source: string;
+}
+
+/** A question with choices; the model takes the one that it finds most likely behind `context` and a space. */
+export interface MultipleChoiceItem extends ItemBase {
+  readonly type: "multiple_choice";
+  readonly context: string;
+  readonly choices: readonly string[];
+  /** Index of the right choice. */
+  readonly answer: number;
+}
+
+/** A text to predict. */
+export interface PerplexityItem extends ItemBase {
+  readonly type: "perplexity";
+  readonly text: string;
+}
+
+/** A prompt that the model continues. */
+export interface GenerationItem extends ItemBase {
+  readonly type: "generation";
+  readonly prompt: string;
+  readonly references: readonly string[];
+  readonly metric: GenerationMetric;
+}
+
+/** An item of an evaluation file. */
+export type TaskItem = MultipleChoiceItem | PerplexityItem | GenerationItem;
+
+/** An evaluation file. */
+export interface Task {
+  /** The file's name without its extension. */
+  readonly name: string;
+  readonly path: string;
+  readonly type: TaskType;
+  /** At least one, all of the task's type. */
+  readonly items: readonly TaskItem[];
+}
+
+/**
+ * Reads evaluation files; a folder stands for every JSON Lines file in it, by name.
+ * @param limit most items of each file: its first ones.
+ * @throws CusprunError `CORPUS_NOT_FOUND`, `CORPUS_FORMAT` for a file that is no JSON Lines file, and what `readTask` throws.
+ */
+export async function readTasks(paths: readonly string[], limit?: number): Promise<readonly Task[]> {
+  const files: string[] = [];
+  for (const path of paths) files.push(...(await filesOf(path)));
+  const tasks: Task[] = [];
+  for (const file of new Set(files)) tasks.push(await readTask(file, limit));
+  return tasks;
+}
+
+/**
+ * Reads one evaluation file.
+ * @param limit most items: the file's first ones. What follows them is not read.
+ * @throws CusprunError `TASK_TYPE` for an unknown type or one unlike the first line's, `TASK_FIELD` for a field that is missing or of
+ *   another kind, `TASK_ANSWER` for an index without a choice, `TASK_METRIC` for an unknown metric, `CORPUS_EMPTY` for a file without
+ *   items, `CORPUS_TOO_LARGE`, and what `readRecords` throws; all but `CORPUS_EMPTY` with the line.
+ */
+export async function readTask(path: string, limit: number = Number.POSITIVE_INFINITY): Promise<Task> {
+  const items: TaskItem[] = [];
+  for await (const { record, source } of readRecords(path)) {
+    if (items.length === MAX_ITEMS) {
+      const found = `more than ${MAX_ITEMS} items`;
+      throw new CusprunError("CORPUS_TOO_LARGE", {
+        where: source,
+        found,
+        expected: "fewer",
+        remedy: "Part the file, or pass --limit",
+      });
+    }
+    const item = parseItem(record, source, items.length + 1);
+    const type = items[0]?.type ?? item.type;
+    if (item.type !== type) {
+      const remedy = "Put items of each type into a file of their own";
+      throw new CusprunError("TASK_TYPE", {
+        where: source,
+        found: `the type '${item.type}'`,
+        expected: `'${type}', as above`,
+        remedy,
+      });
+    }
+    items.push(item);
+    if (items.length >= limit) break;
+  }
+  const [first] = items;
+  if (first === undefined) {
+    throw new CusprunError("CORPUS_EMPTY", {
+      where: path,
+      found: "no item",
+      expected: "at least one",
+      remedy: "Give a file that holds evaluation items, one JSON object a line",
+    });
+  }
+  return { name: basename(path, extname(path)), path, type: first.type, items };
+}
+
+async function filesOf(path: string): Promise<string[]> {
+  const found = await stat(path).catch((error: NodeJS.ErrnoException) => error);
+  if (found instanceof Error) {
+    throw new CusprunError(
+      "CORPUS_NOT_FOUND",
+      {
+        where: path,
+        found: `nothing that can be read (${found.code ?? found.message})`,
+        expected: "an evaluation file, or a folder of them",
+        remedy: "Check the path",
+      },
+      { cause: found },
+    );
+  }
+  const isTaskFile = (name: string): boolean => EXTENSIONS.includes(extname(name).toLowerCase());
+  const files = found.isDirectory()
+    ? (await readdir(path))
+        .filter(isTaskFile)
+        .toSorted()
+        .map((name) => join(path, name))
+    : [path].filter(isTaskFile);
+  if (files.length > 0) return files;
+  throw new CusprunError("CORPUS_FORMAT", {
+    where: path,
+    found: found.isDirectory() ? `no ${EXTENSIONS.join(" or ")} file` : `the extension '${extname(path)}'`,
+    expected: `a file in JSON Lines (${EXTENSIONS.join(", ")})`,
+    remedy: "Write one item a line, as docs/evaluation.md shows",
+  });
+}
+
+function parseItem(record: Readonly<Record<string, unknown>>, source: string, number: number): TaskItem {
+  const id = typeof record["id"] === "string" ? record["id"] : String(number);
+  const type = oneOf(record, "type", TASK_TYPES, source, "TASK_TYPE");
+  switch (type) {
+    case "multiple_choice": {
+      const choices = texts(record, "choices", source, 2);
+      return { type, id, source, context: text(record, "context", source), choices, answer: answerOf(record, choices, source) };
+    }
+    case "perplexity":
+      return { type, id, source, text: filled(text(record, "text", source), "text", source) };
+    case "generation": {
+      const prompt = filled(text(record, "prompt", source), "prompt", source);
+      const metric = oneOf(record, "metric", GENERATION_METRICS, source, "TASK_METRIC");
+      return { type, id, source, prompt, references: texts(record, "references", source, 1), metric };
+    }
+    default:
+      throw type satisfies never;
+  }
+}
+
+function text(record: Readonly<Record<string, unknown>>, field: string, source: string): string {
+  const value = record[field];
+  if (typeof value === "string") return value;
+  throw fieldError(source, `${describe(value)} in '${field}'`, "a string");
+}
+
+function filled(value: string, field: string, source: string): string {
+  if (value !== "") return value;
+  throw fieldError(source, `an empty '${field}'`, "some text");
+}
+
+function texts(record: Readonly<Record<string, unknown>>, field: string, source: string, fewest: number): readonly string[] {
+  const values: unknown = record[field];
+  if (!Array.isArray(values)) throw fieldError(source, `${describe(values)} in '${field}'`, "a list of strings");
+  if (values.length < fewest || values.length > MAX_CHOICES) {
+    throw fieldError(source, `${values.length} entries in '${field}'`, `${fewest} to ${MAX_CHOICES}`);
+  }
+  return values.map((value: unknown, index) => {
+    if (typeof value !== "string") throw fieldError(source, `${describe(value)} in '${field}[${index}]'`, "a string");
+    return filled(value, `${field}[${index}]`, source);
+  });
+}
+
+function answerOf(record: Readonly<Record<string, unknown>>, choices: readonly string[], source: string): number {
+  const answer = record["answer"];
+  if (typeof answer !== "number") throw fieldError(source, `${describe(answer)} in 'answer'`, "the right choice's index");
+  if (Number.isInteger(answer) && answer >= 0 && answer < choices.length) return answer;
+  throw new CusprunError("TASK_ANSWER", {
+    where: source,
+    found: `the answer ${answer}`,
+    expected: `an index from 0 to ${choices.length - 1}`,
+    remedy: "Count the choices from 0",
+  });
+}
+
+function oneOf<T extends string>(
+  record: Readonly<Record<string, unknown>>,
+  field: string,
+  known: readonly T[],
+  source: string,
+  code: "TASK_TYPE" | "TASK_METRIC",
+): T {
+  const value = record[field];
+  if (value === undefined) throw fieldError(source, `nothing in '${field}'`, known.join(", "));
+  const found = known.find((name) => name === value);
+  if (found !== undefined) return found;
+  throw new CusprunError(code, {
+    where: source,
+    found: `${describe(value)} in '${field}'`,
+    expected: known.join(", "),
+    remedy: "Correct the field",
+  });
+}
+
+function fieldError(source: string, found: string, expected: string): CusprunError {
+  return new CusprunError("TASK_FIELD", {
+    where: source,
+    found,
+    expected,
+    remedy: "Correct the line; docs/evaluation.md has the fields",
+  });
+}
+
+/** A value as a message shows it: short, whatever it is. */
+function describe(value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (value === null) return "null";
+  if (typeof value === "string") return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
+  return typeof value === "number" || typeof value === "boolean" ? String(value) : Array.isArray(value) ? "a list" : "an object";
+}

@@ -1,0 +1,161 @@
+/**
+ * @file The searches of GGML's K-quants for a sub-block's scale: each tries a row of scales and keeps the least weighted squared error.
+ * Source and exactness: see `ggml-quantize.ts`; here `make_qkx2_quants` and `make_qx_quants` of `ggml-quants.c`. The names of sums are
+ * theirs: w a weight, l a quant, x a value.
+ */
+
+import { nearestInteger } from "./ggml-rounding.ts";
+
+const { fround } = Math;
+
+/** `GROUP_MAX_EPS`: values whose magnitudes are all under this are written as zeros. */
+export const NEGLIGIBLE: number = fround(1e-15);
+
+/** Which scales are tried: largestQuant + first + i·step for i from 0 to `steps`, over the values' range. */
+export interface ScaleSearch {
+  readonly largestQuant: number;
+  readonly first: number;
+  readonly step: number;
+  readonly steps: number;
+}
+
+/** Longest sub-block. */
+const MAX_VALUES = 32;
+
+const weights = new Float32Array(MAX_VALUES);
+const tried = new Uint8Array(MAX_VALUES);
+
+/**
+ * Scale and minimum of x ≈ scale·l − minimum; large values count more.
+ * @param values 32 values.
+ * @param quants receives their quants, 0 to `largestQuant`.
+ */
+export function findScaleAndMinimum(
+  values: Float32Array,
+  quants: Uint8Array,
+  search: ScaleSearch,
+): { scale: number; minimum: number } {
+  const count = values.length;
+  const { largestQuant } = search;
+  weighByMagnitude(values);
+  let min = values[0]!;
+  let max = values[0]!;
+  let sumW = weights[0]!;
+  let sumX = fround(sumW * values[0]!);
+  for (let i = 1; i < count; i++) {
+    const x = values[i]!;
+    if (x < min) min = x;
+    if (x > max) max = x;
+    const w = weights[i]!;
+    sumW = fround(sumW + w);
+    sumX = fround(sumX + fround(w * x));
+  }
+  if (min > 0) min = 0;
+  if (max === min) {
+    quants.fill(0);
+    return { scale: 0, minimum: -min };
+  }
+  let inverse = fround(largestQuant / fround(max - min));
+  let scale = fround(1 / inverse);
+  let leastError = 0;
+  for (let i = 0; i < count; i++) {
+    const l = bounded(nearestInteger(fround(inverse * fround(values[i]! - min))), largestQuant);
+    quants[i] = l;
+    const difference = fround(fround(fround(scale * l) + min) - values[i]!);
+    leastError = fround(leastError + fround(weights[i]! * fround(difference * difference)));
+  }
+  for (let step = 0; step <= search.steps; step++) {
+    // The range shrinks with the minimum that was found last, as in the source.
+    inverse = fround(fround(fround(search.first + fround(search.step * step)) + largestQuant) / fround(max - min));
+    let sumL = 0;
+    let sumL2 = 0;
+    let sumXL = 0;
+    for (let i = 0; i < count; i++) {
+      const x = values[i]!;
+      const l = bounded(nearestInteger(fround(inverse * fround(x - min))), largestQuant);
+      tried[i] = l;
+      const wl = fround(weights[i]! * l);
+      sumL = fround(sumL + wl);
+      sumL2 = fround(sumL2 + fround(wl * l));
+      sumXL = fround(sumXL + fround(wl * x));
+    }
+    const determinant = fround(fround(sumW * sumL2) - fround(sumL * sumL));
+    if (!(determinant > 0)) continue;
+    let thisScale = fround(fround(fround(sumW * sumXL) - fround(sumX * sumL)) / determinant);
+    let thisMin = fround(fround(fround(sumL2 * sumX) - fround(sumL * sumXL)) / determinant);
+    if (thisMin > 0) {
+      thisMin = 0;
+      thisScale = fround(sumXL / sumL2);
+    }
+    let error = 0;
+    for (let i = 0; i < count; i++) {
+      const difference = fround(fround(fround(thisScale * tried[i]!) + thisMin) - values[i]!);
+      error = fround(error + fround(weights[i]! * fround(difference * difference)));
+    }
+    if (error < leastError) {
+      quants.set(tried.subarray(0, count));
+      leastError = error;
+      scale = thisScale;
+      min = thisMin;
+    }
+  }
+  return { scale, minimum: -min };
+}
+
+/** Weight of a value: its magnitude plus the root mean square of all. */
+function weighByMagnitude(values: Float32Array): void {
+  let sumX2 = 0;
+  for (let i = 0; i < values.length; i++) sumX2 = fround(sumX2 + fround(values[i]! * values[i]!));
+  const rootMeanSquare = fround(Math.sqrt(fround(sumX2 / values.length)));
+  for (let i = 0; i < values.length; i++) weights[i] = rootMeanSquare + Math.abs(values[i]!);
+}
+
+function bounded(quant: number, largest: number): number {
+  return quant < 0 ? 0 : quant > largest ? largest : quant;
+}
+
+/**
+ * Scale of x ≈ scale·l with l from −`half` to `half` − 1; a value counts with its square.
+ * @param quants receives l + `half`.
+ */
+export function findScale(values: Float32Array, quants: Uint8Array, half: number): number {
+  let extreme = 0;
+  for (let i = 0; i < values.length; i++) if (Math.abs(values[i]!) > Math.abs(extreme)) extreme = values[i]!;
+  if (Math.abs(extreme) < NEGLIGIBLE) {
+    quants.fill(0);
+    return 0;
+  }
+  let sums = sumQuants(values, fround(-half / extreme), half);
+  setQuants(values, quants, fround(-half / extreme), half);
+  let scale = sums.l2 === 0 ? 0 : fround(sums.lx / sums.l2);
+  let best = fround(scale * sums.lx);
+  for (let step = -9; step <= 9; step++) {
+    if (step === 0) continue;
+    const inverse = fround(-fround(half + fround(fround(0.1) * step)) / extreme);
+    sums = sumQuants(values, inverse, half);
+    if (!(sums.l2 > 0 && fround(sums.lx * sums.lx) > fround(best * sums.l2))) continue;
+    setQuants(values, quants, inverse, half);
+    scale = fround(sums.lx / sums.l2);
+    best = fround(scale * sums.lx);
+  }
+  return scale;
+}
+
+function sumQuants(values: Float32Array, inverse: number, half: number): { lx: number; l2: number } {
+  let lx = 0;
+  let l2 = 0;
+  for (let i = 0; i < values.length; i++) {
+    const x = values[i]!;
+    const l = Math.max(-half, Math.min(half - 1, nearestInteger(fround(inverse * x))));
+    const w = fround(x * x);
+    lx = fround(lx + fround(fround(w * x) * l));
+    l2 = fround(l2 + fround(fround(w * l) * l));
+  }
+  return { lx, l2 };
+}
+
+function setQuants(values: Float32Array, quants: Uint8Array, inverse: number, half: number): void {
+  for (let i = 0; i < values.length; i++) {
+    quants[i] = half + Math.max(-half, Math.min(half - 1, nearestInteger(fround(inverse * values[i]!))));
+  }
+}

@@ -1,0 +1,151 @@
+/**
+ * @file How llama.cpp computes each family: the architecture that a model is written as, and what it cannot say. Everything here is
+ * checked before any work, because llama.cpp ignores what it does not know and computes something else.
+ * Source: llama.cpp, `llama_model::load_hparams` and `load_tensors`; `convert_hf_to_gguf.py`.
+ */
+
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { type BlockRole, FAMILIES, type FamilyName } from "../checkpoint/families.ts";
+import type { ModelConfig, RopeConfig } from "../checkpoint/model-config.ts";
+import { CusprunError } from "../errors.ts";
+import { inverseFrequencies } from "../scoring/rope.ts";
+import { presentOptionalRoles } from "../surgery/expert.ts";
+
+/** An architecture of llama.cpp, as far as the families differ in it. */
+interface Architecture {
+  /** `general.architecture`, and the prefix of its keys. */
+  readonly name: string;
+  /** Rows of q and k are stored with each head's rotary halves interleaved. */
+  readonly interleavesRotary: boolean;
+  /** Takes a head size that is not hidden size / heads. */
+  readonly freeHeadSize: boolean;
+  /** Reads `rope_freqs.weight`. */
+  readonly ropeFactors: boolean;
+  /** Computes sliding layers with a window and a rotation of their own. */
+  readonly slides: boolean;
+  /** Block tensors that may be there or not. */
+  readonly optionalRoles: readonly BlockRole[];
+}
+
+const LLAMA: Architecture = {
+  name: "llama",
+  interleavesRotary: true,
+  freeHeadSize: true,
+  ropeFactors: true,
+  slides: false,
+  optionalRoles: ["qBias", "kBias", "vBias", "oBias"],
+};
+const PLAIN: Omit<Architecture, "name"> = {
+  interleavesRotary: false,
+  freeHeadSize: true,
+  ropeFactors: false,
+  slides: false,
+  optionalRoles: [],
+};
+
+/** The architectures that a family can be written as, the first that fits is taken. Qwen2 is a Llama with biases. */
+const ARCHITECTURES: Readonly<Record<FamilyName, readonly Architecture[]>> = {
+  llama: [LLAMA],
+  mistral: [LLAMA],
+  qwen2: [{ ...PLAIN, name: "qwen2", freeHeadSize: false }, LLAMA],
+  qwen3: [{ ...PLAIN, name: "qwen3" }],
+  gemma3: [{ ...PLAIN, name: "gemma3", slides: true }],
+};
+
+/** Layers by which llama.cpp tells Gemma 3 27B, whose queries it scales by 1/√(D/H) instead of 1/√K. */
+const LAYERS_WITH_HIDDEN_SCALE = 62;
+/** llama.cpp's period of sliding layers where a file has none. */
+const DEFAULT_SLIDING_PERIOD = 6;
+
+/** How a model is written. */
+export interface GgufForm {
+  readonly architecture: string;
+  readonly interleavesRotary: boolean;
+  /** Factors of `rope_freqs.weight`, [K/2], or null. */
+  readonly ropeFactors: readonly number[] | null;
+  /** Context within which llama.cpp computes what the model computes. */
+  readonly contextLength: number;
+  /** Every n-th layer sees everything; null where no layer slides, or all do and the context is within the window. */
+  readonly slidingPeriod: number | null;
+  /** What the query norm is multiplied by, so that llama.cpp's own scale of the attention becomes the model's. */
+  readonly queryScale: number;
+  /** The optional block tensors that the model has. */
+  readonly optionalRoles: readonly BlockRole[];
+}
+
+/**
+ * How llama.cpp can be made to compute a model.
+ * @throws CusprunError `EXPORT_UNSUPPORTED` where it cannot.
+ */
+export function ggufFormOf(checkpoint: Checkpoint): GgufForm {
+  const { config, path } = checkpoint;
+  const optionalRoles = presentOptionalRoles(checkpoint);
+  const candidates = ARCHITECTURES[config.family];
+  const refusals = candidates.map((candidate) => refusal(candidate, config, optionalRoles));
+  const chosen = candidates.find((_, index) => refusals[index] === null);
+  if (chosen === undefined) {
+    throw new CusprunError("EXPORT_UNSUPPORTED", {
+      where: path,
+      found: refusals.at(-1) ?? "a model of an unknown form",
+      expected: `a ${config.family} model as llama.cpp computes it`,
+      remedy: "Keep the Hugging Face folder for this model, which transformers loads",
+    });
+  }
+  const window = chosen.slides ? null : config.slidingWindow;
+  return {
+    architecture: chosen.name,
+    interleavesRotary: chosen.interleavesRotary,
+    ropeFactors: ropeFactors(config.rope.full_attention, config.headDim),
+    // Without sliding layers, attention is the same up to the window and another one beyond.
+    contextLength: Math.min(config.maxPositionEmbeddings, window ?? Infinity),
+    slidingPeriod: chosen.slides && config.slidingWindow !== null ? slidingPeriod(config) : null,
+    queryScale: config.attentionScale / runtimeScale(config),
+    optionalRoles,
+  };
+}
+
+/** Why an architecture cannot compute a model, or null. */
+function refusal(architecture: Architecture, config: ModelConfig, optionalRoles: readonly BlockRole[]): string | null {
+  const { hiddenSize, numAttentionHeads, headDim, hiddenActivation, family, rope, slidingWindow } = config;
+  const { defaultActivation } = FAMILIES[family].configRules;
+  if (hiddenActivation !== defaultActivation) return `the activation ${hiddenActivation} in place of ${defaultActivation}`;
+  if (!architecture.freeHeadSize && numAttentionHeads * headDim !== hiddenSize) {
+    return `${numAttentionHeads} heads of ${headDim} beside a hidden size of ${hiddenSize}`;
+  }
+  const scaling = rope.full_attention.scaling?.type ?? null;
+  if (!architecture.ropeFactors && (scaling === "llama3" || scaling === "factors"))
+    return `${scaling} scaling of rotary positions`;
+  const unknownRole = optionalRoles.find((role) => !architecture.optionalRoles.includes(role));
+  if (unknownRole !== undefined) return `attention biases (${FAMILIES[family].blockTensorNames[unknownRole]})`;
+  if (architecture.slides && slidingWindow !== null) {
+    if (rope.sliding_attention.scaling !== null) return "scaling of the rotary positions of sliding layers";
+    if (slidingPeriod(config) === null) return "sliding layers that follow no period";
+  }
+  const canFold = FAMILIES[family].requiredRoles.includes("qNorm");
+  if (!canFold && config.attentionScale !== runtimeScale(config)) return `queries scaled by ${config.attentionScale}`;
+  return null;
+}
+
+/** Period p with which every p-th layer, and no other, sees everything; null where there is none. */
+function slidingPeriod({ layerTypes }: ModelConfig): number | null {
+  const firstFull = layerTypes.indexOf("full_attention");
+  const period = firstFull === -1 ? Math.max(DEFAULT_SLIDING_PERIOD, layerTypes.length + 1) : firstFull + 1;
+  const follows = layerTypes.every((type, layer) => (type === "full_attention") === ((layer + 1) % period === 0));
+  return follows ? period : null;
+}
+
+/** What llama.cpp multiplies q·k by. */
+function runtimeScale({ numHiddenLayers, numAttentionHeads, hiddenSize, headDim, family }: ModelConfig): number {
+  const hasQueryScalar = FAMILIES[family].configRules.defaultQueryPreAttnScalar !== null;
+  const byHidden = hasQueryScalar && numHiddenLayers === LAYERS_WITH_HIDDEN_SCALE;
+  return 1 / Math.sqrt(byHidden ? hiddenSize / numAttentionHeads : headDim);
+}
+
+/** What inverse frequencies are divided by; null where keys of the header say it all. */
+function ropeFactors(rope: RopeConfig, headDim: number): readonly number[] | null {
+  const { scaling } = rope;
+  if (scaling === null || scaling.type === "linear") return null;
+  if (scaling.type === "factors") return scaling.factors;
+  const scaled = inverseFrequencies(rope, headDim);
+  return Array.from(inverseFrequencies({ ...rope, scaling: null }, headDim), (base, pair) => base / scaled[pair]!);
+}

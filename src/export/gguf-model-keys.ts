@@ -1,0 +1,74 @@
+/**
+ * @file A model's config → the keys of its GGUF header, without those of the tokenizer.
+ * Source: `set_gguf_parameters` of llama.cpp's `convert_hf_to_gguf.py`.
+ */
+
+import type { ModelConfig } from "../checkpoint/model-config.ts";
+import type { GgufForm } from "./gguf-architecture.ts";
+import { fileTypeId, isQuantized, type GgufFileType } from "./gguf-types.ts";
+import type { GgufPair, GgufTypedValue } from "./gguf-writer.ts";
+
+/** `GGML_QNT_VERSION`: the layout of quantised blocks. */
+const QUANTIZATION_VERSION = 2;
+
+/** What a file says of itself besides its config. */
+export interface GgufDescription {
+  /** `general.name`. */
+  readonly name: string;
+  /** `general.license`, as the hub names it, or null. */
+  readonly license: string | null;
+  readonly parameters: number;
+  readonly fileType: GgufFileType;
+}
+
+/** The keys `general.*` and those of the architecture. */
+export function modelPairs(config: ModelConfig, form: GgufForm, description: GgufDescription): GgufPair[] {
+  const { name, license, parameters, fileType } = description;
+  const general: GgufPair[] = [
+    ["general.architecture", ["string", form.architecture]],
+    ["general.type", ["string", "model"]],
+    ["general.name", ["string", name]],
+    ["general.size_label", ["string", sizeLabel(parameters)]],
+    ...(license === null ? [] : [["general.license", ["string", license]] as const]),
+    ["general.file_type", ["uint32", fileTypeId(fileType)]],
+    ...(isQuantized(fileType) ? [["general.quantization_version", ["uint32", QUANTIZATION_VERSION]] as const] : []),
+  ];
+  return [...general, ...architectureKeys(config, form).map(([key, value]) => [`${form.architecture}.${key}`, value] as const)];
+}
+
+/** Head sizes are always said: llama.cpp would otherwise take hidden size / heads, which heads that were cut change. */
+function architectureKeys(config: ModelConfig, form: GgufForm): [string, GgufTypedValue][] {
+  const { full_attention: rope, sliding_attention: slidingRope } = config.rope;
+  const keys: [string, GgufTypedValue][] = [
+    ["block_count", ["uint32", config.numHiddenLayers]],
+    ["context_length", ["uint32", form.contextLength]],
+    ["embedding_length", ["uint32", config.hiddenSize]],
+    ["feed_forward_length", ["uint32", config.intermediateSize]],
+    ["attention.head_count", ["uint32", config.numAttentionHeads]],
+    ["attention.head_count_kv", ["uint32", config.numKeyValueHeads]],
+    ["attention.key_length", ["uint32", config.headDim]],
+    ["attention.value_length", ["uint32", config.headDim]],
+    ["attention.layer_norm_rms_epsilon", ["float32", config.rmsNormEps]],
+    ["vocab_size", ["uint32", config.vocabSize]],
+    ["rope.dimension_count", ["uint32", config.headDim]],
+    ["rope.freq_base", ["float32", rope.theta]],
+  ];
+  if (rope.scaling?.type === "linear") {
+    keys.push(["rope.scaling.type", ["string", "linear"]], ["rope.scaling.factor", ["float32", rope.scaling.factor]]);
+  }
+  if (form.slidingPeriod !== null && config.slidingWindow !== null) {
+    keys.push(
+      ["attention.sliding_window", ["uint32", config.slidingWindow]],
+      ["attention.sliding_window_pattern", ["uint32", form.slidingPeriod]],
+      ["rope.freq_base_swa", ["float32", slidingRope.theta]],
+    );
+  }
+  return keys;
+}
+
+/** `115M`, `1.2B`. */
+function sizeLabel(parameters: number): string {
+  const [scaled, unit] =
+    parameters >= 1e9 ? [parameters / 1e9, "B"] : parameters >= 1e6 ? [parameters / 1e6, "M"] : [parameters / 1e3, "K"];
+  return `${scaled < 10 ? scaled.toFixed(1) : Math.round(scaled)}${unit}`;
+}

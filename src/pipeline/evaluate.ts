@@ -1,0 +1,86 @@
+/**
+ * @file Evaluation as one function: model, perhaps another to compare with, and evaluation files → a report, perhaps into a file.
+ */
+
+import { writeFile } from "node:fs/promises";
+import { checkMeasurable, measureTasks, type ItemScore } from "../evaluation/measure-tasks.ts";
+import { summarizeTask, type TaskResult } from "../evaluation/summarize-task.ts";
+import { readTasks, type Task } from "../evaluation/task-file.ts";
+import { writeFileAtomically } from "../files.ts";
+import type { JobOptions } from "../progress.ts";
+import { defined } from "./defined.ts";
+import { openTokenizer, withModel } from "./model.ts";
+import { checkOutputFile } from "./output-file.ts";
+
+/** What is evaluated on what. */
+export interface EvaluateOptions extends JobOptions {
+  /** Folder, GGUF file, Hugging Face id or catalog name. */
+  readonly model: string;
+  /** Evaluation files, or folders of them. */
+  readonly tasks: readonly string[];
+  /** Most items of each file: its first ones. Default all. */
+  readonly limit?: number;
+  /** Another model, such as the dense one, for paired differences. */
+  readonly against?: string;
+  /** Longest input in tokens. Default: what the model has positions for, at most 2048 for a choice and 1024 for a text's window. */
+  readonly maxTokens?: number;
+  /** File for the report with the scores of every item. */
+  readonly out?: string;
+  readonly overwrite?: boolean;
+}
+
+/** What evaluation found. */
+export interface EvaluationReport {
+  readonly model: string;
+  readonly against: string | null;
+  readonly tasks: readonly TaskResult[];
+  /** The file with the scores of every item, or null where none was asked for. */
+  readonly out: string | null;
+}
+
+/** What is known of a model: a list of scores per task. */
+type ModelScores = readonly (readonly ItemScore[])[];
+
+/**
+ * Evaluates a model on files, all in one pass through its layers.
+ * @throws CusprunError `OUTPUT_EXISTS`, what `readTasks` and `measureTasks` throw, and what opening the models and writing throw.
+ */
+export async function evaluateModel(options: EvaluateOptions): Promise<EvaluationReport> {
+  const { model, against = null, out = null } = options;
+  if (out !== null) await checkOutputFile(out, options.overwrite ?? false);
+  const tasks = await readTasks(options.tasks, options.limit);
+  checkMeasurable(tasks);
+  const scores = await measure(model, tasks, against === null ? "evaluating" : "evaluating the model", options);
+  const others = against === null ? null : await measure(against, tasks, "evaluating the other model", options);
+  const results = tasks.map((task, index) => summarizeTask(task, scores[index]!, others?.[index] ?? null));
+  const report: EvaluationReport = { model, against, tasks: results, out };
+  if (out !== null) await writeReport(out, report, scores, others);
+  return report;
+}
+
+function measure(model: string, tasks: readonly Task[], stage: string, options: EvaluateOptions): Promise<ModelScores> {
+  const { maxTokens, onProgress, signal } = options;
+  const job = defined({ onProgress, signal });
+  return withModel(model, job, async (checkpoint) =>
+    measureTasks(checkpoint, await openTokenizer(checkpoint), tasks, { ...job, ...defined({ maxTokens }), stage }),
+  );
+}
+
+async function writeReport(
+  path: string,
+  report: EvaluationReport,
+  scores: ModelScores,
+  others: ModelScores | null,
+): Promise<void> {
+  const { out: _, tasks, ...rest } = report;
+  const detailed = {
+    format: "cusprun-evaluation-1",
+    ...rest,
+    tasks: tasks.map((task, index) => ({
+      ...task,
+      scores: scores[index],
+      ...(others === null ? {} : { scoresAgainst: others[index] }),
+    })),
+  };
+  await writeFileAtomically(path, (temporary) => writeFile(temporary, `${JSON.stringify(detailed, null, 1)}\n`));
+}

@@ -1,0 +1,65 @@
+/**
+ * @file The table of an evaluation: task results → plain text for a terminal.
+ */
+
+import type { Difference, Figure } from "../evaluation/intervals.ts";
+import { FIGURE_NAMES, type FigureName, type TaskResult } from "../evaluation/summarize-task.ts";
+import { formatPercent, formatPerplexity } from "./format.ts";
+import { renderColumns } from "./table.ts";
+
+/** How a figure is named and written. */
+interface Style {
+  readonly label: string;
+  readonly format: (value: number) => string;
+  /** Of a difference, without its sign. */
+  readonly formatDifference: (value: number) => string;
+}
+
+const decimals = (digits: number) => (value: number) => value.toFixed(digits);
+const points = (value: number): string => `${(value * 100).toFixed(1)} pt`;
+
+const STYLES: Readonly<Record<FigureName, Style>> = {
+  accuracy: { label: "accuracy", format: formatPercent, formatDifference: points },
+  normalizedAccuracy: { label: "accuracy per character", format: formatPercent, formatDifference: points },
+  answerNegativeLogLikelihood: { label: "nats of the right choice", format: decimals(3), formatDifference: decimals(3) },
+  answerBitsPerByte: { label: "bits per byte of it", format: decimals(3), formatDifference: decimals(3) },
+  // The difference is one of logarithms: shown as the ratio that it stands for.
+  perplexity: { label: "perplexity", format: formatPerplexity, formatDifference: decimals(3) },
+  bitsPerByte: { label: "bits per byte", format: decimals(3), formatDifference: decimals(3) },
+};
+
+/** Renders the results, without a final line end: a row per figure, with the other model's and the difference where there is one. */
+export function renderEvaluation(model: string, against: string | null, tasks: readonly TaskResult[]): string {
+  const title = against === null ? model : `${model} against ${against}`;
+  const compared = against === null ? [] : ["against", "difference", "95% interval", "p"];
+  const header = ["task", "figure", "items", "value", "95% interval", ...compared];
+  const rows = tasks.flatMap((task) =>
+    FIGURE_NAMES.filter((name) => task.figures[name] !== undefined).map((name, index) => [
+      index === 0 ? task.name : "",
+      STYLES[name].label,
+      String(task.items),
+      ...figureCells(STYLES[name], task.figures[name]!),
+      ...(against === null ? [] : differenceCells(name, task.against?.[name], task.differences?.[name])),
+    ]),
+  );
+  return [title, "", ...renderColumns([header, ...rows], 2)].join("\n");
+}
+
+function figureCells({ format }: Style, { value, interval }: Figure): string[] {
+  return [format(value), interval === null ? "–" : `${format(interval[0])} – ${format(interval[1])}`];
+}
+
+function differenceCells(name: FigureName, other: Figure | undefined, difference: Difference | undefined): string[] {
+  const { format, formatDifference } = STYLES[name];
+  const value = other === undefined ? "–" : format(other.value);
+  if (difference === undefined) return [value, "–", "–", "–"];
+  const show = (number: number): string =>
+    name === "perplexity" ? `${Math.exp(number).toFixed(3)}×` : `${number < 0 ? "−" : "+"}${formatDifference(Math.abs(number))}`;
+  const { interval, pValue } = difference;
+  return [
+    value,
+    show(difference.value),
+    interval === null ? "–" : `${show(interval[0])} to ${show(interval[1])}`,
+    pValue === null ? "–" : pValue < 0.001 ? "<0.001" : pValue.toFixed(3),
+  ];
+}

@@ -1,0 +1,72 @@
+/** @file Log-likelihoods against transformers' losses of tiny models, in one chunk and in many. */
+
+import { describe, expect, test } from "vitest";
+import { planChunks, sumLogLikelihoods } from "../../src/evaluation/likelihoods.ts";
+import { TINY_MODELS, openTinyGoldens } from "../support/forward-goldens.ts";
+
+/** Both sides compute in f32, in another order of operations (see tests/scoring/forward.test.ts). */
+const TOLERANCE = 2e-5;
+
+describe("log-likelihoods", () => {
+  test.each(TINY_MODELS)("of %s' last tokens equal transformers'", async (name) => {
+    const { checkpoint, documents, golden, close } = await openTinyGoldens(name);
+    const counts = [1, 4, 11];
+    const requests = documents.flatMap(({ tokens }) =>
+      counts.map((count) => ({ input: tokens.slice(0, -1), targets: tokens.slice(tokens.length - count) })),
+    );
+    const expected: number[] = [];
+    for (const index of documents.keys()) {
+      const losses = await golden(`${index}.losses`);
+      for (const count of counts) expected.push(-losses.slice(-count).reduce((sum, loss) => sum + loss, 0));
+    }
+    const inOne = await sumLogLikelihoods(checkpoint, requests, "test", {});
+    // Every input alone is over this limit.
+    const inMany = await sumLogLikelihoods(checkpoint, requests, "test", {}, 1);
+    await close();
+    for (const [index, value] of expected.entries()) {
+      expect(Math.abs(inOne[index]! / value - 1)).toBeLessThan(TOLERANCE);
+      expect(Math.abs(inMany[index]! / value - 1)).toBeLessThan(TOLERANCE);
+    }
+  });
+
+  test("of several chunks are one progress", async () => {
+    const { checkpoint, documents, close } = await openTinyGoldens("llama");
+    const requests = documents.map(({ tokens }) => ({ input: tokens.slice(0, -1), targets: tokens.slice(-1) }));
+    const shares: number[] = [];
+    const onProgress = ({ done, total }: { done: number; total: number | null }) => shares.push(done / total!);
+    await sumLogLikelihoods(checkpoint, requests, "test", { onProgress }, 1);
+    await close();
+    expect(shares).toEqual(shares.toSorted((a, b) => a - b));
+    expect(shares.at(-1)).toBe(1);
+  });
+});
+
+describe("chunks", () => {
+  const request = (input: readonly number[], targets: number) => ({
+    input: Int32Array.from(input),
+    targets: new Int32Array(targets),
+  });
+
+  test("stay under the limit and run equal inputs once", () => {
+    const requests = [request([1, 2], 1), request([5, 6, 7, 8], 2), request([1, 2], 2), request([3, 4], 1), request([9], 1)];
+    // Twice each input and once each target: 10, 5 + 2, 5, 3 tokens of hidden state.
+    const chunks = planChunks(requests, 10, 120);
+    expect(chunks.map(({ inputs }) => inputs.map((input) => [...input]))).toEqual([
+      [[5, 6, 7, 8]],
+      [
+        [1, 2],
+        [3, 4],
+      ],
+      [[9]],
+    ]);
+    expect(chunks.map(({ asked }) => asked)).toEqual([
+      [{ request: 1, input: 0 }],
+      [
+        { request: 0, input: 0 },
+        { request: 2, input: 0 },
+        { request: 3, input: 1 },
+      ],
+      [{ request: 4, input: 0 }],
+    ]);
+  });
+});

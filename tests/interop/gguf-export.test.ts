@@ -1,0 +1,95 @@
+/**
+ * @file What `exportGguf` writes, in stock llama.cpp: the tiny models of every family with the logits of transformers, head sizes that do
+ * not fit the hidden size, and SmolLM2 with its tokenizer.
+ */
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { Checkpoint, TokenizerFiles } from "../../src/checkpoint/checkpoint.ts";
+import { openCheckpoint } from "../../src/checkpoint/open.ts";
+import { exportGguf } from "../../src/export/gguf.ts";
+import { openTinyGoldens, TINY_MODELS, worstRelativeError } from "../support/forward-goldens.ts";
+import { readGolden } from "../support/gguf-tokenizers.ts";
+import { realModel } from "../support/real-models.ts";
+import { referenceLogits } from "../support/reference-forward.ts";
+import { TINY_FAMILIES, tinyCheckpoint, tinyModel } from "../support/tiny-models.ts";
+import { runLlamaCpp } from "./llama-cpp.ts";
+
+/** As a share of the largest log probability: llama.cpp keeps keys and values in F16, whose rounding is up to 5e-4 of each. */
+const TOLERANCE = 1e-3;
+
+let home: string;
+beforeEach(async () => void (home = await mkdtemp(join(tmpdir(), "cusprun-gguf-"))));
+afterEach(() => rm(home, { recursive: true, force: true }));
+
+/** As many byte-level tokens of one character as the model has rows: tiny models are run on ids. */
+function withTinyTokenizer(checkpoint: Checkpoint): Checkpoint {
+  const { vocabSize } = checkpoint.config;
+  const vocab = Object.fromEntries(Array.from({ length: vocabSize }, (_, id) => [String.fromCodePoint(0x100 + id), id]));
+  const tokenizerJson = {
+    added_tokens: [],
+    normalizer: null,
+    pre_tokenizer: { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true },
+    post_processor: null,
+    decoder: { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true },
+    model: { type: "BPE", vocab, merges: [] },
+  };
+  const files: TokenizerFiles = { tokenizerJson, tokenizerConfig: {}, files: new Map() };
+  return new Proxy(checkpoint, {
+    get: (target, key) => {
+      if (key === "readTokenizerFiles") return async () => files;
+      const value: unknown = Reflect.get(target, key, target);
+      return typeof value === "function" ? (value.bind(target) as unknown) : value;
+    },
+  });
+}
+
+/** Rows of logits less the logarithm of the sum of their exponentials. */
+function logSoftmax(logits: ArrayLike<number>, vocabSize: number): number[] {
+  const rows: number[] = [];
+  for (let at = 0; at < logits.length; at += vocabSize) {
+    const row = Array.from({ length: vocabSize }, (_, id) => logits[at + id]!);
+    const largest = Math.max(...row);
+    const log = largest + Math.log(row.reduce((sum, logit) => sum + Math.exp(logit - largest), 0));
+    rows.push(...row.map((logit) => logit - log));
+  }
+  return rows;
+}
+
+test.each(TINY_MODELS)("%s: transformers' logits", async (name) => {
+  const tiny = await openTinyGoldens(name);
+  const file = join(home, "tiny.gguf");
+  const { contextLength } = await exportGguf(withTinyTokenizer(tiny.checkpoint), file, { type: "F32" });
+  const { vocabSize } = tiny.checkpoint.config;
+  const ids = [...tiny.documents[0]!.tokens].slice(0, contextLength);
+  const expected = logSoftmax((await tiny.golden("0.logits")).slice(0, ids.length * vocabSize), vocabSize);
+  const found = (await runLlamaCpp<number[][]>(file, { ids })).flat();
+  expect(worstRelativeError(found, expected)).toBeLessThan(TOLERANCE);
+  await tiny.close();
+});
+
+test.each(TINY_FAMILIES)("%s: heads that do not divide the hidden size", async (family) => {
+  const model = tinyModel(family);
+  const file = join(home, "tiny.gguf");
+  const { architecture, contextLength } = await exportGguf(withTinyTokenizer(tinyCheckpoint(model)), file, { type: "F32" });
+  // llama.cpp's qwen2 refuses such heads; as a llama with biases it is the same model.
+  expect(architecture).toBe({ llama: "llama", mistral: "llama", qwen2: "llama", qwen3: "qwen3", gemma3: "gemma3" }[family]);
+  const ids = [1, 5, 7, 9, 3, 40, 22, 11, 6, 13, 2, 30].slice(0, contextLength);
+  const logits = referenceLogits(model.configJson, model.tensors, ids).flatMap((row) => Array.from(row));
+  const found = (await runLlamaCpp<number[][]>(file, { ids })).flat();
+  expect(worstRelativeError(found, logSoftmax(logits, model.config.vocabSize))).toBeLessThan(TOLERANCE);
+});
+
+test.each(["F16", "Q8_0", "Q4_K_M"] as const)("SmolLM2 as %s: the original's ids, and sane text", async (type) => {
+  const checkpoint = await openCheckpoint(await realModel("smollm2"));
+  const file = join(home, "smollm2.gguf");
+  await exportGguf(checkpoint, file, { type });
+  await checkpoint.close();
+  const { strings } = readGolden("smollm2");
+  const request = { texts: strings.map(({ text }) => text), prompt: "The capital of France is" };
+  const { ids, text } = await runLlamaCpp<{ ids: number[][]; text: string }>(file, request);
+  expect(ids).toEqual(strings.map((golden) => golden.ids));
+  expect(text).toContain("Paris");
+});

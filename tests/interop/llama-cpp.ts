@@ -1,0 +1,26 @@
+/**
+ * @file Runs llama.cpp on a GGUF file, from the install that CUSPRUN_LLAMA_CPP names.
+ */
+
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+/** Longest time that one file may take, far over any: a runtime that hangs is a failed test and not a hanging one. */
+const TIMEOUT_MS = 120_000;
+
+/**
+ * Asks tests/reference/llama-logits.mjs.
+ * @throws Error where llama.cpp refuses the file, or CUSPRUN_LLAMA_CPP is not set.
+ */
+export async function runLlamaCpp<T>(file: string, request: object): Promise<T> {
+  const install = process.env["CUSPRUN_LLAMA_CPP"];
+  if (install === undefined)
+    throw new Error("Set CUSPRUN_LLAMA_CPP to a folder in which tests/reference/package.json is installed");
+  const script = join(import.meta.dirname, "../reference/llama-logits.mjs");
+  const { stdout } = await promisify(execFile)(process.execPath, [script, install, file, JSON.stringify(request)], {
+    maxBuffer: 256 * 1024 * 1024,
+    timeout: TIMEOUT_MS,
+  });
+  return JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "") as T;
+}
