@@ -44,7 +44,9 @@ export { cutExpert } from "./surgery/expert.ts";
 export type { Expert, ExpertTensor } from "./surgery/expert.ts";
 export { readRepairReport, repairExpert, withRepair } from "./surgery/repair.ts";
 export type { RepairedMatrix, RepairSummary } from "./surgery/repair.ts";
+export type { FitRole } from "./scoring/block-fit.ts";
 export { SafetensorsFile } from "./checkpoint/safetensors-read.ts";
+export type { SafetensorsEntry } from "./checkpoint/safetensors-header.ts";
 export { writeHuggingFaceFolder } from "./export/hugging-face.ts";
 export type { HuggingFaceOptions, WrittenFolder } from "./export/hugging-face.ts";
 export type { CardCorpus, ModelCardInput } from "./export/model-card.ts";
@@ -84,7 +86,8 @@ export { pruneModel } from "./pipeline/prune.ts";
 export type { PruneOptions } from "./pipeline/prune.ts";
 export type { ModelExtras } from "./pipeline/model.ts";
 export type { SelectionChoice } from "./pipeline/selection-step.ts";
-export type { WriteOptions } from "./pipeline/writing-step.ts";
+export type { PerplexityByDimension } from "./pipeline/measure-step.ts";
+export type { WriteOptions, WrittenExpert } from "./pipeline/writing-step.ts";
 export { applyPlan, scoreModel, selectFromScores } from "./pipeline/steps.ts";
 export type {
   ApplyPlanOptions,
