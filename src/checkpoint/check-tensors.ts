@@ -11,9 +11,15 @@ import type { ModelConfig } from "./model-config.ts";
 /** How many names a message lists before it only counts. */
 const MAX_LISTED_NAMES = 3;
 
-/** Shape of a block tensor in the dense model; [out, in] for matrices. */
-export function blockTensorShape(role: BlockRole, config: ModelConfig): readonly number[] {
-  const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: K } = config;
+/** Sizes that decide the shapes of a block's tensors. */
+export type BlockSizes = Pick<
+  ModelConfig,
+  "hiddenSize" | "intermediateSize" | "numAttentionHeads" | "numKeyValueHeads" | "headDim"
+>;
+
+/** Shape of a block tensor; [out, in] for matrices. */
+export function blockTensorShape(role: BlockRole, sizes: BlockSizes): readonly number[] {
+  const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: K } = sizes;
   switch (role) {
     case "attentionNorm":
     case "postAttentionNorm":

@@ -10,11 +10,11 @@
  * Formulas: architecture, "Relevance, exactly". Paper: PLND, arXiv 2402.18815, section 3 and appendix.
  */
 
+import { blockTensorShape } from "../checkpoint/check-tensors.ts";
 import type { BlockRole } from "../checkpoint/families.ts";
 import { addFfnEnergies, addHeadEnergies, addMapEnergies, addResidualEnergy, groupMaps, toHeads } from "./block-energies.ts";
 import type { BlockContext, BlockRequest, Halves, RotatedHeads } from "./block-energies.ts";
 import { addFit } from "./block-fit.ts";
-import { weightShape } from "./block-shape.ts";
 import type { BlockShape } from "./block-shape.ts";
 import { OnnxGraph } from "./onnx-graph.ts";
 import type { Value } from "./onnx-graph.ts";
@@ -37,7 +37,7 @@ class BlockGraph {
     this.#shape = shape;
     this.#request = request;
     this.#x = g.input("x", ["B", "T", shape.hiddenSize]);
-    this.#weights = new Map(shape.roles.map((role) => [role, g.input(role, weightShape(role, shape))]));
+    this.#weights = new Map(shape.roles.map((role) => [role, g.input(role, blockTensorShape(role, shape))]));
     this.#context = {
       graph: g,
       shape,

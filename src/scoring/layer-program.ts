@@ -3,6 +3,7 @@
  * are read, used for all batches and released, so that memory is one layer and the hidden states, whatever the model's size.
  */
 
+import { blockTensorShape } from "../checkpoint/check-tensors.ts";
 import { FAMILIES, blockTensorName } from "../checkpoint/families.ts";
 import type { BlockRole } from "../checkpoint/families.ts";
 import type { LayerType, ModelConfig } from "../checkpoint/model-config.ts";
@@ -10,7 +11,6 @@ import type { JobOptions } from "../progress.ts";
 import { pause } from "../progress.ts";
 import type { Batch } from "./batches.ts";
 import { buildBlockGraph } from "./block-graph.ts";
-import { weightShape } from "./block-shape.ts";
 import type { BlockRequest } from "./block-energies.ts";
 import type { BlockShape } from "./block-shape.ts";
 import { attentionMask, ropeTable } from "./rope.ts";
@@ -69,7 +69,7 @@ export class LayerProgram {
       const data = await this.#source.readFloat32(blockTensorName(family, layer, role));
       weights.set(role, {
         data: NORM_ROLES.has(role) ? withOffset(data, family.normOffset) : data,
-        shape: weightShape(role, shape),
+        shape: blockTensorShape(role, shape),
       });
     }
     return { shape, weights };
