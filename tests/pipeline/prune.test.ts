@@ -168,15 +168,22 @@ async function damage(work: string): Promise<void> {
   }
 }
 
-test("a repair that was interrupted later is not done again, and not kept once the expert is written", () =>
+test("a finished repair is not done again, and only the newest is kept", () =>
   withFolder(async (folder) => {
     const options = await prepare(folder);
     const abort = new AbortController();
     const onProgress = ({ stage }: ProgressEvent): void => (stage === "writing" ? abort.abort() : undefined);
     await expect(pruneModel({ ...options, onProgress, signal: abort.signal })).rejects.toMatchObject({ name: "AbortError" });
     expect(await stagesOf(options)).not.toContain("repairing");
-    const kept = await readdir(join(folder, "work"), { recursive: true });
-    expect(kept.filter((name) => name.includes("repair-"))).toEqual([]);
+    const again = { ...options, overwrite: true };
+    expect(await stagesOf(again)).not.toContain("repairing");
+    const repairs = async (): Promise<string[]> =>
+      (await readdir(join(folder, "work"), { recursive: true })).filter((name) => name.includes("repair-"));
+    const first = await repairs();
+    expect(first).toHaveLength(1);
+    expect(await stagesOf({ ...again, selection: { budget: "35% of blocks", layout: "uniform" } })).toContain("repairing");
+    expect(await repairs()).toHaveLength(1);
+    expect(await repairs()).not.toEqual(first);
   }));
 
 describe("before any work", () => {
