@@ -73,7 +73,8 @@ export async function repairExpert(
   options: JobOptions,
 ): Promise<void> {
   checkRepair(checkpoint.config);
-  const run = await RepairRun.create(checkpoint, expert, documents, options);
+  const fitsAttention = plan.layers.some((layerPlan) => rolesToFit(layerPlan).includes("o"));
+  const run = await RepairRun.create(checkpoint, expert, documents, fitsAttention, options);
   const shapes = new Map(expert.tensors.map(({ name, shape }) => [name, shape]));
   const family = FAMILIES[expert.config.family];
   const tensors = plan.layers.flatMap((layerPlan) =>
@@ -176,11 +177,12 @@ class RepairRun {
     firstHeldBack: number,
     states: readonly Float32Array<ArrayBuffer>[],
     products: Products,
+    fitsAttention: boolean,
     options: JobOptions,
   ) {
     this.#batches = batches;
     this.#firstHeldBack = firstHeldBack;
-    this.#dense = new LayerProgram(checkpoint, batches, { attentionStream: true });
+    this.#dense = new LayerProgram(checkpoint, batches, { attentionStream: fitsAttention });
     this.#pruned = new LayerProgram(pruned, batches, {});
     this.#fits = {
       o: new LayerProgram(pruned, batches, { fit: "o" }),
@@ -197,6 +199,7 @@ class RepairRun {
     checkpoint: Checkpoint,
     expert: Expert,
     documents: readonly TokenDocument[],
+    fitsAttention: boolean,
     options: JobOptions,
   ): Promise<RepairRun> {
     const isHeldBack = (index: number): boolean =>
@@ -204,7 +207,8 @@ class RepairRun {
     const training = makeBatches(documents.filter((_, index) => !isHeldBack(index)));
     const batches = [...training, ...makeBatches(documents.filter((_, index) => isHeldBack(index)))];
     const states = await embedBatches(checkpoint, batches, options);
-    return new RepairRun(checkpoint, asWeightSource(expert), batches, training.length, states, await Products.create(), options);
+    const products = await Products.create();
+    return new RepairRun(checkpoint, asWeightSource(expert), batches, training.length, states, products, fitsAttention, options);
   }
 
   /** Fits a layer's matrices; layers are to be asked for in order, each any number of times. */
@@ -226,7 +230,8 @@ class RepairRun {
       this.#denseStates,
       () => ({}),
       (_batch, outputs, number) => {
-        attentionStreams[number] = outputs["attentionStream"]!;
+        const { attentionStream } = outputs;
+        if (attentionStream !== undefined) attentionStreams[number] = attentionStream;
       },
       this.#options,
     );
