@@ -30,14 +30,23 @@ export type { ScoreOptions } from "./scoring/score.ts";
 export type { MapChange } from "./scoring/block-energies.ts";
 export { openScores } from "./scoring/scores-file.ts";
 export { MATRIX_KINDS, UNIT_KINDS } from "./scoring/relevance.ts";
-export type { MatrixKind, RelevanceKind, RelevanceScores, ScoredDocument, UnitKind } from "./scoring/relevance.ts";
+export type {
+  MatrixKind,
+  RelevanceKind,
+  RelevanceScores,
+  ScoredDocument,
+  UnitKind,
+  VocabularyRelevance,
+} from "./scoring/relevance.ts";
+export type { VocabularyFacts } from "./scoring/token-relevance.ts";
 
 // Selection: relevances + budget → plan.
 export { selectUnits } from "./selection/select.ts";
 export type { Allocation, SelectionOptions } from "./selection/selection-context.ts";
+export type { VocabularyChoice } from "./selection/select-vocabulary.ts";
 export { readPlan, writePlan } from "./selection/plan-file.ts";
 export { LAYOUTS } from "./selection/plan.ts";
-export type { CutKind, Granularity, LayerCut, LayerPlan, Layout, PrunePlan } from "./selection/plan.ts";
+export type { CutKind, Granularity, LayerCut, LayerPlan, Layout, PrunePlan, VocabularyCut } from "./selection/plan.ts";
 
 // Surgery and export: checkpoint + plan → expert → a folder that stock transformers loads.
 export { cutExpert } from "./surgery/expert.ts";
@@ -97,7 +106,7 @@ export type {
   SelectFromScoresOptions,
 } from "./pipeline/steps.ts";
 export { renderReport } from "./report/table.ts";
-export type { DimensionReport, PerplexityFigure, PruneReport, UnitReport } from "./report/report.ts";
+export type { DimensionReport, PerplexityFigure, PruneReport, UnitReport, VocabularyReport } from "./report/report.ts";
 
 // What every function shares.
 export { CusprunError, ERROR_CODES, EXIT_CODES } from "./errors.ts";

@@ -33,6 +33,9 @@ const CHOICE = [
   "snap",
   "aggregate",
   "weights",
+  "keep-vocabulary",
+  "vocabulary",
+  "vocabulary-coverage",
 ] as const;
 const WRITING = ["out", "overwrite"] as const;
 const RUNNING = ["json", "quiet"] as const;
@@ -45,6 +48,7 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
     options: [
       ...CORPORA,
       ...CHOICE,
+      "vocabulary-corpus",
       ...WRITING,
       "dtype",
       "max-shard-size",
@@ -59,6 +63,7 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
     examples: [
       "prune smollm2 --language en --domain medical --task multiple-choice --reduce 25% --out experts/medical",
       "prune ./Mistral-Nemo-12B --language de --domain notes.jsonl --domain legal --reduce 30% --out experts/notar",
+      "prune gemma3 --language de --reduce 40% --vocabulary-corpus my-texts/ --out experts/german",
       "prune --config expert.yaml",
     ],
   },
@@ -79,7 +84,17 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
   score: {
     summary: "Score every unit on the corpora and save the relevances to a file",
     subject: MODEL,
-    options: [...CORPORA, "granularity", "units", "matrices", "maps", ...WRITING, ...RUNNING],
+    options: [
+      ...CORPORA,
+      "granularity",
+      "units",
+      "matrices",
+      "keep-vocabulary",
+      "vocabulary-corpus",
+      "maps",
+      ...WRITING,
+      ...RUNNING,
+    ],
     required: ["out"],
     examples: ["score smollm2 --language en --domain medical --out scores.safetensors"],
   },

@@ -13,11 +13,14 @@ import { pruneModel } from "../pipeline/prune.ts";
 import type { SelectionChoice } from "../pipeline/selection-step.ts";
 import { applyPlan, scoreModel, selectFromScores } from "../pipeline/steps.ts";
 import type { JobOptions } from "../progress.ts";
+import type { VocabularyChoice } from "../selection/select-vocabulary.ts";
 import type { FloatDType } from "../tensor.ts";
 import { parseByteSize } from "./byte-size.ts";
 import type { JobResult } from "./job-result.ts";
 import type { Settings } from "./options.ts";
 import type { Job } from "./protocol.ts";
+import { parseShare } from "./share.ts";
+import { usageError } from "./usage-error.ts";
 
 /**
  * Does a command's work.
@@ -26,12 +29,12 @@ import type { Job } from "./protocol.ts";
 export async function runCommand({ command, subject, settings }: Job, job: JobOptions): Promise<JobResult> {
   switch (command) {
     case "prune": {
-      const { maps: mapChange, repair, measure, work } = settings;
+      const { maps: mapChange, repair, measure, work, "vocabulary-corpus": vocabularyCorpus } = settings;
       const value = await pruneModel({
         ...job,
         ...writing(settings),
         ...reading(settings),
-        ...defined({ mapChange, repair, measure, work }),
+        ...defined({ mapChange, repair, measure, work, vocabularyCorpus }),
         model: subject,
         selection: choosing(settings),
       });
@@ -42,15 +45,15 @@ export async function runCommand({ command, subject, settings }: Job, job: JobOp
     case "fetch":
       return { command, value: { path: await fetchCatalogModel(subject, job) } };
     case "score": {
-      const { granularity, units: kinds, matrices, maps: mapChange } = settings;
-      const selection = defined({ granularity, kinds, matrices });
+      const { granularity, units: kinds, matrices, maps: mapChange, "vocabulary-corpus": vocabularyCorpus } = settings;
+      const selection = defined({ granularity, kinds, matrices, vocabulary: vocabularyChoice(settings) });
       return {
         command,
         value: await scoreModel({
           ...job,
           ...output(settings),
           ...reading(settings),
-          ...defined({ mapChange }),
+          ...defined({ mapChange, vocabularyCorpus }),
           model: subject,
           selection,
         }),
@@ -116,5 +119,23 @@ function choosing(settings: Settings): SelectionChoice {
   const { reduce = "", granularity, units: kinds, matrices, allocation, floor, snap, aggregate, weights } = settings;
   // The paper's single rows and columns leave no smaller matrix behind.
   const layout = settings.layout ?? (granularity === "matrix" ? "masked" : "uniform");
-  return { budget: reduce, layout, ...defined({ granularity, kinds, matrices, allocation, floor, snap, aggregate, weights }) };
+  const vocabulary = vocabularyChoice(settings);
+  const chosen = { granularity, kinds, matrices, allocation, floor, snap, aggregate, weights, vocabulary };
+  return { budget: reduce, layout, ...defined(chosen) };
+}
+
+function vocabularyChoice(settings: Settings): VocabularyChoice | undefined {
+  const { "keep-vocabulary": keep = false, vocabulary: size, "vocabulary-coverage": coverage } = settings;
+  const given = [keep, size !== undefined, coverage !== undefined].filter(Boolean);
+  if (given.length > 1) {
+    throw usageError(
+      "vocabulary",
+      "several of --keep-vocabulary, --vocabulary and --vocabulary-coverage",
+      "one of them",
+      "Say in one way how much of the vocabulary stays",
+    );
+  }
+  if (keep) return "keep";
+  if (size !== undefined) return { size };
+  return coverage === undefined ? undefined : { coverage: parseShare(coverage, "vocabulary-coverage") };
 }

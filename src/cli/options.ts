@@ -29,6 +29,10 @@ export interface Settings {
   readonly snap?: number;
   readonly aggregate?: string;
   readonly weights?: Readonly<Record<string, number>>;
+  readonly "keep-vocabulary"?: boolean;
+  readonly vocabulary?: number;
+  readonly "vocabulary-coverage"?: string;
+  readonly "vocabulary-corpus"?: readonly string[];
   readonly dtype?: "f32" | "f16" | "bf16";
   readonly "max-shard-size"?: string;
   readonly out?: string;
@@ -162,6 +166,24 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     hint: "DIMENSION=N,…",
     group: "How much to remove",
     help: "How much a dimension counts against the others",
+  },
+  "keep-vocabulary": {
+    type: { kind: "switch" },
+    group: "How much to remove",
+    help: "Every token stays, and the budget is met by other units alone",
+  },
+  vocabulary: { type: COUNT, hint: "TOKENS", group: "How much to remove", help: "So many tokens stay" },
+  "vocabulary-coverage": {
+    type: { kind: "text" },
+    hint: "SHARE",
+    group: "How much to remove",
+    help: "So many tokens stay that this share of each corpus is not split, e.g. 99.9%",
+  },
+  "vocabulary-corpus": {
+    type: { kind: "texts" },
+    hint: "FILE",
+    group: "What to keep",
+    help: "More text, of any size, whose tokens count for the first dimension; repeat for more",
   },
   out: { type: { kind: "text" }, hint: "PATH", group: "What to write", help: "Where the result is written" },
   overwrite: { type: { kind: "switch" }, group: "What to write", help: "Replace what is there" },

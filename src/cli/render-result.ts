@@ -6,7 +6,7 @@ import type { ModelDescription } from "../checkpoint/inspect.ts";
 import type { SelectedPlan } from "../pipeline/steps.ts";
 import { renderEvaluation } from "../report/evaluation-table.ts";
 import { formatBytes, formatCount, formatPercent } from "../report/format.ts";
-import { renderColumns, renderReport, renderUnitTable } from "../report/table.ts";
+import { renderColumns, renderReport, renderUnitTable, renderVocabulary } from "../report/table.ts";
 import type { JobResult } from "./job-result.ts";
 
 /** A command's result as text, without a final line end. */
@@ -55,6 +55,7 @@ function renderPlan(plan: SelectedPlan): string {
   return [
     `${layout}, budget ${budget}: ${formatCount(parameters.removed)} of ${formatCount(parameters.total)} parameters go (${formatPercent(parameters.removed / parameters.total)})`,
     "",
+    ...renderVocabulary(plan.vocabulary),
     ...renderUnitTable(plan.units, layers, layout),
     "",
     `Wrote ${out}. Next:`,

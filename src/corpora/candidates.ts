@@ -64,7 +64,8 @@ export function specLabel(spec: string): string {
   return basename(spec);
 }
 
-async function openSpec(dimension: Dimension, spec: string): Promise<AsyncIterable<TextDocument>> {
+/** Documents of one spec: a preset's name, or a path as `readDocuments` takes it. @throws CusprunError `PRESET_UNKNOWN`. */
+export async function openSpec(dimension: Dimension, spec: string): Promise<AsyncIterable<TextDocument>> {
   const names = presetNames(dimension);
   if (names.includes(spec)) return readPreset(dimension, spec);
   const looksLikePath = /[./\\#]/.test(spec) || (await stat(spec).catch(() => null)) !== null;

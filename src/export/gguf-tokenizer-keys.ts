@@ -7,9 +7,10 @@
 import type { TokenizerFiles } from "../checkpoint/checkpoint.ts";
 import { isJsonObject } from "../checkpoint/config-fields.ts";
 import type { ModelConfig } from "../checkpoint/model-config.ts";
+import { readBpe, type BpeModel, unsupportedTokenizer } from "../corpora/bpe.ts";
 import { createTokenizer } from "../corpora/tokenizer.ts";
 import { ggufPreName } from "./gguf-pre-names.ts";
-import { readBpe, type BpeTokenizer, unsupportedTokenizer } from "./gguf-vocabulary-tokens.ts";
+import { ggufVocabulary, type GgufVocabulary } from "./gguf-vocabulary-tokens.ts";
 import type { GgufPair, GgufTypedValue } from "./gguf-writer.ts";
 
 /** What a token's text stands for a space by, in SentencePiece vocabularies. */
@@ -22,12 +23,13 @@ const SPACE_MARK = "▁";
  */
 export function tokenizerPairs(files: TokenizerFiles, config: ModelConfig, where: string): GgufPair[] {
   const bpe = readBpe(files, config.vocabSize, where);
-  const ids = specialIds(files, bpe, config);
+  const vocabulary = ggufVocabulary(bpe, config.vocabSize);
+  const ids = specialIds(files, bpe, vocabulary, config);
   const template = chatTemplate(files.tokenizerConfig["chat_template"]);
   const keys: [string, GgufTypedValue][] = [
-    ...(bpe.isByteLevel ? byteLevelKeys(files, bpe, where) : sentencePieceKeys(files, bpe, where)),
-    ["ggml.tokens", ["array", "string", bpe.tokens]],
-    ["ggml.token_type", ["array", "int32", bpe.types]],
+    ...(bpe.isByteLevel ? byteLevelKeys(files, bpe, where) : sentencePieceKeys(files, bpe, vocabulary, where)),
+    ["ggml.tokens", ["array", "string", vocabulary.tokens]],
+    ["ggml.token_type", ["array", "int32", vocabulary.types]],
     ...Object.entries(ids).flatMap(([name, id]): [string, GgufTypedValue][] =>
       id === null ? [] : [[`ggml.${name}_token_id`, ["uint32", id]]],
     ),
@@ -39,7 +41,7 @@ export function tokenizerPairs(files: TokenizerFiles, config: ModelConfig, where
 
 function byteLevelKeys(
   { tokenizerJson }: TokenizerFiles,
-  { merges, ignoresMerges }: BpeTokenizer,
+  { merges, ignoresMerges }: BpeModel,
   where: string,
 ): [string, GgufTypedValue][] {
   const name = ggufPreName(tokenizerJson["pre_tokenizer"], ignoresMerges);
@@ -59,11 +61,16 @@ function byteLevelKeys(
   ];
 }
 
-function sentencePieceKeys({ tokenizerJson }: TokenizerFiles, bpe: BpeTokenizer, where: string): [string, GgufTypedValue][] {
+function sentencePieceKeys(
+  { tokenizerJson }: TokenizerFiles,
+  bpe: BpeModel,
+  vocabulary: GgufVocabulary,
+  where: string,
+): [string, GgufTypedValue][] {
   return [
     ["ggml.model", ["string", "llama"]],
     ["ggml.pre", ["string", "default"]],
-    ["ggml.scores", ["array", "float32", scoresOfMerges(bpe, where)]],
+    ["ggml.scores", ["array", "float32", scoresOfMerges(bpe, vocabulary, where)]],
     ["ggml.add_space_prefix", ["bool", hasSpacePrefix(tokenizerJson["normalizer"], tokenizerJson["pre_tokenizer"], where)]],
   ];
 }
@@ -72,7 +79,7 @@ function sentencePieceKeys({ tokenizerJson }: TokenizerFiles, bpe: BpeTokenizer,
  * Scores that order the tokens as the merges do: llama.cpp joins first what has the highest score. The merges of one token must stand
  * together, as they do in every list that was made from scores.
  */
-function scoresOfMerges({ merges, tokens, idOf }: BpeTokenizer, where: string): number[] {
+function scoresOfMerges({ merges }: BpeModel, { tokens, idOf }: GgufVocabulary, where: string): number[] {
   // What no merge makes is never joined, and what is no join of two tokens needs no score.
   const scores = tokens.map(() => -(merges.length + 1));
   const done = new Set<string>();
@@ -121,7 +128,12 @@ function isSpaceReplacement(step: Readonly<Record<string, unknown>>): boolean {
 type SpecialIds = Readonly<Record<"bos" | "eos" | "unknown" | "padding", number | null>>;
 
 /** Named tokens; of BOS and EOS, what the model's config says where the tokenizer names none. */
-function specialIds({ tokenizerConfig }: TokenizerFiles, { idOf, unknown }: BpeTokenizer, config: ModelConfig): SpecialIds {
+function specialIds(
+  { tokenizerConfig }: TokenizerFiles,
+  { unknown }: BpeModel,
+  { idOf }: GgufVocabulary,
+  config: ModelConfig,
+): SpecialIds {
   const named = (key: string): number | null => {
     const token = tokenizerConfig[key];
     const text = isJsonObject(token) ? token["content"] : token;

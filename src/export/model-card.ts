@@ -22,8 +22,8 @@ export interface CardCorpus {
   /** Documents that chose and that judged; null where an expert is made from a plan, which does not record them. */
   readonly calibrationDocuments: number | null;
   readonly heldOutDocuments: number | null;
-  /** Perplexity per token on the held-out documents, where it was measured. */
-  readonly perplexity: { readonly before: number; readonly after: number } | null;
+  /** Perplexity per token on the held-out documents, bits per byte where the vocabulary was cut; null where not measured. */
+  readonly quality: { readonly before: number; readonly after: number } | null;
 }
 
 /** What the card says that is neither in the plan nor in the expert. */
@@ -87,7 +87,7 @@ export function modelCard(input: ModelCardInput, plan: PrunePlan, output: CardOu
     howChosen(plan),
     howRepaired(input.repair),
     "## Dimensions",
-    corpusTable(input.corpora),
+    corpusTable(input.corpora, plan),
     "## How to load it",
     howToLoad(output),
     "## Limitations",
@@ -148,8 +148,16 @@ function unitTable(config: ModelConfig, plan: PrunePlan): string {
       `| ${KIND_NAMES[kind]} | ${dense} | ${least === most ? `${least} in every layer` : `${least} to ${most}, median ${median}`} |`,
     ];
   });
-  if (rows.length === 0) return "Nothing was removed.";
+  const tokens =
+    plan.vocabulary === undefined
+      ? []
+      : [
+          `Of ${count(plan.vocabulary.size)} tokens ${count(plan.vocabulary.size - plan.vocabulary.removed.length)} stay, numbered anew: those that are hardly ever ` +
+            "written in any of these dimensions went. A text of tokens that stay is cut as before; any other is written in smaller pieces.",
+        ];
+  if (rows.length === 0) return tokens.length > 0 ? tokens.join("") : "Nothing was removed.";
   return [
+    ...tokens.flatMap((text) => [text, ""]),
     `| per layer, of ${plan.layers.length} | before | ${plan.layout === "masked" ? "not zeroed" : "after"} |`,
     "| --- | --- | --- |",
     ...rows,
@@ -173,24 +181,26 @@ function howRepaired(repair: RepairSummary | null): string {
   );
 }
 
-function corpusTable(corpora: readonly CardCorpus[]): string {
-  const rows = corpora.map(({ dimension, label, sources, calibrationDocuments, heldOutDocuments, perplexity }) =>
+function corpusTable(corpora: readonly CardCorpus[], { vocabulary }: PrunePlan): string {
+  const figure = vocabulary === undefined ? "perplexity" : "bits per byte";
+  const digits = vocabulary === undefined ? 2 : 3;
+  const rows = corpora.map(({ dimension, label, sources, calibrationDocuments, heldOutDocuments, quality }) =>
     [
       dimension,
       inline(label),
       sources.map(inline).join("; ") || "not named",
       String(calibrationDocuments ?? "not recorded"),
       String(heldOutDocuments ?? "not recorded"),
-      perplexity === null ? "not measured" : perplexity.before.toFixed(2),
-      perplexity === null ? "not measured" : perplexity.after.toFixed(2),
+      quality?.before.toFixed(digits) ?? "not measured",
+      quality?.after.toFixed(digits) ?? "not measured",
     ].join(" | "),
   );
   return [
-    "| dimension | corpus | sources | documents to choose | documents to judge | perplexity before | perplexity after |",
+    `| dimension | corpus | sources | documents to choose | documents to judge | ${figure} before | ${figure} after |`,
     "| --- | --- | --- | --- | --- | --- | --- |",
     ...rows.map((row) => `| ${row} |`),
     "",
-    "Perplexity is per token, on documents of the same sources that chose nothing.",
+    `${vocabulary === undefined ? "Perplexity is per token" : "Bits per byte are of UTF-8 text"}, on documents of the same sources that chose nothing.`,
   ].join("\n");
 }
 

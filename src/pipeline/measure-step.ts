@@ -5,8 +5,10 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
 import type { Corpus, Dimension } from "../corpora/corpus.ts";
+import type { Tokenizer } from "../corpora/tokenizer.ts";
 import { measureHeldOut, type Perplexity } from "../evaluation/perplexity.ts";
 import type { JobOptions } from "../progress.ts";
+import { openTokenizer } from "./model.ts";
 import { findDensePerplexity, recordDensePerplexity } from "./work-folder.ts";
 
 /** Perplexity on each dimension's held-out documents; a dimension without such documents is left out. */
@@ -32,14 +34,35 @@ export async function measureDense(
   return { ...figures, ...measured };
 }
 
-/** Perplexity of an expert, read back from the folder that was written: what is measured is what a user gets. */
-export async function measureExpert(folder: string, corpora: readonly Corpus[], job: JobOptions): Promise<PerplexityByDimension> {
+/**
+ * Perplexity of an expert, read back from the folder that was written: what is measured is what a user gets.
+ * @param tokenizer the dense model's, where the expert has another: held-out documents are then encoded again.
+ */
+export async function measureExpert(
+  folder: string,
+  corpora: readonly Corpus[],
+  tokenizer: Tokenizer | null,
+  job: JobOptions,
+): Promise<PerplexityByDimension> {
   const expert = await openCheckpoint(folder);
   try {
-    return await measureHeldOut(expert, withHeldOut(corpora), named("measuring the expert", job));
+    const judged = withHeldOut(corpora);
+    const encoded = tokenizer === null ? judged : encodeAgain(judged, tokenizer, await openTokenizer(expert));
+    return await measureHeldOut(expert, encoded, named("measuring the expert", job));
   } finally {
     await expert.close();
   }
+}
+
+/** The held-out documents in another tokenizer's tokens; their text, and so their bytes, are the same. */
+function encodeAgain(corpora: readonly Corpus[], from: Tokenizer, to: Tokenizer): Corpus[] {
+  return corpora.map((corpus) => ({
+    ...corpus,
+    heldOut: corpus.heldOut.map((document) => {
+      const tokens = to.encode(from.decode(document.tokens.subarray(from.prefix.length)));
+      return { ...document, tokens };
+    }),
+  }));
 }
 
 function withHeldOut(corpora: readonly Corpus[]): Corpus[] {

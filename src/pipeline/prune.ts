@@ -24,7 +24,8 @@ import { modelExtras, openTokenizer, withModel } from "./model.ts";
 import { repairDocuments, withRepairedExpert } from "./repair-step.ts";
 import { ensureScores } from "./scoring-step.ts";
 import { neededKinds, rehearseSelection, select, type SelectionChoice } from "./selection-step.ts";
-import { countUnits } from "./unit-report.ts";
+import { countTokensOf, countUnits } from "./unit-report.ts";
+import { gatherVocabulary } from "./vocabulary-step.ts";
 import { defaultWorkRoot, openWorkFolder } from "./work-folder.ts";
 import { checkExpertFolder, writeExpert, type ReadyExpert, type WriteOptions, type WrittenExpert } from "./writing-step.ts";
 
@@ -36,6 +37,8 @@ export interface PruneOptions extends WriteOptions, JobOptions {
   readonly corpora: CorpusSpecs;
   readonly corpusOptions?: CorpusOptions;
   readonly selection: SelectionChoice;
+  /** Further text, paths as corpora are given, whose tokens count for the first dimension when the vocabulary is chosen. */
+  readonly vocabularyCorpus?: readonly string[];
   /** How relevances of rotary pairs and of rows of q and k are computed. Default: `first-order`. */
   readonly mapChange?: MapChange;
   /**
@@ -70,23 +73,31 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
     if (repairing) checkRepair(config);
     await rehearseSelection(config, dimensions, options.selection, extras);
 
-    const corpora = await loadCorpora(options.corpora, await openTokenizer(checkpoint), { ...options.corpusOptions, ...job });
+    const tokenizer = await openTokenizer(checkpoint);
+    const corpora = await loadCorpora(options.corpora, tokenizer, { ...options.corpusOptions, ...job });
+    const moreText = options.vocabularyCorpus ?? [];
     const workFolder = await openWorkFolder(checkpoint, options.work ?? defaultWorkRoot());
-    const request = { kinds: neededKinds(config, options.selection), mapChange: options.mapChange ?? "first-order" };
+    const request = {
+      kinds: neededKinds(config, options.selection),
+      mapChange: options.mapChange ?? "first-order",
+      vocabulary: await gatherVocabulary(checkpoint, options.corpora, corpora, tokenizer, options.selection, moreText, job),
+    };
     const ready = await ensureScores(checkpoint, corpora, request, workFolder, job);
     const plan = await selectAndClose(ready.scores, () => select(ready.scores, dimensions, options.selection, extras, job));
 
     const measuring = options.measure ?? true;
     const dense = measuring ? await measureDense(checkpoint, corpora, workFolder, job) : {};
     const measure = async (folder: string): Promise<PerplexityByDimension> =>
-      measuring ? measureExpert(folder, corpora, job) : {};
+      measuring ? measureExpert(folder, corpora, plan.vocabulary === undefined ? null : tokenizer, job) : {};
     const where = defined({ out, overwrite, maxShardBytes, dtype });
     const cut = cutExpert(checkpoint, plan);
     const write = (expert: ReadyExpert): Promise<WrittenExpert> =>
       writeExpert(options.model, checkpoint, expert, where, { corpora, dense, measure }, job);
-    const written = repairing
-      ? await withRepairedExpert(checkpoint, cut, plan, repairDocuments(corpora), workFolder, job, write)
-      : await write({ plan, expert: cut, repair: null });
+    // Without units that go there is no error to repair.
+    const written =
+      repairing && plan.layers.some(({ cuts }) => Object.keys(cuts).length > 0)
+        ? await withRepairedExpert(checkpoint, cut, plan, repairDocuments(corpora), workFolder, job, write)
+        : await write({ plan, expert: cut, repair: null });
     return {
       ...describeRun(options, checkpoint, plan, written),
       repair: written.repair,
@@ -141,6 +152,7 @@ function describeRun(
     },
     bytes: { dtype: written.dtype, before: plan.parameters.total * FLOAT_DTYPE_BYTES[written.dtype], after: written.weightBytes },
     units: countUnits(plan, config),
+    vocabulary: countTokensOf(plan),
     overlap: plan.overlap,
     out,
   };

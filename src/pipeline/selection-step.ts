@@ -6,13 +6,20 @@ import { FAMILIES } from "../checkpoint/families.ts";
 import type { ModelConfig } from "../checkpoint/model-config.ts";
 import type { Dimension } from "../corpora/corpus.ts";
 import type { JobOptions } from "../progress.ts";
-import { MATRIX_KINDS, unitCount, type RelevanceKind, type RelevanceScores } from "../scoring/relevance.ts";
+import {
+  MATRIX_KINDS,
+  unitCount,
+  type RelevanceKind,
+  type RelevanceScores,
+  type VocabularyRelevance,
+} from "../scoring/relevance.ts";
 import { DEFAULT_KINDS } from "../scoring/score.ts";
 import { MATRIX_RELEVANCE, type PrunePlan } from "../selection/plan.ts";
 import { selectUnits } from "../selection/select.ts";
 import type { SelectionOptions } from "../selection/selection-context.ts";
 import type { FloatDType } from "../tensor.ts";
 import type { ModelExtras } from "./model.ts";
+import { mayTrim } from "./vocabulary-step.ts";
 
 /** What a user decides about the selection. The rest of `SelectionOptions` follows from the model and the corpora. */
 export type SelectionChoice = Omit<SelectionOptions, keyof JobOptions | keyof ModelExtras | "dimensions" | "dtype">;
@@ -50,9 +57,16 @@ export async function rehearseSelection(
     // Any distinct positive values do: whether a budget can be met depends on how many units there are.
     read: (_layer, kind) => Promise.resolve(Float32Array.from({ length: unitCount(kind, config) }, (_, unit) => 1 + unit)),
     readReference: () => Promise.resolve(Float32Array.of(1)),
+    // As if every token might go: whether so many really may is known once they have been counted.
+    readVocabulary: () => Promise.resolve(mayTrim(choice) ? freeVocabulary(config.vocabSize, dimensions) : null),
     close: () => Promise.resolve(),
   };
   await selectUnits(rehearsal, { ...choice, ...extras, dimensions });
+}
+
+function freeVocabulary(vocabSize: number, dimensions: readonly Dimension[]): VocabularyRelevance {
+  const relevances = new Map(dimensions.map((dimension) => [dimension, new Float64Array(vocabSize)]));
+  return { relevances, derivations: new Map(), alwaysKept: new Set([0]) };
 }
 
 /**

@@ -6,7 +6,7 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { DIMENSIONS, type Dimension } from "../corpora/corpus.ts";
 import { loadCorpora, type CorpusOptions, type CorpusSpecs } from "../corpora/load.ts";
 import type { JobOptions } from "../progress.ts";
-import type { UnitReport } from "../report/report.ts";
+import type { UnitReport, VocabularyReport } from "../report/report.ts";
 import type { MapChange } from "../scoring/block-energies.ts";
 import type { RelevanceKind } from "../scoring/relevance.ts";
 import { scoreCorpora } from "../scoring/score.ts";
@@ -21,7 +21,8 @@ import { checkOutputFile } from "./output-file.ts";
 import { chosenDimensions } from "./prune.ts";
 import { repairDocuments, withRepairedExpert } from "./repair-step.ts";
 import { neededKinds, select, type SelectionChoice } from "./selection-step.ts";
-import { countUnits } from "./unit-report.ts";
+import { countTokensOf, countUnits } from "./unit-report.ts";
+import { gatherVocabulary } from "./vocabulary-step.ts";
 import { defaultWorkRoot, openWorkFolder } from "./work-folder.ts";
 import { checkExpertFolder, writeExpert, type ReadyExpert, type WriteOptions, type WrittenExpert } from "./writing-step.ts";
 
@@ -31,7 +32,9 @@ export interface ScoreModelOptions extends JobOptions {
   readonly corpora: CorpusSpecs;
   readonly corpusOptions?: CorpusOptions;
   /** Decides which relevances are scored: those of the units that may go. */
-  readonly selection?: Pick<SelectionChoice, "granularity" | "kinds" | "matrices">;
+  readonly selection?: Pick<SelectionChoice, "granularity" | "kinds" | "matrices" | "vocabulary">;
+  /** Further text, paths as corpora are given, whose tokens count for the first dimension. */
+  readonly vocabularyCorpus?: readonly string[];
   /** How relevances of rotary pairs and of rows of q and k are computed. Default: `first-order`. */
   readonly mapChange?: MapChange;
   /** The scores file. */
@@ -56,13 +59,19 @@ export async function scoreModel(options: ScoreModelOptions): Promise<ScoredMode
   await checkOutputFile(options.out, options.overwrite ?? false);
   return withModel(options.model, options, async (checkpoint) => {
     const kinds = neededKinds(checkpoint.config, options.selection ?? {});
-    const corpora = await loadCorpora(options.corpora, await openTokenizer(checkpoint), {
+    const tokenizer = await openTokenizer(checkpoint);
+    const corpora = await loadCorpora(options.corpora, tokenizer, {
       ...options.corpusOptions,
       // Nothing is measured here, so that every document may choose.
       heldOutDocuments: options.corpusOptions?.heldOutDocuments ?? 0,
       ...defined({ onProgress: options.onProgress, signal: options.signal }),
     });
-    await scoreCorpora(checkpoint, corpora, options.out, { ...options, kinds });
+    const { granularity, vocabulary: kept } = options.selection ?? {};
+    // What a plan will ask for is not known yet: tokens are scored unless they are to stay.
+    const choice = { budget: "1%", layout: "uniform" as const, ...defined({ granularity, vocabulary: kept }) };
+    const moreText = options.vocabularyCorpus ?? [];
+    const vocabulary = await gatherVocabulary(checkpoint, options.corpora, corpora, tokenizer, choice, moreText, options);
+    await scoreCorpora(checkpoint, corpora, options.out, { ...options, kinds, vocabulary });
     return {
       out: options.out,
       kinds,
@@ -72,8 +81,9 @@ export async function scoreModel(options: ScoreModelOptions): Promise<ScoredMode
 }
 
 /** A plan without its lists of units, which are in the file. */
-export interface SelectedPlan extends Omit<PrunePlan, "layers"> {
+export interface SelectedPlan extends Omit<PrunePlan, "layers" | "vocabulary"> {
   readonly out: string;
+  readonly vocabulary: VocabularyReport | null;
   readonly units: readonly UnitReport[];
 }
 
@@ -108,8 +118,8 @@ export async function selectFromScores(options: SelectFromScoresOptions): Promis
       options,
     );
     await writePlan(options.out, plan);
-    const { layers: _, ...summary } = plan;
-    return { ...summary, units: countUnits(plan, scores.config), out: options.out };
+    const { layers: _, vocabulary: __, ...summary } = plan;
+    return { ...summary, units: countUnits(plan, scores.config), vocabulary: countTokensOf(plan), out: options.out };
   } finally {
     await scores.close();
   }

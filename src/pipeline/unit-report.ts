@@ -3,7 +3,7 @@
  */
 
 import type { ModelConfig } from "../checkpoint/model-config.ts";
-import type { UnitReport } from "../report/report.ts";
+import type { UnitReport, VocabularyReport } from "../report/report.ts";
 import { CUT_KINDS, type PrunePlan } from "../selection/plan.ts";
 import { cutUnitCount } from "../selection/unit-parameters.ts";
 
@@ -14,4 +14,11 @@ export function countUnits(plan: PrunePlan, config: ModelConfig): readonly UnitR
     before: cutUnitCount(kind, config),
     removedPerLayer: plan.layers.map(({ cuts }) => cuts[kind]?.removed.length ?? 0),
   })).filter(({ removedPerLayer }) => removedPerLayer.some((count) => count > 0));
+}
+
+/** The tokens that a plan takes out; null where it takes none. */
+export function countTokensOf({ vocabulary }: PrunePlan): VocabularyReport | null {
+  if (vocabulary === undefined) return null;
+  const { size, removed, splits } = vocabulary;
+  return { before: size, after: size - removed.length, splits };
 }

@@ -12,9 +12,10 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Corpus, Dimension, TokenDocument } from "../corpora/corpus.ts";
 import type { Perplexity } from "../evaluation/perplexity.ts";
 import { writeFileAtomically } from "../files.ts";
-import { checkpointFingerprint, documentFingerprint } from "../scoring/fingerprint.ts";
+import { checkpointFingerprint, documentFingerprint, vocabularyFingerprint } from "../scoring/fingerprint.ts";
 import type { MapChange } from "../scoring/block-energies.ts";
 import type { RelevanceKind } from "../scoring/relevance.ts";
+import type { VocabularyFacts } from "../scoring/token-relevance.ts";
 
 /** Names of the files in a work folder. */
 const PERPLEXITY_FILE = "dense-perplexity.json";
@@ -28,10 +29,14 @@ const NAME_DIGITS = 16;
 export interface ScoringRequest {
   readonly kinds: readonly RelevanceKind[];
   readonly mapChange: MapChange;
+  /** Null where tokens are not scored. */
+  readonly vocabulary: VocabularyFacts | null;
 }
 
 /** What a scores file holds, kept beside it so that looking for a fitting one opens none. */
-interface ScoresIndex extends ScoringRequest {
+interface ScoresIndex extends Omit<ScoringRequest, "vocabulary"> {
+  /** Digest of what tokens were scored from; null where they were not. */
+  readonly vocabulary: string | null;
   /** Digest of each dimension's calibration documents. */
   readonly dimensions: Readonly<Partial<Record<Dimension, string>>>;
 }
@@ -108,13 +113,15 @@ export async function recordDensePerplexity(
 
 function indexOf(corpora: readonly Corpus[], request: ScoringRequest): ScoresIndex {
   const dimensions = Object.fromEntries(corpora.map(({ dimension, calibration }) => [dimension, digestOf(calibration)]));
-  return { kinds: request.kinds.toSorted(), mapChange: request.mapChange, dimensions };
+  const vocabulary = request.vocabulary === null ? null : vocabularyFingerprint(request.vocabulary);
+  return { kinds: request.kinds.toSorted(), mapChange: request.mapChange, vocabulary, dimensions };
 }
 
 function holds(index: ScoresIndex, wanted: ScoresIndex): boolean {
   const dimensions = Object.entries(wanted.dimensions) as [Dimension, string][];
   return (
     index.mapChange === wanted.mapChange &&
+    (wanted.vocabulary === null || index.vocabulary === wanted.vocabulary) &&
     wanted.kinds.every((kind) => index.kinds.includes(kind)) &&
     dimensions.every(([name, digest]) => index.dimensions[name] === digest)
   );

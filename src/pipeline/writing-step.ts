@@ -14,6 +14,7 @@ import { checkOutputFolder } from "../files.ts";
 import type { JobOptions } from "../progress.ts";
 import type { PrunePlan } from "../selection/plan.ts";
 import type { Expert } from "../surgery/expert.ts";
+import { expertTokenizerFiles } from "../surgery/expert-tokenizer.ts";
 import type { RepairSummary } from "../surgery/repair.ts";
 import type { FloatDType } from "../tensor.ts";
 import { describeBaseModel } from "./base-model.ts";
@@ -106,7 +107,7 @@ export async function writeExpert(
     };
   };
   const { out, ...how } = options;
-  const written = await writeHuggingFaceFolder(expert, await checkpoint.readTokenizerFiles(), out, {
+  const written = await writeHuggingFaceFolder(expert, await expertTokenizerFiles(checkpoint, plan), out, {
     ...how,
     ...job,
     plan,
@@ -124,7 +125,8 @@ function cardCorpus(
   const label = plan.corpora[dimension];
   if (label === undefined) return [];
   const corpus = corpora?.find((candidate) => candidate.dimension === dimension);
-  const [before, after] = [dense[dimension]?.perplexity, expert[dimension]?.perplexity];
+  const figure = plan.vocabulary === undefined ? "perplexity" : "bitsPerByte";
+  const [before, after] = [dense[dimension]?.[figure], expert[dimension]?.[figure]];
   return [
     {
       dimension,
@@ -132,7 +134,7 @@ function cardCorpus(
       sources: corpus === undefined ? [] : sourcesOf(corpus),
       calibrationDocuments: corpus?.calibration.length ?? null,
       heldOutDocuments: corpus?.heldOut.length ?? null,
-      perplexity: before === undefined || after === undefined ? null : { before, after },
+      quality: before === undefined || after === undefined ? null : { before, after },
     },
   ];
 }

@@ -42,6 +42,15 @@ export interface UnitReport {
   readonly removedPerLayer: readonly number[];
 }
 
+/** What became of the vocabulary. */
+export interface VocabularyReport {
+  /** Rows of the embedding. */
+  readonly before: number;
+  readonly after: number;
+  /** Per dimension, the share of its tokens that are split, as estimated when they were chosen. */
+  readonly splits: Readonly<Partial<Record<Dimension, number>>>;
+}
+
 /** What a run did. Plain JSON. */
 export interface PruneReport {
   /** What the user called the model. */
@@ -60,6 +69,8 @@ export interface PruneReport {
   /** Bytes of the weights in the dtype that was written: those of the dense model, for comparison, and those of the expert. */
   readonly bytes: { readonly dtype: FloatDType; readonly before: number; readonly after: number };
   readonly units: readonly UnitReport[];
+  /** Null where every token stays. */
+  readonly vocabulary: VocabularyReport | null;
   readonly dimensions: readonly DimensionReport[];
   /** Jaccard overlap of the dimensions' irrelevant sets, per pair. */
   readonly overlap: Readonly<Record<string, number>>;

@@ -13,7 +13,7 @@ import {
   padRight,
 } from "./format.ts";
 import type { Layout } from "../selection/plan.ts";
-import type { DimensionReport, PruneReport, UnitReport } from "./report.ts";
+import type { PruneReport, UnitReport, VocabularyReport } from "./report.ts";
 
 /** Renders rows as aligned columns, two spaces apart. The first `textColumns` are aligned left, the others right. */
 export function renderColumns(rows: readonly (readonly string[])[], textColumns: number): string[] {
@@ -31,7 +31,8 @@ export function renderColumns(rows: readonly (readonly string[])[], textColumns:
 export function renderReport(report: PruneReport): string {
   const sections = [
     renderSizes(report),
-    renderPerplexity(report.dimensions),
+    renderHeldOut(report),
+    renderVocabulary(report.vocabulary),
     renderUnitTable(report.units, report.layers, report.layout),
     renderOverlap(report),
   ];
@@ -54,27 +55,35 @@ function renderSizes({ model, family, parameters, input, bytes, layout, budget }
   return [`${model} (${family}, ${stored}), ${layout}, budget ${budget}`, "", ...renderColumns([header, ...rows], 1)];
 }
 
-function renderPerplexity(dimensions: readonly DimensionReport[]): string[] {
+/** Perplexity is per token: where the expert has other tokens, bits per byte stand in its place. */
+function renderHeldOut({ dimensions, vocabulary }: PruneReport): string[] {
   const measured = dimensions.filter(({ dense, expert }) => dense !== null && expert !== null);
   if (measured.length === 0) return [];
-  const header = ["held-out perplexity", "", "before", "after", "ratio", "documents"];
+  const [figure, title, format] =
+    vocabulary === null
+      ? (["perplexity", "held-out perplexity", formatPerplexity] as const)
+      : (["bitsPerByte", "held-out bits per byte", (value: number) => value.toFixed(3)] as const);
+  const header = [title, "", "before", "after", "ratio", "documents"];
   const rows = measured.map(({ dimension, label, dense, expert, heldOutDocuments }) => {
-    const [before, after] = [dense?.perplexity ?? Number.NaN, expert?.perplexity ?? Number.NaN];
-    return [
-      `  ${dimension}`,
-      label,
-      formatPerplexity(before),
-      formatPerplexity(after),
-      `${(after / before).toFixed(2)}×`,
-      String(heldOutDocuments),
-    ];
+    const [before, after] = [dense?.[figure] ?? Number.NaN, expert?.[figure] ?? Number.NaN];
+    return [`  ${dimension}`, label, format(before), format(after), `${(after / before).toFixed(2)}×`, String(heldOutDocuments)];
   });
   return renderColumns([header, ...rows], 2);
 }
 
+/** Renders what became of the vocabulary. */
+export function renderVocabulary(vocabulary: VocabularyReport | null): string[] {
+  if (vocabulary === null) return [];
+  const { before, after, splits } = vocabulary;
+  const shares = Object.entries(splits).map(([dimension, share]) => `${dimension} ${(100 * share).toFixed(2)}%`);
+  return [
+    `vocabulary: ${before} tokens before, ${after} after (${formatPercent(after / before - 1)}); tokens that are split by estimate: ${shares.join(", ")}`,
+  ];
+}
+
 /** Renders how many units of each kind a layer loses and keeps. */
 export function renderUnitTable(units: readonly UnitReport[], layers: number, layout: Layout): string[] {
-  if (units.length === 0) return ["Nothing was removed."];
+  if (units.length === 0) return ["No unit of the blocks was removed."];
   const header = [
     `${layout === "masked" ? "zeroed" : "removed"} in ${layers} layers`,
     "of a layer's",

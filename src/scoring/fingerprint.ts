@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { TokenDocument } from "../corpora/corpus.ts";
+import type { VocabularyFacts } from "./token-relevance.ts";
 
 /**
  * SHA-256 (hex) that identifies a checkpoint without reading it whole: its config, every tensor's name, shape, dtype, and the values of
@@ -26,4 +27,14 @@ export function documentFingerprint(document: TokenDocument): string {
   return createHash("sha256")
     .update(new Uint8Array(buffer, byteOffset, byteLength))
     .digest("hex");
+}
+
+/** SHA-256 (hex) of what tokens are scored from, beside the model and the documents. */
+export function vocabularyFingerprint({ sources, alwaysKept }: VocabularyFacts): string {
+  const hash = createHash("sha256").update(JSON.stringify([...alwaysKept].toSorted((a, b) => a - b)));
+  for (const [dimension, shares] of sources) {
+    hash.update(dimension);
+    for (const { buffer, byteOffset, byteLength } of shares) hash.update(new Uint8Array(buffer, byteOffset, byteLength));
+  }
+  return hash.digest("hex");
 }

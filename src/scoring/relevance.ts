@@ -59,6 +59,16 @@ export interface ScoredDocument {
   readonly dimensions: readonly Dimension[];
 }
 
+/** Relevances of tokens, and what they are merged from. V = rows of the embedding. */
+export interface VocabularyRelevance {
+  /** Per dimension, [V]: share of the token among the dimension's tokens, as counted and as the model expects. */
+  readonly relevances: ReadonlyMap<Dimension, Float64Array>;
+  /** The two tokens that a token splits into when it goes; a token that no merge makes has none. */
+  readonly derivations: ReadonlyMap<number, readonly [left: number, right: number]>;
+  /** Tokens that stay whatever their relevance, and with them what they are merged from. */
+  readonly alwaysKept: ReadonlySet<number>;
+}
+
 /**
  * Relevances of all units to all documents, read layer by layer.
  *
@@ -81,6 +91,8 @@ export interface RelevanceScores {
    * stream after the sublayer has written to it; for the attention-map kinds, the L2 norm of the layer's attention maps.
    */
   readReference(layer: number, kind: RelevanceKind): Promise<Float32Array>;
+  /** Relevance of the rows of the embedding; null where tokens were not scored. */
+  readVocabulary(): Promise<VocabularyRelevance | null>;
   /** Closes the file. Nothing can be read afterwards. */
   close(): Promise<void>;
 }

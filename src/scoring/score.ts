@@ -7,17 +7,25 @@ import { createHash } from "node:crypto";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { writeSafetensors } from "../checkpoint/safetensors-write.ts";
 import type { Corpus, Dimension, TokenDocument } from "../corpora/corpus.ts";
+import { meanOf } from "../corpora/token-counts.ts";
 import { writeFileAtomically } from "../files.ts";
 import type { JobOptions } from "../progress.ts";
 import { makeBatches } from "./batches.ts";
 import type { MapChange } from "./block-energies.ts";
 import { OUTPUT_GRAM_ENERGIES } from "./block-energies.ts";
 import { embedBatches } from "./embedding.ts";
-import { checkpointFingerprint, documentFingerprint } from "./fingerprint.ts";
+import { checkpointFingerprint, documentFingerprint, vocabularyFingerprint } from "./fingerprint.ts";
 import { LayerProgram } from "./layer-program.ts";
 import { LayerScores, OutputGram, energiesFor } from "./layer-scorer.ts";
 import type { RelevanceKind } from "./relevance.ts";
-import { SCORES_FORMAT_VERSION, planScoresTensors, scoresMetadata } from "./scores-file.ts";
+import {
+  SCORES_FORMAT_VERSION,
+  planScoresTensors,
+  planVocabularyTensors,
+  scoresMetadata,
+  vocabularyValues,
+} from "./scores-file.ts";
+import { expectedShares, type VocabularyFacts } from "./token-relevance.ts";
 
 /** Options of a scoring run. */
 export interface ScoreOptions extends JobOptions {
@@ -25,6 +33,8 @@ export interface ScoreOptions extends JobOptions {
   readonly kinds?: readonly RelevanceKind[];
   /** How relevances of rotary pairs and of rows of q and k are computed. Default: `first-order`. */
   readonly mapChange?: MapChange;
+  /** Where tokens are scored too: what is known of them. A source for each dimension. */
+  readonly vocabulary?: VocabularyFacts | null;
 }
 
 /** What is scored unless something else is asked for. */
@@ -42,11 +52,12 @@ interface SharedDocument {
 export async function scoresFingerprint(
   checkpoint: Checkpoint,
   corpora: readonly Corpus[],
-  options: Pick<ScoreOptions, "kinds" | "mapChange"> = {},
+  options: Pick<ScoreOptions, "kinds" | "mapChange" | "vocabulary"> = {},
 ): Promise<string> {
-  const { kinds = DEFAULT_KINDS, mapChange = "first-order" } = options;
+  const { kinds = DEFAULT_KINDS, mapChange = "first-order", vocabulary } = options;
   const documents = shareDocuments(corpora).map(({ document, dimensions }) => [documentFingerprint(document), dimensions]);
-  const parts = [SCORES_FORMAT_VERSION, await checkpointFingerprint(checkpoint), documents, kinds.toSorted(), mapChange];
+  const tokens = vocabulary ? vocabularyFingerprint(vocabulary) : null;
+  const parts = [SCORES_FORMAT_VERSION, await checkpointFingerprint(checkpoint), documents, kinds.toSorted(), mapChange, tokens];
   return createHash("sha256").update(JSON.stringify(parts)).digest("hex");
 }
 
@@ -61,7 +72,7 @@ export async function scoreCorpora(
   out: string,
   options: ScoreOptions = {},
 ): Promise<void> {
-  const { kinds = DEFAULT_KINDS, mapChange = "first-order" } = options;
+  const { kinds = DEFAULT_KINDS, mapChange = "first-order", vocabulary = null } = options;
   const { config } = checkpoint;
   const shared = shareDocuments(corpora);
   const documents = shared.map(({ document }) => document);
@@ -76,6 +87,7 @@ export async function scoreCorpora(
       tokenCount: document.tokens.length,
       dimensions,
     })),
+    vocabulary: vocabulary !== null,
   });
   const scorer = new Scorer(checkpoint, documents, kinds, mapChange, options);
   const tensors = planScoresTensors(config, kinds, documents.length).map(({ layer, content, name, shape }) => ({
@@ -89,8 +101,19 @@ export async function scoreCorpora(
       return new Uint8Array(values!.buffer as ArrayBuffer, values!.byteOffset, values!.byteLength);
     },
   }));
+  const dimensions = corpora.map(({ dimension }) => dimension);
+  // The layers' tensors are read before these, so that the hidden states behind the last layer are there.
+  const tokenTensors = (vocabulary === null ? [] : planVocabularyTensors(config, dimensions)).map(({ name, shape }, index) => ({
+    name,
+    shape,
+    dtype: "F32" as const,
+    read: async (): Promise<Uint8Array<ArrayBuffer>> => {
+      const values = (await scorer.tokens(vocabulary!, dimensions, shared))[index]!;
+      return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    },
+  }));
   try {
-    await writeFileAtomically(out, (temporary) => writeSafetensors(temporary, tensors, metadata));
+    await writeFileAtomically(out, (temporary) => writeSafetensors(temporary, [...tensors, ...tokenTensors], metadata));
   } finally {
     await scorer.close();
   }
@@ -121,6 +144,7 @@ class Scorer {
   #states: Float32Array<ArrayBuffer>[] | null = null;
   #gram: OutputGram | null = null;
   #current: { readonly layer: number; readonly scores: LayerScores } | null = null;
+  #tokens: readonly Float32Array<ArrayBuffer>[] | null = null;
   #tokensDone = 0;
 
   constructor(
@@ -146,6 +170,38 @@ class Scorer {
       this.#current = { layer: next, scores: await this.#run(next, this.#states) };
     }
     return this.#current.scores;
+  }
+
+  /** Values of the vocabulary's tensors, after the last layer. */
+  async tokens(
+    facts: VocabularyFacts,
+    dimensions: readonly Dimension[],
+    shared: readonly SharedDocument[],
+  ): Promise<readonly Float32Array<ArrayBuffer>[]> {
+    this.#tokens ??= await this.#scoreTokens(facts, dimensions, shared);
+    return this.#tokens;
+  }
+
+  async #scoreTokens(
+    facts: VocabularyFacts,
+    dimensions: readonly Dimension[],
+    shared: readonly SharedDocument[],
+  ): Promise<readonly Float32Array<ArrayBuffer>[]> {
+    const { vocabSize, numHiddenLayers } = this.#checkpoint.config;
+    await this.layer(numHiddenLayers - 1);
+    const expected = await expectedShares(
+      this.#checkpoint,
+      this.#documents,
+      this.#batches,
+      this.#states!,
+      dimensions,
+      (document) => shared[document]!.dimensions,
+      this.#options,
+    );
+    const relevances = new Map(
+      dimensions.map((dimension, index) => [dimension, meanOf([expected[index]!, ...(facts.sources.get(dimension) ?? [])])]),
+    );
+    return vocabularyValues(vocabSize, { ...facts, relevances });
   }
 
   async close(): Promise<void> {

@@ -11,10 +11,10 @@ import type { MapChange } from "./block-energies.ts";
 import { RELEVANCE_SOURCES, referencesFor } from "./layer-scorer.ts";
 import type { Reference } from "./layer-scorer.ts";
 import { unitCount } from "./relevance.ts";
-import type { RelevanceKind, RelevanceScores, ScoredDocument } from "./relevance.ts";
+import type { RelevanceKind, RelevanceScores, ScoredDocument, VocabularyRelevance } from "./relevance.ts";
 
 /** Raised whenever the file's layout or the meaning of a number in it changes. */
-export const SCORES_FORMAT_VERSION = 1;
+export const SCORES_FORMAT_VERSION = 2;
 
 /** What the file says of its scores. */
 export interface ScoresHeader {
@@ -24,6 +24,8 @@ export interface ScoresHeader {
   readonly mapChange: MapChange;
   readonly corpora: Readonly<Partial<Record<Dimension, string>>>;
   readonly documents: readonly ScoredDocument[];
+  /** Whether tokens were scored. */
+  readonly vocabulary: boolean;
 }
 
 /** What one tensor of the file holds. */
@@ -31,7 +33,7 @@ export type ScoresContent =
   | { readonly type: "relevance"; readonly kind: RelevanceKind }
   | { readonly type: "reference"; readonly reference: Reference };
 
-/** A tensor of the file before its values are known. */
+/** A tensor of a layer before its values are known. */
 export interface ScoresTensor {
   readonly layer: number;
   readonly content: ScoresContent;
@@ -61,6 +63,39 @@ export function planScoresTensors(
   ]).flat();
 }
 
+/** The tensors that follow the layers' where tokens were scored: relevances, the parts of each token (−1 where it has none), and a flag for those that stay. */
+export function planVocabularyTensors(
+  { vocabSize: V }: ModelConfig,
+  dimensions: readonly Dimension[],
+): readonly { readonly name: string; readonly shape: readonly number[] }[] {
+  return [
+    ...dimensions.map((dimension) => ({ name: tokenRelevanceName(dimension), shape: [V] })),
+    { name: TOKEN_PARTS, shape: [V, 2] },
+    { name: TOKENS_KEPT, shape: [V] },
+  ];
+}
+
+const TOKEN_PARTS = "vocabulary.parts";
+const TOKENS_KEPT = "vocabulary.kept";
+
+function tokenRelevanceName(dimension: Dimension): string {
+  return `vocabulary.relevance.${dimension}`;
+}
+
+/** Values of the tensors that `planVocabularyTensors` names, in its order. Ids are whole in f32: vocabularies are far smaller than 2²⁴. */
+export function vocabularyValues(
+  V: number,
+  { relevances, derivations, alwaysKept }: VocabularyRelevance,
+): Float32Array<ArrayBuffer>[] {
+  const parts = new Float32Array(2 * V).fill(-1);
+  for (const [id, pair] of derivations) parts.set(pair, 2 * id);
+  return [
+    ...[...relevances.values()].map((values) => Float32Array.from(values)),
+    parts,
+    Float32Array.from({ length: V }, (_, id) => (alwaysKept.has(id) ? 1 : 0)),
+  ];
+}
+
 /** The header as safetensors metadata, whose values must be strings. */
 export function scoresMetadata(header: ScoresHeader): Readonly<Record<string, string>> {
   return { format: `cusprun-scores-${SCORES_FORMAT_VERSION}`, scores: JSON.stringify(header) };
@@ -75,9 +110,12 @@ export async function openScores(path: string): Promise<RelevanceScores> {
   try {
     const header = parseHeader(path, file.metadata);
     // Counted first: a lying layer count must not make a plan of any size.
-    const tensorCount = header.config.numHiddenLayers * (header.kinds.length + referencesFor(header.kinds).length);
+    const vocabulary = header.vocabulary ? planVocabularyTensors(header.config, dimensionsOf(header)) : [];
+    const tensorCount =
+      header.config.numHiddenLayers * (header.kinds.length + referencesFor(header.kinds).length) + vocabulary.length;
     if (tensorCount !== file.tensors.size) throw invalid(path, `${file.tensors.size} tensors`, `${tensorCount} tensors`);
-    for (const { name, shape } of planScoresTensors(header.config, header.kinds, header.documents.length)) {
+    const layers = planScoresTensors(header.config, header.kinds, header.documents.length);
+    for (const { name, shape } of [...layers, ...vocabulary]) {
       const found = file.tensors.get(name);
       if (found === undefined || found.dtype !== "F32" || found.shape.join() !== shape.join()) {
         throw invalid(
@@ -101,9 +139,11 @@ class ScoresReader implements RelevanceScores {
   readonly corpora: Readonly<Partial<Record<Dimension, string>>>;
   readonly kinds: readonly RelevanceKind[];
   readonly #file: SafetensorsFile;
+  readonly #scoredDimensions: readonly Dimension[] | null;
 
   constructor(file: SafetensorsFile, header: ScoresHeader) {
     this.#file = file;
+    this.#scoredDimensions = header.vocabulary ? dimensionsOf(header) : null;
     this.config = header.config;
     this.fingerprint = header.fingerprint;
     this.documents = header.documents;
@@ -119,9 +159,36 @@ class ScoresReader implements RelevanceScores {
     return this.#file.readFloat32(referenceName(layer, RELEVANCE_SOURCES[kind].reference));
   }
 
+  async readVocabulary(): Promise<VocabularyRelevance | null> {
+    if (this.#scoredDimensions === null) return null;
+    const V = this.config.vocabSize;
+    const relevances = new Map<Dimension, Float64Array>();
+    for (const dimension of this.#scoredDimensions) {
+      relevances.set(dimension, Float64Array.from(await this.#file.readFloat32(tokenRelevanceName(dimension))));
+    }
+    const [parts, kept] = [await this.#file.readFloat32(TOKEN_PARTS), await this.#file.readFloat32(TOKENS_KEPT)];
+    const derivations = new Map<number, readonly [number, number]>();
+    const alwaysKept = new Set<number>();
+    for (let id = 0; id < V; id++) {
+      const [left, right] = [parts[2 * id]!, parts[2 * id + 1]!];
+      if (isToken(left, V) && isToken(right, V)) derivations.set(id, [left, right]);
+      if (kept[id] === 1) alwaysKept.add(id);
+    }
+    return { relevances, derivations, alwaysKept };
+  }
+
   async close(): Promise<void> {
     await this.#file.close();
   }
+}
+
+function isToken(id: number, V: number): boolean {
+  return Number.isInteger(id) && id >= 0 && id < V;
+}
+
+/** Dimensions that were scored, in the fixed order. */
+function dimensionsOf({ corpora }: ScoresHeader): readonly Dimension[] {
+  return DIMENSIONS.filter((dimension) => corpora[dimension] !== undefined);
 }
 
 function relevanceName(layer: number, kind: RelevanceKind): string {
@@ -155,6 +222,8 @@ function isHeader(header: ScoresHeader): boolean {
     Array.isArray(header.kinds) &&
     header.kinds.every((kind: RelevanceKind) => known.includes(kind)) &&
     typeof header.corpora === "object" &&
+    header.corpora !== null &&
+    typeof header.vocabulary === "boolean" &&
     Array.isArray(header.documents) &&
     header.documents.every(
       ({ source, tokenCount, dimensions }) =>

@@ -18,6 +18,7 @@ export interface PlannedSizes {
   readonly intermediateSize: number;
   readonly numAttentionHeads: number;
   readonly numKeyValueHeads: number;
+  readonly vocabSize: number;
   /** Config of another family to write, where stock runtimes refuse the family's own. */
   readonly rewrite: StockRewrite | null;
 }
@@ -48,12 +49,22 @@ export function checkPlan(
       }
     }
   }
+  const { vocabulary } = plan;
+  if (vocabulary !== undefined) {
+    if (plan.layout === "masked") throw mismatch(`${where}: vocabulary`, "tokens removed", "none, the layout being masked");
+    if (vocabulary.size !== config.vocabSize)
+      throw mismatch(`${where}: vocabulary`, `${vocabulary.size} tokens`, `${config.vocabSize}, as the model has`);
+    const last = vocabulary.removed.at(-1) ?? -1;
+    if (last >= vocabulary.size) throw mismatch(`${where}: vocabulary`, `token ${last}`, `ids under ${vocabulary.size}`);
+  }
   if (FAMILIES[config.family].requiredRoles.includes("qNorm")) refuseRowsUnderNorm(plan, config, where);
-  return plan.layout === "uniform" ? uniformSizes(plan, config, optionalRoles, where) : { ...denseSizes(config), rewrite: null };
-}
-
-function denseSizes({ intermediateSize, numAttentionHeads, numKeyValueHeads }: ModelConfig): Omit<PlannedSizes, "rewrite"> {
-  return { intermediateSize, numAttentionHeads, numKeyValueHeads };
+  const vocabSize = config.vocabSize - (vocabulary?.removed.length ?? 0);
+  const { intermediateSize, numAttentionHeads, numKeyValueHeads } = config;
+  const sizes =
+    plan.layout === "uniform"
+      ? uniformSizes(plan, config, optionalRoles, where)
+      : { intermediateSize, numAttentionHeads, numKeyValueHeads, rewrite: null };
+  return { ...sizes, vocabSize };
 }
 
 function refuseRowsUnderNorm(plan: PrunePlan, config: ModelConfig, where: string): void {
@@ -71,7 +82,12 @@ function refuseRowsUnderNorm(plan: PrunePlan, config: ModelConfig, where: string
   }
 }
 
-function uniformSizes(plan: PrunePlan, config: ModelConfig, optionalRoles: readonly BlockRole[], where: string): PlannedSizes {
+function uniformSizes(
+  plan: PrunePlan,
+  config: ModelConfig,
+  optionalRoles: readonly BlockRole[],
+  where: string,
+): Omit<PlannedSizes, "vocabSize"> {
   for (const { layer, cuts } of plan.layers) {
     const stray = Object.keys(cuts).find((kind) => !UNIFORM_KINDS.includes(kind as CutKind));
     if (stray !== undefined)

@@ -9,7 +9,7 @@ import { CusprunError } from "../errors.ts";
 import { writeFileAtomically } from "../files.ts";
 import { parseAggregate } from "./aggregate.ts";
 import { CUT_KINDS, LAYOUTS, UNIFORM_KINDS } from "./plan.ts";
-import type { CutKind, LayerCut, LayerPlan, PrunePlan } from "./plan.ts";
+import type { CutKind, LayerCut, LayerPlan, PrunePlan, VocabularyCut } from "./plan.ts";
 
 /** Largest plan that is read: a 70B model's is under 40 MiB, and JSON.parse holds a file several times over. */
 const MAX_PLAN_BYTES = 256 * 2 ** 20;
@@ -98,6 +98,7 @@ export function parsePlan(json: unknown, where: string): PrunePlan {
         .keys()
         .map((key) => [key, root.fields("overlap").number(key)]),
     ),
+    ...(root.get("vocabulary") !== undefined && { vocabulary: parseVocabulary(root.fields("vocabulary")) }),
     layers: layers.map((entry, layer) => parseLayer(new Fields(entry, `${where}: layer ${layer}`), layer, allowed)),
   };
 }
@@ -115,14 +116,14 @@ function parseLayer(fields: Fields, layer: number, allowed: readonly CutKind[]):
   return { layer, cuts: parsed };
 }
 
+function parseVocabulary(fields: Fields): VocabularyCut {
+  const splits = fields.fields("splits").byDimension((shares, key) => shares.number(key));
+  return { size: fields.count("size"), removed: fields.indices("removed"), splits };
+}
+
 function parseCut(fields: Fields): LayerCut {
-  const removed = fields.get("removed");
-  const ascending =
-    Array.isArray(removed) &&
-    removed.every((index, i) => Number.isSafeInteger(index) && index >= 0 && (i === 0 || index > removed[i - 1]));
-  if (!ascending) throw fields.error("removed", "a list of ascending whole numbers from 0, none twice");
   return {
-    removed,
+    removed: fields.indices("removed"),
     irrelevantShare: fields.fields("irrelevantShare").byDimension((shares, key) => shares.number(key)),
     why: fields.fields("why").byDimension((reasons, key) => {
       const reason = reasons.fields(key);
@@ -174,6 +175,15 @@ class Fields {
     const value = this.get(key);
     if (!Number.isSafeInteger(value) || (value as number) < 0) throw this.error(key, "a whole number from 0");
     return value as number;
+  }
+
+  indices(key: string): readonly number[] {
+    const list = this.get(key);
+    const ascending =
+      Array.isArray(list) &&
+      list.every((index, i) => Number.isSafeInteger(index) && index >= 0 && (i === 0 || index > list[i - 1]));
+    if (!ascending) throw this.error(key, "a list of ascending whole numbers from 0, none twice");
+    return list as number[];
   }
 
   oneOf<T extends string>(key: string, choices: readonly T[]): T {

@@ -45,7 +45,17 @@ export interface LayerPlan {
   readonly cuts: Readonly<Partial<Record<CutKind, LayerCut>>>;
 }
 
-/** Which units of which layers go. */
+/** The tokens that go. */
+export interface VocabularyCut {
+  /** Rows of the dense embedding. */
+  readonly size: number;
+  /** Ascending ids of the tokens that go; those that stay are numbered anew in their order. */
+  readonly removed: readonly number[];
+  /** Per dimension, the share of its tokens that are split, as estimated when they were chosen. */
+  readonly splits: Readonly<Partial<Record<Dimension, number>>>;
+}
+
+/** Which units of which layers go, and which tokens. */
 export interface PrunePlan {
   readonly formatVersion: 1;
   readonly layout: Layout;
@@ -69,8 +79,16 @@ export interface PrunePlan {
   };
   /** Jaccard overlap of the dimensions' irrelevant sets, per pair, e.g. `{"language∩domain": 0.61}`. */
   readonly overlap: Readonly<Record<string, number>>;
+  /** Absent where every token stays. */
+  readonly vocabulary?: VocabularyCut;
   /** One entry per layer, in order. */
   readonly layers: readonly LayerPlan[];
+}
+
+/** Ids of the tokens that stay, ascending: the new id of each is its place in the list. */
+export function keptTokens({ size, removed }: VocabularyCut): number[] {
+  const gone = new Set(removed);
+  return Array.from({ length: size }, (_, id) => id).filter((id) => !gone.has(id));
 }
 
 /**

@@ -22,6 +22,7 @@ export async function selectUnits(scores: RelevanceScores, options: SelectionOpt
   const context = await openSelection(scores, options);
   const choices = context.layout === "uniform" ? selectUniform(context) : selectMasked(context);
   const layers = choices.map((choice, layer) => layerPlan(context, layer, choice));
+  const tokenParameters = context.vocabulary?.parameters ?? 0;
   return {
     formatVersion: 1,
     layout: context.layout,
@@ -33,9 +34,11 @@ export async function selectUnits(scores: RelevanceScores, options: SelectionOpt
     scores: scores.fingerprint,
     parameters: {
       ...context.parameters,
-      removed: layers.reduce((sum, layer) => sum + removedParameters(layer, context.costs), 0),
+      requested: context.parameters.requested + tokenParameters,
+      removed: layers.reduce((sum, layer) => sum + removedParameters(layer, context.costs), tokenParameters),
     },
     overlap: overlaps(context.dimensions, choices),
+    ...(context.vocabulary !== null && { vocabulary: context.vocabulary.cut }),
     layers,
   };
 }

@@ -17,7 +17,8 @@ import type { FloatDType } from "../tensor.ts";
 import { aggregateRelevance, parseAggregate } from "./aggregate.ts";
 import { parametersToRemove, parseBudget } from "./budget.ts";
 import { relevanceKindOf, UNIFORM_KINDS } from "./plan.ts";
-import type { CutKind, Granularity, Layout } from "./plan.ts";
+import type { CutKind, Granularity, Layout, VocabularyCut } from "./plan.ts";
+import { selectVocabulary, type VocabularyChoice } from "./select-vocabulary.ts";
 import { blockCosts } from "./unit-parameters.ts";
 import type { BlockCosts } from "./unit-parameters.ts";
 
@@ -47,6 +48,8 @@ export interface SelectionOptions extends JobOptions {
   readonly floor?: number;
   /** `uniform`: FFN widths are multiples of this. Default 32, the block of GGUF's simple quantisations. */
   readonly snap?: number;
+  /** How much of the vocabulary stays; default: what is hardly ever written goes, where tokens were scored and the budget is not one of the blocks. */
+  readonly vocabulary?: VocabularyChoice;
   /** Dtype that is written, for budgets in bytes. Default BF16. */
   readonly dtype?: FloatDType;
   /** The family's optional block tensors that the checkpoint has (biases); default none. */
@@ -72,7 +75,10 @@ export interface SelectionContext {
   readonly snap: number;
   readonly optionalRoles: readonly BlockRole[];
   readonly costs: BlockCosts;
+  /** `requested`: what the units are to free, the tokens that go not counted. */
   readonly parameters: { readonly total: number; readonly blocks: number; readonly requested: number };
+  /** Tokens that go and the parameters that they free; null where every token stays. */
+  readonly vocabulary: { readonly cut: VocabularyCut; readonly parameters: number } | null;
   /** One per layer. */
   readonly relevance: readonly LayerRelevance[];
 }
@@ -110,8 +116,23 @@ export async function openSelection(scores: RelevanceScores, options: SelectionO
     throw invalid("snap", snap, "a whole number from 1", "Choose what FFN widths are a multiple of, e.g. 32");
 
   const optionalRoles = options.optionalRoles ?? [];
-  const { total, blocks } = countParameters(config, { optionalRoles, separateHead: options.separateHead ?? false });
+  const counts = countParameters(config, { optionalRoles, separateHead: options.separateHead ?? false });
+  const { total, blocks } = counts;
   const requested = parametersToRemove(budget, { total, blocks, bytesPerParameter: FLOAT_DTYPE_BYTES[options.dtype ?? "BF16"] });
+  const ofBlocks = budget.kind === "share" && budget.of === "blocks";
+  const mayTrim = layout !== "masked" && !ofBlocks;
+  if (layout === "masked" && options.vocabulary !== undefined && options.vocabulary !== "keep") {
+    throw unsupported("a smaller vocabulary", "layout uniform: a masked model keeps its sizes", "Choose --layout uniform");
+  }
+  const rowParameters = (counts.embedding + counts.head) / config.vocabSize;
+  const cut = selectVocabulary(
+    await scores.readVocabulary(),
+    options.vocabulary ?? (mayTrim ? undefined : "keep"),
+    new Map(dimensions.map((dimension, index) => [dimension, weights[index]!])),
+    rowParameters,
+    requested,
+  );
+  const vocabulary = cut === null ? null : { cut, parameters: cut.removed.length * rowParameters };
   const relevance = await readRelevance(scores, kinds, dimensions, aggregate, !matrix, options);
   return {
     layout,
@@ -125,7 +146,8 @@ export async function openSelection(scores: RelevanceScores, options: SelectionO
     snap,
     optionalRoles,
     costs: blockCosts(config, optionalRoles),
-    parameters: { total, blocks, requested },
+    parameters: { total, blocks, requested: Math.max(0, requested - (ofBlocks ? 0 : (vocabulary?.parameters ?? 0))) },
+    vocabulary,
     relevance,
   };
 }

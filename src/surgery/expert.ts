@@ -7,13 +7,16 @@ import type { Checkpoint, StoredDType, TensorInfo } from "../checkpoint/checkpoi
 import { blockTensorName, FAMILIES } from "../checkpoint/families.ts";
 import type { BlockRole } from "../checkpoint/families.ts";
 import type { ModelConfig } from "../checkpoint/model-config.ts";
+import { tokenIdFields } from "../corpora/kept-tokens.ts";
 import { checkPlan } from "../selection/plan-check.ts";
 import type { PlannedSizes } from "../selection/plan-check.ts";
 import type { PrunePlan } from "../selection/plan.ts";
 import { FLOAT_DTYPE_BYTES } from "../tensor.ts";
 import type { FloatDType } from "../tensor.ts";
+import { plannedTokenIds } from "./expert-tokenizer.ts";
 import { applyEdit, editedShape, planTensorEdits } from "./tensor-edits.ts";
 import type { TensorEdit } from "./tensor-edits.ts";
+import type { TokenIdMap } from "./trim-tokenizer.ts";
 
 /** A tensor of an expert. */
 export interface ExpertTensor {
@@ -52,10 +55,13 @@ export function presentOptionalRoles(checkpoint: Checkpoint): readonly BlockRole
 export function cutExpert(checkpoint: Checkpoint, plan: PrunePlan): Expert {
   const sizes = checkPlan(plan, checkpoint.config, presentOptionalRoles(checkpoint));
   const edits = planTensorEdits(plan, checkpoint.config, (name) => checkpoint.tensors.has(name));
+  const ids = plannedTokenIds(plan);
+  const { generationConfigJson } = checkpoint;
   return {
-    config: cutConfig(checkpoint.config, sizes),
-    configJson: cutConfigJson(checkpoint, sizes),
-    generationConfigJson: checkpoint.generationConfigJson,
+    config: cutConfig(checkpoint.config, sizes, ids),
+    configJson: cutConfigJson(checkpoint, sizes, ids),
+    generationConfigJson:
+      generationConfigJson === null ? null : { ...generationConfigJson, ...renumberFields(generationConfigJson, ids) },
     tensors: [...checkpoint.tensors.values()].map((tensor) => expertTensor(checkpoint, tensor, edits.get(tensor.name))),
   };
 }
@@ -103,12 +109,24 @@ function editBytes(
   return new Uint8Array(edited.buffer, edited.byteOffset, edited.byteLength);
 }
 
-function cutConfig(config: ModelConfig, { rewrite, ...sizes }: PlannedSizes): ModelConfig {
-  return { ...config, ...sizes, family: rewrite?.family ?? config.family };
+function cutConfig(config: ModelConfig, { rewrite, ...sizes }: PlannedSizes, ids: TokenIdMap | null): ModelConfig {
+  const renumber = (id: number): number => ids?.get(id) ?? id;
+  return {
+    ...config,
+    ...sizes,
+    family: rewrite?.family ?? config.family,
+    bosTokenId: config.bosTokenId === null ? null : renumber(config.bosTokenId),
+    eosTokenIds: config.eosTokenIds.map(renumber),
+  };
 }
 
-function cutConfigJson({ config, configJson }: Checkpoint, sizes: PlannedSizes): Readonly<Record<string, unknown>> {
-  const changed: Record<string, unknown> = {};
+function cutConfigJson(
+  { config, configJson }: Checkpoint,
+  sizes: PlannedSizes,
+  ids: TokenIdMap | null,
+): Readonly<Record<string, unknown>> {
+  const changed: Record<string, unknown> = renumberFields(configJson, ids);
+  if (sizes.vocabSize !== config.vocabSize) changed["vocab_size"] = sizes.vocabSize;
   if (sizes.intermediateSize !== config.intermediateSize) changed["intermediate_size"] = sizes.intermediateSize;
   if (sizes.numAttentionHeads !== config.numAttentionHeads) {
     changed["num_attention_heads"] = sizes.numAttentionHeads;
@@ -117,4 +135,15 @@ function cutConfigJson({ config, configJson }: Checkpoint, sizes: PlannedSizes):
     changed["head_dim"] = config.headDim;
   }
   return { ...configJson, ...changed, ...sizes.rewrite?.keys };
+}
+
+/** The fields of a config that hold token ids, renumbered. Those ids are always kept (`alwaysKeptTokens`). */
+function renumberFields(json: Readonly<Record<string, unknown>>, ids: TokenIdMap | null): Record<string, unknown> {
+  if (ids === null) return {};
+  return Object.fromEntries(
+    tokenIdFields(json).map(([key, value]) => [
+      key,
+      typeof value === "number" ? (ids.get(value) ?? value) : value.map((id) => ids.get(id) ?? id),
+    ]),
+  );
 }

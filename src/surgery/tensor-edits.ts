@@ -7,12 +7,13 @@
  *     value dim (g, i)     row gK+i of v; column hK+i of o for each head h of g
  *     rotary pair (g, p)   rows p and p+K/2 of group g in k, and of each of its heads in q
  *     matrix:X             the row or column itself
+ *     token t              row t of the embedding, and of the output head where it has its own
  *
  * A row takes its bias with it. Biases of o stay: they belong to no unit.
  */
 
 import type { BlockRole } from "../checkpoint/families.ts";
-import { blockTensorName, FAMILIES } from "../checkpoint/families.ts";
+import { blockTensorName, FAMILIES, MODEL_TENSOR_NAMES } from "../checkpoint/families.ts";
 import type { ModelConfig } from "../checkpoint/model-config.ts";
 import type { CutKind, Layout, PrunePlan } from "../selection/plan.ts";
 
@@ -52,6 +53,11 @@ export function planTensorEdits(
   const family = FAMILIES[config.family];
   const mode = MODES[plan.layout];
   const edits = new Map<string, TensorEdit>();
+  if (plan.vocabulary !== undefined) {
+    for (const name of [MODEL_TENSOR_NAMES.embedding, MODEL_TENSOR_NAMES.outputHead]) {
+      if (hasTensor(name)) edits.set(name, { mode, axis: 0, indices: plan.vocabulary.removed });
+    }
+  }
   for (const { layer, cuts } of plan.layers) {
     const taken = new Map<EditedMatrix, Set<number>>(EDITED.map(({ matrix }) => [matrix, new Set()]));
     for (const [kind, cut] of Object.entries(cuts)) {

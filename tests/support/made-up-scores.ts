@@ -59,6 +59,7 @@ export function madeUpScores(config: ModelConfig, made: MadeUpScores = {}): Rele
       });
     },
     readReference: async (layer) => Float32Array.from(documents, (_, document) => made.reference?.(layer, document) ?? 10),
+    readVocabulary: async () => null,
     close: async () => {},
   };
 }

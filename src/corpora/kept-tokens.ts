@@ -1,0 +1,115 @@
+/**
+ * @file Tokens that an expert keeps whatever its corpora say: without them some text could not be written, or the model not be used as it is meant to be.
+ */
+
+import type { TokenizerFiles } from "../checkpoint/checkpoint.ts";
+import { isJsonObject, type JsonObject } from "../checkpoint/config-fields.ts";
+import { BYTE_TOKEN, type BpeModel } from "./bpe.ts";
+import type { Tokenizer } from "./tokenizer.ts";
+
+/** Scripts of the world's written languages, by Unicode's names. */
+const SCRIPTS: readonly string[] = (
+  "Arabic Armenian Bengali Cyrillic Devanagari Ethiopic Georgian Greek Gujarati Gurmukhi Han Hangul Hebrew Hiragana Kannada " +
+  "Katakana Khmer Lao Latin Malayalam Mongolian Myanmar Oriya Sinhala Tamil Telugu Thai Tibetan"
+).split(" ");
+
+/** A script counts as the text's own from this share of its letters on. */
+const SCRIPT_SHARE = 0.01;
+
+/** Names that chat templates put in from outside. */
+const CHAT_ROLES: readonly string[] = ["system", "user", "assistant", "model", "tool"];
+
+/** Keys of a config.json or generation_config.json whose values are token ids. */
+const TOKEN_ID_KEY = /(?:_token_ids?|^(?:begin_)?suppress_tokens)$/;
+
+/** Keys and values of a config that are token ids: one number, or a list. */
+export function tokenIdFields(config: JsonObject): [string, number | readonly number[]][] {
+  return Object.entries(config).filter((entry): entry is [string, number | readonly number[]] => {
+    const [key, value] = entry;
+    const isId = (id: unknown): boolean => typeof id === "number" && Number.isInteger(id);
+    return TOKEN_ID_KEY.test(key) && (isId(value) || (Array.isArray(value) && value.every(isId)));
+  });
+}
+
+/** How many letters of each script some texts have. */
+export class ScriptCounter {
+  readonly #counts = new Map<string, number>();
+  #letters = 0;
+
+  add(text: string): void {
+    this.#letters += text.match(/\p{L}/gu)?.length ?? 0;
+    for (const script of SCRIPTS) {
+      const count = text.match(SCRIPT_PATTERNS.get(script)!)?.length ?? 0;
+      this.#counts.set(script, (this.#counts.get(script) ?? 0) + count);
+    }
+  }
+
+  /** Scripts that the texts are written in. */
+  scripts(): readonly string[] {
+    return SCRIPTS.filter((script) => (this.#counts.get(script) ?? 0) > SCRIPT_SHARE * this.#letters);
+  }
+}
+
+const SCRIPT_PATTERNS: ReadonlyMap<string, RegExp> = new Map(
+  SCRIPTS.map((script) => [script, new RegExp(`\\p{Script=${script}}`, "gu")]),
+);
+
+/**
+ * Bytes, added tokens (special ones among them), the unknown token, single characters of ASCII and of the scripts given, tokens of the chat template's own
+ * words, and tokens that a config names. What they are merged from is not among them.
+ * @param configs config.json and generation_config.json, where there are any.
+ * @returns ids, in any order.
+ */
+export function alwaysKeptTokens(
+  bpe: BpeModel,
+  { tokenizerConfig }: TokenizerFiles,
+  tokenizer: Tokenizer,
+  configs: readonly (JsonObject | null)[],
+  scripts: readonly string[],
+): ReadonlySet<number> {
+  const kept = new Set<number>(bpe.added.map(({ id }) => id));
+  const textOf = bpe.isByteLevel ? byteLevelText : (token: string): string => token;
+  const ownScript = new RegExp(`^[\\p{ASCII}▁${scripts.map((script) => `\\p{Script=${script}}`).join("")}]$`, "u");
+  for (const [token, id] of bpe.vocab) {
+    const isByte = bpe.isByteLevel ? token.length === 1 : BYTE_TOKEN.test(token);
+    if (isByte || token === bpe.unknown || ownScript.test(textOf(token))) kept.add(id);
+  }
+  for (const config of configs) {
+    for (const [, ids] of tokenIdFields(config ?? {})) for (const id of [ids].flat()) kept.add(id);
+  }
+  for (const text of templateTexts(tokenizerConfig["chat_template"])) for (const id of tokenizer.encode(text)) kept.add(id);
+  return kept;
+}
+
+/** A template's own words: what stands outside of its tags, and its quoted strings. Nothing of it is run. */
+function templateTexts(template: unknown): string[] {
+  const templates = (Array.isArray(template) ? template : [template]).map((entry: unknown) =>
+    isJsonObject(entry) ? entry["template"] : entry,
+  );
+  const texts = templates
+    .filter((entry) => typeof entry === "string")
+    .flatMap((text) => [
+      ...text.split(/\{[{%#].*?[}%#]\}/s),
+      ...[...text.matchAll(/'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"/gs)].map((match) =>
+        (match[1] ?? match[2] ?? "").replaceAll(String.raw`\n`, "\n").replaceAll(/\\(.)/g, "$1"),
+      ),
+    ]);
+  return texts.length === 0 ? [] : [...texts, ...CHAT_ROLES];
+}
+
+/** Text of a byte-level token, whose characters stand for bytes; what is no UTF-8 becomes U+FFFD. */
+function byteLevelText(token: string): string {
+  return Buffer.from(Array.from(token, (character) => BYTE_OF_CHARACTER.get(character) ?? 0)).toString("utf8");
+}
+
+/** GPT-2's `bytes_to_unicode`, backwards: printable bytes stand for themselves, the others for characters from U+0100 on. */
+const BYTE_OF_CHARACTER: ReadonlyMap<string, number> = (() => {
+  const isPrintable = (byte: number): boolean => (byte > 32 && byte < 127) || (byte > 160 && byte !== 173);
+  const others = Array.from({ length: 256 }, (_, byte) => byte).filter((byte) => !isPrintable(byte));
+  return new Map(
+    Array.from({ length: 256 }, (_, byte) => {
+      const code = isPrintable(byte) ? byte : 256 + others.indexOf(byte);
+      return [String.fromCharCode(code), byte];
+    }),
+  );
+})();

@@ -1,0 +1,147 @@
+/**
+ * @file How often each token stands in the corpora: all of their documents, read in one pass in bounded memory, not only those that are scored.
+ */
+
+import { CusprunError } from "../errors.ts";
+import { type JobOptions, pause } from "../progress.ts";
+import { openSpec, specLabel } from "./candidates.ts";
+import { type Corpus, type Dimension, DIMENSIONS } from "./corpus.ts";
+import { ScriptCounter } from "./kept-tokens.ts";
+import type { CorpusSpecs } from "./load.ts";
+import { presetNames } from "./presets.ts";
+import { MIN_DOCUMENT_TOKENS } from "./token-document.ts";
+import { type Tokenizer, wellFormed } from "./tokenizer.ts";
+import { wordFrequencies } from "./word-frequencies.ts";
+
+/** Tokens counted of one spec at most: what would come after them changes no share that matters. */
+const MAX_TOKENS_PER_SPEC = 20_000_000;
+
+/** Documents read between two looks at the events that wait. */
+const DOCUMENTS_PER_STEP = 64;
+
+/** Scripts are counted in the first characters of each spec. */
+const MAX_SCRIPT_CHARACTERS = 2_000_000;
+
+/** How a word stands in a text, and how often it does so: inside a sentence, at its beginning, at the beginning of a line, after a bracket. */
+const WORD_FORMS: readonly { readonly form: (word: string) => string; readonly share: number }[] = [
+  { form: (word) => ` ${word}`, share: 0.7 },
+  { form: (word) => ` ${capitalise(word)}`, share: 0.15 },
+  { form: (word) => word, share: 0.1 },
+  { form: capitalise, share: 0.05 },
+];
+
+/** Shares of the tokens in the corpora of each dimension. */
+export interface TokenCounts {
+  /** Sources of a dimension's counts, each [V] and summing to 1: its corpus, and a list of words where its language has one. */
+  readonly sources: ReadonlyMap<Dimension, readonly Float64Array[]>;
+  /** Scripts that the language dimension is written in, or all dimensions where there is none. */
+  readonly scripts: readonly string[];
+}
+
+/** What is counted, and what is not. */
+export interface CountOptions extends JobOptions {
+  /** V: rows of the embedding. */
+  readonly vocabSize: number;
+  /** Documents that judge the result count for nothing. */
+  readonly corpora: readonly Corpus[];
+  /** Further text of the first dimension: a path as `readDocuments` takes it. */
+  readonly moreText?: readonly string[];
+}
+
+/**
+ * Counts the tokens of every dimension that is given.
+ * @throws CusprunError what `readDocuments` throws; `CORPUS_EMPTY` where nothing is left to count.
+ */
+export async function countTokens(specs: CorpusSpecs, tokenizer: Tokenizer, options: CountOptions): Promise<TokenCounts> {
+  const dimensions = DIMENSIONS.filter((dimension) => (specs[dimension] ?? []).length > 0);
+  const isHeldOut = heldOutTest(options.corpora);
+  const sources = new Map<Dimension, readonly Float64Array[]>();
+  const scripts = new ScriptCounter();
+  for (const dimension of dimensions) {
+    const own = specs[dimension] ?? [];
+    const paths = dimension === dimensions[0] ? [...own, ...(options.moreText ?? [])] : own;
+    const ofSpecs: Float64Array[] = [];
+    for (const spec of paths) {
+      ofSpecs.push(await countSpec(dimension, spec, tokenizer, isHeldOut, dimension === dimensions[0] ? scripts : null, options));
+    }
+    const words = dimension === "language" ? countWords(own, tokenizer, options.vocabSize) : null;
+    sources.set(dimension, [meanOf(ofSpecs), ...(words === null ? [] : [words])]);
+  }
+  return { sources, scripts: scripts.scripts() };
+}
+
+async function countSpec(
+  dimension: Dimension,
+  spec: string,
+  tokenizer: Tokenizer,
+  isHeldOut: (tokens: Int32Array) => boolean,
+  scripts: ScriptCounter | null,
+  { vocabSize, onProgress, signal }: CountOptions,
+): Promise<Float64Array> {
+  const counts = new Float64Array(vocabSize);
+  let [documents, tokenCount, characters] = [0, 0, 0];
+  for await (const { text } of await openSpec(dimension, spec)) {
+    const tokens = tokenizer.encode(wellFormed(text));
+    documents++;
+    if (documents % DOCUMENTS_PER_STEP === 0) {
+      onProgress?.({ stage: `counting tokens of ${specLabel(spec)}`, done: documents, total: null, unit: "documents" });
+      await pause(signal);
+    }
+    if (isHeldOut(tokens)) continue;
+    for (let index = tokenizer.prefix.length; index < tokens.length; index++) counts[tokens[index]!]! += 1;
+    tokenCount += tokens.length - tokenizer.prefix.length;
+    if (characters < MAX_SCRIPT_CHARACTERS) scripts?.add(text);
+    characters += text.length;
+    if (tokenCount >= MAX_TOKENS_PER_SPEC) break;
+  }
+  if (tokenCount > 0) return counts.map((count) => count / tokenCount);
+  throw new CusprunError("CORPUS_EMPTY", {
+    where: `--${dimension} ${specLabel(spec)}`,
+    found: "no text beside the documents that are held out",
+    expected: "text whose tokens can be counted",
+    remedy: "Give more text, or hold out fewer documents",
+  });
+}
+
+/** Whether tokens begin with those of a held-out document, which may have been cut. */
+function heldOutTest(corpora: readonly Corpus[]): (tokens: Int32Array) => boolean {
+  const keyOf = (tokens: Int32Array): string => tokens.subarray(0, MIN_DOCUMENT_TOKENS).join();
+  const byStart = new Map<string, Int32Array[]>();
+  for (const { tokens } of corpora.flatMap(({ heldOut }) => heldOut)) {
+    byStart.set(keyOf(tokens), [...(byStart.get(keyOf(tokens)) ?? []), tokens]);
+  }
+  return (tokens) =>
+    (byStart.get(keyOf(tokens)) ?? []).some((heldOut) => heldOut.every((token, index) => token === tokens[index]));
+}
+
+/** Tokens of the words of the languages that are named by presets; null where no list is known. */
+function countWords(specs: readonly string[], tokenizer: Tokenizer, vocabSize: number): Float64Array | null {
+  const languages = specs.filter((spec) => presetNames("language").includes(spec));
+  const lists = languages.map(wordFrequencies).filter((list) => list.length > 0);
+  if (lists.length === 0) return null;
+  return meanOf(
+    lists.map((list) => {
+      const counts = new Float64Array(vocabSize);
+      let total = 0;
+      for (const { word, count } of list) {
+        for (const { form, share } of WORD_FORMS) {
+          const tokens = tokenizer.encode(form(word)).subarray(tokenizer.prefix.length);
+          for (const token of tokens) counts[token]! += share * count;
+          total += share * count * tokens.length;
+        }
+      }
+      return counts.map((count) => count / total);
+    }),
+  );
+}
+
+/** [V] arrays → their mean. */
+export function meanOf(sources: readonly Float64Array[]): Float64Array {
+  const mean = new Float64Array(sources[0]?.length ?? 0);
+  for (const source of sources) for (let index = 0; index < mean.length; index++) mean[index]! += source[index]! / sources.length;
+  return mean;
+}
+
+function capitalise(word: string): string {
+  return word.charAt(0).toUpperCase() + word.slice(1);
+}

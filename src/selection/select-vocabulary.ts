@@ -1,0 +1,88 @@
+/**
+ * @file Which rows of the embedding go. Tokens that are hardly ever written in any of the chosen dimensions cost next to nothing, and so they go first: up to a share
+ * of split tokens that is hardly felt, or until the budget is met; units of the blocks free the rest.
+ */
+
+import type { Dimension } from "../corpora/corpus.ts";
+import { CusprunError } from "../errors.ts";
+import type { VocabularyRelevance } from "../scoring/relevance.ts";
+import type { VocabularyCut } from "./plan.ts";
+import { orderTokens, type TokenOrder } from "./token-order.ts";
+
+/** How much of the vocabulary stays: all of it, so many tokens, or enough that this share of every dimension's tokens is not split. */
+export type VocabularyChoice = "keep" | { readonly size: number } | { readonly coverage: number };
+
+/** Share of every dimension's tokens that is not split unless asked otherwise; measured in docs/vocabulary.md. */
+export const DEFAULT_COVERAGE = 0.9975;
+
+/** Vocabularies are multiples of this where a size is not asked for: matrix kernels like it. */
+const SIZE_MULTIPLE = 64;
+
+/**
+ * Chooses the tokens that go.
+ * @param relevance null where tokens were not scored.
+ * @param choice absent: `DEFAULT_COVERAGE`, but no more than the budget asks for.
+ * @param rowParameters parameters that a token's rows have: D, or 2·D where the head has its own.
+ * @param requested parameters that the budget asks to free.
+ * @returns null where every token stays.
+ * @throws CusprunError `SCORES_LACK` for a choice without scores, `SELECTION_INVALID` for one that cannot be.
+ */
+export function selectVocabulary(
+  relevance: VocabularyRelevance | null,
+  choice: VocabularyChoice | undefined,
+  weights: ReadonlyMap<Dimension, number>,
+  rowParameters: number,
+  requested: number,
+): VocabularyCut | null {
+  if (choice === "keep" || (choice === undefined && relevance === null)) return null;
+  if (relevance === null) {
+    throw new CusprunError("SCORES_LACK", {
+      where: "scores",
+      found: "no relevances of tokens",
+      expected: "relevances of tokens, which a smaller vocabulary is chosen by",
+      remedy: "Score again without --keep-vocabulary, or leave the vocabulary as it is",
+    });
+  }
+  const size = [...relevance.relevances.values()][0]?.length ?? 0;
+  const order = orderTokens(relevance, weights);
+  const count = countToRemove(order, size, choice, Math.floor(requested / rowParameters));
+  if (count === 0) return null;
+  return {
+    size,
+    removed: [...order.tokens.subarray(0, count)].toSorted((a, b) => a - b),
+    splits: Object.fromEntries(
+      [...weights.keys()].map((dimension, index) => [dimension, Number(order.splits[index]![count - 1]!.toPrecision(4))]),
+    ),
+  };
+}
+
+function countToRemove(
+  order: TokenOrder,
+  size: number,
+  choice: Exclude<VocabularyChoice, "keep"> | undefined,
+  most: number,
+): number {
+  const least = size - order.tokens.length;
+  if (choice !== undefined && "size" in choice) {
+    if (Number.isInteger(choice.size) && choice.size >= least) return Math.max(0, size - choice.size);
+    throw new CusprunError("SELECTION_INVALID", {
+      where: "vocabulary",
+      found: String(choice.size),
+      expected: `at least ${least} tokens: bytes, special tokens, single characters and the words of the chat template stay`,
+      remedy: "Ask for more tokens",
+    });
+  }
+  const coverage = choice?.coverage ?? DEFAULT_COVERAGE;
+  if (!(coverage > 0 && coverage <= 1)) {
+    throw new CusprunError("SELECTION_INVALID", {
+      where: "vocabulary-coverage",
+      found: String(coverage),
+      expected: "a share over 0%, at most 100%",
+      remedy: "Choose the share of tokens that are not to be split, e.g. 99.9%",
+    });
+  }
+  let count = 0;
+  while (count < order.tokens.length && order.splits.every((splits) => splits[count]! <= 1 - coverage)) count++;
+  if (choice === undefined) count = Math.min(count, most);
+  return Math.max(0, size - Math.ceil((size - count) / SIZE_MULTIPLE) * SIZE_MULTIPLE);
+}

@@ -1,0 +1,75 @@
+/** @file Trimmed tokenizers: texts of kept tokens are cut as before, all others are written without loss. */
+
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { tokenizerFilesFromGguf } from "../../src/checkpoint/gguf-tokenizer.ts";
+import { deriveTokens, readBpe } from "../../src/corpora/bpe.ts";
+import { trickyStrings } from "../reference/texts.mjs";
+import { realMetadata } from "../support/gguf-tokenizers.ts";
+import { defectOf, postProcessorIds, smallSentencePiece, trimVocabulary } from "../support/trimmed-vocabularies.ts";
+
+const SMOLLM2 = { files: tokenizerFilesFromGguf(await realMetadata("smollm2"), "smollm2"), vocabSize: 49_152 };
+const SMALL_SIZE = 3 + 256 + 6 + 12;
+
+/** A number in [0, 1) that depends on id and seed alone. */
+const noise = (id: number, seed: number): number =>
+  (Math.imul(id + 1, 2_654_435_761) ^ Math.imul(seed + 7, 40_503)) / 2 ** 32 + 0.5;
+
+describe("byte-level BPE (SmolLM2)", () => {
+  test.each([0.2, 0.6, 0.95])("with a share of %d of its tokens gone, by merge rank", (share) => {
+    const made = trimVocabulary(SMOLLM2.files, SMOLLM2.vocabSize, share, (id) => 1 / (id + 1));
+    expect(trickyStrings().flatMap((text) => defectOf(made, text) ?? [])).toEqual([]);
+    fc.assert(
+      fc.property(fc.string({ unit: "binary" }), (text) => defectOf(made, text) === null),
+      { numRuns: 300, seed: 1 },
+    );
+  });
+
+  test("with half of its tokens gone at random, texts made of those that stay are cut as before", () => {
+    const made = trimVocabulary(SMOLLM2.files, SMOLLM2.vocabSize, 0.5, (id) => noise(id, 3));
+    const kept = [...made.ids.keys()];
+    const texts = Array.from({ length: 2000 }, (_, n) =>
+      made.dense.decode(Int32Array.from({ length: 6 }, (__, i) => kept[Math.floor(noise(n * 6 + i, 5) * kept.length)]!)),
+    );
+    const defects = texts.flatMap((text) => defectOf(made, text) ?? []);
+    expect(defects).toEqual([]);
+    const wholly = texts.filter((text) => made.dense.encode(text).every((id) => made.ids.has(id)));
+    expect(wholly.length).toBeGreaterThan(200);
+  });
+});
+
+describe("SentencePiece-style BPE with byte fallback", () => {
+  const texts = fc.string({ unit: fc.constantFrom("a", "b", "c", "d", "e", " ", "ß", "漢") });
+
+  test.each([0.3, 0.7, 1])("with a share of %d of its tokens gone", (share) => {
+    for (const seed of [1, 2, 3]) {
+      const made = trimVocabulary(smallSentencePiece(), SMALL_SIZE, share, (id) => noise(id, seed));
+      fc.assert(
+        fc.property(texts, (text) => defectOf(made, text) === null),
+        { numRuns: 200, seed },
+      );
+    }
+  });
+
+  test("renumbers special tokens wherever they are named, and leaves out files that would contradict", () => {
+    const made = trimVocabulary(smallSentencePiece(), SMALL_SIZE, 1, () => 0);
+    expect(postProcessorIds(made.files)).toEqual({ "<s>": { id: "<s>", ids: [1], tokens: ["<s>"] } });
+    expect([...made.files.files.keys()]).toEqual(["tokenizer.json", "tokenizer_config.json"]);
+    const vocab = (made.files.tokenizerJson["model"] as { vocab: Record<string, number> }).vocab;
+    expect(Object.values(vocab)).toEqual(Object.values(vocab).map((_, index) => index));
+  });
+});
+
+test("a token derives from the pair that merging its text joins last", () => {
+  const bpe = readBpe(smallSentencePiece(), SMALL_SIZE, "test");
+  const derivations = deriveTokens(bpe);
+  const id = (text: string): number => bpe.vocab.get(text)!;
+  // "ab" is the best merge, so "abc" is ab + c although a + bc is one too.
+  expect(derivations.get(id("abc"))).toEqual([id("ab"), id("c")]);
+  expect(derivations.get(id("abcde"))).toEqual([id("abc"), id("de")]);
+  expect(derivations.get(id("ab"))).toEqual([id("a"), id("b")]);
+  expect(derivations.has(id("a"))).toBe(false);
+  // "de" is joined before "ee", so "dee" is de + e; "cde" is never reached over "cd", which is no token.
+  expect(derivations.get(id("dee"))).toEqual([id("de"), id("e")]);
+  expect(derivations.get(id("cde"))).toEqual([id("c"), id("de")]);
+});
