@@ -35,10 +35,12 @@ export type {
   RelevanceKind,
   RelevanceScores,
   ScoredDocument,
+  TokenRelevance,
   UnitKind,
   VocabularyRelevance,
 } from "./scoring/relevance.ts";
 export type { VocabularyFacts } from "./scoring/token-relevance.ts";
+export type { DimensionCounts } from "./corpora/token-counts.ts";
 
 // Selection: relevances + budget → plan.
 export { selectUnits } from "./selection/select.ts";

@@ -30,10 +30,24 @@ const WORD_FORMS: readonly { readonly form: (word: string) => string; readonly s
   { form: capitalise, share: 0.05 },
 ];
 
+/** Shares of the tokens in the texts of one dimension, each [V] and summing to 1. V = rows of the embedding. */
+export interface DimensionCounts {
+  /** In either half of the dimension's documents (`halfOf`), so that what one half says can be tried on the other. */
+  readonly halves: readonly [Float64Array, Float64Array];
+  /** In a list of the language's words, by their frequency; null where there is none. */
+  readonly words: Float64Array | null;
+}
+
+/** Which half of a corpus a document belongs to: by its first tokens, so that it is the same one wherever the document is met. */
+export function halfOf(tokens: Int32Array): 0 | 1 {
+  let hash = 2_166_136_261;
+  for (const token of tokens.subarray(0, MIN_DOCUMENT_TOKENS)) hash = Math.imul(hash ^ token, 16_777_619);
+  return ((hash ^ (hash >>> 15)) & 1) as 0 | 1;
+}
+
 /** Shares of the tokens in the corpora of each dimension. */
 export interface TokenCounts {
-  /** Sources of a dimension's counts, each [V] and summing to 1: its corpus, and a list of words where its language has one. */
-  readonly sources: ReadonlyMap<Dimension, readonly Float64Array[]>;
+  readonly counts: ReadonlyMap<Dimension, DimensionCounts>;
   /** Scripts that the language dimension is written in, or all dimensions where there is none. */
   readonly scripts: readonly string[];
 }
@@ -55,19 +69,20 @@ export interface CountOptions extends JobOptions {
 export async function countTokens(specs: CorpusSpecs, tokenizer: Tokenizer, options: CountOptions): Promise<TokenCounts> {
   const dimensions = DIMENSIONS.filter((dimension) => (specs[dimension] ?? []).length > 0);
   const isHeldOut = heldOutTest(options.corpora);
-  const sources = new Map<Dimension, readonly Float64Array[]>();
+  const counts = new Map<Dimension, DimensionCounts>();
   const scripts = new ScriptCounter();
   for (const dimension of dimensions) {
     const own = specs[dimension] ?? [];
     const paths = dimension === dimensions[0] ? [...own, ...(options.moreText ?? [])] : own;
-    const ofSpecs: Float64Array[] = [];
+    const ofSpecs: (readonly [Float64Array, Float64Array])[] = [];
     for (const spec of paths) {
       ofSpecs.push(await countSpec(dimension, spec, tokenizer, isHeldOut, dimension === dimensions[0] ? scripts : null, options));
     }
     const words = dimension === "language" ? countWords(own, tokenizer, options.vocabSize) : null;
-    sources.set(dimension, [meanOf(ofSpecs), ...(words === null ? [] : [words])]);
+    const halves = [meanOf(ofSpecs.map(([first]) => first)), meanOf(ofSpecs.map(([, second]) => second))] as const;
+    counts.set(dimension, { halves, words });
   }
-  return { sources, scripts: scripts.scripts() };
+  return { counts, scripts: scripts.scripts() };
 }
 
 async function countSpec(
@@ -77,9 +92,10 @@ async function countSpec(
   isHeldOut: (tokens: Int32Array) => boolean,
   scripts: ScriptCounter | null,
   { vocabSize, onProgress, signal }: CountOptions,
-): Promise<Float64Array> {
-  const counts = new Float64Array(vocabSize);
-  let [documents, tokenCount, characters] = [0, 0, 0];
+): Promise<readonly [Float64Array, Float64Array]> {
+  const counts = [new Float64Array(vocabSize), new Float64Array(vocabSize)] as const;
+  const totals: [number, number] = [0, 0];
+  let [documents, characters] = [0, 0];
   for await (const { text } of await openSpec(dimension, spec)) {
     const tokens = tokenizer.encode(wellFormed(text));
     documents++;
@@ -88,13 +104,20 @@ async function countSpec(
       await pause(signal);
     }
     if (isHeldOut(tokens)) continue;
-    for (let index = tokenizer.prefix.length; index < tokens.length; index++) counts[tokens[index]!]! += 1;
-    tokenCount += tokens.length - tokenizer.prefix.length;
+    const half = halfOf(tokens);
+    for (let index = tokenizer.prefix.length; index < tokens.length; index++) counts[half][tokens[index]!]! += 1;
+    totals[half] += tokens.length - tokenizer.prefix.length;
     if (characters < MAX_SCRIPT_CHARACTERS) scripts?.add(text);
     characters += text.length;
-    if (tokenCount >= MAX_TOKENS_PER_SPEC) break;
+    if (totals[0] + totals[1] >= MAX_TOKENS_PER_SPEC) break;
   }
-  if (tokenCount > 0) return counts.map((count) => count / tokenCount);
+  // A single document makes one half, which then is both.
+  const full = totals[0] >= totals[1] ? 0 : 1;
+  const shares = ([0, 1] as const).map((half) => {
+    const filled = totals[half] > 0 ? half : full;
+    return counts[filled].map((count) => count / totals[filled]);
+  });
+  if (totals[full] > 0) return shares as [Float64Array, Float64Array];
   throw new CusprunError("CORPUS_EMPTY", {
     where: `--${dimension} ${specLabel(spec)}`,
     found: "no text beside the documents that are held out",

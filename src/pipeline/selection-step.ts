@@ -65,7 +65,8 @@ export async function rehearseSelection(
 }
 
 function freeVocabulary(vocabSize: number, dimensions: readonly Dimension[]): VocabularyRelevance {
-  const relevances = new Map(dimensions.map((dimension) => [dimension, new Float64Array(vocabSize)]));
+  const nothing = [new Float64Array(vocabSize), new Float64Array(vocabSize)] as const;
+  const relevances = new Map(dimensions.map((dimension) => [dimension, { halves: nothing, counted: nothing }]));
   return { relevances, derivations: new Map(), alwaysKept: new Set([0]) };
 }
 

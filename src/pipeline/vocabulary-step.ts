@@ -38,9 +38,9 @@ export async function gatherVocabulary(
   const { config, configJson, generationConfigJson, path } = checkpoint;
   try {
     const bpe = readBpe(files, config.vocabSize, path);
-    const { sources, scripts } = await countTokens(specs, tokenizer, { ...job, vocabSize: config.vocabSize, corpora, moreText });
+    const { counts, scripts } = await countTokens(specs, tokenizer, { ...job, vocabSize: config.vocabSize, corpora, moreText });
     return {
-      sources,
+      counts,
       derivations: deriveTokens(bpe),
       alwaysKept: alwaysKeptTokens(bpe, files, tokenizer, [configJson, generationConfigJson], scripts),
     };

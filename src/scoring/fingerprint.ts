@@ -30,11 +30,12 @@ export function documentFingerprint(document: TokenDocument): string {
 }
 
 /** SHA-256 (hex) of what tokens are scored from, beside the model and the documents. */
-export function vocabularyFingerprint({ sources, alwaysKept }: VocabularyFacts): string {
+export function vocabularyFingerprint({ counts, alwaysKept }: VocabularyFacts): string {
   const hash = createHash("sha256").update(JSON.stringify([...alwaysKept].toSorted((a, b) => a - b)));
-  for (const [dimension, shares] of sources) {
+  for (const [dimension, { halves, words }] of counts) {
     hash.update(dimension);
-    for (const { buffer, byteOffset, byteLength } of shares) hash.update(new Uint8Array(buffer, byteOffset, byteLength));
+    for (const { buffer, byteOffset, byteLength } of [...halves, ...(words === null ? [] : [words])])
+      hash.update(new Uint8Array(buffer, byteOffset, byteLength));
   }
   return hash.digest("hex");
 }

@@ -59,10 +59,17 @@ export interface ScoredDocument {
   readonly dimensions: readonly Dimension[];
 }
 
+/** Relevance of every token to one dimension, [V] each, from either half of its documents. */
+export interface TokenRelevance {
+  /** Share of the token among the dimension's tokens, as counted and as the model expects; the relevance is the halves' mean. */
+  readonly halves: readonly [Float64Array, Float64Array];
+  /** Share of the token among the tokens of that half's texts, as counted alone: what the other half's choice is judged by. */
+  readonly counted: readonly [Float64Array, Float64Array];
+}
+
 /** Relevances of tokens, and what they are merged from. V = rows of the embedding. */
 export interface VocabularyRelevance {
-  /** Per dimension, [V]: share of the token among the dimension's tokens, as counted and as the model expects. */
-  readonly relevances: ReadonlyMap<Dimension, Float64Array>;
+  readonly relevances: ReadonlyMap<Dimension, TokenRelevance>;
   /** The two tokens that a token splits into when it goes; a token that no merge makes has none. */
   readonly derivations: ReadonlyMap<number, readonly [left: number, right: number]>;
   /** Tokens that stay whatever their relevance, and with them what they are merged from. */

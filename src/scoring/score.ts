@@ -7,7 +7,6 @@ import { createHash } from "node:crypto";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { writeSafetensors } from "../checkpoint/safetensors-write.ts";
 import type { Corpus, Dimension, TokenDocument } from "../corpora/corpus.ts";
-import { meanOf } from "../corpora/token-counts.ts";
 import { writeFileAtomically } from "../files.ts";
 import type { JobOptions } from "../progress.ts";
 import { makeBatches } from "./batches.ts";
@@ -25,7 +24,7 @@ import {
   scoresMetadata,
   vocabularyValues,
 } from "./scores-file.ts";
-import { expectedShares, type VocabularyFacts } from "./token-relevance.ts";
+import { scoreTokens, type VocabularyFacts } from "./token-relevance.ts";
 
 /** Options of a scoring run. */
 export interface ScoreOptions extends JobOptions {
@@ -33,7 +32,7 @@ export interface ScoreOptions extends JobOptions {
   readonly kinds?: readonly RelevanceKind[];
   /** How relevances of rotary pairs and of rows of q and k are computed. Default: `first-order`. */
   readonly mapChange?: MapChange;
-  /** Where tokens are scored too: what is known of them. A source for each dimension. */
+  /** Where tokens are scored too: what is known of them, for the dimensions of the corpora in their order. */
   readonly vocabulary?: VocabularyFacts | null;
 }
 
@@ -108,7 +107,7 @@ export async function scoreCorpora(
     shape,
     dtype: "F32" as const,
     read: async (): Promise<Uint8Array<ArrayBuffer>> => {
-      const values = (await scorer.tokens(vocabulary!, dimensions, shared))[index]!;
+      const values = (await scorer.tokens(vocabulary!, shared))[index]!;
       return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     },
   }));
@@ -173,35 +172,24 @@ class Scorer {
   }
 
   /** Values of the vocabulary's tensors, after the last layer. */
-  async tokens(
-    facts: VocabularyFacts,
-    dimensions: readonly Dimension[],
-    shared: readonly SharedDocument[],
-  ): Promise<readonly Float32Array<ArrayBuffer>[]> {
-    this.#tokens ??= await this.#scoreTokens(facts, dimensions, shared);
+  async tokens(facts: VocabularyFacts, shared: readonly SharedDocument[]): Promise<readonly Float32Array<ArrayBuffer>[]> {
+    this.#tokens ??= await this.#scoreTokens(facts, shared);
     return this.#tokens;
   }
 
-  async #scoreTokens(
-    facts: VocabularyFacts,
-    dimensions: readonly Dimension[],
-    shared: readonly SharedDocument[],
-  ): Promise<readonly Float32Array<ArrayBuffer>[]> {
+  async #scoreTokens(facts: VocabularyFacts, shared: readonly SharedDocument[]): Promise<readonly Float32Array<ArrayBuffer>[]> {
     const { vocabSize, numHiddenLayers } = this.#checkpoint.config;
     await this.layer(numHiddenLayers - 1);
-    const expected = await expectedShares(
+    const relevance = await scoreTokens(
       this.#checkpoint,
+      facts,
       this.#documents,
       this.#batches,
       this.#states!,
-      dimensions,
       (document) => shared[document]!.dimensions,
       this.#options,
     );
-    const relevances = new Map(
-      dimensions.map((dimension, index) => [dimension, meanOf([expected[index]!, ...(facts.sources.get(dimension) ?? [])])]),
-    );
-    return vocabularyValues(vocabSize, { ...facts, relevances });
+    return vocabularyValues(vocabSize, relevance);
   }
 
   async close(): Promise<void> {

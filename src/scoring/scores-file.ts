@@ -11,7 +11,7 @@ import type { MapChange } from "./block-energies.ts";
 import { RELEVANCE_SOURCES, referencesFor } from "./layer-scorer.ts";
 import type { Reference } from "./layer-scorer.ts";
 import { unitCount } from "./relevance.ts";
-import type { RelevanceKind, RelevanceScores, ScoredDocument, VocabularyRelevance } from "./relevance.ts";
+import type { RelevanceKind, RelevanceScores, ScoredDocument, TokenRelevance, VocabularyRelevance } from "./relevance.ts";
 
 /** Raised whenever the file's layout or the meaning of a number in it changes. */
 export const SCORES_FORMAT_VERSION = 2;
@@ -69,7 +69,10 @@ export function planVocabularyTensors(
   dimensions: readonly Dimension[],
 ): readonly { readonly name: string; readonly shape: readonly number[] }[] {
   return [
-    ...dimensions.map((dimension) => ({ name: tokenRelevanceName(dimension), shape: [V] })),
+    ...dimensions.flatMap((dimension) => [
+      { name: tokenRelevanceName(dimension), shape: [2, V] },
+      { name: tokenCountsName(dimension), shape: [2, V] },
+    ]),
     { name: TOKEN_PARTS, shape: [V, 2] },
     { name: TOKENS_KEPT, shape: [V] },
   ];
@@ -82,6 +85,10 @@ function tokenRelevanceName(dimension: Dimension): string {
   return `vocabulary.relevance.${dimension}`;
 }
 
+function tokenCountsName(dimension: Dimension): string {
+  return `vocabulary.counted.${dimension}`;
+}
+
 /** Values of the tensors that `planVocabularyTensors` names, in its order. Ids are whole in f32: vocabularies are far smaller than 2²⁴. */
 export function vocabularyValues(
   V: number,
@@ -90,10 +97,17 @@ export function vocabularyValues(
   const parts = new Float32Array(2 * V).fill(-1);
   for (const [id, pair] of derivations) parts.set(pair, 2 * id);
   return [
-    ...[...relevances.values()].map((values) => Float32Array.from(values)),
+    ...[...relevances.values()].flatMap(({ halves, counted }) => [join(halves), join(counted)]),
     parts,
     Float32Array.from({ length: V }, (_, id) => (alwaysKept.has(id) ? 1 : 0)),
   ];
+}
+
+function join([first, second]: readonly [Float64Array, Float64Array]): Float32Array<ArrayBuffer> {
+  const joined = new Float32Array(first.length + second.length);
+  joined.set(first);
+  joined.set(second, first.length);
+  return joined;
 }
 
 /** The header as safetensors metadata, whose values must be strings. */
@@ -162,9 +176,14 @@ class ScoresReader implements RelevanceScores {
   async readVocabulary(): Promise<VocabularyRelevance | null> {
     if (this.#scoredDimensions === null) return null;
     const V = this.config.vocabSize;
-    const relevances = new Map<Dimension, Float64Array>();
+    const readHalves = async (name: string): Promise<[Float64Array, Float64Array]> => {
+      const values = await this.#file.readFloat32(name);
+      return [Float64Array.from(values.subarray(0, V)), Float64Array.from(values.subarray(V))];
+    };
+    const relevances = new Map<Dimension, TokenRelevance>();
     for (const dimension of this.#scoredDimensions) {
-      relevances.set(dimension, Float64Array.from(await this.#file.readFloat32(tokenRelevanceName(dimension))));
+      const halves = await readHalves(tokenRelevanceName(dimension));
+      relevances.set(dimension, { halves, counted: await readHalves(tokenCountsName(dimension)) });
     }
     const [parts, kept] = [await this.#file.readFloat32(TOKEN_PARTS), await this.#file.readFloat32(TOKENS_KEPT)];
     const derivations = new Map<number, readonly [number, number]>();

@@ -10,14 +10,16 @@
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Dimension, TokenDocument } from "../corpora/corpus.ts";
+import { type DimensionCounts, halfOf, meanOf } from "../corpora/token-counts.ts";
 import type { JobOptions } from "../progress.ts";
 import type { Batch } from "./batches.ts";
 import { sumProbabilities } from "./output-head.ts";
+import type { VocabularyRelevance } from "./relevance.ts";
 
 /** What is known of a vocabulary before the model is run. V = rows of the embedding. */
 export interface VocabularyFacts {
-  /** Per dimension, shares of the tokens from one or more sources, each [V]. */
-  readonly sources: ReadonlyMap<Dimension, readonly Float64Array[]>;
+  /** How often each token stands in the texts of each dimension. */
+  readonly counts: ReadonlyMap<Dimension, DimensionCounts>;
   /** The two tokens that a token splits into, see `deriveTokens`. */
   readonly derivations: ReadonlyMap<number, readonly [left: number, right: number]>;
   /** Tokens that stay whatever their relevance, see `alwaysKeptTokens`. */
@@ -28,40 +30,59 @@ export interface VocabularyFacts {
 const MAX_POSITIONS = 16_384;
 
 /**
- * What the model expects at the positions of documents, per dimension: mean next-token probabilities, [V] each, in the order of `dimensions`.
+ * Relevances of all tokens to the dimensions, from either half of each dimension's documents.
  * @param states hidden states after the last block, one array [B, T, D] per batch.
  * @param dimensionsOf the dimensions of each document.
  */
-export async function expectedShares(
+export async function scoreTokens(
   checkpoint: Checkpoint,
+  facts: VocabularyFacts,
   documents: readonly TokenDocument[],
   batches: readonly Batch[],
   states: readonly Float32Array<ArrayBuffer>[],
-  dimensions: readonly Dimension[],
   dimensionsOf: (document: number) => readonly Dimension[],
   options: JobOptions,
-): Promise<readonly Float64Array[]> {
-  const D = checkpoint.config.hiddenSize;
+): Promise<VocabularyRelevance> {
+  const { rows, owners } = samplePositions(checkpoint.config.hiddenSize, documents, batches, states);
+  const groups = [...facts.counts.keys()].flatMap((dimension) => ([0, 1] as const).map((half) => ({ dimension, half })));
+  const weights = groups.map(({ dimension, half }) => {
+    const isOwn = owners.map((owner) => dimensionsOf(owner).includes(dimension) && halfOf(documents[owner]!.tokens) === half);
+    const count = isOwn.filter(Boolean).length;
+    return Float32Array.from(isOwn, (own) => (own ? 1 / count : 0));
+  });
+  const expected = await sumProbabilities(checkpoint, rows, weights, options);
+  const relevances = new Map(
+    [...facts.counts].map(([dimension, { halves, words }], index) => {
+      const ofHalf = (half: 0 | 1): Float64Array =>
+        meanOf([expected[2 * index + half]!, halves[half], ...(words === null ? [] : [words])]);
+      return [dimension, { halves: [ofHalf(0), ofHalf(1)], counted: halves }] as const;
+    }),
+  );
+  return { relevances, derivations: facts.derivations, alwaysKept: facts.alwaysKept };
+}
+
+/** Rows [M, D] of the hidden states at positions that are spread evenly over all documents, and the document of each. */
+function samplePositions(
+  D: number,
+  documents: readonly TokenDocument[],
+  batches: readonly Batch[],
+  states: readonly Float32Array<ArrayBuffer>[],
+): { readonly rows: Float32Array<ArrayBuffer>; readonly owners: readonly number[] } {
   const tokenCount = documents.reduce((sum, { tokens }) => sum + tokens.length, 0);
   const stride = Math.max(1, Math.ceil(tokenCount / MAX_POSITIONS));
-  const rows: Float32Array[] = [];
+  const sampled: Float32Array[] = [];
   const owners: number[] = [];
   for (const [number, batch] of batches.entries()) {
     for (const [row, document] of batch.documents.entries()) {
       // Documents begin at unlike offsets, so that no place in a text is preferred.
       for (let t = document % stride; t < documents[document]!.tokens.length; t += stride) {
         const start = (row * batch.length + t) * D;
-        rows.push(states[number]!.subarray(start, start + D));
+        sampled.push(states[number]!.subarray(start, start + D));
         owners.push(document);
       }
     }
   }
-  const sampled = new Float32Array(rows.length * D);
-  rows.forEach((row, index) => sampled.set(row, index * D));
-  const weights = dimensions.map((dimension) => {
-    const isOwn = owners.map((document) => dimensionsOf(document).includes(dimension));
-    const count = isOwn.filter(Boolean).length;
-    return Float32Array.from(isOwn, (own) => (own ? 1 / count : 0));
-  });
-  return sumProbabilities(checkpoint, sampled, weights, options);
+  const rows = new Float32Array(sampled.length * D);
+  sampled.forEach((row, index) => rows.set(row, index * D));
+  return { rows, owners };
 }

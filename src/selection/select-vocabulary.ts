@@ -7,13 +7,13 @@ import type { Dimension } from "../corpora/corpus.ts";
 import { CusprunError } from "../errors.ts";
 import type { VocabularyRelevance } from "../scoring/relevance.ts";
 import type { VocabularyCut } from "./plan.ts";
-import { orderTokens, type TokenOrder } from "./token-order.ts";
+import { orderByRelevance, type TokenOrder } from "./token-order.ts";
 
 /** How much of the vocabulary stays: all of it, so many tokens, or enough that this share of every dimension's tokens is not split. */
 export type VocabularyChoice = "keep" | { readonly size: number } | { readonly coverage: number };
 
 /** Share of every dimension's tokens that is not split unless asked otherwise; measured in docs/vocabulary.md. */
-export const DEFAULT_COVERAGE = 0.9975;
+export const DEFAULT_COVERAGE = 0.995;
 
 /** Vocabularies are multiples of this where a size is not asked for: matrix kernels like it. */
 const SIZE_MULTIPLE = 64;
@@ -43,8 +43,8 @@ export function selectVocabulary(
       remedy: "Score again without --keep-vocabulary, or leave the vocabulary as it is",
     });
   }
-  const size = [...relevance.relevances.values()][0]?.length ?? 0;
-  const order = orderTokens(relevance, weights);
+  const size = [...relevance.relevances.values()][0]?.halves[0].length ?? 0;
+  const order = orderByRelevance(relevance, weights);
   const count = countToRemove(order, size, choice, Math.floor(requested / rowParameters));
   if (count === 0) return null;
   return {

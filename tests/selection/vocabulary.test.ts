@@ -2,9 +2,9 @@
 
 import { describe, expect, test } from "vitest";
 import type { Dimension } from "../../src/corpora/corpus.ts";
-import type { VocabularyRelevance } from "../../src/scoring/relevance.ts";
+import type { TokenRelevance, VocabularyRelevance } from "../../src/scoring/relevance.ts";
 import { selectVocabulary } from "../../src/selection/select-vocabulary.ts";
-import { orderTokens } from "../../src/selection/token-order.ts";
+import { orderByRelevance, orderTokens } from "../../src/selection/token-order.ts";
 
 const ONE: ReadonlyMap<Dimension, number> = new Map([["language", 1]]);
 
@@ -15,42 +15,71 @@ const DERIVATIONS = new Map<number, readonly [number, number]>([
   [6, [2, 3]],
 ]);
 
-function vocabulary(
-  relevances: Readonly<Partial<Record<Dimension, readonly number[]>>>,
-  alwaysKept: readonly number[] = [0, 1, 2, 3],
-): VocabularyRelevance {
-  return {
-    relevances: new Map(Object.entries(relevances).map(([name, values]) => [name as Dimension, Float64Array.from(values)])),
-    derivations: DERIVATIONS,
-    alwaysKept: new Set(alwaysKept),
-  };
-}
+const tokensThatStay = (ids: readonly number[]): Pick<VocabularyRelevance, "derivations" | "alwaysKept"> => ({
+  derivations: DERIVATIONS,
+  alwaysKept: new Set(ids),
+});
+
+/** Relevances that both halves agree in. */
+const agreed = (values: readonly number[]): TokenRelevance => {
+  const shares = Float64Array.from(values);
+  return { halves: [shares, shares], counted: [shares, shares] };
+};
+
+const rounded = (values: Float64Array | undefined): number[] => Array.from(values ?? [], (value) => Number(value.toFixed(6)));
 
 describe("the order", () => {
   test("takes the least relevant first, none before what is merged from it, and what it was goes to its parts", () => {
-    const { tokens, splits } = orderTokens(vocabulary({ language: [0.1, 0.1, 0.1, 0.1, 0.05, 0.25, 0.3] }), ONE);
+    const values = Float64Array.from([0.1, 0.1, 0.1, 0.1, 0.05, 0.25, 0.3]);
+    const { tokens, splits } = orderTokens(tokensThatStay([0, 1, 2, 3]), { keys: [{ values, weight: 1 }], watched: [values] });
     // 4 is rarer than all, but 5 is merged from it; when 5 goes, 4 has 0.05 + 0.25.
     expect([...tokens]).toEqual([5, 6, 4]);
-    expect([...splits[0]!].map((share) => Number(share.toFixed(6)))).toEqual([0.25, 0.55, 0.85]);
+    expect(rounded(splits[0])).toEqual([0.25, 0.55, 0.85]);
   });
 
   test("keeps what any dimension needs, as its weight says", () => {
-    const both = vocabulary({ language: [0, 0, 0, 0, 0, 0.4, 0.1], domain: [0, 0, 0, 0, 0, 0.01, 0.3] });
-    expect([...orderTokens(both, ONE).tokens]).toEqual([6, 5, 4]);
-    expect([
-      ...orderTokens(
-        both,
-        new Map<Dimension, number>([
-          ["language", 1],
-          ["domain", 2],
-        ]),
-      ).tokens,
-    ]).toEqual([5, 4, 6]);
+    const [language, domain] = [agreed([0, 0, 0, 0, 0, 0.4, 0.1]), agreed([0, 0, 0, 0, 0, 0.01, 0.3])];
+    const both: VocabularyRelevance = {
+      ...tokensThatStay([0, 1, 2, 3]),
+      relevances: new Map([
+        ["language", language],
+        ["domain", domain],
+      ]),
+    };
+    const order = (weights: readonly (readonly [Dimension, number])[]): number[] => [
+      ...orderByRelevance(both, new Map(weights)).tokens,
+    ];
+    expect(order([["language", 1]])).toEqual([6, 5, 4]);
+    expect(
+      order([
+        ["language", 1],
+        ["domain", 1],
+      ]),
+    ).toEqual([6, 5, 4]);
+    expect(
+      order([
+        ["language", 1],
+        ["domain", 2],
+      ]),
+    ).toEqual([5, 4, 6]);
   });
 
   test("keeps what a kept token is merged from", () => {
-    const { tokens } = orderTokens(vocabulary({ language: [0, 0, 0, 0, 0, 0, 0] }, [5]), ONE);
-    expect([...tokens].toSorted()).toEqual([3, 6]);
+    const { tokens } = orderTokens(tokensThatStay([5]), { keys: [{ values: new Float64Array(7), weight: 1 }], watched: [] });
+    expect([...tokens].toSorted((a, b) => a - b)).toEqual([3, 6]);
+  });
+
+  test("judges what one half of the documents chooses by the other half", () => {
+    // Each half knows one of two words that the other half has never seen.
+    const [first, second] = [Float64Array.from([0, 0, 0, 0, 0.5, 0, 0]), Float64Array.from([0, 0, 0, 0, 0, 0, 0.5])];
+    const derivations = new Map([
+      [4, [0, 1]],
+      [6, [2, 3]],
+    ] as const);
+    const relevances = new Map([["language" as const, { halves: [first, second], counted: [first, second] } as const]]);
+    const { splits } = orderByRelevance({ derivations, alwaysKept: new Set([0, 1, 2, 3, 5]), relevances }, ONE);
+    // The order of all documents would split half of the tokens with its first step; either half's order splits all of the other's.
+    expect(rounded(splits[0])).toEqual([0.5, 0.5]);
   });
 });
 
@@ -58,7 +87,7 @@ describe("the choice", () => {
   const size = 1024;
   /** Token n is seen with a share that falls with n; the first 256 stay. */
   const many: VocabularyRelevance = {
-    relevances: new Map([["language" as const, Float64Array.from({ length: size }, (_, id) => 2 ** -(id / 64))]]),
+    relevances: new Map([["language" as const, agreed(Array.from({ length: size }, (_, id) => 2 ** -(id / 64)))]]),
     derivations: new Map(),
     alwaysKept: new Set(Array.from({ length: 256 }, (_, id) => id)),
   };

@@ -34,12 +34,8 @@ export function trimVocabulary(
   const bpe = readBpe(files, vocabSize, "test");
   const dense = createTokenizer(files, "test");
   const order = orderTokens(
-    {
-      relevances: new Map([["language", Float64Array.from({ length: vocabSize }, (_, id) => relevanceOf(id))]]),
-      derivations: deriveTokens(bpe),
-      alwaysKept: alwaysKeptTokens(bpe, files, dense, [], ["Latin"]),
-    },
-    new Map([["language", 1]]),
+    { derivations: deriveTokens(bpe), alwaysKept: alwaysKeptTokens(bpe, files, dense, [], ["Latin"]) },
+    { keys: [{ values: Float64Array.from({ length: vocabSize }, (_, id) => relevanceOf(id)), weight: 1 }], watched: [] },
   );
   const gone = new Set(order.tokens.subarray(0, Math.round(share * order.tokens.length)));
   const ids = renumberTokens(Array.from({ length: vocabSize }, (_, id) => id).filter((id) => !gone.has(id)));
