@@ -88,6 +88,9 @@ export interface Family {
   readonly configRules: FamilyConfigRules;
 }
 
+/** What stands before a family's `model_type` where layers differ in size. */
+export const RAGGED_MODEL_TYPE_PREFIX = "cusprun_ragged_";
+
 /** Names of the tensors outside the blocks, the same in all families. */
 export const MODEL_TENSOR_NAMES: Readonly<Record<ModelRole, string>> = {
   embedding: "model.embed_tokens.weight",
@@ -251,7 +254,9 @@ export function blockTensorName(family: Family, layer: number, role: BlockRole):
  * @throws CusprunError `UNKNOWN_FAMILY`, listing what is supported.
  */
 export function familyOfModelType(modelType: string, where: string): Family {
-  return findFamily("model_type", (family) => family.modelTypes, modelType, where);
+  const isRagged = modelType.startsWith(RAGGED_MODEL_TYPE_PREFIX);
+  const stock = isRagged ? modelType.slice(RAGGED_MODEL_TYPE_PREFIX.length) : modelType;
+  return findFamily("model_type", (family) => family.modelTypes, stock, where);
 }
 
 /**

@@ -6,6 +6,7 @@
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { type BlockRole, FAMILIES, type FamilyName } from "../checkpoint/families.ts";
+import { uniformLayerSizes } from "../checkpoint/model-config.ts";
 import type { ModelConfig, RopeConfig } from "../checkpoint/model-config.ts";
 import { CusprunError } from "../errors.ts";
 import { inverseFrequencies } from "../scoring/rope.ts";
@@ -19,6 +20,8 @@ interface Architecture {
   readonly interleavesRotary: boolean;
   /** Takes a head size that is not hidden size / heads. */
   readonly freeHeadSize: boolean;
+  /** Computes layers of unlike size; the others take layer 0's sizes for all. */
+  readonly ragged: boolean;
   /** Reads `rope_freqs.weight`. */
   readonly ropeFactors: boolean;
   /** Computes sliding layers with a window and a rotation of their own. */
@@ -31,6 +34,7 @@ const LLAMA: Architecture = {
   name: "llama",
   interleavesRotary: true,
   freeHeadSize: true,
+  ragged: false,
   ropeFactors: true,
   slides: false,
   optionalRoles: ["qBias", "kBias", "vBias", "oBias"],
@@ -38,6 +42,7 @@ const LLAMA: Architecture = {
 const PLAIN: Omit<Architecture, "name"> = {
   interleavesRotary: false,
   freeHeadSize: true,
+  ragged: false,
   ropeFactors: false,
   slides: false,
   optionalRoles: [],
@@ -106,11 +111,13 @@ export function ggufFormOf(checkpoint: Checkpoint): GgufForm {
 
 /** Why an architecture cannot compute a model, or null. */
 function refusal(architecture: Architecture, config: ModelConfig, optionalRoles: readonly BlockRole[]): string | null {
-  const { hiddenSize, numAttentionHeads, headDim, hiddenActivation, family, rope, slidingWindow } = config;
+  const { hiddenSize, layerSizes, headDim, hiddenActivation, family, rope, slidingWindow } = config;
   const { defaultActivation } = FAMILIES[family].configRules;
   if (hiddenActivation !== defaultActivation) return `the activation ${hiddenActivation} in place of ${defaultActivation}`;
-  if (!architecture.freeHeadSize && numAttentionHeads * headDim !== hiddenSize) {
-    return `${numAttentionHeads} heads of ${headDim} beside a hidden size of ${hiddenSize}`;
+  if (uniformLayerSizes(config) === null && !architecture.ragged) return "layers of unlike size";
+  const heads = layerSizes[0]!.numAttentionHeads;
+  if (!architecture.freeHeadSize && heads * headDim !== hiddenSize) {
+    return `${heads} heads of ${headDim} beside a hidden size of ${hiddenSize}`;
   }
   const scaling = rope.full_attention.scaling?.type ?? null;
   if (!architecture.ropeFactors && (scaling === "llama3" || scaling === "factors"))
@@ -135,10 +142,10 @@ function slidingPeriod({ layerTypes }: ModelConfig): number | null {
 }
 
 /** What llama.cpp multiplies q·k by. */
-function runtimeScale({ numHiddenLayers, numAttentionHeads, hiddenSize, headDim, family }: ModelConfig): number {
+function runtimeScale({ numHiddenLayers, layerSizes, hiddenSize, headDim, family }: ModelConfig): number {
   const hasQueryScalar = FAMILIES[family].configRules.defaultQueryPreAttnScalar !== null;
   const byHidden = hasQueryScalar && numHiddenLayers === LAYERS_WITH_HIDDEN_SCALE;
-  return 1 / Math.sqrt(byHidden ? hiddenSize / numAttentionHeads : headDim);
+  return 1 / Math.sqrt(byHidden ? hiddenSize / layerSizes[0]!.numAttentionHeads : headDim);
 }
 
 /** What inverse frequencies are divided by; null where keys of the header say it all. */

@@ -3,7 +3,7 @@
  * architecture wants it, norms with their offset, each in the type that was chosen for it. Read piece by piece.
  */
 
-import { blockTensorShape, modelTensorShape } from "../checkpoint/check-tensors.ts";
+import { blockSizes, blockTensorShape, modelTensorShape } from "../checkpoint/check-tensors.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { type BlockRole, blockTensorName, FAMILIES, MODEL_TENSOR_NAMES, type ModelRole } from "../checkpoint/families.ts";
 import {
@@ -83,7 +83,7 @@ function placeTensors({ config }: Checkpoint, { optionalRoles }: GgufForm): Plac
       ggufName: `blk.${layer}.${GGUF_BLOCK_TENSOR_NAMES[role]}`,
       role,
       layer,
-      shape: blockTensorShape(role, config),
+      shape: blockTensorShape(role, blockSizes(config, layer)),
     })),
   );
   const head = config.tieWordEmbeddings ? [] : [modelTensor("outputHead")];

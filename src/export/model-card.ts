@@ -4,6 +4,7 @@
  */
 
 import { stringify } from "yaml";
+import { blockSizes } from "../checkpoint/check-tensors.ts";
 import type { ModelConfig } from "../checkpoint/model-config.ts";
 import type { Dimension } from "../corpora/corpus.ts";
 import { CUT_KINDS } from "../selection/plan.ts";
@@ -140,12 +141,12 @@ function unitTable(config: ModelConfig, plan: PrunePlan): string {
   const rows = CUT_KINDS.flatMap((kind) => {
     const lost = plan.layers.map((layer) => layer.cuts[kind]?.removed.length ?? 0);
     if (lost.every((units) => units === 0)) return [];
-    const dense = cutUnitCount(kind, config);
-    const sorted = lost.map((units) => dense - units).toSorted((a, b) => a - b);
+    const dense = config.layerSizes.map((_, layer) => cutUnitCount(kind, blockSizes(config, layer)));
+    const sorted = lost.map((units, layer) => dense[layer]! - units).toSorted((a, b) => a - b);
     const [least = 0, most = 0] = [sorted[0], sorted.at(-1)];
     const median = sorted[Math.floor(sorted.length / 2)] ?? 0;
     return [
-      `| ${KIND_NAMES[kind]} | ${dense} | ${least === most ? `${least} in every layer` : `${least} to ${most}, median ${median}`} |`,
+      `| ${KIND_NAMES[kind]} | ${[...new Set([Math.min(...dense), Math.max(...dense)])].join(" to ")} | ${least === most ? `${least} in every layer` : `${least} to ${most}, median ${median}`} |`,
     ];
   });
   if (rows.length === 0) return "Nothing was removed.";
@@ -222,7 +223,7 @@ function limitations(input: ModelCardInput, plan: PrunePlan, output: CardOutput)
   if (output.config.family !== input.denseConfig.family) {
     points.push(
       `Its config.json says \`${output.config.family}\` instead of \`${input.denseConfig.family}\`: the stock ${input.denseConfig.family} class refuses ` +
-        `${output.config.numAttentionHeads} query heads on a hidden size of ${output.config.hiddenSize}; both compute the same.`,
+        `${output.config.layerSizes[0]?.numAttentionHeads} query heads on a hidden size of ${output.config.hiddenSize}; both compute the same.`,
     );
   }
   return points.map((point) => `- ${point}`).join("\n");

@@ -11,6 +11,7 @@ import {
   formatPerplexity,
   padLeft,
   padRight,
+  formatSpan,
 } from "./format.ts";
 import type { Layout } from "../selection/plan.ts";
 import type { DimensionReport, PruneReport, UnitReport } from "./report.ts";
@@ -87,9 +88,9 @@ export function renderUnitTable(units: readonly UnitReport[], layers: number, la
 
 function renderUnit({ kind, before, removedPerLayer }: UnitReport): string[] {
   const total = removedPerLayer.reduce((sum, n) => sum + n, 0);
-  const [fewest, most] = [Math.min(...removedPerLayer), Math.max(...removedPerLayer)];
-  const share = before === 0 ? 0 : total / (before * removedPerLayer.length);
-  return [`  ${kind}`, String(before), span(fewest, most), span(before - most, before - fewest), formatPercent(share)];
+  const share = total / before.reduce((sum, n) => sum + n, 0);
+  const kept = before.map((n, layer) => n - removedPerLayer[layer]!);
+  return [`  ${kind}`, formatSpan(before), formatSpan(removedPerLayer), formatSpan(kept), formatPercent(share)];
 }
 
 function renderOverlap({ overlap }: PruneReport): string[] {
@@ -126,8 +127,4 @@ function renderWhereabouts({ out, repair, scores, elapsedMs }: PruneReport): str
 function change(before: number, after: number): string {
   const share = before === 0 ? 0 : after / before - 1;
   return `${share > 0 ? "+" : ""}${formatPercent(share).replace("-0.0%", "0.0%")}`;
-}
-
-function span(fewest: number, most: number): string {
-  return fewest === most ? String(fewest) : `${fewest}–${most}`;
 }

@@ -2,6 +2,7 @@
  * @file The scores file: safetensors whose tensors are relevances and whose metadata say of what. Documented in docs/scores-file.md.
  */
 
+import { blockSizes } from "../checkpoint/check-tensors.ts";
 import type { ModelConfig } from "../checkpoint/model-config.ts";
 import { SafetensorsFile } from "../checkpoint/safetensors-read.ts";
 import type { Dimension } from "../corpora/corpus.ts";
@@ -14,7 +15,7 @@ import { unitCount } from "./relevance.ts";
 import type { RelevanceKind, RelevanceScores, ScoredDocument } from "./relevance.ts";
 
 /** Raised whenever the file's layout or the meaning of a number in it changes. */
-export const SCORES_FORMAT_VERSION = 1;
+export const SCORES_FORMAT_VERSION = 2;
 
 /** What the file says of its scores. */
 export interface ScoresHeader {
@@ -50,7 +51,7 @@ export function planScoresTensors(
       layer,
       content: { type: "relevance", kind } as const,
       name: relevanceName(layer, kind),
-      shape: [documentCount, unitCount(kind, config)],
+      shape: [documentCount, unitCount(kind, blockSizes(config, layer))],
     })),
     ...referencesFor(kinds).map((reference) => ({
       layer,
@@ -152,6 +153,8 @@ function isHeader(header: ScoresHeader): boolean {
   return (
     typeof header.fingerprint === "string" &&
     Number.isSafeInteger(header.config?.numHiddenLayers) &&
+    Array.isArray(header.config.layerSizes) &&
+    header.config.layerSizes.length === header.config.numHiddenLayers &&
     Array.isArray(header.kinds) &&
     header.kinds.every((kind: RelevanceKind) => known.includes(kind)) &&
     typeof header.corpora === "object" &&

@@ -33,7 +33,7 @@ export function selectMasked(context: SelectionContext): LayerChoice[] {
     shortBy += result.shortBy;
     recordChoice(pool, result.removed, choices);
   });
-  const smallestUnit = Math.min(...context.kinds.map((kind) => unitParameters(kind, context.costs)));
+  const smallestUnit = Math.min(...context.costs.flatMap((costs) => context.kinds.map((kind) => unitParameters(kind, costs))));
   if (shortBy > 0 && requested - freed > smallestUnit / 2) {
     throw unreachable(
       context,
@@ -45,7 +45,7 @@ export function selectMasked(context: SelectionContext): LayerChoice[] {
 }
 
 function newLedgers(context: SelectionContext): LayerLedger[] {
-  return context.relevance.map(() => new LayerLedger(context.costs));
+  return context.costs.map((costs) => new LayerLedger(costs));
 }
 
 /** The orders in which units go: one per layer, or one over the model. */
@@ -69,7 +69,7 @@ function rankedPools(context: SelectionContext): RankedUnits[] {
 function rankedValues(context: SelectionContext, layer: number, kind: CutKind): readonly Float64Array[] {
   const values = context.relevance[layer]?.get(kind) ?? [];
   if (context.granularity === "matrix") return values;
-  const parameters = unitParameters(kind, context.costs);
+  const parameters = unitParameters(kind, context.costs[layer]!);
   return values.map((perUnit) => perUnit.map((relevance) => (relevance * relevance) / parameters));
 }
 

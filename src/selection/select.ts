@@ -33,7 +33,7 @@ export async function selectUnits(scores: RelevanceScores, options: SelectionOpt
     scores: scores.fingerprint,
     parameters: {
       ...context.parameters,
-      removed: layers.reduce((sum, layer) => sum + removedParameters(layer, context.costs), 0),
+      removed: layers.reduce((sum, layer) => sum + removedParameters(layer, context.costs[layer.layer]!), 0),
     },
     overlap: overlaps(context.dimensions, choices),
     layers,
@@ -45,7 +45,7 @@ function byDimension<T>(dimensions: readonly Dimension[], valueOf: (dimension: D
 }
 
 function layerPlan(context: SelectionContext, layer: number, choice: LayerChoice): LayerPlan {
-  const groups = new LayerLedger(context.costs);
+  const groups = new LayerLedger(context.costs[layer]!);
   for (const group of choice.get("kv-group")?.removed ?? []) groups.remove("kv-group", group);
   const cuts: Partial<Record<CutKind, LayerCut>> = {};
   for (const kind of CUT_KINDS) {

@@ -4,6 +4,8 @@
 
 import type { BlockRole } from "../checkpoint/families.ts";
 import { FAMILIES } from "../checkpoint/families.ts";
+import { uniformLayerSizes } from "../checkpoint/model-config.ts";
+import type { ModelConfig } from "../checkpoint/model-config.ts";
 import { countParameters } from "../checkpoint/parameters.ts";
 import { DIMENSIONS } from "../corpora/corpus.ts";
 import type { Dimension } from "../corpora/corpus.ts";
@@ -16,7 +18,7 @@ import { FLOAT_DTYPE_BYTES } from "../tensor.ts";
 import type { FloatDType } from "../tensor.ts";
 import { aggregateRelevance, parseAggregate } from "./aggregate.ts";
 import { parametersToRemove, parseBudget } from "./budget.ts";
-import { relevanceKindOf, UNIFORM_KINDS } from "./plan.ts";
+import { relevanceKindOf, SIZED_KINDS } from "./plan.ts";
 import type { CutKind, Granularity, Layout } from "./plan.ts";
 import { blockCosts } from "./unit-parameters.ts";
 import type { BlockCosts } from "./unit-parameters.ts";
@@ -60,6 +62,7 @@ export type LayerRelevance = ReadonlyMap<CutKind, readonly Float64Array[]>;
 
 /** Checked options and what was read for them. */
 export interface SelectionContext {
+  readonly config: ModelConfig;
   readonly layout: Layout;
   readonly granularity: Granularity;
   readonly kinds: readonly CutKind[];
@@ -71,7 +74,8 @@ export interface SelectionContext {
   readonly floor: number;
   readonly snap: number;
   readonly optionalRoles: readonly BlockRole[];
-  readonly costs: BlockCosts;
+  /** One per layer, as `relevance`. */
+  readonly costs: readonly BlockCosts[];
   readonly parameters: { readonly total: number; readonly blocks: number; readonly requested: number };
   /** One per layer. */
   readonly relevance: readonly LayerRelevance[];
@@ -100,6 +104,9 @@ export async function openSelection(scores: RelevanceScores, options: SelectionO
       "granularity structural and allocation layer: in a uniform layout every layer has the same sizes",
     );
   }
+  if (layout === "uniform" && uniformLayerSizes(config) === null) {
+    throw unsupported("a model whose layers differ in size", "layout ragged or masked", "Choose --layout ragged");
+  }
   if (matrix && allocation === "layer")
     throw invalid("allocation", "layer", "global: the paper's threshold is one over all layers", "Leave the allocation out");
   const floor = options.floor ?? (matrix ? 0 : DEFAULT_FLOOR);
@@ -114,6 +121,7 @@ export async function openSelection(scores: RelevanceScores, options: SelectionO
   const requested = parametersToRemove(budget, { total, blocks, bytesPerParameter: FLOAT_DTYPE_BYTES[options.dtype ?? "BF16"] });
   const relevance = await readRelevance(scores, kinds, dimensions, aggregate, !matrix, options);
   return {
+    config,
     layout,
     granularity,
     kinds,
@@ -124,7 +132,7 @@ export async function openSelection(scores: RelevanceScores, options: SelectionO
     floor,
     snap,
     optionalRoles,
-    costs: blockCosts(config, optionalRoles),
+    costs: config.layerSizes.map((_, layer) => blockCosts(config, layer, optionalRoles)),
     parameters: { total, blocks, requested },
     relevance,
   };
@@ -185,15 +193,16 @@ function structuralKinds(scores: RelevanceScores, options: SelectionOptions): re
         `Score again with ${kind} among the kinds, or leave it out`,
       );
   }
-  const masked = kinds.filter((kind) => !UNIFORM_KINDS.includes(kind));
+  const masked = kinds.filter((kind) => !SIZED_KINDS.includes(kind));
   if (options.layout === "uniform" && masked.length > 0) {
     throw unsupported(
       `kind ${masked.join(", ")}`,
-      `${UNIFORM_KINDS.join(", ")}: no stock runtime holds a layer without single value dimensions or rotary pairs`,
+      `${SIZED_KINDS.join(", ")}: no stock runtime holds a layer without single value dimensions or rotary pairs`,
     );
   }
-  const { numAttentionHeads: H, numKeyValueHeads: G, family } = scores.config;
-  if (options.layout === "uniform" && kinds.includes("head") && H === G) {
+  const { layerSizes, family } = scores.config;
+  const groupsOfOne = layerSizes.every(({ numAttentionHeads: H, numKeyValueHeads: G }) => H === G);
+  if (options.layout === "uniform" && kinds.includes("head") && groupsOfOne) {
     throw unsupported(
       "kind head",
       "kv-group: each query head of this model has keys and values of its own, and goes with them",

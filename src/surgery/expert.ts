@@ -6,10 +6,12 @@
 import type { Checkpoint, StoredDType, TensorInfo } from "../checkpoint/checkpoint.ts";
 import { blockTensorName, FAMILIES } from "../checkpoint/families.ts";
 import type { BlockRole } from "../checkpoint/families.ts";
+import { raggedConfigKeys } from "../checkpoint/hf-ragged.ts";
+import { sameLayerSizes } from "../checkpoint/model-config.ts";
 import type { ModelConfig } from "../checkpoint/model-config.ts";
 import { checkPlan } from "../selection/plan-check.ts";
 import type { PlannedSizes } from "../selection/plan-check.ts";
-import type { PrunePlan } from "../selection/plan.ts";
+import type { Layout, PrunePlan } from "../selection/plan.ts";
 import { FLOAT_DTYPE_BYTES } from "../tensor.ts";
 import type { FloatDType } from "../tensor.ts";
 import { applyEdit, editedShape, planTensorEdits } from "./tensor-edits.ts";
@@ -54,7 +56,7 @@ export function cutExpert(checkpoint: Checkpoint, plan: PrunePlan): Expert {
   const edits = planTensorEdits(plan, checkpoint.config, (name) => checkpoint.tensors.has(name));
   return {
     config: cutConfig(checkpoint.config, sizes),
-    configJson: cutConfigJson(checkpoint, sizes),
+    configJson: cutConfigJson(checkpoint, plan.layout, sizes),
     generationConfigJson: checkpoint.generationConfigJson,
     tensors: [...checkpoint.tensors.values()].map((tensor) => expertTensor(checkpoint, tensor, edits.get(tensor.name))),
   };
@@ -103,18 +105,25 @@ function editBytes(
   return new Uint8Array(edited.buffer, edited.byteOffset, edited.byteLength);
 }
 
-function cutConfig(config: ModelConfig, { rewrite, ...sizes }: PlannedSizes): ModelConfig {
-  return { ...config, ...sizes, family: rewrite?.family ?? config.family };
+function cutConfig(config: ModelConfig, { rewrite, layerSizes }: PlannedSizes): ModelConfig {
+  return { ...config, layerSizes, family: rewrite?.family ?? config.family };
 }
 
-function cutConfigJson({ config, configJson }: Checkpoint, sizes: PlannedSizes): Readonly<Record<string, unknown>> {
+function cutConfigJson(
+  { config, configJson }: Checkpoint,
+  layout: Layout,
+  { layerSizes, rewrite }: PlannedSizes,
+): Readonly<Record<string, unknown>> {
+  if (layerSizes.every((sizes, layer) => sameLayerSizes(sizes, config.layerSizes[layer]!))) return configJson;
+  if (layout === "ragged") return { ...configJson, ...raggedConfigKeys(config.family, config.headDim, layerSizes) };
+  const [kept, dense] = [layerSizes[0]!, config.layerSizes[0]!];
   const changed: Record<string, unknown> = {};
-  if (sizes.intermediateSize !== config.intermediateSize) changed["intermediate_size"] = sizes.intermediateSize;
-  if (sizes.numAttentionHeads !== config.numAttentionHeads) {
-    changed["num_attention_heads"] = sizes.numAttentionHeads;
-    changed["num_key_value_heads"] = sizes.numKeyValueHeads;
+  if (kept.intermediateSize !== dense.intermediateSize) changed["intermediate_size"] = kept.intermediateSize;
+  if (kept.numAttentionHeads !== dense.numAttentionHeads) {
+    changed["num_attention_heads"] = kept.numAttentionHeads;
+    changed["num_key_value_heads"] = kept.numKeyValueHeads;
     // Without the key the head size would be taken for hidden_size / num_attention_heads, which has changed.
     changed["head_dim"] = config.headDim;
   }
-  return { ...configJson, ...changed, ...sizes.rewrite?.keys };
+  return { ...configJson, ...changed, ...rewrite?.keys };
 }

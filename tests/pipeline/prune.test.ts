@@ -51,13 +51,13 @@ describe("an expert", () => {
       expect(report.parameters.after).toBe(report.parameters.before - report.parameters.removed);
       expect(report.parameters.removed).toBeGreaterThan(0);
       expect(report.bytes).toEqual({ dtype: "BF16", before: 2 * report.parameters.before, after: 2 * report.parameters.after });
-      expect(report.units).toEqual([{ kind: "ffn", before: 128, removedPerLayer: [32, 32] }]);
+      expect(report.units).toEqual([{ kind: "ffn", before: [128, 128], removedPerLayer: [32, 32] }]);
       expect(Object.keys(report.overlap)).toEqual(["language∩domain"]);
       expect(report.scores.reused).toBe(false);
       expect(report.repair).toMatchObject({ documents: 16, tried: 2 });
 
       const expert = await openCheckpoint(options.out);
-      expect(expert.config.intermediateSize).toBe(96);
+      expect(expert.config.layerSizes.map(({ intermediateSize }) => intermediateSize)).toEqual([96, 96]);
       const tokenizer = createTokenizer((await expert.readTokenizerFiles())!, options.out);
       const corpora = await loadCorpora(options.corpora, tokenizer, options.corpusOptions);
       const again = await measureHeldOut(expert, corpora, {});
@@ -263,7 +263,7 @@ describe("the steps one by one", () => {
       const scored = await scoreModel({ model, corpora, corpusOptions: corpusOptions!, selection, out: scores });
       expect(scored).toEqual({ out: scores, kinds: ["ffn"], documents: { language: 8, domain: 8 } });
       const selected = await selectFromScores({ scores, selection, out: plan });
-      expect(selected).toMatchObject({ out: plan, units: [{ kind: "ffn", before: 128, removedPerLayer: [32, 32] }] });
+      expect(selected).toMatchObject({ out: plan, units: [{ kind: "ffn", before: [128, 128], removedPerLayer: [32, 32] }] });
       const written = await applyPlan({
         model,
         plan,

@@ -17,8 +17,8 @@ const REPORT: PruneReport = {
   input: { bytes: 98_000_000, dtypes: ["Q4_1", "Q8_0"] },
   bytes: { dtype: "BF16", before: 269_030_016, after: 201_800_000 },
   units: [
-    { kind: "ffn", before: 1536, removedPerLayer: [512, 512, 512] },
-    { kind: "head", before: 9, removedPerLayer: [0, 3, 0] },
+    { kind: "ffn", before: [1536, 1536, 1536], removedPerLayer: [512, 512, 512] },
+    { kind: "head", before: [9, 9, 9], removedPerLayer: [0, 3, 0] },
   ],
   repair: { documents: 183, fitted: 3, tried: 3 },
   dimensions: [
