@@ -13,6 +13,7 @@ import { unreachable } from "./choice.ts";
 import type { UnitKind } from "../scoring/relevance.ts";
 import { rankUnits } from "./ranking.ts";
 import type { SelectionContext } from "./selection-context.ts";
+import { snappedWidths } from "./snapping.ts";
 import { stockHeads } from "./stock-heads.ts";
 import { unitParameters } from "./unit-parameters.ts";
 import type { BlockCosts } from "./unit-parameters.ts";
@@ -111,13 +112,6 @@ function candidateShapes(context: SelectionContext): UniformShape[] {
 /** Costs of any layer: all have the same sizes. */
 function layerCosts({ costs }: SelectionContext): BlockCosts {
   return costs[0]!;
-}
-
-/** The dense width, and every smaller multiple of `snap` from `least` on; descending. */
-function snappedWidths(dense: number, snap: number, least: number): number[] {
-  const widths = [dense];
-  for (let width = snap * (Math.ceil(dense / snap) - 1); width >= least && width > 0; width -= snap) widths.push(width);
-  return widths;
 }
 
 /** Energy that a shape loses over all layers. */

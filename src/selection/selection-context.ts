@@ -43,11 +43,11 @@ export interface SelectionOptions extends JobOptions {
   readonly aggregate?: string;
   /** Weight per dimension, default 1: 2 makes the dimension protect twice as many units, 0 ignores it. */
   readonly weights?: Readonly<Partial<Record<Dimension, number>>>;
-  /** Default `layer`, the only one for `uniform`. `matrix` is always global: one threshold over all layers. */
+  /** Default `layer`, the only one for `uniform`. `ragged` and `matrix` are always global: one threshold over all layers. */
   readonly allocation?: Allocation;
   /** Share of its units that each layer keeps at least, in [0, 1]. Default 0.3, for `matrix` 0 (the paper has none). */
   readonly floor?: number;
-  /** `uniform`: FFN widths are multiples of this. Default 32, the block of GGUF's simple quantisations. */
+  /** `uniform`, `ragged`: FFN widths are multiples of this. Default 32, the block of GGUF's simple quantisations. */
   readonly snap?: number;
   /** Dtype that is written, for budgets in bytes. Default BF16. */
   readonly dtype?: FloatDType;
@@ -97,11 +97,22 @@ export async function openSelection(scores: RelevanceScores, options: SelectionO
   parseAggregate(aggregate);
   const kinds = matrix ? matrixKinds(scores, options) : structuralKinds(scores, options);
   const { dimensions, weights } = weightedDimensions(scores, options);
-  const allocation = options.allocation ?? (matrix ? "global" : "layer");
-  if (layout === "uniform" && (matrix || allocation === "global")) {
+  const allocation = options.allocation ?? (matrix || layout === "ragged" ? "global" : "layer");
+  if (layout !== "masked" && matrix) {
+    throw unsupported("granularity matrix", "granularity structural: no runtime holds a matrix without single rows of its own");
+  }
+  if (layout === "uniform" && allocation === "global") {
     throw unsupported(
-      matrix ? "granularity matrix" : "global allocation",
-      "granularity structural and allocation layer: in a uniform layout every layer has the same sizes",
+      "global allocation",
+      "allocation layer: in a uniform layout every layer has the same sizes",
+      "Choose --layout ragged, or leave the allocation out",
+    );
+  }
+  if (layout === "ragged" && allocation === "layer") {
+    throw unsupported(
+      "allocation layer",
+      "allocation global: with the same share from every layer all have the same sizes",
+      "Choose --layout uniform, or leave the allocation out",
     );
   }
   if (layout === "uniform" && uniformLayerSizes(config) === null) {
@@ -194,7 +205,7 @@ function structuralKinds(scores: RelevanceScores, options: SelectionOptions): re
       );
   }
   const masked = kinds.filter((kind) => !SIZED_KINDS.includes(kind));
-  if (options.layout === "uniform" && masked.length > 0) {
+  if (options.layout !== "masked" && masked.length > 0) {
     throw unsupported(
       `kind ${masked.join(", ")}`,
       `${SIZED_KINDS.join(", ")}: no stock runtime holds a layer without single value dimensions or rotary pairs`,
@@ -202,7 +213,7 @@ function structuralKinds(scores: RelevanceScores, options: SelectionOptions): re
   }
   const { layerSizes, family } = scores.config;
   const groupsOfOne = layerSizes.every(({ numAttentionHeads: H, numKeyValueHeads: G }) => H === G);
-  if (options.layout === "uniform" && kinds.includes("head") && groupsOfOne) {
+  if (options.layout !== "masked" && kinds.includes("head") && groupsOfOne) {
     throw unsupported(
       "kind head",
       "kv-group: each query head of this model has keys and values of its own, and goes with them",
