@@ -55,6 +55,8 @@ export interface CardOutput {
   readonly dtype: FloatDType;
   /** Bytes of the expert's weights, and what the dense model's would be in the same dtype. */
   readonly bytes: { readonly before: number; readonly after: number };
+  /** Python file beside the weights, without which transformers does not load them; null where stock classes do. */
+  readonly pythonFile: string | null;
   readonly hasTokenizer: boolean;
   /** Whether the base model's weights were dequantised. */
   readonly fromQuantised: boolean;
@@ -195,16 +197,20 @@ function corpusTable(corpora: readonly CardCorpus[]): string {
   ].join("\n");
 }
 
-function howToLoad({ hasTokenizer }: CardOutput): string {
+function howToLoad({ hasTokenizer, pythonFile }: CardOutput): string {
   const classes = hasTokenizer ? "AutoModelForCausalLM, AutoTokenizer" : "AutoModelForCausalLM";
+  const trust = pythonFile === null ? "" : ", trust_remote_code=True";
   return [
-    "Stock transformers loads it; no code of ours is needed. `FOLDER` is where this file stands.",
+    pythonFile === null
+      ? "Stock transformers loads it; no code of ours is needed. `FOLDER` is where this file stands."
+      : `Its layers differ in size, which no stock class of transformers holds: \`${pythonFile}\` beside the weights builds them from ` +
+        "the stock parts, and `trust_remote_code` lets it. `FOLDER` is where this file stands.",
     "",
     "```python",
     `from transformers import ${classes}`,
     "",
-    'model = AutoModelForCausalLM.from_pretrained("FOLDER", torch_dtype="auto")',
-    ...(hasTokenizer ? ['tokenizer = AutoTokenizer.from_pretrained("FOLDER")'] : []),
+    `model = AutoModelForCausalLM.from_pretrained("FOLDER", torch_dtype="auto"${trust})`,
+    ...(hasTokenizer ? [`tokenizer = AutoTokenizer.from_pretrained("FOLDER"${trust})`] : []),
     "```",
     ...(hasTokenizer ? [] : ["", "The base model came without a tokenizer, and so does this one."]),
   ].join("\n");

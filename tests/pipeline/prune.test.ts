@@ -77,6 +77,25 @@ describe("an expert", () => {
       expect((await readdir(folder)).toSorted()).toEqual(["domain.jsonl", "expert", "language.jsonl", "model", "work"]);
     }));
 
+  test("whose layers differ in size is repaired, measured and reopened", () =>
+    withFolder(async (folder) => {
+      const options = await prepare(folder, {
+        selection: { budget: "25% of blocks", layout: "ragged", kinds: ["ffn", "head"], snap: 8 },
+      });
+      const report = await pruneModel(options);
+      expect(report.repair).toMatchObject({ documents: 16 });
+      expect(report.parameters.after).toBe(report.parameters.before - report.parameters.removed);
+      const expert = await openCheckpoint(options.out);
+      const [first, second] = expert.config.layerSizes;
+      expect(first).not.toEqual(second);
+      await expert.close();
+      // An expert is a model: made smaller once more, from scoring on.
+      const out = join(folder, "smaller");
+      const again = await pruneModel({ ...options, model: options.out, out, overwrite: true });
+      expect(again.parameters.before).toBe(report.parameters.after);
+      expect(again.parameters.after).toBe(again.parameters.before - again.parameters.removed);
+    }));
+
   test.each(TINY_FAMILIES)("of every family: %s, masked", (family) =>
     withFolder(async (folder) => {
       const options = await prepare(folder, { selection: { budget: "20% of blocks", layout: "masked" } });
