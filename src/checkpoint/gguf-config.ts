@@ -7,7 +7,7 @@
 import { CusprunError } from "../errors.ts";
 import type { FloatDType } from "../tensor.ts";
 import type { JsonObject } from "./config-fields.ts";
-import { type Family, type FamilyName, familyOfGgufArchitecture } from "./families.ts";
+import { type BlockRole, type Family, type FamilyName, familiesOfGgufArchitecture } from "./families.ts";
 import { GgufFields, isArray } from "./gguf-fields.ts";
 import type { GgufTensor } from "./gguf-layout.ts";
 import { GGUF_BLOCK_TENSOR_NAMES, GGUF_MODEL_TENSOR_NAMES } from "./gguf-names.ts";
@@ -19,6 +19,8 @@ import type { ModelConfig } from "./model-config.ts";
 /** A GGUF file's configuration in cusprun's and in Hugging Face's form. */
 export interface GgufConfig {
   readonly family: Family;
+  /** `general.architecture`. */
+  readonly architecture: string;
   readonly config: ModelConfig;
   readonly configJson: JsonObject;
   readonly generationConfigJson: JsonObject;
@@ -71,7 +73,8 @@ export function configFromGguf(
 ): GgufConfig {
   const fields = new GgufFields(metadata, path);
   const architecture = readArchitecture(fields);
-  const family = familyOfGgufArchitecture(architecture, path);
+  const candidates = familiesOfGgufArchitecture(architecture, path);
+  const family = candidates.find((candidate) => hasBlockTensors(candidate, tensors)) ?? candidates[0]!;
   refuseUnknownArithmetic(fields, architecture);
 
   const sizes = readSizes(fields, architecture, tensors);
@@ -91,7 +94,13 @@ export function configFromGguf(
     use_cache: true,
   };
   const made = withRopeFactors(parseHfConfig(json, path), json, ropeFactors, fields);
-  return { family, ...made, generationConfigJson: { _from_model_config: true, ...tokens } };
+  return { family, architecture, ...made, generationConfigJson: { _from_model_config: true, ...tokens } };
+}
+
+/** Whether the first block has just the tensors of a family: all that it must have, and of the optional ones all or none. */
+function hasBlockTensors({ requiredRoles, optionalRoles }: Family, tensors: ReadonlyMap<string, GgufTensor>): boolean {
+  const has = (role: BlockRole): boolean => tensors.has(`blk.0.${GGUF_BLOCK_TENSOR_NAMES[role]}`);
+  return requiredRoles.every(has) && (optionalRoles.every(has) || !optionalRoles.some(has));
 }
 
 function readArchitecture(fields: GgufFields): string {

@@ -26,6 +26,10 @@ interface Architecture {
   readonly ropeFactors: boolean;
   /** Computes sliding layers with a window and a rotation of their own. */
   readonly slides: boolean;
+  /** Has q, k and v in one tensor. */
+  readonly fusesQkv: boolean;
+  /** Multiplies with the token embedding at the end, whatever output head there is. */
+  readonly tiesHead: boolean;
   /** Block tensors that may be there or not. */
   readonly optionalRoles: readonly BlockRole[];
 }
@@ -37,23 +41,31 @@ const LLAMA: Architecture = {
   ragged: false,
   ropeFactors: true,
   slides: false,
+  fusesQkv: false,
+  tiesHead: false,
   optionalRoles: ["qBias", "kBias", "vBias", "oBias"],
 };
+/** A Llama whose layers may differ in size. */
+const DECI: Architecture = { ...LLAMA, name: "deci", ragged: true };
 const PLAIN: Omit<Architecture, "name"> = {
   interleavesRotary: false,
   freeHeadSize: true,
   ragged: false,
   ropeFactors: false,
   slides: false,
+  fusesQkv: false,
+  tiesHead: false,
   optionalRoles: [],
 };
+/** A Qwen3 whose layers may differ in size. */
+const OPENELM: Architecture = { ...PLAIN, name: "openelm", ragged: true, fusesQkv: true, tiesHead: true };
 
 /** The architectures that a family can be written as, the first that fits is taken. Qwen2 is a Llama with biases. */
 const ARCHITECTURES: Readonly<Record<FamilyName, readonly Architecture[]>> = {
-  llama: [LLAMA],
-  mistral: [LLAMA],
-  qwen2: [{ ...PLAIN, name: "qwen2", freeHeadSize: false }, LLAMA],
-  qwen3: [{ ...PLAIN, name: "qwen3" }],
+  llama: [LLAMA, DECI],
+  mistral: [LLAMA, DECI],
+  qwen2: [{ ...PLAIN, name: "qwen2", freeHeadSize: false }, LLAMA, DECI],
+  qwen3: [{ ...PLAIN, name: "qwen3" }, OPENELM],
   gemma3: [{ ...PLAIN, name: "gemma3", slides: true }],
 };
 
@@ -66,6 +78,8 @@ const DEFAULT_SLIDING_PERIOD = 6;
 export interface GgufForm {
   readonly architecture: string;
   readonly interleavesRotary: boolean;
+  /** q, k and v are one tensor, and so have one type. */
+  readonly fusesQkv: boolean;
   /** Factors of `rope_freqs.weight`, [K/2], or null. */
   readonly ropeFactors: readonly number[] | null;
   /** Context within which llama.cpp computes what the model computes. */
@@ -93,13 +107,17 @@ export function ggufFormOf(checkpoint: Checkpoint): GgufForm {
       where: path,
       found: refusals.at(-1) ?? "a model of an unknown form",
       expected: `a ${config.family} model as llama.cpp computes it`,
-      remedy: "Keep the Hugging Face folder for this model, which transformers loads",
+      remedy:
+        uniformLayerSizes(config) === null
+          ? "Select again with --layout uniform, or with --layout masked, which leaves zeros; or keep the Hugging Face folder"
+          : "Keep the Hugging Face folder for this model, which transformers loads",
     });
   }
   const window = chosen.slides ? null : config.slidingWindow;
   return {
     architecture: chosen.name,
     interleavesRotary: chosen.interleavesRotary,
+    fusesQkv: chosen.fusesQkv,
     ropeFactors: ropeFactors(config.rope.full_attention, config.headDim),
     // Without sliding layers, attention is the same up to the window and another one beyond.
     contextLength: Math.min(config.maxPositionEmbeddings, window ?? Infinity),
@@ -115,6 +133,8 @@ function refusal(architecture: Architecture, config: ModelConfig, optionalRoles:
   const { defaultActivation } = FAMILIES[family].configRules;
   if (hiddenActivation !== defaultActivation) return `the activation ${hiddenActivation} in place of ${defaultActivation}`;
   if (uniformLayerSizes(config) === null && !architecture.ragged) return "layers of unlike size";
+  if (architecture.tiesHead && !config.tieWordEmbeddings)
+    return "layers of unlike size beside an output head that is not the embedding";
   const heads = layerSizes[0]!.numAttentionHeads;
   if (!architecture.freeHeadSize && heads * headDim !== hiddenSize) {
     return `${heads} heads of ${headDim} beside a hidden size of ${hiddenSize}`;

@@ -45,7 +45,9 @@ export function ggufTensors(checkpoint: Checkpoint, form: GgufForm, fileType: Gg
   const sources = placed.map((tensor): GgufTensorSource => {
     const { role, layer, shape, ggufName: name } = tensor;
     const isMatrix = shape.length > 1;
-    const type = isMatrix ? matrixType(fileType, { role, layer, rowLength: shape[1]! }, checkpoint.config) : "F32";
+    const type = isMatrix
+      ? matrixType(fileType, { role: typedAs(role, form), layer, rowLength: shape[1]! }, checkpoint.config)
+      : "F32";
     return {
       name,
       shape,
@@ -64,6 +66,11 @@ export function ggufTensors(checkpoint: Checkpoint, form: GgufForm, fileType: Gg
     },
   };
   return [...sources, factors];
+}
+
+/** The role that decides on a matrix' type: one for all of q, k and v where they are fused. */
+function typedAs(role: BlockRole | ModelRole, { fusesQkv }: GgufForm): BlockRole | ModelRole {
+  return fusesQkv && (role === "k" || role === "v") ? "q" : role;
 }
 
 /** A tied output head is left out, also where the checkpoint repeats the embedding under its name. */

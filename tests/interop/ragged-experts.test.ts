@@ -9,15 +9,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
-import { writeHuggingFaceFolder } from "../../src/export/hugging-face.ts";
-import { cutExpert } from "../../src/surgery/expert.ts";
-import { cardInput } from "../support/cards.ts";
-import { ourLogits } from "../support/forward-goldens.ts";
-import { planOf } from "../support/plans.ts";
-import { RAGGED_CUTS, greedyIds } from "../support/ragged.ts";
-import { referenceLogits } from "../support/reference-forward.ts";
-import type { ReferenceTensor } from "../support/reference-forward.ts";
-import { TINY_FAMILIES, tinyCheckpoint, tinyModel } from "../support/tiny-models.ts";
+import { ourLogits, worstRelativeError } from "../support/forward-goldens.ts";
+import { greedyIds, RAGGED_CUTS, raggedFolder } from "../support/ragged.ts";
+import { TINY_FAMILIES, tinyModel } from "../support/tiny-models.ts";
 import { REFERENCE, runPython, TRANSFORMERS_4 } from "./python.ts";
 
 interface Loaded {
@@ -36,29 +30,14 @@ let home: string;
 beforeEach(async () => void (home = await mkdtemp(join(tmpdir(), "cusprun-ragged-"))));
 afterEach(() => rm(home, { recursive: true, force: true }));
 
-function worst(actual: readonly number[], expected: readonly number[]): number {
-  expect(actual.length).toBe(expected.length);
-  const scale = Math.max(...expected.map(Math.abs));
-  return Math.max(...actual.map((value, i) => Math.abs(value - expected[i]!))) / scale;
-}
-
 test.each(TINY_FAMILIES)("%s", async (family) => {
-  const model = tinyModel(family);
-  const checkpoint = tinyCheckpoint(model);
-  const plan = planOf("ragged", RAGGED_CUTS);
-  const expert = cutExpert(checkpoint, plan);
   const out = join(home, "expert");
-  await writeHuggingFaceFolder(expert, await checkpoint.readTokenizerFiles(), out, { plan, card: cardInput(model.config) });
-
-  const tensors = new Map<string, ReferenceTensor>();
-  for (const tensor of expert.tensors) tensors.set(tensor.name, { shape: tensor.shape, values: await tensor.readFloat32() });
-  const reference = (ids: readonly number[]): number[][] =>
-    referenceLogits(expert.configJson, tensors, [...ids]).map((row) => Array.from(row));
+  const { expert, reference } = await raggedFolder(tinyModel(family), RAGGED_CUTS, out);
   const expected = reference(IDS).flat();
 
   const reopened = await openCheckpoint(out);
   expect(reopened.config.layerSizes).toEqual(expert.config.layerSizes);
-  expect(worst(await ourLogits(reopened, IDS), expected)).toBeLessThan(TOLERANCE);
+  expect(worstRelativeError(await ourLogits(reopened, IDS), expected)).toBeLessThan(TOLERANCE);
   await reopened.close();
 
   const greedy = greedyIds(reference, IDS, 12);
@@ -69,7 +48,7 @@ test.each(TINY_FAMILIES)("%s", async (family) => {
     const loaded = await runPython<Loaded>("../reference/check_loads.py", [out, IDS.join(","), "trust"], environment);
     expect(loaded.transformers.split(".")[0]).toBe(major);
     expect(loaded.config_class).toBe("RaggedConfig");
-    expect(worst(loaded.logits.flat(), expected)).toBeLessThan(TOLERANCE);
+    expect(worstRelativeError(loaded.logits.flat(), expected)).toBeLessThan(TOLERANCE);
     expect(loaded.greedy).toEqual(greedy);
   }
   // No stock class takes it for a model of its own.
