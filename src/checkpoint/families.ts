@@ -191,7 +191,8 @@ export const FAMILIES: Readonly<Record<FamilyName, Family>> = {
   qwen3: {
     name: "qwen3",
     modelTypes: ["qwen3"],
-    ggufArchitectures: ["qwen3"],
+    // `openelm` is a tied Qwen3 whose layers may differ in size, with q, k and v in one tensor.
+    ggufArchitectures: ["qwen3", "openelm"],
     normOffset: 0,
     requiredRoles: [...LLAMA_BLOCK_ROLES, "qNorm", "kNorm"],
     optionalRoles: QKVO_BIAS_ROLES,

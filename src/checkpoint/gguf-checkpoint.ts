@@ -13,6 +13,7 @@ import type { Checkpoint, StoredDType, TensorInfo, TokenizerFiles } from "./chec
 import { dequantizeInto } from "./ggml-dequantize.ts";
 import { configFromGguf, type GgufConfig } from "./gguf-config.ts";
 import { type GgufHeader, readGgufHeader } from "./gguf-header.ts";
+import { splitQueryKeyValue } from "./gguf-layers.ts";
 import type { GgufTensor } from "./gguf-layout.ts";
 import { type GgufTensorMapping, mapGgufTensor, ROPE_FACTORS_NAME } from "./gguf-names.ts";
 import { readRows, rowFormat, type RowRange } from "./gguf-rows.ts";
@@ -43,7 +44,7 @@ export async function openGguf(path: string): Promise<Checkpoint> {
     const header = await readGgufHeader(file, path);
     const ropeFactors = await readRopeFactors(file, header, path);
     const made = configFromGguf(header.metadata, header.tensors, ropeFactors, path);
-    const tensors = mapTensors(header, made, path);
+    const tensors = mapTensors({ ...header, tensors: splitQueryKeyValue(header.tensors, made.config) }, made, path);
     const infos = new Map([...tensors].map(([name, { info }]) => [name, info]));
     checkTensors(made.config, infos, path, hasAttentionBias(made.configJson, path) ? "present" : "absent");
     return new GgufCheckpoint(file, path, header, made, tensors, infos);

@@ -102,7 +102,9 @@ function renderOverlap({ overlap }: PruneReport): string[] {
   );
 }
 
-function renderWhereabouts({ out, repair, scores, elapsedMs }: PruneReport): string[] {
+function renderWhereabouts({ layout, out, repair, scores, elapsedMs }: PruneReport): string[] {
+  // Layers of unlike size need the folder's own Python file.
+  const trust = layout === "ragged" ? ", trust_remote_code=True" : "";
   return [
     ...renderColumns(
       [
@@ -120,7 +122,7 @@ function renderWhereabouts({ out, repair, scores, elapsedMs }: PruneReport): str
     ),
     "",
     "Try it:",
-    `  python3 -c "from transformers import pipeline; print(pipeline('text-generation', '${out}')('The doctor said', max_new_tokens=40)[0]['generated_text'])"`,
+    `  python3 -c "from transformers import pipeline; print(pipeline('text-generation', '${out}'${trust})('The doctor said', max_new_tokens=40)[0]['generated_text'])"`,
   ];
 }
 
