@@ -10,7 +10,7 @@ export { fetchCatalogModel } from "./checkpoint/catalog.ts";
 export type { CatalogOptions } from "./checkpoint/catalog.ts";
 export { openCheckpoint } from "./checkpoint/open.ts";
 export type { Checkpoint, GgmlQuantType, StoredDType, TensorInfo, TokenizerFiles } from "./checkpoint/checkpoint.ts";
-export type { LayerType, ModelConfig, RopeConfig, RopeScaling } from "./checkpoint/model-config.ts";
+export type { LayerSizes, LayerType, ModelConfig, RopeConfig, RopeScaling } from "./checkpoint/model-config.ts";
 export type { BlockRole, FamilyName } from "./checkpoint/families.ts";
 export { describeModel } from "./checkpoint/inspect.ts";
 export type { DTypeDescription, ModelDescription, PartDescription } from "./checkpoint/inspect.ts";

@@ -6,16 +6,18 @@
 import { CusprunError } from "../errors.ts";
 import type { TensorInfo } from "./checkpoint.ts";
 import { type BlockRole, blockTensorName, FAMILIES, type Family, MODEL_TENSOR_NAMES, type ModelRole } from "./families.ts";
-import type { ModelConfig } from "./model-config.ts";
+import type { LayerSizes, ModelConfig } from "./model-config.ts";
 
 /** How many names a message lists before it only counts. */
 const MAX_LISTED_NAMES = 3;
 
 /** Sizes that decide the shapes of a block's tensors. */
-export type BlockSizes = Pick<
-  ModelConfig,
-  "hiddenSize" | "intermediateSize" | "numAttentionHeads" | "numKeyValueHeads" | "headDim"
->;
+export type BlockSizes = LayerSizes & Pick<ModelConfig, "hiddenSize" | "headDim">;
+
+/** Sizes of one layer's block. */
+export function blockSizes({ hiddenSize, headDim, layerSizes }: ModelConfig, layer: number): BlockSizes {
+  return { hiddenSize, headDim, ...layerSizes[layer]! };
+}
 
 /** Shape of a block tensor; [out, in] for matrices. */
 export function blockTensorShape(role: BlockRole, sizes: BlockSizes): readonly number[] {
@@ -131,9 +133,10 @@ function expectedTensors(config: ModelConfig, family: Family, optional: readonly
   const expected = new Map<string, readonly number[]>();
   expected.set(MODEL_TENSOR_NAMES.embedding, modelTensorShape("embedding", config));
   expected.set(MODEL_TENSOR_NAMES.finalNorm, modelTensorShape("finalNorm", config));
-  for (const role of [...family.requiredRoles, ...optional]) {
-    const shape = blockTensorShape(role, config);
-    for (let layer = 0; layer < config.numHiddenLayers; layer++) expected.set(blockTensorName(family, layer, role), shape);
+  for (let layer = 0; layer < config.numHiddenLayers; layer++) {
+    const sizes = blockSizes(config, layer);
+    for (const role of [...family.requiredRoles, ...optional])
+      expected.set(blockTensorName(family, layer, role), blockTensorShape(role, sizes));
   }
   return expected;
 }

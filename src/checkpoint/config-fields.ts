@@ -86,7 +86,15 @@ export class ConfigFields {
    */
   object(key: string): ConfigFields | null {
     const value = this.value(key);
-    if (value === undefined) return null;
+    return value === undefined ? null : this.entry(key, value);
+  }
+
+  /**
+   * A value found inside this object, as an object.
+   * @param key what messages call it.
+   * @throws CusprunError `CONFIG_INVALID`.
+   */
+  entry(key: string, value: unknown): ConfigFields {
     if (isJsonObject(value)) return new ConfigFields(value, `${this.where}: ${key}`);
     throw this.invalid(key, value, "an object");
   }

@@ -72,10 +72,8 @@ export interface Family {
   readonly name: FamilyName;
   /** `model_type` of the config.json files of this family. */
   readonly modelTypes: readonly string[];
-  /** `general.architecture` of GGUF files of this family. */
+  /** `general.architecture` of GGUF files of this family; of families that share one, the first that has the file's tensors is it. */
   readonly ggufArchitectures: readonly string[];
-  /** Whether GGUF stores q and k with their rotary halves interleaved (llama.cpp's `permute`). */
-  readonly ggufInterleavesRotary: boolean;
   /** Norm weights are applied as `normOffset + weight`; GGUF stores the sum. */
   readonly normOffset: 0 | 1;
   /** Block tensors that every layer has. */
@@ -87,6 +85,9 @@ export interface Family {
   /** How config.json is read. */
   readonly configRules: FamilyConfigRules;
 }
+
+/** What stands before a family's `model_type` where layers differ in size. */
+export const RAGGED_MODEL_TYPE_PREFIX = "cusprun_ragged_";
 
 /** Names of the tensors outside the blocks, the same in all families. */
 export const MODEL_TENSOR_NAMES: Readonly<Record<ModelRole, string>> = {
@@ -150,8 +151,8 @@ export const FAMILIES: Readonly<Record<FamilyName, Family>> = {
   llama: {
     name: "llama",
     modelTypes: ["llama"],
-    ggufArchitectures: ["llama"],
-    ggufInterleavesRotary: true,
+    // `deci` is a Llama whose layers may differ in size.
+    ggufArchitectures: ["llama", "deci"],
     normOffset: 0,
     requiredRoles: LLAMA_BLOCK_ROLES,
     optionalRoles: QKVO_BIAS_ROLES,
@@ -163,7 +164,6 @@ export const FAMILIES: Readonly<Record<FamilyName, Family>> = {
     modelTypes: ["mistral"],
     // GGUF files of Mistral 7B and Nemo say `llama`; `mistral3` is another model (it scales queries by position).
     ggufArchitectures: [],
-    ggufInterleavesRotary: true,
     normOffset: 0,
     requiredRoles: LLAMA_BLOCK_ROLES,
     optionalRoles: [],
@@ -180,8 +180,8 @@ export const FAMILIES: Readonly<Record<FamilyName, Family>> = {
   qwen2: {
     name: "qwen2",
     modelTypes: ["qwen2"],
-    ggufArchitectures: ["qwen2"],
-    ggufInterleavesRotary: false,
+    // With heads that do not fill the hidden size, which `qwen2` refuses, it is written as a Llama with biases.
+    ggufArchitectures: ["qwen2", "llama", "deci"],
     normOffset: 0,
     requiredRoles: [...LLAMA_BLOCK_ROLES, ...QKV_BIAS_ROLES],
     optionalRoles: [],
@@ -191,8 +191,8 @@ export const FAMILIES: Readonly<Record<FamilyName, Family>> = {
   qwen3: {
     name: "qwen3",
     modelTypes: ["qwen3"],
-    ggufArchitectures: ["qwen3"],
-    ggufInterleavesRotary: false,
+    // `openelm` is a tied Qwen3 whose layers may differ in size, with q, k and v in one tensor.
+    ggufArchitectures: ["qwen3", "openelm"],
     normOffset: 0,
     requiredRoles: [...LLAMA_BLOCK_ROLES, "qNorm", "kNorm"],
     optionalRoles: QKVO_BIAS_ROLES,
@@ -204,7 +204,6 @@ export const FAMILIES: Readonly<Record<FamilyName, Family>> = {
     // `gemma3` is the multimodal model; it is accepted where its config is that of the text model alone.
     modelTypes: ["gemma3_text", "gemma3"],
     ggufArchitectures: ["gemma3"],
-    ggufInterleavesRotary: false,
     normOffset: 1,
     requiredRoles: [...LLAMA_BLOCK_ROLES, "qNorm", "kNorm", "postAttentionNorm", "postFfnNorm"],
     optionalRoles: QKVO_BIAS_ROLES,
@@ -251,26 +250,28 @@ export function blockTensorName(family: Family, layer: number, role: BlockRole):
  * @throws CusprunError `UNKNOWN_FAMILY`, listing what is supported.
  */
 export function familyOfModelType(modelType: string, where: string): Family {
-  return findFamily("model_type", (family) => family.modelTypes, modelType, where);
+  const isRagged = modelType.startsWith(RAGGED_MODEL_TYPE_PREFIX);
+  const stock = isRagged ? modelType.slice(RAGGED_MODEL_TYPE_PREFIX.length) : modelType;
+  return findFamilies("model_type", (family) => family.modelTypes, stock, where)[0]!;
 }
 
 /**
- * The family of a GGUF file's `general.architecture`.
+ * The families that a GGUF file's `general.architecture` may stand for, at least one.
  * @param where the GGUF file, for the message.
  * @throws CusprunError `UNKNOWN_FAMILY`, listing what is supported.
  */
-export function familyOfGgufArchitecture(architecture: string, where: string): Family {
-  return findFamily("general.architecture", (family) => family.ggufArchitectures, architecture, where);
+export function familiesOfGgufArchitecture(architecture: string, where: string): readonly Family[] {
+  return findFamilies("general.architecture", (family) => family.ggufArchitectures, architecture, where);
 }
 
-function findFamily(key: string, namesOf: (family: Family) => readonly string[], name: string, where: string): Family {
+function findFamilies(key: string, namesOf: (family: Family) => readonly string[], name: string, where: string): Family[] {
   const families = Object.values(FAMILIES);
-  const family = families.find((candidate) => namesOf(candidate).includes(name));
-  if (family !== undefined) return family;
+  const found = families.filter((candidate) => namesOf(candidate).includes(name));
+  if (found.length > 0) return found;
   throw new CusprunError("UNKNOWN_FAMILY", {
     where: `${where}: ${key}`,
     found: JSON.stringify(name.slice(0, 80)),
-    expected: `one of ${families.flatMap(namesOf).join(", ")}`,
+    expected: `one of ${[...new Set(families.flatMap(namesOf))].join(", ")}`,
     remedy: "Choose a model of a supported family",
   });
 }

@@ -10,10 +10,10 @@ import { elementCount, FLOAT_DTYPE_BYTES } from "../tensor.ts";
 import type { FloatDType } from "../tensor.ts";
 import { checkTensors } from "./check-tensors.ts";
 import type { Checkpoint, StoredDType, TensorInfo, TokenizerFiles } from "./checkpoint.ts";
-import type { Family } from "./families.ts";
 import { dequantizeInto } from "./ggml-dequantize.ts";
 import { configFromGguf, type GgufConfig } from "./gguf-config.ts";
 import { type GgufHeader, readGgufHeader } from "./gguf-header.ts";
+import { splitQueryKeyValue } from "./gguf-layers.ts";
 import type { GgufTensor } from "./gguf-layout.ts";
 import { type GgufTensorMapping, mapGgufTensor, ROPE_FACTORS_NAME } from "./gguf-names.ts";
 import { readRows, rowFormat, type RowRange } from "./gguf-rows.ts";
@@ -44,7 +44,7 @@ export async function openGguf(path: string): Promise<Checkpoint> {
     const header = await readGgufHeader(file, path);
     const ropeFactors = await readRopeFactors(file, header, path);
     const made = configFromGguf(header.metadata, header.tensors, ropeFactors, path);
-    const tensors = mapTensors(header, made.family, path);
+    const tensors = mapTensors({ ...header, tensors: splitQueryKeyValue(header.tensors, made.config) }, made, path);
     const infos = new Map([...tensors].map(([name, { info }]) => [name, info]));
     checkTensors(made.config, infos, path, hasAttentionBias(made.configJson, path) ? "present" : "absent");
     return new GgufCheckpoint(file, path, header, made, tensors, infos);
@@ -88,12 +88,12 @@ async function readRopeFactors(file: FileHandle, header: GgufHeader, path: strin
   });
 }
 
-function mapTensors(header: GgufHeader, family: Family, path: string): Map<string, MappedTensor> {
+function mapTensors(header: GgufHeader, { family, architecture }: GgufConfig, path: string): Map<string, MappedTensor> {
   const tensors = new Map<string, MappedTensor>();
   for (const stored of header.tensors.values()) {
     if (stored.name === ROPE_FACTORS_NAME) continue;
     const { shape, dtype, byteLength } = stored;
-    const mapping = mapGgufTensor(stored.name, family);
+    const mapping = mapGgufTensor(stored.name, family, architecture);
     if (mapping === null) {
       throw new CusprunError("TENSOR_UNKNOWN", {
         where: `${path}: tensor '${stored.name}'`,

@@ -7,18 +7,23 @@
 import { CusprunError } from "../errors.ts";
 import type { FloatDType } from "../tensor.ts";
 import type { JsonObject } from "./config-fields.ts";
-import { type Family, type FamilyName, familyOfGgufArchitecture } from "./families.ts";
+import { type BlockRole, type Family, type FamilyName, familiesOfGgufArchitecture } from "./families.ts";
 import { GgufFields, isArray } from "./gguf-fields.ts";
+import { readRaggedSizes } from "./gguf-layers.ts";
 import type { GgufTensor } from "./gguf-layout.ts";
 import { GGUF_BLOCK_TENSOR_NAMES, GGUF_MODEL_TENSOR_NAMES } from "./gguf-names.ts";
 import { factorsScaling, ropeScalingFromFactors, ropeScalingFromKeys } from "./gguf-rope.ts";
 import type { GgufMetadata } from "./gguf-values.ts";
+import { raggedConfigKeys } from "./hf-ragged.ts";
 import { parseHfConfig } from "./hf-config.ts";
-import type { ModelConfig } from "./model-config.ts";
+import { MAX_SIZES } from "./model-config-check.ts";
+import type { LayerSizes, ModelConfig } from "./model-config.ts";
 
 /** A GGUF file's configuration in cusprun's and in Hugging Face's form. */
 export interface GgufConfig {
   readonly family: Family;
+  /** `general.architecture`. */
+  readonly architecture: string;
   readonly config: ModelConfig;
   readonly configJson: JsonObject;
   readonly generationConfigJson: JsonObject;
@@ -71,10 +76,12 @@ export function configFromGguf(
 ): GgufConfig {
   const fields = new GgufFields(metadata, path);
   const architecture = readArchitecture(fields);
-  const family = familyOfGgufArchitecture(architecture, path);
+  const candidates = familiesOfGgufArchitecture(architecture, path);
+  const family = candidates.find((candidate) => hasBlockTensors(candidate, tensors)) ?? candidates[0]!;
   refuseUnknownArithmetic(fields, architecture);
 
-  const sizes = readSizes(fields, architecture, tensors);
+  const ragged = readRaggedSizes(fields, architecture);
+  const sizes = readSizes(fields, architecture, tensors, ragged);
   const tokens = readTokenIds(fields, sizes.vocab_size);
   const scaling = ropeScalingFromKeys(fields, architecture);
   const json: JsonObject = {
@@ -89,9 +96,16 @@ export function configFromGguf(
     tie_word_embeddings: !tensors.has(GGUF_MODEL_TENSOR_NAMES.outputHead),
     ...tokens,
     use_cache: true,
+    ...(ragged !== null && raggedConfigKeys(family.name, sizes.head_dim, ragged)),
   };
   const made = withRopeFactors(parseHfConfig(json, path), json, ropeFactors, fields);
-  return { family, ...made, generationConfigJson: { _from_model_config: true, ...tokens } };
+  return { family, architecture, ...made, generationConfigJson: { _from_model_config: true, ...tokens } };
+}
+
+/** Whether the first block has just the tensors of a family: all that it must have, and of the optional ones all or none. */
+function hasBlockTensors({ requiredRoles, optionalRoles }: Family, tensors: ReadonlyMap<string, GgufTensor>): boolean {
+  const has = (role: BlockRole): boolean => tensors.has(`blk.0.${GGUF_BLOCK_TENSOR_NAMES[role]}`);
+  return requiredRoles.every(has) && (optionalRoles.every(has) || !optionalRoles.some(has));
 }
 
 function readArchitecture(fields: GgufFields): string {
@@ -125,10 +139,16 @@ function refuseUnknownArithmetic(fields: GgufFields, architecture: string): void
   }
 }
 
-/** Sizes under config.json's names. */
-function readSizes(fields: GgufFields, architecture: string, tensors: ReadonlyMap<string, GgufTensor>) {
+/** Sizes under config.json's names; where layers differ, sizes of a layer that transformers would take, and none is. */
+function readSizes(
+  fields: GgufFields,
+  architecture: string,
+  tensors: ReadonlyMap<string, GgufTensor>,
+  ragged: readonly LayerSizes[] | null,
+) {
   const hiddenSize = fields.uniformInteger(`${architecture}.embedding_length`);
-  const heads = fields.uniformInteger(`${architecture}.attention.head_count`);
+  const common = ragged === null ? readCommonSizes(fields, architecture) : standInSizes(ragged, hiddenSize);
+  const heads = common.num_attention_heads;
   const headDim = fields.optionalUniformInteger(`${architecture}.attention.key_length`) ?? hiddenSize / heads;
   for (const name of ["attention.value_length", "rope.dimension_count"]) {
     const size = fields.optionalUniformInteger(`${architecture}.${name}`) ?? headDim;
@@ -137,14 +157,31 @@ function readSizes(fields: GgufFields, architecture: string, tensors: ReadonlyMa
   return {
     vocab_size: readVocabularySize(tensors, fields.path),
     hidden_size: hiddenSize,
-    intermediate_size: fields.uniformInteger(`${architecture}.feed_forward_length`),
+    ...common,
     num_hidden_layers: fields.uniformInteger(`${architecture}.block_count`),
-    num_attention_heads: heads,
-    num_key_value_heads: fields.optionalUniformInteger(`${architecture}.attention.head_count_kv`) ?? heads,
     head_dim: headDim,
     max_position_embeddings: fields.uniformInteger(`${architecture}.context_length`),
     rms_norm_eps: readNormEps(fields, architecture),
   };
+}
+
+/** Sizes that all layers have. */
+function readCommonSizes(fields: GgufFields, architecture: string) {
+  const heads = fields.uniformInteger(`${architecture}.attention.head_count`);
+  return {
+    intermediate_size: fields.uniformInteger(`${architecture}.feed_forward_length`),
+    num_attention_heads: heads,
+    num_key_value_heads: fields.optionalUniformInteger(`${architecture}.attention.head_count_kv`) ?? heads,
+  };
+}
+
+/** The largest sizes, but for heads the next number that divides the hidden size: transformers refuses others. */
+function standInSizes(layers: readonly LayerSizes[], hiddenSize: number): ReturnType<typeof readCommonSizes> {
+  const most = Math.max(...layers.map(({ numAttentionHeads }) => numAttentionHeads));
+  let heads = Math.min(most, MAX_SIZES.numAttentionHeads);
+  while (hiddenSize % heads !== 0) heads--;
+  const widest = Math.max(...layers.map(({ intermediateSize }) => intermediateSize));
+  return { intermediate_size: widest, num_attention_heads: heads, num_key_value_heads: heads };
 }
 
 /** The embedding's rows. The key `vocab_size` is left aside, as llama.cpp does, since files differ in whether it counts padding. */

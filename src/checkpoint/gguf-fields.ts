@@ -4,6 +4,7 @@
 
 import { CusprunError } from "../errors.ts";
 import type { ErrorCode } from "../errors.ts";
+import { MAX_SIZES } from "./model-config-check.ts";
 import type { GgufArray, GgufMetadata, GgufValue } from "./gguf-values.ts";
 
 /** Characters of a found value that messages repeat. */
@@ -88,6 +89,22 @@ export class GgufFields {
       );
     }
     return first;
+  }
+
+  /**
+   * A positive integer for each layer, which a file may give as one for all.
+   * @throws CusprunError `GGUF_KEY_INVALID`, `GGUF_KEY_MISSING`.
+   */
+  layerIntegers(key: string, layers: number): number[] {
+    const value = this.value(key);
+    if (value === undefined || !isArray(value)) {
+      const size = this.uniformInteger(key);
+      return Array.from({ length: Math.min(layers, MAX_SIZES.numHiddenLayers) }, () => size);
+    }
+    const sizes = Array.from<unknown>(value);
+    if (sizes.length === layers && sizes.every((size): size is number => Number.isSafeInteger(size) && Number(size) >= 1))
+      return sizes;
+    throw this.invalid(key, `a positive integer for each of the ${layers} layers`);
   }
 
   /**

@@ -36,6 +36,9 @@ export const GGUF_MODEL_TENSOR_NAMES: Readonly<Record<ModelRole, string>> = {
 /** The tensor with the factors that rotary frequencies are divided by, [K/2]; no weight of Hugging Face's model. */
 export const ROPE_FACTORS_NAME = "rope_freqs.weight";
 
+/** Architectures whose q and k are stored with their rotary halves interleaved (llama.cpp's `permute`). */
+const INTERLEAVED_ARCHITECTURES: readonly string[] = ["llama", "deci"];
+
 /** Tensors whose rows GGUF may store with their rotary halves interleaved. */
 export const ROTATED_ROLES: readonly (BlockRole | ModelRole)[] = ["q", "k", "qBias", "kBias"];
 
@@ -61,22 +64,19 @@ export interface GgufTensorMapping {
 }
 
 /** What a tensor is to Hugging Face's model; null where the family has no such tensor. */
-export function mapGgufTensor(ggufName: string, family: Family): GgufTensorMapping | null {
+export function mapGgufTensor(ggufName: string, family: Family, architecture: string): GgufTensorMapping | null {
+  const mapRole = (role: BlockRole | ModelRole, name: string): GgufTensorMapping => ({
+    name,
+    isInterleaved: INTERLEAVED_ARCHITECTURES.includes(architecture) && ROTATED_ROLES.includes(role),
+    storedOffset: NORM_ROLES.includes(role) ? family.normOffset : 0,
+  });
   const modelRole = roleOf(GGUF_MODEL_TENSOR_NAMES, ggufName);
-  if (modelRole !== undefined) return mapRole(modelRole, MODEL_TENSOR_NAMES[modelRole], family);
+  if (modelRole !== undefined) return mapRole(modelRole, MODEL_TENSOR_NAMES[modelRole]);
   const [, layer, blockName] = /^blk\.(0|[1-9]\d{0,8})\.(.+)$/.exec(ggufName) ?? [];
   if (layer === undefined || blockName === undefined) return null;
   const role = roleOf(GGUF_BLOCK_TENSOR_NAMES, blockName);
   if (role === undefined || family.blockTensorNames[role] === undefined) return null;
-  return mapRole(role, blockTensorName(family, Number(layer), role), family);
-}
-
-function mapRole(role: BlockRole | ModelRole, name: string, family: Family): GgufTensorMapping {
-  return {
-    name,
-    isInterleaved: family.ggufInterleavesRotary && ROTATED_ROLES.includes(role),
-    storedOffset: NORM_ROLES.includes(role) ? family.normOffset : 0,
-  };
+  return mapRole(role, blockTensorName(family, Number(layer), role));
 }
 
 function roleOf<Role extends string>(names: Readonly<Record<Role, string>>, name: string): Role | undefined {

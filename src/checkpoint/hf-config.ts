@@ -6,9 +6,10 @@
 import type { FloatDType } from "../tensor.ts";
 import { ConfigFields, type JsonObject } from "./config-fields.ts";
 import { familyOfModelType, type FamilyConfigRules } from "./families.ts";
+import { isRaggedModelType, parseLayerWidths } from "./hf-ragged.ts";
 import { parseRope } from "./hf-rope.ts";
 import { checkModelConfig, MAX_SIZES } from "./model-config-check.ts";
-import type { LayerType, ModelConfig } from "./model-config.ts";
+import type { LayerSizes, LayerType, ModelConfig } from "./model-config.ts";
 
 /** transformers' `max_window_layers` of Qwen where the key is absent. */
 const DEFAULT_MAX_WINDOW_LAYERS = 28;
@@ -52,10 +53,8 @@ export function parseHfConfig(json: JsonObject, where: string): ModelConfig {
   const config: ModelConfig = {
     family: family.name,
     hiddenSize,
-    intermediateSize: fields.positiveInteger("intermediate_size"),
     numHiddenLayers,
-    numAttentionHeads,
-    numKeyValueHeads: parseKeyValueHeads(fields, rules, numAttentionHeads),
+    layerSizes: parseLayerSizes(fields, rules, numHiddenLayers),
     headDim,
     vocabSize: fields.positiveInteger("vocab_size"),
     maxPositionEmbeddings: fields.positiveInteger("max_position_embeddings", rules.defaultMaxPositionEmbeddings),
@@ -130,6 +129,18 @@ function derivedHeadDim(fields: ConfigFields, hiddenSize: number, heads: number)
     throw fields.invalid("num_attention_heads", heads, `a divisor of hidden_size ${hiddenSize}, since there is no head_dim`);
   }
   return hiddenSize / heads;
+}
+
+/** The same sizes for every layer, unless `layer_widths` has those of each. */
+function parseLayerSizes(fields: ConfigFields, rules: FamilyConfigRules, layers: number): LayerSizes[] {
+  if (isRaggedModelType(fields.value("model_type"))) return parseLayerWidths(fields, layers);
+  const numAttentionHeads = fields.positiveInteger("num_attention_heads");
+  const sizes: LayerSizes = {
+    intermediateSize: fields.positiveInteger("intermediate_size"),
+    numAttentionHeads,
+    numKeyValueHeads: parseKeyValueHeads(fields, rules, numAttentionHeads),
+  };
+  return Array.from({ length: layers }, () => sizes);
 }
 
 /** transformers: an absent key is the family's default, a null one means as many as query heads. */

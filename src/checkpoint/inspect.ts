@@ -46,10 +46,11 @@ export interface ModelDescription {
     readonly norms: PartDescription;
     /** Attention, FFN and norms of all decoder blocks. */
     readonly blocks: PartDescription;
-    readonly perLayer: number;
+    /** One entry per layer. */
+    readonly perLayer: readonly number[];
   };
-  /** How many of each structural unit a layer has. */
-  readonly unitsPerLayer: Readonly<Record<"ffn" | "head" | "kv-group" | "value-dim" | "rotary-pair", number>>;
+  /** How many of each structural unit the layers have, one entry per layer. */
+  readonly unitsPerLayer: Readonly<Record<"ffn" | "head" | "kv-group" | "value-dim" | "rotary-pair", readonly number[]>>;
   /** Dtypes that tensors are stored in, most bytes first; empty where there are no weights. */
   readonly storedDTypes: readonly DTypeDescription[];
   /** Dtype that the config names, where it names one. */
@@ -120,7 +121,8 @@ function describeSizes(
   separateHead: boolean,
 ): Pick<ModelDescription, "path" | "config" | "parameters" | "unitsPerLayer"> {
   const counts = countParameters(config, { optionalRoles, separateHead });
-  const { numHiddenLayers: L, numAttentionHeads: H, numKeyValueHeads: G, headDim: K, intermediateSize: F } = config;
+  const { layerSizes, headDim: K } = config;
+  const sumOf = (key: "attention" | "ffn" | "norms"): number => counts.perLayer.reduce((sum, layer) => sum + layer[key], 0);
   const part = (parameters: number): PartDescription => ({ parameters, share: parameters / counts.total });
   return {
     path,
@@ -128,13 +130,19 @@ function describeSizes(
     parameters: {
       total: counts.total,
       vocabulary: part(counts.embedding + counts.head),
-      attention: part(counts.perLayer.attention * L),
-      ffn: part(counts.perLayer.ffn * L),
-      norms: part(counts.perLayer.norms * L + counts.finalNorm),
+      attention: part(sumOf("attention")),
+      ffn: part(sumOf("ffn")),
+      norms: part(sumOf("norms") + counts.finalNorm),
       blocks: part(counts.blocks),
-      perLayer: counts.perLayer.total,
+      perLayer: counts.perLayer.map(({ total }) => total),
     },
-    unitsPerLayer: { ffn: F, head: H, "kv-group": G, "value-dim": G * K, "rotary-pair": (G * K) / 2 },
+    unitsPerLayer: {
+      ffn: layerSizes.map(({ intermediateSize: F }) => F),
+      head: layerSizes.map(({ numAttentionHeads: H }) => H),
+      "kv-group": layerSizes.map(({ numKeyValueHeads: G }) => G),
+      "value-dim": layerSizes.map(({ numKeyValueHeads: G }) => G * K),
+      "rotary-pair": layerSizes.map(({ numKeyValueHeads: G }) => (G * K) / 2),
+    },
   };
 }
 

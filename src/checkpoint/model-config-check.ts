@@ -3,7 +3,7 @@
  */
 
 import { CusprunError } from "../errors.ts";
-import type { ModelConfig } from "./model-config.ts";
+import type { LayerSizes, ModelConfig } from "./model-config.ts";
 
 /**
  * Upper bounds of sizes that a file may claim. Each is far over every published decoder (in brackets), and low enough that
@@ -27,17 +27,8 @@ export const MAX_SIZES: Readonly<Record<keyof CheckedSizes, number>> = {
   maxPositionEmbeddings: 2 ** 31 - 1,
 };
 
-type CheckedSizes = Pick<
-  ModelConfig,
-  | "numHiddenLayers"
-  | "hiddenSize"
-  | "intermediateSize"
-  | "numAttentionHeads"
-  | "numKeyValueHeads"
-  | "headDim"
-  | "vocabSize"
-  | "maxPositionEmbeddings"
->;
+type CheckedSizes = LayerSizes &
+  Pick<ModelConfig, "numHiddenLayers" | "hiddenSize" | "headDim" | "vocabSize" | "maxPositionEmbeddings">;
 
 /**
  * Checks sizes and how they fit together, and returns the config.
@@ -45,21 +36,11 @@ type CheckedSizes = Pick<
  * @throws CusprunError `CONFIG_INVALID`.
  */
 export function checkModelConfig(config: ModelConfig, where: string): ModelConfig {
-  for (const [name, max] of Object.entries(MAX_SIZES) as [keyof CheckedSizes, number][]) {
-    const size = config[name];
-    if (!Number.isSafeInteger(size) || size < 1 || size > max) {
-      throw invalid(where, snakeCase(name), String(size), `an integer from 1 to ${max}`);
-    }
+  const { headDim, layerTypes, numHiddenLayers, layerSizes, slidingWindow } = config;
+  if (layerSizes.length !== numHiddenLayers) {
+    throw invalid(where, "layer_widths", `${layerSizes.length} entries`, `one for each of the ${numHiddenLayers} layers`);
   }
-  const { numAttentionHeads, numKeyValueHeads, headDim, layerTypes, numHiddenLayers, slidingWindow } = config;
-  if (numAttentionHeads % numKeyValueHeads !== 0) {
-    throw invalid(
-      where,
-      "num_key_value_heads",
-      `${numKeyValueHeads} beside ${numAttentionHeads} query heads`,
-      "a divisor of num_attention_heads",
-    );
-  }
+  for (const sizes of layerSizes) checkLayerSizes({ ...config, ...sizes }, where);
   if (headDim % 2 !== 0) throw invalid(where, "head_dim", String(headDim), "an even number, since it is rotated in pairs");
   if (!(config.rmsNormEps > 0 && config.rmsNormEps < 1)) {
     throw invalid(where, "rms_norm_eps", String(config.rmsNormEps), "a number between 0 and 1");
@@ -71,6 +52,24 @@ export function checkModelConfig(config: ModelConfig, where: string): ModelConfi
     throw invalid(where, "sliding_window", "nothing", "a positive integer, because some layers slide");
   }
   return config;
+}
+
+function checkLayerSizes(sizes: CheckedSizes, where: string): void {
+  for (const [name, max] of Object.entries(MAX_SIZES) as [keyof CheckedSizes, number][]) {
+    const size = sizes[name];
+    if (!Number.isSafeInteger(size) || size < 1 || size > max) {
+      throw invalid(where, snakeCase(name), String(size), `an integer from 1 to ${max}`);
+    }
+  }
+  const { numAttentionHeads, numKeyValueHeads } = sizes;
+  if (numAttentionHeads % numKeyValueHeads !== 0) {
+    throw invalid(
+      where,
+      "num_key_value_heads",
+      `${numKeyValueHeads} beside ${numAttentionHeads} query heads`,
+      "a divisor of num_attention_heads",
+    );
+  }
 }
 
 /** `numHiddenLayers` → `num_hidden_layers`, the name that the file uses. */

@@ -27,14 +27,23 @@ export type RopeScaling =
 /** Which tokens a layer's attention sees. */
 export type LayerType = "full_attention" | "sliding_attention";
 
+/** Sizes that one layer may have and another not. H is a multiple of G. */
+export interface LayerSizes {
+  /** F */
+  readonly intermediateSize: number;
+  /** H */
+  readonly numAttentionHeads: number;
+  /** G */
+  readonly numKeyValueHeads: number;
+}
+
 /** A decoder-only transformer, in the field's standard terms. All sizes are positive integers. */
 export interface ModelConfig {
   readonly family: FamilyName;
   readonly hiddenSize: number;
-  readonly intermediateSize: number;
   readonly numHiddenLayers: number;
-  readonly numAttentionHeads: number;
-  readonly numKeyValueHeads: number;
+  /** One entry per layer, length L; all alike but where layers were cut to sizes of their own. */
+  readonly layerSizes: readonly LayerSizes[];
   readonly headDim: number;
   readonly vocabSize: number;
   readonly maxPositionEmbeddings: number;
@@ -54,4 +63,19 @@ export interface ModelConfig {
   readonly bosTokenId: number | null;
   /** Empty where the config names none. */
   readonly eosTokenIds: readonly number[];
+}
+
+/** The sizes that all layers have; null where layers differ. */
+export function uniformLayerSizes({ layerSizes }: Pick<ModelConfig, "layerSizes">): LayerSizes | null {
+  const [first] = layerSizes;
+  return first !== undefined && layerSizes.every((sizes) => sameLayerSizes(sizes, first)) ? first : null;
+}
+
+/** Whether two layers have the same sizes. */
+export function sameLayerSizes(a: LayerSizes, b: LayerSizes): boolean {
+  return (
+    a.intermediateSize === b.intermediateSize &&
+    a.numAttentionHeads === b.numAttentionHeads &&
+    a.numKeyValueHeads === b.numKeyValueHeads
+  );
 }

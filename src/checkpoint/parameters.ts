@@ -3,7 +3,7 @@
  */
 
 import { elementCount } from "../tensor.ts";
-import { blockTensorShape, modelTensorShape } from "./check-tensors.ts";
+import { blockSizes, blockTensorShape, modelTensorShape, type BlockSizes } from "./check-tensors.ts";
 import { type BlockRole, FAMILIES } from "./families.ts";
 import type { ModelConfig } from "./model-config.ts";
 
@@ -24,8 +24,9 @@ export interface ParameterCounts {
   /** The output head; 0 where it is the embedding (tied). */
   readonly head: number;
   readonly finalNorm: number;
-  readonly perLayer: LayerParameters;
-  /** All decoder blocks together: L · perLayer.total. */
+  /** One entry per layer. */
+  readonly perLayer: readonly LayerParameters[];
+  /** All decoder blocks together. */
   readonly blocks: number;
 }
 
@@ -59,15 +60,18 @@ export function countParameters(
   config: ModelConfig,
   options: { readonly optionalRoles?: readonly BlockRole[]; readonly separateHead?: boolean } = {},
 ): ParameterCounts {
-  const parts = { attention: 0, ffn: 0, norms: 0 };
-  for (const role of [...FAMILIES[config.family].requiredRoles, ...(options.optionalRoles ?? [])]) {
-    parts[PART_OF_ROLE[role]] += elementCount(blockTensorShape(role, config));
-  }
-  const perLayer = { ...parts, total: parts.attention + parts.ffn + parts.norms };
-  const blocks = perLayer.total * config.numHiddenLayers;
+  const roles = [...FAMILIES[config.family].requiredRoles, ...(options.optionalRoles ?? [])];
+  const perLayer = config.layerSizes.map((_, layer) => countLayer(blockSizes(config, layer), roles));
+  const blocks = perLayer.reduce((sum, { total }) => sum + total, 0);
   const embedding = elementCount(modelTensorShape("embedding", config));
   const finalNorm = elementCount(modelTensorShape("finalNorm", config));
   const hasHead = options.separateHead === true || !config.tieWordEmbeddings;
   const head = hasHead ? elementCount(modelTensorShape("outputHead", config)) : 0;
   return { total: embedding + head + finalNorm + blocks, embedding, head, finalNorm, perLayer, blocks };
+}
+
+function countLayer(sizes: BlockSizes, roles: readonly BlockRole[]): LayerParameters {
+  const parts = { attention: 0, ffn: 0, norms: 0 };
+  for (const role of roles) parts[PART_OF_ROLE[role]] += elementCount(blockTensorShape(role, sizes));
+  return { ...parts, total: parts.attention + parts.ffn + parts.norms };
 }

@@ -7,6 +7,7 @@ import { DIMENSIONS, type Dimension } from "../corpora/corpus.ts";
 import type { MapChange } from "../scoring/block-energies.ts";
 import { GGUF_FILE_TYPES, type GgufFileType } from "../export/gguf-types.ts";
 import { EXPORT_FORMATS, type ExportFormat } from "../pipeline/export.ts";
+import type { Layout } from "../selection/plan.ts";
 import { MATRIX_KINDS, UNIT_KINDS, type MatrixKind, type UnitKind } from "../scoring/relevance.ts";
 
 /** What a user can set, by flag or in the YAML file. Absent is "not said"; defaults belong to the functions that are called. */
@@ -19,7 +20,7 @@ export interface Settings {
   readonly "max-tokens"?: number;
   readonly seed?: number;
   readonly reduce?: string;
-  readonly layout?: "uniform" | "masked";
+  readonly layout?: Layout;
   readonly granularity?: "structural" | "matrix";
   readonly dimensions?: readonly Dimension[];
   readonly units?: readonly UnitKind[];
@@ -124,9 +125,9 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     help: "25%, '25% of blocks', 30M (parameters) or 40MiB",
   },
   layout: {
-    type: { kind: "choice", of: ["uniform", "masked"] },
+    type: { kind: "choice", of: ["uniform", "ragged", "masked"] },
     group: "How much to remove",
-    help: "uniform: every layer the same smaller size; masked: same sizes, zeros",
+    help: "uniform: every layer the same smaller size; ragged: each its own; masked: zeros",
   },
   granularity: {
     type: { kind: "choice", of: ["structural", "matrix"] },

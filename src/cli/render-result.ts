@@ -5,7 +5,7 @@
 import type { ModelDescription } from "../checkpoint/inspect.ts";
 import type { SelectedPlan } from "../pipeline/steps.ts";
 import { renderEvaluation } from "../report/evaluation-table.ts";
-import { formatBytes, formatCount, formatPercent } from "../report/format.ts";
+import { formatBytes, formatCount, formatPercent, formatSpan } from "../report/format.ts";
 import { renderColumns, renderReport, renderUnitTable, renderVocabulary } from "../report/table.ts";
 import type { JobResult } from "./job-result.ts";
 
@@ -93,7 +93,7 @@ function renderModel({ path, format, config, parameters, unitsPerLayer, storedDT
         ["head size", String(config.headDim)],
         ["vocabulary", String(config.vocabSize)],
         ["context", String(config.maxPositionEmbeddings)],
-        ...Object.entries(unitsPerLayer).map(([kind, count]) => [`${kind} units per layer`, String(count)]),
+        ...Object.entries(unitsPerLayer).map(([kind, counts]) => [`${kind} units per layer`, formatSpan(counts)]),
       ],
       1,
     ),

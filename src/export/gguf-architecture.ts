@@ -6,6 +6,7 @@
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { type BlockRole, FAMILIES, type FamilyName } from "../checkpoint/families.ts";
+import { uniformLayerSizes } from "../checkpoint/model-config.ts";
 import type { ModelConfig, RopeConfig } from "../checkpoint/model-config.ts";
 import { CusprunError } from "../errors.ts";
 import { inverseFrequencies } from "../scoring/rope.ts";
@@ -19,10 +20,16 @@ interface Architecture {
   readonly interleavesRotary: boolean;
   /** Takes a head size that is not hidden size / heads. */
   readonly freeHeadSize: boolean;
+  /** Computes layers of unlike size; the others take layer 0's sizes for all. */
+  readonly ragged: boolean;
   /** Reads `rope_freqs.weight`. */
   readonly ropeFactors: boolean;
   /** Computes sliding layers with a window and a rotation of their own. */
   readonly slides: boolean;
+  /** Has q, k and v in one tensor. */
+  readonly fusesQkv: boolean;
+  /** Multiplies with the token embedding at the end, whatever output head there is. */
+  readonly tiesHead: boolean;
   /** Block tensors that may be there or not. */
   readonly optionalRoles: readonly BlockRole[];
 }
@@ -31,24 +38,34 @@ const LLAMA: Architecture = {
   name: "llama",
   interleavesRotary: true,
   freeHeadSize: true,
+  ragged: false,
   ropeFactors: true,
   slides: false,
+  fusesQkv: false,
+  tiesHead: false,
   optionalRoles: ["qBias", "kBias", "vBias", "oBias"],
 };
+/** A Llama whose layers may differ in size. */
+const DECI: Architecture = { ...LLAMA, name: "deci", ragged: true };
 const PLAIN: Omit<Architecture, "name"> = {
   interleavesRotary: false,
   freeHeadSize: true,
+  ragged: false,
   ropeFactors: false,
   slides: false,
+  fusesQkv: false,
+  tiesHead: false,
   optionalRoles: [],
 };
+/** A Qwen3 whose layers may differ in size. */
+const OPENELM: Architecture = { ...PLAIN, name: "openelm", ragged: true, fusesQkv: true, tiesHead: true };
 
 /** The architectures that a family can be written as, the first that fits is taken. Qwen2 is a Llama with biases. */
 const ARCHITECTURES: Readonly<Record<FamilyName, readonly Architecture[]>> = {
-  llama: [LLAMA],
-  mistral: [LLAMA],
-  qwen2: [{ ...PLAIN, name: "qwen2", freeHeadSize: false }, LLAMA],
-  qwen3: [{ ...PLAIN, name: "qwen3" }],
+  llama: [LLAMA, DECI],
+  mistral: [LLAMA, DECI],
+  qwen2: [{ ...PLAIN, name: "qwen2", freeHeadSize: false }, LLAMA, DECI],
+  qwen3: [{ ...PLAIN, name: "qwen3" }, OPENELM],
   gemma3: [{ ...PLAIN, name: "gemma3", slides: true }],
 };
 
@@ -61,6 +78,8 @@ const DEFAULT_SLIDING_PERIOD = 6;
 export interface GgufForm {
   readonly architecture: string;
   readonly interleavesRotary: boolean;
+  /** q, k and v are one tensor, and so have one type. */
+  readonly fusesQkv: boolean;
   /** Factors of `rope_freqs.weight`, [K/2], or null. */
   readonly ropeFactors: readonly number[] | null;
   /** Context within which llama.cpp computes what the model computes. */
@@ -88,13 +107,17 @@ export function ggufFormOf(checkpoint: Checkpoint): GgufForm {
       where: path,
       found: refusals.at(-1) ?? "a model of an unknown form",
       expected: `a ${config.family} model as llama.cpp computes it`,
-      remedy: "Keep the Hugging Face folder for this model, which transformers loads",
+      remedy:
+        uniformLayerSizes(config) === null
+          ? "Select again with --layout uniform, or with --layout masked, which leaves zeros; or keep the Hugging Face folder"
+          : "Keep the Hugging Face folder for this model, which transformers loads",
     });
   }
   const window = chosen.slides ? null : config.slidingWindow;
   return {
     architecture: chosen.name,
     interleavesRotary: chosen.interleavesRotary,
+    fusesQkv: chosen.fusesQkv,
     ropeFactors: ropeFactors(config.rope.full_attention, config.headDim),
     // Without sliding layers, attention is the same up to the window and another one beyond.
     contextLength: Math.min(config.maxPositionEmbeddings, window ?? Infinity),
@@ -106,11 +129,15 @@ export function ggufFormOf(checkpoint: Checkpoint): GgufForm {
 
 /** Why an architecture cannot compute a model, or null. */
 function refusal(architecture: Architecture, config: ModelConfig, optionalRoles: readonly BlockRole[]): string | null {
-  const { hiddenSize, numAttentionHeads, headDim, hiddenActivation, family, rope, slidingWindow } = config;
+  const { hiddenSize, layerSizes, headDim, hiddenActivation, family, rope, slidingWindow } = config;
   const { defaultActivation } = FAMILIES[family].configRules;
   if (hiddenActivation !== defaultActivation) return `the activation ${hiddenActivation} in place of ${defaultActivation}`;
-  if (!architecture.freeHeadSize && numAttentionHeads * headDim !== hiddenSize) {
-    return `${numAttentionHeads} heads of ${headDim} beside a hidden size of ${hiddenSize}`;
+  if (uniformLayerSizes(config) === null && !architecture.ragged) return "layers of unlike size";
+  if (architecture.tiesHead && !config.tieWordEmbeddings)
+    return "layers of unlike size beside an output head that is not the embedding";
+  const heads = layerSizes[0]!.numAttentionHeads;
+  if (!architecture.freeHeadSize && heads * headDim !== hiddenSize) {
+    return `${heads} heads of ${headDim} beside a hidden size of ${hiddenSize}`;
   }
   const scaling = rope.full_attention.scaling?.type ?? null;
   if (!architecture.ropeFactors && (scaling === "llama3" || scaling === "factors"))
@@ -135,10 +162,10 @@ function slidingPeriod({ layerTypes }: ModelConfig): number | null {
 }
 
 /** What llama.cpp multiplies q·k by. */
-function runtimeScale({ numHiddenLayers, numAttentionHeads, hiddenSize, headDim, family }: ModelConfig): number {
+function runtimeScale({ numHiddenLayers, layerSizes, hiddenSize, headDim, family }: ModelConfig): number {
   const hasQueryScalar = FAMILIES[family].configRules.defaultQueryPreAttnScalar !== null;
   const byHidden = hasQueryScalar && numHiddenLayers === LAYERS_WITH_HIDDEN_SCALE;
-  return 1 / Math.sqrt(byHidden ? hiddenSize / numAttentionHeads : headDim);
+  return 1 / Math.sqrt(byHidden ? hiddenSize / layerSizes[0]!.numAttentionHeads : headDim);
 }
 
 /** What inverse frequencies are divided by; null where keys of the header say it all. */

@@ -43,9 +43,9 @@ function architectureKeys(config: ModelConfig, form: GgufForm): [string, GgufTyp
     ["block_count", ["uint32", config.numHiddenLayers]],
     ["context_length", ["uint32", form.contextLength]],
     ["embedding_length", ["uint32", config.hiddenSize]],
-    ["feed_forward_length", ["uint32", config.intermediateSize]],
-    ["attention.head_count", ["uint32", config.numAttentionHeads]],
-    ["attention.head_count_kv", ["uint32", config.numKeyValueHeads]],
+    ["feed_forward_length", perLayer(config.layerSizes.map(({ intermediateSize }) => intermediateSize))],
+    ["attention.head_count", perLayer(config.layerSizes.map(({ numAttentionHeads }) => numAttentionHeads))],
+    ["attention.head_count_kv", perLayer(config.layerSizes.map(({ numKeyValueHeads }) => numKeyValueHeads))],
     ["attention.key_length", ["uint32", config.headDim]],
     ["attention.value_length", ["uint32", config.headDim]],
     ["attention.layer_norm_rms_epsilon", ["float32", config.rmsNormEps]],
@@ -64,6 +64,11 @@ function architectureKeys(config: ModelConfig, form: GgufForm): [string, GgufTyp
     );
   }
   return keys;
+}
+
+/** One number where all layers have the same, since runtimes estimate their memory from it; else one for each. */
+function perLayer(sizes: readonly number[]): GgufTypedValue {
+  return new Set(sizes).size === 1 ? ["uint32", sizes[0]!] : ["array", "int32", sizes];
 }
 
 /** `115M`, `1.2B`. */

@@ -3,7 +3,7 @@
  * architecture wants it, norms with their offset, each in the type that was chosen for it. Read piece by piece.
  */
 
-import { blockTensorShape, modelTensorShape } from "../checkpoint/check-tensors.ts";
+import { blockSizes, blockTensorShape, modelTensorShape } from "../checkpoint/check-tensors.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { type BlockRole, blockTensorName, FAMILIES, MODEL_TENSOR_NAMES, type ModelRole } from "../checkpoint/families.ts";
 import {
@@ -45,7 +45,9 @@ export function ggufTensors(checkpoint: Checkpoint, form: GgufForm, fileType: Gg
   const sources = placed.map((tensor): GgufTensorSource => {
     const { role, layer, shape, ggufName: name } = tensor;
     const isMatrix = shape.length > 1;
-    const type = isMatrix ? matrixType(fileType, { role, layer, rowLength: shape[1]! }, checkpoint.config) : "F32";
+    const type = isMatrix
+      ? matrixType(fileType, { role: typedAs(role, form), layer, rowLength: shape[1]! }, checkpoint.config)
+      : "F32";
     return {
       name,
       shape,
@@ -66,6 +68,11 @@ export function ggufTensors(checkpoint: Checkpoint, form: GgufForm, fileType: Gg
   return [...sources, factors];
 }
 
+/** The role that decides on a matrix' type: one for all of q, k and v where they are fused. */
+function typedAs(role: BlockRole | ModelRole, { fusesQkv }: GgufForm): BlockRole | ModelRole {
+  return fusesQkv && (role === "k" || role === "v") ? "q" : role;
+}
+
 /** A tied output head is left out, also where the checkpoint repeats the embedding under its name. */
 function placeTensors({ config }: Checkpoint, { optionalRoles }: GgufForm): PlacedTensor[] {
   const family = FAMILIES[config.family];
@@ -83,7 +90,7 @@ function placeTensors({ config }: Checkpoint, { optionalRoles }: GgufForm): Plac
       ggufName: `blk.${layer}.${GGUF_BLOCK_TENSOR_NAMES[role]}`,
       role,
       layer,
-      shape: blockTensorShape(role, config),
+      shape: blockTensorShape(role, blockSizes(config, layer)),
     })),
   );
   const head = config.tieWordEmbeddings ? [] : [modelTensor("outputHead")];

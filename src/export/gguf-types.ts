@@ -5,7 +5,7 @@
 
 import type { BlockRole, ModelRole } from "../checkpoint/families.ts";
 import { GGML_BLOCK_FORMATS } from "../checkpoint/ggml-types.ts";
-import type { ModelConfig } from "../checkpoint/model-config.ts";
+import type { LayerSizes, ModelConfig } from "../checkpoint/model-config.ts";
 import type { WrittenGgmlType } from "./ggml-quantize.ts";
 
 /** What a user can ask for. `Q4_K` and `Q5_K` are llama-quantize's Q4_K_S and Q5_K_S. */
@@ -109,8 +109,12 @@ function wantedType(fileType: GgufFileType, matrix: PlacedMatrix, config: ModelC
     return base === "Q8_0" || !fits(base, matrix) ? "Q8_0" : "Q6_K";
   }
   const chosen = better?.(role, layer, config.numHiddenLayers) ?? base;
-  const is70B = config.numHiddenLayers === LAYERS_OF_70B && config.numAttentionHeads !== config.numKeyValueHeads;
+  const is70B = config.numHiddenLayers === LAYERS_OF_70B && config.layerSizes.some(sharesKeys);
   return role === "v" && is70B && chosen === "Q4_K" ? "Q5_K" : chosen;
+}
+
+function sharesKeys({ numAttentionHeads, numKeyValueHeads }: LayerSizes): boolean {
+  return numAttentionHeads !== numKeyValueHeads;
 }
 
 function fits(type: WrittenGgmlType, { rowLength }: PlacedMatrix): boolean {

@@ -9,6 +9,7 @@ import { CusprunError } from "../errors.ts";
 import type { JobOptions } from "../progress.ts";
 import { elementCount } from "../tensor.ts";
 import type { WrittenGgmlType } from "./ggml-quantize.ts";
+import { fuseQueryKeyValue } from "./gguf-fused.ts";
 import { ggufFormOf } from "./gguf-architecture.ts";
 import { modelPairs } from "./gguf-model-keys.ts";
 import { ggufTensors } from "./gguf-tensors.ts";
@@ -53,7 +54,8 @@ export async function exportGguf(checkpoint: Checkpoint, out: string, options: G
   const tokenizer = await checkpoint.readTokenizerFiles();
   if (tokenizer === null) throw noTokenizer(checkpoint.path);
   const tokens = tokenizerPairs(tokenizer, checkpoint.config, checkpoint.path);
-  const tensors = ggufTensors(checkpoint, form, type);
+  const placed = ggufTensors(checkpoint, form, type);
+  const tensors = form.fusesQkv ? fuseQueryKeyValue(placed) : placed;
   const parameters = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
   const { name = basename(out, extname(out)), license = null } = options;
   const pairs = [...modelPairs(checkpoint.config, form, { name, license, parameters, fileType: type }), ...tokens];

@@ -1,11 +1,13 @@
 /**
- * @file Writes an expert as a Hugging Face folder that stock transformers loads: safetensors (sharded past a size), config.json,
- * generation_config.json, the tokenizer's files, a model card, and the plan. The folder appears complete or not at all.
+ * @file Writes an expert as a Hugging Face folder that transformers loads: safetensors (sharded past a size), config.json,
+ * generation_config.json, the tokenizer's files, a model card, the plan, and where layers differ in size a Python file. The folder
+ * appears complete or not at all.
  */
 
 import { writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { StoredDType, TokenizerFiles } from "../checkpoint/checkpoint.ts";
+import { isRaggedModelType, RAGGED_MODULE } from "../checkpoint/hf-ragged.ts";
 import { writeShardedSafetensors } from "../checkpoint/safetensors-write.ts";
 import { CusprunError } from "../errors.ts";
 import { writeFolderAtomically } from "../files.ts";
@@ -16,6 +18,7 @@ import type { PrunePlan } from "../selection/plan.ts";
 import type { Expert, ExpertTensor } from "../surgery/expert.ts";
 import { elementCount, FLOAT_DTYPE_BYTES } from "../tensor.ts";
 import type { FloatDType } from "../tensor.ts";
+import { raggedModule } from "./ragged-module.ts";
 import { modelCard } from "./model-card.ts";
 import type { CardOutput, ModelCardInput } from "./model-card.ts";
 
@@ -99,12 +102,15 @@ export async function writeHuggingFaceFolder(
   }
   small.set("config.json", json({ ...expert.configJson, ...dtypeKeys(expert.configJson, dtype) }));
   if (expert.generationConfigJson !== null) small.set("generation_config.json", json(expert.generationConfigJson));
+  const pythonFile = isRaggedModelType(expert.configJson["model_type"]) ? `${RAGGED_MODULE}.py` : null;
+  if (pythonFile !== null) small.set(pythonFile, raggedModule(expert.config.family));
   small.set(PLAN_FILE_NAME, formatPlan(options.plan));
   const output: CardOutput = {
     config: expert.config,
     dtype,
     bytes: { before: weightBytes + removedBytes, after: weightBytes },
     hasTokenizer: tokenizerFiles !== null,
+    pythonFile,
     fromQuantised: expert.tensors.some((tensor) => tensor.readBytes === null),
   };
 

@@ -4,6 +4,7 @@
  */
 
 import { stringify } from "yaml";
+import { blockSizes } from "../checkpoint/check-tensors.ts";
 import type { ModelConfig } from "../checkpoint/model-config.ts";
 import type { Dimension } from "../corpora/corpus.ts";
 import { CUT_KINDS } from "../selection/plan.ts";
@@ -54,6 +55,8 @@ export interface CardOutput {
   readonly dtype: FloatDType;
   /** Bytes of the expert's weights, and what the dense model's would be in the same dtype. */
   readonly bytes: { readonly before: number; readonly after: number };
+  /** Python file beside the weights, without which transformers does not load them; null where stock classes do. */
+  readonly pythonFile: string | null;
   readonly hasTokenizer: boolean;
   /** Whether the base model's weights were dequantised. */
   readonly fromQuantised: boolean;
@@ -140,12 +143,12 @@ function unitTable(config: ModelConfig, plan: PrunePlan): string {
   const rows = CUT_KINDS.flatMap((kind) => {
     const lost = plan.layers.map((layer) => layer.cuts[kind]?.removed.length ?? 0);
     if (lost.every((units) => units === 0)) return [];
-    const dense = cutUnitCount(kind, config);
-    const sorted = lost.map((units) => dense - units).toSorted((a, b) => a - b);
+    const dense = config.layerSizes.map((_, layer) => cutUnitCount(kind, blockSizes(config, layer)));
+    const sorted = lost.map((units, layer) => dense[layer]! - units).toSorted((a, b) => a - b);
     const [least = 0, most = 0] = [sorted[0], sorted.at(-1)];
     const median = sorted[Math.floor(sorted.length / 2)] ?? 0;
     return [
-      `| ${KIND_NAMES[kind]} | ${dense} | ${least === most ? `${least} in every layer` : `${least} to ${most}, median ${median}`} |`,
+      `| ${KIND_NAMES[kind]} | ${[...new Set([Math.min(...dense), Math.max(...dense)])].join(" to ")} | ${least === most ? `${least} in every layer` : `${least} to ${most}, median ${median}`} |`,
     ];
   });
   const tokens =
@@ -204,16 +207,20 @@ function corpusTable(corpora: readonly CardCorpus[], { vocabulary }: PrunePlan):
   ].join("\n");
 }
 
-function howToLoad({ hasTokenizer }: CardOutput): string {
+function howToLoad({ hasTokenizer, pythonFile }: CardOutput): string {
   const classes = hasTokenizer ? "AutoModelForCausalLM, AutoTokenizer" : "AutoModelForCausalLM";
+  const trust = pythonFile === null ? "" : ", trust_remote_code=True";
   return [
-    "Stock transformers loads it; no code of ours is needed. `FOLDER` is where this file stands.",
+    pythonFile === null
+      ? "Stock transformers loads it; no code of ours is needed. `FOLDER` is where this file stands."
+      : `Its layers differ in size, which no stock class of transformers holds: \`${pythonFile}\` beside the weights builds them from ` +
+        "the stock parts, and `trust_remote_code` lets it. `FOLDER` is where this file stands.",
     "",
     "```python",
     `from transformers import ${classes}`,
     "",
-    'model = AutoModelForCausalLM.from_pretrained("FOLDER", torch_dtype="auto")',
-    ...(hasTokenizer ? ['tokenizer = AutoTokenizer.from_pretrained("FOLDER")'] : []),
+    `model = AutoModelForCausalLM.from_pretrained("FOLDER", torch_dtype="auto"${trust})`,
+    ...(hasTokenizer ? [`tokenizer = AutoTokenizer.from_pretrained("FOLDER"${trust})`] : []),
     "```",
     ...(hasTokenizer ? [] : ["", "The base model came without a tokenizer, and so does this one."]),
   ].join("\n");
@@ -232,7 +239,7 @@ function limitations(input: ModelCardInput, plan: PrunePlan, output: CardOutput)
   if (output.config.family !== input.denseConfig.family) {
     points.push(
       `Its config.json says \`${output.config.family}\` instead of \`${input.denseConfig.family}\`: the stock ${input.denseConfig.family} class refuses ` +
-        `${output.config.numAttentionHeads} query heads on a hidden size of ${output.config.hiddenSize}; both compute the same.`,
+        `${output.config.layerSizes[0]?.numAttentionHeads} query heads on a hidden size of ${output.config.hiddenSize}; both compute the same.`,
     );
   }
   return points.map((point) => `- ${point}`).join("\n");

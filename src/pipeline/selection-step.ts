@@ -3,6 +3,7 @@
  */
 
 import { FAMILIES } from "../checkpoint/families.ts";
+import { blockSizes } from "../checkpoint/check-tensors.ts";
 import type { ModelConfig } from "../checkpoint/model-config.ts";
 import type { Dimension } from "../corpora/corpus.ts";
 import type { JobOptions } from "../progress.ts";
@@ -55,7 +56,8 @@ export async function rehearseSelection(
     corpora: {},
     kinds,
     // Any distinct positive values do: whether a budget can be met depends on how many units there are.
-    read: (_layer, kind) => Promise.resolve(Float32Array.from({ length: unitCount(kind, config) }, (_, unit) => 1 + unit)),
+    read: (layer, kind) =>
+      Promise.resolve(Float32Array.from({ length: unitCount(kind, blockSizes(config, layer)) }, (_, unit) => 1 + unit)),
     readReference: () => Promise.resolve(Float32Array.of(1)),
     // As if every token might go: whether so many really may is known once they have been counted.
     readVocabulary: () => Promise.resolve(mayTrim(choice) ? freeVocabulary(config.vocabSize, dimensions) : null),

@@ -2,6 +2,7 @@
  * @file A plan, counted: how many units of each kind every layer loses.
  */
 
+import { blockSizes } from "../checkpoint/check-tensors.ts";
 import type { ModelConfig } from "../checkpoint/model-config.ts";
 import type { UnitReport, VocabularyReport } from "../report/report.ts";
 import { CUT_KINDS, type PrunePlan } from "../selection/plan.ts";
@@ -11,7 +12,7 @@ import { cutUnitCount } from "../selection/unit-parameters.ts";
 export function countUnits(plan: PrunePlan, config: ModelConfig): readonly UnitReport[] {
   return CUT_KINDS.map((kind) => ({
     kind,
-    before: cutUnitCount(kind, config),
+    before: config.layerSizes.map((_, layer) => cutUnitCount(kind, blockSizes(config, layer))),
     removedPerLayer: plan.layers.map(({ cuts }) => cuts[kind]?.removed.length ?? 0),
   })).filter(({ removedPerLayer }) => removedPerLayer.some((count) => count > 0));
 }

@@ -77,3 +77,9 @@ function scaled(value: number, step: number, units: readonly string[]): string {
       : rest.toFixed(Math.abs(rest) < 100 ? (Math.abs(rest) < 10 ? 2 : 1) : step === 1000 ? 1 : 0);
   return text + (units[unit] ?? "");
 }
+
+/** `1536`, or `480–1536` where numbers differ. */
+export function formatSpan(values: readonly number[]): string {
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  return least === most ? String(least) : `${least}–${most}`;
+}

@@ -36,8 +36,8 @@ export interface DimensionReport {
 export interface UnitReport {
   /** Unit kind as in the plan, e.g. `ffn` or `matrix:gate`. */
   readonly kind: string;
-  /** Units that a layer of the dense model has. */
-  readonly before: number;
+  /** Units per layer of the dense model, length L. */
+  readonly before: readonly number[];
   /** Removed units per layer, length L. */
   readonly removedPerLayer: readonly number[];
 }

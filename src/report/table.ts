@@ -11,6 +11,7 @@ import {
   formatPerplexity,
   padLeft,
   padRight,
+  formatSpan,
 } from "./format.ts";
 import type { Layout } from "../selection/plan.ts";
 import type { PruneReport, UnitReport, VocabularyReport } from "./report.ts";
@@ -96,9 +97,9 @@ export function renderUnitTable(units: readonly UnitReport[], layers: number, la
 
 function renderUnit({ kind, before, removedPerLayer }: UnitReport): string[] {
   const total = removedPerLayer.reduce((sum, n) => sum + n, 0);
-  const [fewest, most] = [Math.min(...removedPerLayer), Math.max(...removedPerLayer)];
-  const share = before === 0 ? 0 : total / (before * removedPerLayer.length);
-  return [`  ${kind}`, String(before), span(fewest, most), span(before - most, before - fewest), formatPercent(share)];
+  const share = total / before.reduce((sum, n) => sum + n, 0);
+  const kept = before.map((n, layer) => n - removedPerLayer[layer]!);
+  return [`  ${kind}`, formatSpan(before), formatSpan(removedPerLayer), formatSpan(kept), formatPercent(share)];
 }
 
 function renderOverlap({ overlap }: PruneReport): string[] {
@@ -110,7 +111,9 @@ function renderOverlap({ overlap }: PruneReport): string[] {
   );
 }
 
-function renderWhereabouts({ out, repair, scores, elapsedMs }: PruneReport): string[] {
+function renderWhereabouts({ layout, out, repair, scores, elapsedMs }: PruneReport): string[] {
+  // Layers of unlike size need the folder's own Python file.
+  const trust = layout === "ragged" ? ", trust_remote_code=True" : "";
   return [
     ...renderColumns(
       [
@@ -128,15 +131,11 @@ function renderWhereabouts({ out, repair, scores, elapsedMs }: PruneReport): str
     ),
     "",
     "Try it:",
-    `  python3 -c "from transformers import pipeline; print(pipeline('text-generation', '${out}')('The doctor said', max_new_tokens=40)[0]['generated_text'])"`,
+    `  python3 -c "from transformers import pipeline; print(pipeline('text-generation', '${out}'${trust})('The doctor said', max_new_tokens=40)[0]['generated_text'])"`,
   ];
 }
 
 function change(before: number, after: number): string {
   const share = before === 0 ? 0 : after / before - 1;
   return `${share > 0 ? "+" : ""}${formatPercent(share).replace("-0.0%", "0.0%")}`;
-}
-
-function span(fewest: number, most: number): string {
-  return fewest === most ? String(fewest) : `${fewest}–${most}`;
 }

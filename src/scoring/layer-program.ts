@@ -3,7 +3,7 @@
  * are read, used for all batches and released, so that memory is one layer and the hidden states, whatever the model's size.
  */
 
-import { blockTensorShape } from "../checkpoint/check-tensors.ts";
+import { blockSizes, blockTensorShape } from "../checkpoint/check-tensors.ts";
 import { FAMILIES, blockTensorName } from "../checkpoint/families.ts";
 import type { BlockRole } from "../checkpoint/families.ts";
 import type { LayerType, ModelConfig } from "../checkpoint/model-config.ts";
@@ -54,11 +54,7 @@ export class LayerProgram {
       tensors.has(blockTensorName(family, layer, role)),
     );
     const shape: BlockShape = {
-      hiddenSize: config.hiddenSize,
-      intermediateSize: config.intermediateSize,
-      numAttentionHeads: config.numAttentionHeads,
-      numKeyValueHeads: config.numKeyValueHeads,
-      headDim: config.headDim,
+      ...blockSizes(config, layer),
       rmsNormEps: config.rmsNormEps,
       hiddenActivation: config.hiddenActivation,
       attentionScale: config.attentionScale,

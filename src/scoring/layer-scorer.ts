@@ -10,8 +10,8 @@
  * Behind a post norm (`postAttentionNorm`, `postFfnNorm`) the output is what the norm passes on, its denominator held fixed.
  */
 
+import type { BlockSizes } from "../checkpoint/check-tensors.ts";
 import type { BlockRole } from "../checkpoint/families.ts";
-import type { ModelConfig } from "../checkpoint/model-config.ts";
 import type { Batch } from "./batches.ts";
 import type { EnergyOutput } from "./block-energies.ts";
 import type { BlockShape } from "./block-shape.ts";
@@ -62,12 +62,12 @@ export class LayerScores {
   readonly relevances: Map<RelevanceKind, Float32Array> = new Map();
   /** [N] by reference. */
   readonly references: Map<Reference, Float32Array> = new Map();
-  readonly #config: ModelConfig;
+  readonly #sizes: BlockSizes;
   readonly #columnNorms: Readonly<Partial<Record<RelevanceKind, Float32Array>>>;
 
-  constructor(config: ModelConfig, kinds: readonly RelevanceKind[], documentCount: number, block: BlockWeights) {
-    this.#config = config;
-    for (const kind of kinds) this.relevances.set(kind, new Float32Array(documentCount * unitCount(kind, config)));
+  constructor(sizes: BlockSizes, kinds: readonly RelevanceKind[], documentCount: number, block: BlockWeights) {
+    this.#sizes = sizes;
+    for (const kind of kinds) this.relevances.set(kind, new Float32Array(documentCount * unitCount(kind, sizes)));
     for (const reference of referencesFor(kinds)) this.references.set(reference, new Float32Array(documentCount));
     const norms: Partial<Record<RelevanceKind, Float32Array>> = {};
     if (kinds.includes("ffn")) norms.ffn = columnNorms(block, "down", "postFfnNorm");
@@ -78,7 +78,7 @@ export class LayerScores {
   /** Takes in what the block put out for one batch. */
   add(batch: Batch, energies: BlockOutputs): void {
     for (const [kind, target] of this.relevances) {
-      const count = unitCount(kind, this.#config);
+      const count = unitCount(kind, this.#sizes);
       const energy = energies[RELEVANCE_SOURCES[kind].energy]!;
       const perUnit = kind === "head" ? this.#headEnergies(energy) : kind === "kv-group" ? this.#groupEnergies(energy) : energy;
       const norms = this.#columnNorms[kind];
@@ -98,7 +98,7 @@ export class LayerScores {
 
   /** [B, G, R, R] → [B, H]: the diagonal. */
   #headEnergies(gram: Float32Array): Float32Array {
-    const R = this.#config.numAttentionHeads / this.#config.numKeyValueHeads;
+    const R = this.#sizes.numAttentionHeads / this.#sizes.numKeyValueHeads;
     return Float32Array.from({ length: gram.length / R }, (_, index) => {
       const r = index % R;
       return gram[(index - r) * R + r * R + r]!;
@@ -107,7 +107,7 @@ export class LayerScores {
 
   /** [B, G, R, R] → [B, G]: all of it. */
   #groupEnergies(gram: Float32Array): Float32Array {
-    const size = (this.#config.numAttentionHeads / this.#config.numKeyValueHeads) ** 2;
+    const size = (this.#sizes.numAttentionHeads / this.#sizes.numKeyValueHeads) ** 2;
     return Float32Array.from({ length: gram.length / size }, (_, group) =>
       gram.subarray(group * size, (group + 1) * size).reduce((sum, value) => sum + value, 0),
     );

@@ -3,6 +3,7 @@
  * is removed (its relevance), per document.
  */
 
+import type { BlockSizes } from "../checkpoint/check-tensors.ts";
 import type { ModelConfig } from "../checkpoint/model-config.ts";
 import type { Dimension } from "../corpora/corpus.ts";
 
@@ -28,9 +29,9 @@ export type MatrixKind = (typeof MATRIX_KINDS)[number];
 /** Names of the relevances that are scored: structural units, and those of the paper's neurons that are no structural unit's. */
 export type RelevanceKind = UnitKind | "q-row" | "k-row" | "o-column";
 
-/** How many units of a kind one layer of the dense model has. */
-export function unitCount(kind: RelevanceKind, config: ModelConfig): number {
-  const { numAttentionHeads: H, numKeyValueHeads: G, headDim: K, intermediateSize: F } = config;
+/** How many units of a kind a block of the dense model has. */
+export function unitCount(kind: RelevanceKind, sizes: BlockSizes): number {
+  const { numAttentionHeads: H, numKeyValueHeads: G, headDim: K, intermediateSize: F } = sizes;
   switch (kind) {
     case "ffn":
       return F;
@@ -91,7 +92,7 @@ export interface RelevanceScores {
   readonly corpora: Readonly<Partial<Record<Dimension, string>>>;
   /** Kinds that were scored. */
   readonly kinds: readonly RelevanceKind[];
-  /** Relevance to each document of each unit: [N, unitCount(kind)], row-major. */
+  /** Relevance to each document of each unit: [N, U of the layer], row-major. */
   read(layer: number, kind: RelevanceKind): Promise<Float32Array>;
   /**
    * What a layer's relevances of a kind are a share of, per document, [N]: the L2 norm over the document's tokens of the residual

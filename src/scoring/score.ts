@@ -12,6 +12,7 @@ import type { JobOptions } from "../progress.ts";
 import { makeBatches } from "./batches.ts";
 import type { MapChange } from "./block-energies.ts";
 import { OUTPUT_GRAM_ENERGIES } from "./block-energies.ts";
+import type { BlockShape } from "./block-shape.ts";
 import { embedBatches } from "./embedding.ts";
 import { checkpointFingerprint, documentFingerprint, vocabularyFingerprint } from "./fingerprint.ts";
 import { LayerProgram } from "./layer-program.ts";
@@ -141,7 +142,8 @@ class Scorer {
   readonly #batches: ReturnType<typeof makeBatches>;
   readonly #program: LayerProgram;
   #states: Float32Array<ArrayBuffer>[] | null = null;
-  #gram: OutputGram | null = null;
+  /** By block shape. */
+  readonly #grams = new Map<string, OutputGram>();
   #current: { readonly layer: number; readonly scores: LayerScores } | null = null;
   #tokens: readonly Float32Array<ArrayBuffer>[] | null = null;
   #tokensDone = 0;
@@ -194,16 +196,15 @@ class Scorer {
 
   async close(): Promise<void> {
     await this.#program.close();
-    await this.#gram?.close();
+    for (const gram of this.#grams.values()) await gram.close();
   }
 
   async #run(layer: number, states: Float32Array<ArrayBuffer>[]): Promise<LayerScores> {
     const { config } = this.#checkpoint;
     const block = await this.#program.readWeights(layer);
-    const scores = new LayerScores(config, this.#kinds, this.#documents.length, block.weights);
+    const scores = new LayerScores(block.shape, this.#kinds, this.#documents.length, block.weights);
     const needsGram = energiesFor(this.#kinds).some((energy) => OUTPUT_GRAM_ENERGIES.includes(energy));
-    if (needsGram) this.#gram ??= await OutputGram.create(block.shape);
-    const feeds = this.#gram === null ? {} : { outputGram: await this.#gram.compute(block.weights) };
+    const feeds = needsGram ? { outputGram: await (await this.#gram(block.shape)).compute(block.weights) } : {};
     const tokenTotal = config.numHiddenLayers * this.#documents.reduce((sum, { tokens }) => sum + tokens.length, 0);
     await this.#program.runLayer(
       layer,
@@ -218,5 +219,12 @@ class Scorer {
       this.#options,
     );
     return scores;
+  }
+
+  async #gram(shape: BlockShape): Promise<OutputGram> {
+    const key = JSON.stringify(shape);
+    let gram = this.#grams.get(key);
+    if (gram === undefined) this.#grams.set(key, (gram = await OutputGram.create(shape)));
+    return gram;
   }
 }

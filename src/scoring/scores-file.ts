@@ -2,6 +2,7 @@
  * @file The scores file: safetensors whose tensors are relevances and whose metadata say of what. Documented in docs/scores-file.md.
  */
 
+import { blockSizes } from "../checkpoint/check-tensors.ts";
 import type { ModelConfig } from "../checkpoint/model-config.ts";
 import { SafetensorsFile } from "../checkpoint/safetensors-read.ts";
 import type { Dimension } from "../corpora/corpus.ts";
@@ -52,7 +53,7 @@ export function planScoresTensors(
       layer,
       content: { type: "relevance", kind } as const,
       name: relevanceName(layer, kind),
-      shape: [documentCount, unitCount(kind, config)],
+      shape: [documentCount, unitCount(kind, blockSizes(config, layer))],
     })),
     ...referencesFor(kinds).map((reference) => ({
       layer,
@@ -238,6 +239,8 @@ function isHeader(header: ScoresHeader): boolean {
   return (
     typeof header.fingerprint === "string" &&
     Number.isSafeInteger(header.config?.numHiddenLayers) &&
+    Array.isArray(header.config.layerSizes) &&
+    header.config.layerSizes.length === header.config.numHiddenLayers &&
     Array.isArray(header.kinds) &&
     header.kinds.every((kind: RelevanceKind) => known.includes(kind)) &&
     typeof header.corpora === "object" &&

@@ -1,23 +1,24 @@
 /**
- * @file Whether a plan fits a model: every index exists, and what `uniform` leaves has the same sizes in every layer and shapes that
- * stock runtimes load. A plan may be hand-edited or made for another model, so surgery checks before it reads a weight.
+ * @file Whether a plan fits a model: every index exists, what `ragged` leaves of a layer is one that runtimes compute, and what `uniform`
+ * leaves has the same sizes in every layer and shapes that stock runtimes load. A plan may be hand-edited or made for another model, so surgery checks before it reads a weight.
  */
 
+import { blockSizes } from "../checkpoint/check-tensors.ts";
 import type { BlockRole } from "../checkpoint/families.ts";
 import { FAMILIES } from "../checkpoint/families.ts";
-import type { ModelConfig } from "../checkpoint/model-config.ts";
+import { uniformLayerSizes } from "../checkpoint/model-config.ts";
+import type { LayerSizes, ModelConfig } from "../checkpoint/model-config.ts";
 import { CusprunError } from "../errors.ts";
-import { UNIFORM_KINDS } from "./plan.ts";
+import { SIZED_KINDS } from "./plan.ts";
 import type { CutKind, LayerPlan, PrunePlan } from "./plan.ts";
 import { stockHeads } from "./stock-heads.ts";
 import type { StockRewrite } from "./stock-heads.ts";
 import { cutUnitCount } from "./unit-parameters.ts";
 
-/** Sizes of the layers that a uniform plan leaves; the dense sizes for a masked one. */
+/** Sizes of the layers that a plan leaves; the dense sizes for a masked one. */
 export interface PlannedSizes {
-  readonly intermediateSize: number;
-  readonly numAttentionHeads: number;
-  readonly numKeyValueHeads: number;
+  /** One entry per layer. */
+  readonly layerSizes: readonly LayerSizes[];
   readonly vocabSize: number;
   /** Config of another family to write, where stock runtimes refuse the family's own. */
   readonly rewrite: StockRewrite | null;
@@ -40,7 +41,7 @@ export function checkPlan(
   }
   for (const { layer, cuts } of plan.layers) {
     for (const [kind, cut] of Object.entries(cuts)) {
-      const count = cutUnitCount(kind as CutKind, config);
+      const count = cutUnitCount(kind as CutKind, blockSizes(config, layer));
       const last = cut.removed.at(-1) ?? -1;
       if (last >= count)
         throw mismatch(`${where}: layer ${layer}, ${kind}`, `unit ${last}`, `units under ${count}, as the model has`);
@@ -59,12 +60,16 @@ export function checkPlan(
   }
   if (FAMILIES[config.family].requiredRoles.includes("qNorm")) refuseRowsUnderNorm(plan, config, where);
   const vocabSize = config.vocabSize - (vocabulary?.removed.length ?? 0);
-  const { intermediateSize, numAttentionHeads, numKeyValueHeads } = config;
-  const sizes =
-    plan.layout === "uniform"
-      ? uniformSizes(plan, config, optionalRoles, where)
-      : { intermediateSize, numAttentionHeads, numKeyValueHeads, rewrite: null };
-  return { ...sizes, vocabSize };
+  switch (plan.layout) {
+    case "masked":
+      return { layerSizes: config.layerSizes, vocabSize, rewrite: null };
+    case "ragged":
+      return { layerSizes: keptSizes(plan, config, where), vocabSize, rewrite: null };
+    case "uniform":
+      return { ...uniformSizes(plan, config, optionalRoles, where), vocabSize };
+    default:
+      throw plan.layout satisfies never;
+  }
 }
 
 function refuseRowsUnderNorm(plan: PrunePlan, config: ModelConfig, where: string): void {
@@ -82,71 +87,77 @@ function refuseRowsUnderNorm(plan: PrunePlan, config: ModelConfig, where: string
   }
 }
 
+/** Sizes that the layers keep, one entry per layer. */
+function keptSizes(plan: PrunePlan, { layerSizes }: ModelConfig, where: string): LayerSizes[] {
+  return plan.layers.map((layerPlan) => {
+    const { layer, cuts } = layerPlan;
+    const stray = Object.keys(cuts).find((kind) => !SIZED_KINDS.includes(kind as CutKind));
+    if (stray !== undefined)
+      throw mismatch(
+        `${where}: layer ${layer}`,
+        `units of ${stray}`,
+        `only ${SIZED_KINDS.join(", ")}, the layout being ${plan.layout}`,
+      );
+    const dense = layerSizes[layer]!;
+    const groups = dense.numKeyValueHeads - (cuts["kv-group"]?.removed.length ?? 0);
+    return {
+      intermediateSize: dense.intermediateSize - (cuts.ffn?.removed.length ?? 0),
+      numAttentionHeads: groups * headsPerKeptGroup(layerPlan, dense, where),
+      numKeyValueHeads: groups,
+    };
+  });
+}
+
 function uniformSizes(
   plan: PrunePlan,
   config: ModelConfig,
   optionalRoles: readonly BlockRole[],
   where: string,
 ): Omit<PlannedSizes, "vocabSize"> {
-  for (const { layer, cuts } of plan.layers) {
-    const stray = Object.keys(cuts).find((kind) => !UNIFORM_KINDS.includes(kind as CutKind));
-    if (stray !== undefined)
-      throw mismatch(
-        `${where}: layer ${layer}`,
-        `units of ${stray}`,
-        `only ${UNIFORM_KINDS.join(", ")}, the layout being uniform`,
-      );
+  if (uniformLayerSizes(config) === null) {
+    throw new CusprunError("LAYOUT_UNSUPPORTED", {
+      where,
+      found: "layout uniform, for a model whose layers differ in size",
+      expected: "layout ragged or masked",
+      remedy: "Select again with --layout ragged",
+    });
   }
-  const { numAttentionHeads: H, numKeyValueHeads: G, intermediateSize: F } = config;
-  const sizes = plan.layers.map((layer) => {
-    const groups = layer.cuts["kv-group"]?.removed.length ?? 0;
-    return {
-      groups: G - groups,
-      headsPerGroup: headsPerKeptGroup(layer, config, where),
-      ffn: F - (layer.cuts.ffn?.removed.length ?? 0),
-    };
-  });
-  const first = sizes[0] ?? { groups: G, headsPerGroup: H / G, ffn: F };
-  sizes.forEach((size, layer) => {
+  const layerSizes = keptSizes(plan, config, where);
+  const first = layerSizes[0]!;
+  layerSizes.forEach((sizes, layer) => {
     for (const [key, noun] of SIZE_NOUNS) {
-      if (size[key] !== first[key]) {
+      if (sizes[key] !== first[key]) {
         throw mismatch(
           `${where}: layer ${layer}`,
-          `${size[key]} ${noun} kept`,
+          `${sizes[key]} ${noun} kept`,
           `${first[key]} as in layer 0, the layout being uniform`,
         );
       }
     }
   });
-  const numAttentionHeads = first.groups * first.headsPerGroup;
-  const stock = stockHeads(config, numAttentionHeads, optionalRoles);
+  const stock = stockHeads(config, first.numAttentionHeads, optionalRoles);
   if (stock === null) {
     throw new CusprunError("LAYOUT_UNSUPPORTED", {
       where,
-      found: `${numAttentionHeads} query heads kept of a hidden size of ${config.hiddenSize}`,
+      found: `${first.numAttentionHeads} query heads kept of a hidden size of ${config.hiddenSize}`,
       expected: "a divisor of the hidden size, which stock transformers demands of this family",
       remedy: "Remove another number of heads, only FFN units, or choose --layout masked",
     });
   }
-  return {
-    intermediateSize: first.ffn,
-    numAttentionHeads,
-    numKeyValueHeads: first.groups,
-    rewrite: stock === "as-is" ? null : stock,
-  };
+  return { layerSizes, rewrite: stock === "as-is" ? null : stock };
 }
 
 const SIZE_NOUNS = [
-  ["groups", "KV groups"],
-  ["headsPerGroup", "query heads per group"],
-  ["ffn", "FFN units"],
+  ["numKeyValueHeads", "KV groups"],
+  ["numAttentionHeads", "query heads"],
+  ["intermediateSize", "FFN units"],
 ] as const;
 
 /** Query heads that each group of a layer keeps: grouped-query attention wants the same number in all of them. */
-function headsPerKeptGroup(layer: LayerPlan, config: ModelConfig, where: string): number {
-  const R = config.numAttentionHeads / config.numKeyValueHeads;
+function headsPerKeptGroup(layer: LayerPlan, { numAttentionHeads: H, numKeyValueHeads: G }: LayerSizes, where: string): number {
+  const R = H / G;
   const removed = new Set(layer.cuts["kv-group"]?.removed);
-  const kept = Array.from({ length: config.numKeyValueHeads }, () => R);
+  const kept = Array.from({ length: G }, () => R);
   for (const head of layer.cuts.head?.removed ?? []) kept[Math.floor(head / R)]! -= 1;
   const counts = new Set(kept.filter((_, group) => !removed.has(group)));
   const [count = 0] = counts;

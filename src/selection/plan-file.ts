@@ -8,7 +8,7 @@ import type { Dimension } from "../corpora/corpus.ts";
 import { CusprunError } from "../errors.ts";
 import { writeFileAtomically } from "../files.ts";
 import { parseAggregate } from "./aggregate.ts";
-import { CUT_KINDS, LAYOUTS, UNIFORM_KINDS } from "./plan.ts";
+import { CUT_KINDS, LAYOUTS, SIZED_KINDS } from "./plan.ts";
 import type { CutKind, LayerCut, LayerPlan, PrunePlan, VocabularyCut } from "./plan.ts";
 
 /** Largest plan that is read: a 70B model's is under 40 MiB, and JSON.parse holds a file several times over. */
@@ -64,7 +64,7 @@ export function parsePlan(json: unknown, where: string): PrunePlan {
   if (root.get("formatVersion") !== 1) throw root.error("formatVersion", "1, the only format there is");
   const layout = root.oneOf("layout", LAYOUTS);
   const granularity = root.oneOf("granularity", ["structural", "matrix"] as const);
-  if (layout === "uniform" && granularity === "matrix") throw root.error("granularity", "structural, the layout being uniform");
+  if (layout !== "masked" && granularity === "matrix") throw root.error("granularity", `structural, the layout being ${layout}`);
   const aggregate = root.text("aggregate");
   parseAggregate(aggregate);
   const parameters = root.fields("parameters");
@@ -73,9 +73,9 @@ export function parsePlan(json: unknown, where: string): PrunePlan {
   const allowed = CUT_KINDS.filter((kind) =>
     granularity === "matrix"
       ? kind.startsWith("matrix:")
-      : layout === "uniform"
-        ? UNIFORM_KINDS.includes(kind)
-        : !kind.startsWith("matrix:"),
+      : layout === "masked"
+        ? !kind.startsWith("matrix:")
+        : SIZED_KINDS.includes(kind),
   );
   return {
     formatVersion: 1,

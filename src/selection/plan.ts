@@ -8,9 +8,9 @@ import { MATRIX_KINDS, UNIT_KINDS } from "../scoring/relevance.ts";
 import type { MatrixKind, RelevanceKind, UnitKind } from "../scoring/relevance.ts";
 
 /** Every layout, for checks and help texts. */
-export const LAYOUTS = ["masked", "uniform"] as const;
+export const LAYOUTS = ["masked", "uniform", "ragged"] as const;
 
-/** The shape of what is written. `masked`: same sizes, zeros. `uniform`: every layer the same smaller sizes. */
+/** The shape of what is written. `masked`: same sizes, zeros. `uniform`: every layer the same smaller sizes. `ragged`: layer by layer. */
 export type Layout = (typeof LAYOUTS)[number];
 
 /** What a plan removes: structural units, or the paper's single rows and columns. */
@@ -22,8 +22,8 @@ export type CutKind = UnitKind | `matrix:${MatrixKind}`;
 /** Every kind of cut, in the order of a layer's reports. */
 export const CUT_KINDS: readonly CutKind[] = [...UNIT_KINDS, ...MATRIX_KINDS.map((kind) => `matrix:${kind}` as const)];
 
-/** Kinds that the layout `uniform` can take out: stock runtimes have a size for each of them, and for no other. */
-export const UNIFORM_KINDS: readonly CutKind[] = ["ffn", "head", "kv-group"];
+/** Kinds that `uniform` and `ragged` can take out: runtimes have a size for each of them, and for no other. */
+export const SIZED_KINDS: readonly CutKind[] = ["ffn", "head", "kv-group"];
 
 /** The units of one kind that one layer loses. */
 export interface LayerCut {

@@ -7,9 +7,9 @@
 
 import type { LayerChoice } from "./choice.ts";
 import { unreachable } from "./choice.ts";
-import type { CutKind } from "./plan.ts";
+import { globalPool, rankedBlocks, recordChoice } from "./pools.ts";
 import { rankUnits } from "./ranking.ts";
-import type { RankedUnits, UnitBlock } from "./ranking.ts";
+import type { RankedUnits } from "./ranking.ts";
 import type { SelectionContext } from "./selection-context.ts";
 import { LayerLedger, unitParameters } from "./unit-parameters.ts";
 
@@ -33,7 +33,7 @@ export function selectMasked(context: SelectionContext): LayerChoice[] {
     shortBy += result.shortBy;
     recordChoice(pool, result.removed, choices);
   });
-  const smallestUnit = Math.min(...context.kinds.map((kind) => unitParameters(kind, context.costs)));
+  const smallestUnit = Math.min(...context.costs.flatMap((costs) => context.kinds.map((kind) => unitParameters(kind, costs))));
   if (shortBy > 0 && requested - freed > smallestUnit / 2) {
     throw unreachable(
       context,
@@ -45,32 +45,21 @@ export function selectMasked(context: SelectionContext): LayerChoice[] {
 }
 
 function newLedgers(context: SelectionContext): LayerLedger[] {
-  return context.relevance.map(() => new LayerLedger(context.costs));
+  return context.costs.map((costs) => new LayerLedger(costs));
 }
 
 /** The orders in which units go: one per layer, or one over the model. */
 function rankedPools(context: SelectionContext): RankedUnits[] {
-  const blocksOf = (layer: number, kinds: readonly CutKind[]): UnitBlock[] =>
-    kinds.map((kind) => ({ layer, kind, values: rankedValues(context, layer, kind) }));
   const layers = context.relevance.map((_, layer) => layer);
   if (context.granularity === "matrix") {
     // Per matrix: a change of attention maps and a change of outputs have no common unit, and a threshold over both would take all of
     // one before any of the other. The quantile q is common, so that every matrix gives way alike.
-    const groups = context.kinds.map((kind) => layers.flatMap((layer) => blocksOf(layer, [kind])));
+    const groups = context.kinds.map((kind) => layers.flatMap((layer) => rankedBlocks(context, layer, [kind])));
     return [rankUnits(groups, context.weights)];
   }
-  const perLayer = layers.map((layer) => blocksOf(layer, context.kinds));
   return context.allocation === "global"
-    ? [rankUnits([perLayer.flat()], context.weights)]
-    : perLayer.map((blocks) => rankUnits([blocks], context.weights));
-}
-
-/** The paper's neurons are ranked by relevance, structural units by energy (relevance²) per parameter that they free. */
-function rankedValues(context: SelectionContext, layer: number, kind: CutKind): readonly Float64Array[] {
-  const values = context.relevance[layer]?.get(kind) ?? [];
-  if (context.granularity === "matrix") return values;
-  const parameters = unitParameters(kind, context.costs);
-  return values.map((perUnit) => perUnit.map((relevance) => (relevance * relevance) / parameters));
+    ? [globalPool(context)]
+    : layers.map((layer) => rankUnits([rankedBlocks(context, layer, context.kinds)], context.weights));
 }
 
 interface Removal {
@@ -97,21 +86,6 @@ function removeInOrder(pool: RankedUnits, target: number, ledgers: readonly Laye
     freed += gain;
   }
   return { removed, freed, shortBy: Math.max(0, target - freed) };
-}
-
-function recordChoice(pool: RankedUnits, removed: readonly number[], choices: readonly LayerChoice[]): void {
-  const threshold = removed.reduce((largest, unit) => Math.max(largest, pool.keys[unit]!), 0);
-  const removedOf = pool.blocks.map((): number[] => []);
-  for (const unit of removed) removedOf[pool.block[unit]!]!.push(pool.index[unit]!);
-  let offset = 0;
-  pool.blocks.forEach(({ layer, kind, values }, i) => {
-    const size = values[0]?.length ?? 0;
-    const irrelevant = pool.rankShares.map((shares) =>
-      Uint8Array.from(shares.subarray(offset, offset + size), (share) => (share <= threshold ? 1 : 0)),
-    );
-    choices[layer]!.set(kind, { removed: removedOf[i]!, irrelevant });
-    offset += size;
-  });
 }
 
 function mostRemovable(context: SelectionContext, pools: readonly RankedUnits[]): number {

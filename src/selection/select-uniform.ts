@@ -13,8 +13,10 @@ import { unreachable } from "./choice.ts";
 import type { UnitKind } from "../scoring/relevance.ts";
 import { rankUnits } from "./ranking.ts";
 import type { SelectionContext } from "./selection-context.ts";
+import { snappedWidths } from "./snapping.ts";
 import { stockHeads } from "./stock-heads.ts";
 import { unitParameters } from "./unit-parameters.ts";
+import type { BlockCosts } from "./unit-parameters.ts";
 
 /** What each layer loses. */
 interface UniformShape {
@@ -64,7 +66,7 @@ function bestShape(context: SelectionContext, orders: readonly LayerOrders[]): U
   const shapes = candidateShapes(context);
   const missOf = (shape: UniformShape): number => Math.abs(shape.removed - requested);
   const smallestMiss = Math.min(...shapes.map(missOf));
-  const step = context.kinds.includes("ffn") ? context.snap * unitParameters("ffn", context.costs) * orders.length : 0;
+  const step = context.kinds.includes("ffn") ? context.snap * unitParameters("ffn", layerCosts(context)) * orders.length : 0;
   const most = Math.max(...shapes.map((shape) => shape.removed));
   if (requested > most + step / 2) {
     throw unreachable(
@@ -83,8 +85,9 @@ function bestShape(context: SelectionContext, orders: readonly LayerOrders[]): U
 
 /** Every shape of attention that stock runtimes load, each with the FFN width that comes closest to the budget. */
 function candidateShapes(context: SelectionContext): UniformShape[] {
-  const { config, headsPerGroup: R } = context.costs;
-  const { numAttentionHeads: H, numKeyValueHeads: G, intermediateSize: F } = config;
+  const costs = layerCosts(context);
+  const R = costs.headsPerGroup;
+  const { numAttentionHeads: H, numKeyValueHeads: G, intermediateSize: F } = costs.sizes;
   const layerCount = context.relevance.length;
   const atLeast = (count: number): number => Math.max(1, Math.ceil(context.floor * count));
   const groupLimit = context.kinds.includes("kv-group") ? G - atLeast(G) : 0;
@@ -94,11 +97,10 @@ function candidateShapes(context: SelectionContext): UniformShape[] {
   for (let groups = 0; groups <= groupLimit; groups++) {
     for (let headsPerKeptGroup = 0; headsPerKeptGroup <= headLimit; headsPerKeptGroup++) {
       const headCount = (G - groups) * (R - headsPerKeptGroup);
-      if (headCount < atLeast(H) || stockHeads(config, headCount, context.optionalRoles) === null) continue;
+      if (headCount < atLeast(H) || stockHeads(context.config, headCount, context.optionalRoles) === null) continue;
       const attention =
-        groups * unitParameters("kv-group", context.costs) +
-        (G - groups) * headsPerKeptGroup * unitParameters("head", context.costs);
-      const removedAt = (width: number): number => layerCount * (attention + (F - width) * unitParameters("ffn", context.costs));
+        groups * unitParameters("kv-group", costs) + (G - groups) * headsPerKeptGroup * unitParameters("head", costs);
+      const removedAt = (width: number): number => layerCount * (attention + (F - width) * unitParameters("ffn", costs));
       const missAt = (width: number): number => Math.abs(removedAt(width) - context.parameters.requested);
       const width = widths.reduce((best, candidate) => (missAt(candidate) < missAt(best) ? candidate : best));
       shapes.push({ groups, headsPerKeptGroup, ffnUnits: F - width, removed: removedAt(width) });
@@ -107,16 +109,14 @@ function candidateShapes(context: SelectionContext): UniformShape[] {
   return shapes;
 }
 
-/** The dense width, and every smaller multiple of `snap` from `least` on; descending. */
-function snappedWidths(dense: number, snap: number, least: number): number[] {
-  const widths = [dense];
-  for (let width = snap * (Math.ceil(dense / snap) - 1); width >= least && width > 0; width -= snap) widths.push(width);
-  return widths;
+/** Costs of any layer: all have the same sizes. */
+function layerCosts({ costs }: SelectionContext): BlockCosts {
+  return costs[0]!;
 }
 
 /** Energy that a shape loses over all layers. */
 function energyTable(context: SelectionContext, orders: readonly LayerOrders[]): (shape: UniformShape) => number {
-  const ffnPrefix = new Float64Array(context.costs.config.intermediateSize + 1);
+  const ffnPrefix = new Float64Array(layerCosts(context).sizes.intermediateSize + 1);
   for (const layer of orders) {
     const ffn = layer.get("ffn");
     let sum = 0;
@@ -142,7 +142,7 @@ function chooseAttention(
   layer: LayerOrders,
   shape: UniformShape,
 ): { groups: number[]; heads: number[] } {
-  const R = context.costs.headsPerGroup;
+  const R = layerCosts(context).headsPerGroup;
   const groups = layer.get("kv-group")?.order.slice(0, shape.groups) ?? [];
   const taken = new Map(groups.map((group) => [group, Infinity]));
   const heads: number[] = [];

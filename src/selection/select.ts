@@ -7,8 +7,9 @@ import type { Dimension } from "../corpora/corpus.ts";
 import type { RelevanceScores } from "../scoring/relevance.ts";
 import type { KindChoice, LayerChoice } from "./choice.ts";
 import { CUT_KINDS } from "./plan.ts";
-import type { CutKind, LayerCut, LayerPlan, PrunePlan } from "./plan.ts";
+import type { CutKind, LayerCut, LayerPlan, Layout, PrunePlan } from "./plan.ts";
 import { selectMasked } from "./select-masked.ts";
+import { selectRagged } from "./select-ragged.ts";
 import { selectUniform } from "./select-uniform.ts";
 import { openSelection } from "./selection-context.ts";
 import type { SelectionContext, SelectionOptions } from "./selection-context.ts";
@@ -20,7 +21,7 @@ import { LayerLedger, removedParameters } from "./unit-parameters.ts";
  */
 export async function selectUnits(scores: RelevanceScores, options: SelectionOptions): Promise<PrunePlan> {
   const context = await openSelection(scores, options);
-  const choices = context.layout === "uniform" ? selectUniform(context) : selectMasked(context);
+  const choices = SELECTORS[context.layout](context);
   const layers = choices.map((choice, layer) => layerPlan(context, layer, choice));
   const tokenParameters = context.vocabulary?.parameters ?? 0;
   return {
@@ -35,7 +36,7 @@ export async function selectUnits(scores: RelevanceScores, options: SelectionOpt
     parameters: {
       ...context.parameters,
       requested: context.parameters.requested + tokenParameters,
-      removed: layers.reduce((sum, layer) => sum + removedParameters(layer, context.costs), tokenParameters),
+      removed: layers.reduce((sum, layer) => sum + removedParameters(layer, context.costs[layer.layer]!), tokenParameters),
     },
     overlap: overlaps(context.dimensions, choices),
     ...(context.vocabulary !== null && { vocabulary: context.vocabulary.cut }),
@@ -43,12 +44,18 @@ export async function selectUnits(scores: RelevanceScores, options: SelectionOpt
   };
 }
 
+const SELECTORS: Readonly<Record<Layout, (context: SelectionContext) => LayerChoice[]>> = {
+  masked: selectMasked,
+  uniform: selectUniform,
+  ragged: selectRagged,
+};
+
 function byDimension<T>(dimensions: readonly Dimension[], valueOf: (dimension: Dimension) => T): Partial<Record<Dimension, T>> {
   return Object.fromEntries(dimensions.map((dimension) => [dimension, valueOf(dimension)]));
 }
 
 function layerPlan(context: SelectionContext, layer: number, choice: LayerChoice): LayerPlan {
-  const groups = new LayerLedger(context.costs);
+  const groups = new LayerLedger(context.costs[layer]!);
   for (const group of choice.get("kv-group")?.removed ?? []) groups.remove("kv-group", group);
   const cuts: Partial<Record<CutKind, LayerCut>> = {};
   for (const kind of CUT_KINDS) {

@@ -4,6 +4,8 @@
 
 import type { BlockRole } from "../checkpoint/families.ts";
 import { FAMILIES } from "../checkpoint/families.ts";
+import { uniformLayerSizes } from "../checkpoint/model-config.ts";
+import type { ModelConfig } from "../checkpoint/model-config.ts";
 import { countParameters } from "../checkpoint/parameters.ts";
 import { DIMENSIONS } from "../corpora/corpus.ts";
 import type { Dimension } from "../corpora/corpus.ts";
@@ -16,7 +18,7 @@ import { FLOAT_DTYPE_BYTES } from "../tensor.ts";
 import type { FloatDType } from "../tensor.ts";
 import { aggregateRelevance, parseAggregate } from "./aggregate.ts";
 import { parametersToRemove, parseBudget } from "./budget.ts";
-import { relevanceKindOf, UNIFORM_KINDS } from "./plan.ts";
+import { relevanceKindOf, SIZED_KINDS } from "./plan.ts";
 import type { CutKind, Granularity, Layout, VocabularyCut } from "./plan.ts";
 import { selectVocabulary, type VocabularyChoice } from "./select-vocabulary.ts";
 import { blockCosts } from "./unit-parameters.ts";
@@ -42,11 +44,11 @@ export interface SelectionOptions extends JobOptions {
   readonly aggregate?: string;
   /** Weight per dimension, default 1: 2 makes the dimension protect twice as many units, 0 ignores it. */
   readonly weights?: Readonly<Partial<Record<Dimension, number>>>;
-  /** Default `layer`, the only one for `uniform`. `matrix` is always global: one threshold over all layers. */
+  /** Default `layer`, the only one for `uniform`. `ragged` and `matrix` are always global: one threshold over all layers. */
   readonly allocation?: Allocation;
   /** Share of its units that each layer keeps at least, in [0, 1]. Default 0.3, for `matrix` 0 (the paper has none). */
   readonly floor?: number;
-  /** `uniform`: FFN widths are multiples of this. Default 32, the block of GGUF's simple quantisations. */
+  /** `uniform`, `ragged`: FFN widths are multiples of this. Default 32, the block of GGUF's simple quantisations. */
   readonly snap?: number;
   /** How much of the vocabulary stays; default: what is hardly ever written goes, where tokens were scored and the budget is not one of the blocks. */
   readonly vocabulary?: VocabularyChoice;
@@ -63,6 +65,7 @@ export type LayerRelevance = ReadonlyMap<CutKind, readonly Float64Array[]>;
 
 /** Checked options and what was read for them. */
 export interface SelectionContext {
+  readonly config: ModelConfig;
   readonly layout: Layout;
   readonly granularity: Granularity;
   readonly kinds: readonly CutKind[];
@@ -74,7 +77,8 @@ export interface SelectionContext {
   readonly floor: number;
   readonly snap: number;
   readonly optionalRoles: readonly BlockRole[];
-  readonly costs: BlockCosts;
+  /** One per layer, as `relevance`. */
+  readonly costs: readonly BlockCosts[];
   /** `requested`: what the units are to free, the tokens that go not counted. */
   readonly parameters: { readonly total: number; readonly blocks: number; readonly requested: number };
   /** Tokens that go and the parameters that they free; null where every token stays. */
@@ -99,12 +103,26 @@ export async function openSelection(scores: RelevanceScores, options: SelectionO
   parseAggregate(aggregate);
   const kinds = matrix ? matrixKinds(scores, options) : structuralKinds(scores, options);
   const { dimensions, weights } = weightedDimensions(scores, options);
-  const allocation = options.allocation ?? (matrix ? "global" : "layer");
-  if (layout === "uniform" && (matrix || allocation === "global")) {
+  const allocation = options.allocation ?? (matrix || layout === "ragged" ? "global" : "layer");
+  if (layout !== "masked" && matrix) {
+    throw unsupported("granularity matrix", "granularity structural: no runtime holds a matrix without single rows of its own");
+  }
+  if (layout === "uniform" && allocation === "global") {
     throw unsupported(
-      matrix ? "granularity matrix" : "global allocation",
-      "granularity structural and allocation layer: in a uniform layout every layer has the same sizes",
+      "global allocation",
+      "allocation layer: in a uniform layout every layer has the same sizes",
+      "Choose --layout ragged, or leave the allocation out",
     );
+  }
+  if (layout === "ragged" && allocation === "layer") {
+    throw unsupported(
+      "allocation layer",
+      "allocation global: with the same share from every layer all have the same sizes",
+      "Choose --layout uniform, or leave the allocation out",
+    );
+  }
+  if (layout === "uniform" && uniformLayerSizes(config) === null) {
+    throw unsupported("a model whose layers differ in size", "layout ragged or masked", "Choose --layout ragged");
   }
   if (matrix && allocation === "layer")
     throw invalid("allocation", "layer", "global: the paper's threshold is one over all layers", "Leave the allocation out");
@@ -135,6 +153,7 @@ export async function openSelection(scores: RelevanceScores, options: SelectionO
   const vocabulary = cut === null ? null : { cut, parameters: cut.removed.length * rowParameters };
   const relevance = await readRelevance(scores, kinds, dimensions, aggregate, !matrix, options);
   return {
+    config,
     layout,
     granularity,
     kinds,
@@ -145,7 +164,7 @@ export async function openSelection(scores: RelevanceScores, options: SelectionO
     floor,
     snap,
     optionalRoles,
-    costs: blockCosts(config, optionalRoles),
+    costs: config.layerSizes.map((_, layer) => blockCosts(config, layer, optionalRoles)),
     parameters: { total, blocks, requested: Math.max(0, requested - (ofBlocks ? 0 : (vocabulary?.parameters ?? 0))) },
     vocabulary,
     relevance,
@@ -207,15 +226,16 @@ function structuralKinds(scores: RelevanceScores, options: SelectionOptions): re
         `Score again with ${kind} among the kinds, or leave it out`,
       );
   }
-  const masked = kinds.filter((kind) => !UNIFORM_KINDS.includes(kind));
-  if (options.layout === "uniform" && masked.length > 0) {
+  const masked = kinds.filter((kind) => !SIZED_KINDS.includes(kind));
+  if (options.layout !== "masked" && masked.length > 0) {
     throw unsupported(
       `kind ${masked.join(", ")}`,
-      `${UNIFORM_KINDS.join(", ")}: no stock runtime holds a layer without single value dimensions or rotary pairs`,
+      `${SIZED_KINDS.join(", ")}: no stock runtime holds a layer without single value dimensions or rotary pairs`,
     );
   }
-  const { numAttentionHeads: H, numKeyValueHeads: G, family } = scores.config;
-  if (options.layout === "uniform" && kinds.includes("head") && H === G) {
+  const { layerSizes, family } = scores.config;
+  const groupsOfOne = layerSizes.every(({ numAttentionHeads: H, numKeyValueHeads: G }) => H === G);
+  if (options.layout !== "masked" && kinds.includes("head") && groupsOfOne) {
     throw unsupported(
       "kind head",
       "kv-group: each query head of this model has keys and values of its own, and goes with them",

@@ -4,6 +4,7 @@
  */
 
 import type { BlockRole, FamilyName } from "../checkpoint/families.ts";
+import { uniformLayerSizes } from "../checkpoint/model-config.ts";
 import type { ModelConfig } from "../checkpoint/model-config.ts";
 
 /** Another family's config.json under which the same weights give bit-identical logits. */
@@ -50,7 +51,8 @@ export function stockHeads(
   optionalRoles: readonly BlockRole[],
 ): "as-is" | StockRewrite | null {
   const { mustDivide, rewrite } = HEAD_RULES[config.family];
-  if (headCount === config.numAttentionHeads || !mustDivide || config.hiddenSize % headCount === 0) return "as-is";
+  if (headCount === uniformLayerSizes(config)?.numAttentionHeads || !mustDivide || config.hiddenSize % headCount === 0)
+    return "as-is";
   if (rewrite === null || rewrite.withoutRoles.some((role) => optionalRoles.includes(role))) return null;
   return rewrite;
 }

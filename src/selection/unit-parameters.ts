@@ -6,6 +6,8 @@
 
 import { FAMILIES } from "../checkpoint/families.ts";
 import type { BlockRole } from "../checkpoint/families.ts";
+import { blockSizes } from "../checkpoint/check-tensors.ts";
+import type { BlockSizes } from "../checkpoint/check-tensors.ts";
 import type { ModelConfig } from "../checkpoint/model-config.ts";
 import { unitCount } from "../scoring/relevance.ts";
 import type { UnitKind } from "../scoring/relevance.ts";
@@ -14,7 +16,7 @@ import type { CutKind, LayerPlan } from "./plan.ts";
 
 /** Sizes of a block, and the parameters of one row or column of its matrices, biases included. */
 export interface BlockCosts {
-  readonly config: ModelConfig;
+  readonly sizes: BlockSizes;
   /** R = H / G, query heads per group. */
   readonly headsPerGroup: number;
   readonly qRow: number;
@@ -26,15 +28,16 @@ export interface BlockCosts {
 }
 
 /**
- * Costs of a block's rows and columns.
+ * Costs of the rows and columns of a layer's block.
  * @param optionalRoles the family's optional block tensors that the checkpoint has (biases)
  */
-export function blockCosts(config: ModelConfig, optionalRoles: readonly BlockRole[] = []): BlockCosts {
+export function blockCosts(config: ModelConfig, layer: number, optionalRoles: readonly BlockRole[] = []): BlockCosts {
+  const sizes = blockSizes(config, layer);
   const roles = new Set([...FAMILIES[config.family].requiredRoles, ...optionalRoles]);
   const row = (bias: BlockRole): number => config.hiddenSize + (roles.has(bias) ? 1 : 0);
   return {
-    config,
-    headsPerGroup: config.numAttentionHeads / config.numKeyValueHeads,
+    sizes,
+    headsPerGroup: sizes.numAttentionHeads / sizes.numKeyValueHeads,
     qRow: row("qBias"),
     kRow: row("kBias"),
     vRow: row("vBias"),
@@ -46,7 +49,7 @@ export function blockCosts(config: ModelConfig, optionalRoles: readonly BlockRol
 /** Parameters that one unit frees in a layer that has lost nothing else. */
 export function unitParameters(kind: CutKind, costs: BlockCosts): number {
   const { headsPerGroup: R, qRow, kRow, vRow, oColumn, ffnRow } = costs;
-  const K = costs.config.headDim;
+  const K = costs.sizes.headDim;
   switch (kind) {
     case "ffn":
       return 3 * ffnRow;
@@ -75,9 +78,9 @@ export function unitParameters(kind: CutKind, costs: BlockCosts): number {
   }
 }
 
-/** How many units of a kind of cut one layer of the dense model has. */
-export function cutUnitCount(kind: CutKind, config: ModelConfig): number {
-  return unitCount(relevanceKindOf(kind), config);
+/** How many units of a kind of cut a block of the dense model has. */
+export function cutUnitCount(kind: CutKind, sizes: BlockSizes): number {
+  return unitCount(relevanceKindOf(kind), sizes);
 }
 
 /** What one layer has lost so far. */
@@ -103,7 +106,7 @@ export class LayerLedger {
   gainOf(kind: CutKind, index: number): number {
     if (this.isGone(kind, index)) return 0;
     const { qRow, kRow, vRow, oColumn } = this.costs;
-    const K = this.costs.config.headDim;
+    const K = this.costs.sizes.headDim;
     const group = this.groupOf(kind, index);
     if (group === null) return unitParameters(kind, this.costs);
     const rotaryLeft = K - 2 * this.goneIn("rotary-pair", group, K / 2);
@@ -118,13 +121,13 @@ export class LayerLedger {
 
   /** Units of a kind that are left. */
   kept(kind: CutKind): number {
-    return this.keptCounts.get(kind) ?? cutUnitCount(kind, this.costs.config);
+    return this.keptCounts.get(kind) ?? cutUnitCount(kind, this.costs.sizes);
   }
 
   /** Whether removing a unit leaves at least `floor`, a share in [0, 1], and at least one of the kinds it takes from. */
   mayRemove(kind: CutKind, index: number, floor: number): boolean {
     const leaves = (of: CutKind, lost: number): boolean =>
-      this.kept(of) - lost >= Math.max(1, Math.ceil(floor * cutUnitCount(of, this.costs.config)));
+      this.kept(of) - lost >= Math.max(1, Math.ceil(floor * cutUnitCount(of, this.costs.sizes)));
     return leaves(kind, 1) && (kind !== "kv-group" || leaves("head", this.headsLeft(index)));
   }
 
@@ -134,7 +137,7 @@ export class LayerLedger {
     if (kind === "kv-group") this.keptCounts.set("head", this.kept("head") - this.headsLeft(index));
     this.keptCounts.set(kind, this.kept(kind) - 1);
     let taken = this.taken.get(kind);
-    if (taken === undefined) this.taken.set(kind, (taken = new Uint8Array(cutUnitCount(kind, this.costs.config))));
+    if (taken === undefined) this.taken.set(kind, (taken = new Uint8Array(cutUnitCount(kind, this.costs.sizes))));
     taken[index] = 1;
   }
 
@@ -153,12 +156,12 @@ export class LayerLedger {
 
   /** The KV group that a unit belongs to; null for units outside attention and for the paper's neurons. */
   private groupOf(kind: CutKind, index: number): number | null {
-    const { headsPerGroup: R, config } = this.costs;
+    const { headsPerGroup: R, sizes } = this.costs;
     const perGroup: Partial<Record<CutKind, number>> = {
       "kv-group": 1,
       head: R,
-      "value-dim": config.headDim,
-      "rotary-pair": config.headDim / 2,
+      "value-dim": sizes.headDim,
+      "rotary-pair": sizes.headDim / 2,
     };
     const unitsPerGroup = perGroup[kind];
     return unitsPerGroup === undefined ? null : Math.floor(index / unitsPerGroup);

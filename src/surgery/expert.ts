@@ -6,11 +6,13 @@
 import type { Checkpoint, StoredDType, TensorInfo } from "../checkpoint/checkpoint.ts";
 import { blockTensorName, FAMILIES } from "../checkpoint/families.ts";
 import type { BlockRole } from "../checkpoint/families.ts";
+import { raggedConfigKeys } from "../checkpoint/hf-ragged.ts";
+import { sameLayerSizes } from "../checkpoint/model-config.ts";
 import type { ModelConfig } from "../checkpoint/model-config.ts";
 import { tokenIdFields } from "../corpora/kept-tokens.ts";
 import { checkPlan } from "../selection/plan-check.ts";
 import type { PlannedSizes } from "../selection/plan-check.ts";
-import type { PrunePlan } from "../selection/plan.ts";
+import type { Layout, PrunePlan } from "../selection/plan.ts";
 import { FLOAT_DTYPE_BYTES } from "../tensor.ts";
 import type { FloatDType } from "../tensor.ts";
 import { plannedTokenIds } from "./expert-tokenizer.ts";
@@ -59,7 +61,7 @@ export function cutExpert(checkpoint: Checkpoint, plan: PrunePlan): Expert {
   const { generationConfigJson } = checkpoint;
   return {
     config: cutConfig(checkpoint.config, sizes, ids),
-    configJson: cutConfigJson(checkpoint, sizes, ids),
+    configJson: cutConfigJson(checkpoint, plan.layout, sizes, ids),
     generationConfigJson:
       generationConfigJson === null ? null : { ...generationConfigJson, ...renumberFields(generationConfigJson, ids) },
     tensors: [...checkpoint.tensors.values()].map((tensor) => expertTensor(checkpoint, tensor, edits.get(tensor.name))),
@@ -122,19 +124,23 @@ function cutConfig(config: ModelConfig, { rewrite, ...sizes }: PlannedSizes, ids
 
 function cutConfigJson(
   { config, configJson }: Checkpoint,
-  sizes: PlannedSizes,
+  layout: Layout,
+  { layerSizes, vocabSize, rewrite }: PlannedSizes,
   ids: TokenIdMap | null,
 ): Readonly<Record<string, unknown>> {
   const changed: Record<string, unknown> = renumberFields(configJson, ids);
-  if (sizes.vocabSize !== config.vocabSize) changed["vocab_size"] = sizes.vocabSize;
-  if (sizes.intermediateSize !== config.intermediateSize) changed["intermediate_size"] = sizes.intermediateSize;
-  if (sizes.numAttentionHeads !== config.numAttentionHeads) {
-    changed["num_attention_heads"] = sizes.numAttentionHeads;
-    changed["num_key_value_heads"] = sizes.numKeyValueHeads;
+  if (vocabSize !== config.vocabSize) changed["vocab_size"] = vocabSize;
+  if (layerSizes.every((sizes, layer) => sameLayerSizes(sizes, config.layerSizes[layer]!))) return { ...configJson, ...changed };
+  if (layout === "ragged") return { ...configJson, ...changed, ...raggedConfigKeys(config.family, config.headDim, layerSizes) };
+  const [kept, dense] = [layerSizes[0]!, config.layerSizes[0]!];
+  if (kept.intermediateSize !== dense.intermediateSize) changed["intermediate_size"] = kept.intermediateSize;
+  if (kept.numAttentionHeads !== dense.numAttentionHeads) {
+    changed["num_attention_heads"] = kept.numAttentionHeads;
+    changed["num_key_value_heads"] = kept.numKeyValueHeads;
     // Without the key the head size would be taken for hidden_size / num_attention_heads, which has changed.
     changed["head_dim"] = config.headDim;
   }
-  return { ...configJson, ...changed, ...sizes.rewrite?.keys };
+  return { ...configJson, ...changed, ...rewrite?.keys };
 }
 
 /** The fields of a config that hold token ids, renumbered. Those ids are always kept (`alwaysKeptTokens`). */

@@ -12,6 +12,8 @@
  * A row takes its bias with it. Biases of o stay: they belong to no unit.
  */
 
+import { blockSizes } from "../checkpoint/check-tensors.ts";
+import type { BlockSizes } from "../checkpoint/check-tensors.ts";
 import type { BlockRole } from "../checkpoint/families.ts";
 import { blockTensorName, FAMILIES, MODEL_TENSOR_NAMES } from "../checkpoint/families.ts";
 import type { ModelConfig } from "../checkpoint/model-config.ts";
@@ -59,10 +61,11 @@ export function planTensorEdits(
     }
   }
   for (const { layer, cuts } of plan.layers) {
+    const sizes = blockSizes(config, layer);
     const taken = new Map<EditedMatrix, Set<number>>(EDITED.map(({ matrix }) => [matrix, new Set()]));
     for (const [kind, cut] of Object.entries(cuts)) {
       for (const unit of cut.removed) {
-        forEachLine(kind as CutKind, unit, config, (matrix, index) => taken.get(matrix)?.add(index));
+        forEachLine(kind as CutKind, unit, sizes, (matrix, index) => taken.get(matrix)?.add(index));
       }
     }
     for (const { matrix, bias, axis } of EDITED) {
@@ -77,17 +80,16 @@ export function planTensorEdits(
   return edits;
 }
 
-const MODES: Readonly<Record<Layout, TensorEdit["mode"]>> = { masked: "zero", uniform: "cut" };
+const MODES: Readonly<Record<Layout, TensorEdit["mode"]>> = { masked: "zero", uniform: "cut", ragged: "cut" };
 
 /** Calls `take` for every row or column that belongs to a unit. */
 function forEachLine(
   kind: CutKind,
   unit: number,
-  config: ModelConfig,
+  { headDim: K, numAttentionHeads: H, numKeyValueHeads: G }: BlockSizes,
   take: (matrix: EditedMatrix, index: number) => void,
 ): void {
-  const K = config.headDim;
-  const R = config.numAttentionHeads / config.numKeyValueHeads;
+  const R = H / G;
   const takeHead = (head: number): void => {
     for (let i = head * K; i < (head + 1) * K; i++) {
       take("q", i);

@@ -121,7 +121,7 @@ describe("a GGUF file's config", () => {
         "llama.rope.dimension_count": ["uint32", 8],
       },
     });
-    expect(config).toMatchObject({ intermediateSize: 40, numAttentionHeads: 6, headDim: 8 });
+    expect(config).toMatchObject({ layerSizes: [{ intermediateSize: 40, numAttentionHeads: 6 }, {}, {}], headDim: 8 });
   });
 
   it("takes llama.cpp's defaults for absent keys", async () => {
@@ -134,7 +134,7 @@ describe("a GGUF file's config", () => {
         "tokenizer.ggml.eos_token_id": null,
       },
     });
-    expect(config).toMatchObject({ numKeyValueHeads: 6, bosTokenId: null, eosTokenIds: [] });
+    expect(config).toMatchObject({ layerSizes: [{ numKeyValueHeads: 6 }, {}, {}], bosTokenId: null, eosTokenIds: [] });
     expect(config.rope.full_attention.theta).toBe(10_000);
   });
 

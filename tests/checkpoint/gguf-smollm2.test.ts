@@ -22,10 +22,8 @@ it("has the original's config", async () => {
   expect(checkpoint.config).toEqual({
     family: "llama",
     hiddenSize: 576,
-    intermediateSize: 1536,
     numHiddenLayers: 30,
-    numAttentionHeads: 9,
-    numKeyValueHeads: 3,
+    layerSizes: Array.from({ length: 30 }, () => ({ intermediateSize: 1536, numAttentionHeads: 9, numKeyValueHeads: 3 })),
     headDim: 64,
     vocabSize: 49_152,
     maxPositionEmbeddings: 8192,

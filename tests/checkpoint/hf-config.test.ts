@@ -5,7 +5,7 @@
 
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { blockTensorShape, modelTensorShape } from "../../src/checkpoint/check-tensors.ts";
+import { blockSizes, blockTensorShape, modelTensorShape } from "../../src/checkpoint/check-tensors.ts";
 import { type BlockRole, blockTensorName, FAMILIES, MODEL_TENSOR_NAMES } from "../../src/checkpoint/families.ts";
 import { configDType, hasAttentionBias, parseHfConfig } from "../../src/checkpoint/hf-config.ts";
 import type { ModelConfig } from "../../src/checkpoint/model-config.ts";
@@ -68,7 +68,7 @@ describe.each(Object.entries(goldens))("%s as transformers", (name, golden) => {
   test("names and shapes of the first layer's and the model's tensors", () => {
     const family = FAMILIES[config.family];
     const roles = [...family.requiredRoles, ...biasRoles(json, config)];
-    const ours = new Map(roles.map((role) => [blockTensorName(family, 0, role), blockTensorShape(role, config)]));
+    const ours = new Map(roles.map((role) => [blockTensorName(family, 0, role), blockTensorShape(role, blockSizes(config, 0))]));
     for (const role of ["embedding", "finalNorm", "outputHead"] as const) {
       if (role === "outputHead" && config.tieWordEmbeddings) continue;
       ours.set(MODEL_TENSOR_NAMES[role], modelTensorShape(role, config));
@@ -89,7 +89,7 @@ describe.each(Object.entries(goldens))("%s as transformers", (name, golden) => {
       thetas: [config.rope.full_attention.theta, config.rope.sliding_attention.theta],
     }).toMatchObject({
       headDim: golden.head_dim,
-      numKeyValueHeads: golden.num_key_value_heads,
+      layerSizes: Array.from({ length: config.numHiddenLayers }, () => ({ numKeyValueHeads: golden.num_key_value_heads })),
       attentionScale: Math.fround(golden.attention_scale),
       embeddingScale: golden.embedding_scale,
       tieWordEmbeddings: golden.tie_word_embeddings,
@@ -126,7 +126,9 @@ describe("published models", () => {
   test("parts add up", () => {
     const counts = countParameters(parseHfConfig(readConfig("llama-3-8b"), "config.json"));
     expect(counts).toMatchObject({ embedding: 525_336_576, head: 525_336_576, finalNorm: 4096 });
-    expect(counts.perLayer).toEqual({ attention: 41_943_040, ffn: 176_160_768, norms: 8192, total: 218_112_000 });
+    expect(counts.perLayer).toHaveLength(32);
+    for (const layer of counts.perLayer)
+      expect(layer).toEqual({ attention: 41_943_040, ffn: 176_160_768, norms: 8192, total: 218_112_000 });
     expect(counts.blocks + counts.embedding + counts.head + counts.finalNorm).toBe(counts.total);
   });
 

@@ -338,8 +338,15 @@ describe("describing", () => {
         storedDTypes: [],
         bytesOnDisk: null,
         parameters: { total: 8_030_261_248, vocabulary: { parameters: 1_050_673_152 } },
-        unitsPerLayer: { ffn: 14_336, head: 32, "kv-group": 8, "value-dim": 1024, "rotary-pair": 512 },
       });
+      const first = Object.entries(inFolder.unitsPerLayer).map(([kind, counts]) => [kind, counts.length, counts[0]]);
+      expect(first).toEqual([
+        ["ffn", 32, 14_336],
+        ["head", 32, 32],
+        ["kv-group", 32, 8],
+        ["value-dim", 32, 1024],
+        ["rotary-pair", 32, 512],
+      ]);
       const { vocabulary, attention, ffn, norms } = inFolder.parameters;
       expect(vocabulary.share + attention.share + ffn.share + norms.share).toBeCloseTo(1, 12);
     });

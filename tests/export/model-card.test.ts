@@ -17,6 +17,7 @@ const output: CardOutput = {
   config,
   dtype: "BF16",
   bytes: { before: 41_160, after: 40_080 },
+  pythonFile: null,
   hasTokenizer: true,
   fromQuantised: false,
 };

@@ -15,7 +15,7 @@ import { readGolden } from "../support/gguf-tokenizers.ts";
 import { realModel } from "../support/real-models.ts";
 import { referenceLogits } from "../support/reference-forward.ts";
 import { TINY_FAMILIES, tinyCheckpoint, tinyModel } from "../support/tiny-models.ts";
-import { runLlamaCpp } from "./llama-cpp.ts";
+import { logSoftmax, runLlamaCpp } from "./llama-cpp.ts";
 
 /** As a share of the largest log probability: llama.cpp keeps keys and values in F16, whose rounding is up to 5e-4 of each. */
 const TOLERANCE = 1e-3;
@@ -44,18 +44,6 @@ function withTinyTokenizer(checkpoint: Checkpoint): Checkpoint {
       return typeof value === "function" ? (value.bind(target) as unknown) : value;
     },
   });
-}
-
-/** Rows of logits less the logarithm of the sum of their exponentials. */
-function logSoftmax(logits: ArrayLike<number>, vocabSize: number): number[] {
-  const rows: number[] = [];
-  for (let at = 0; at < logits.length; at += vocabSize) {
-    const row = Array.from({ length: vocabSize }, (_, id) => logits[at + id]!);
-    const largest = Math.max(...row);
-    const log = largest + Math.log(row.reduce((sum, logit) => sum + Math.exp(logit - largest), 0));
-    rows.push(...row.map((logit) => logit - log));
-  }
-  return rows;
 }
 
 test.each(TINY_MODELS)("%s: transformers' logits", async (name) => {

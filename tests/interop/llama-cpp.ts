@@ -24,3 +24,15 @@ export async function runLlamaCpp<T>(file: string, request: object): Promise<T> 
   });
   return JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "") as T;
 }
+
+/** Rows of logits less the logarithm of the sum of their exponentials. */
+export function logSoftmax(logits: ArrayLike<number>, vocabSize: number): number[] {
+  const rows: number[] = [];
+  for (let at = 0; at < logits.length; at += vocabSize) {
+    const row = Array.from({ length: vocabSize }, (_, id) => logits[at + id]!);
+    const largest = Math.max(...row);
+    const log = largest + Math.log(row.reduce((sum, logit) => sum + Math.exp(logit - largest), 0));
+    rows.push(...row.map((logit) => logit - log));
+  }
+  return rows;
+}

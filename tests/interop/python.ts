@@ -1,22 +1,31 @@
 /**
- * @file Runs a script of this folder in the reference environment, which CUSPRUN_PYTHON names.
+ * @file Runs a script of this folder in the reference environment, which CUSPRUN_PYTHON names, or in the one with transformers 4, which
+ * CUSPRUN_PYTHON_TRANSFORMERS_4 names.
  */
 
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
+/** The environment of tests/reference/requirements.txt. */
+export const REFERENCE = "CUSPRUN_PYTHON";
+/** The same with the packages of tests/reference/requirements-transformers-4.txt in place of its own. */
+export const TRANSFORMERS_4 = "CUSPRUN_PYTHON_TRANSFORMERS_4";
+
 /**
  * Runs a Python script and parses the JSON object on the last line of its output.
- * @throws Error with the script's stderr where it fails, or where CUSPRUN_PYTHON is not set.
+ * @throws Error with the script's stderr where it fails, or where the variable is not set.
  */
-export async function runPython<T>(script: string, args: readonly string[]): Promise<T> {
-  const python = process.env["CUSPRUN_PYTHON"];
-  if (python === undefined) throw new Error("Set CUSPRUN_PYTHON to a Python with tests/reference/requirements.txt installed");
+export async function runPython<T>(script: string, args: readonly string[], environment = REFERENCE): Promise<T> {
+  const python = process.env[environment];
+  if (python === undefined) throw new Error(`Set ${environment} to a Python made as in .ci/run`);
   const path = fileURLToPath(new URL(script, import.meta.url));
-  const { stdout } = await promisify(execFile)(python, [path, ...args], {
+  const running = promisify(execFile)(python, [path, ...args], {
     maxBuffer: 64 * 1024 * 1024,
     env: { ...process.env, HF_HUB_OFFLINE: "1", TOKENIZERS_PARALLELISM: "false" },
   });
+  // transformers asks whether to trust a folder's code, and waits for an answer.
+  running.child.stdin?.end();
+  const { stdout } = await running;
   return JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "") as T;
 }

@@ -51,13 +51,13 @@ describe("an expert", () => {
       expect(report.parameters.after).toBe(report.parameters.before - report.parameters.removed);
       expect(report.parameters.removed).toBeGreaterThan(0);
       expect(report.bytes).toEqual({ dtype: "BF16", before: 2 * report.parameters.before, after: 2 * report.parameters.after });
-      expect(report.units).toEqual([{ kind: "ffn", before: 128, removedPerLayer: [32, 32] }]);
+      expect(report.units).toEqual([{ kind: "ffn", before: [128, 128], removedPerLayer: [32, 32] }]);
       expect(Object.keys(report.overlap)).toEqual(["language∩domain"]);
       expect(report.scores.reused).toBe(false);
       expect(report.repair).toMatchObject({ documents: 16, tried: 2 });
 
       const expert = await openCheckpoint(options.out);
-      expect(expert.config.intermediateSize).toBe(96);
+      expect(expert.config.layerSizes.map(({ intermediateSize }) => intermediateSize)).toEqual([96, 96]);
       const tokenizer = createTokenizer((await expert.readTokenizerFiles())!, options.out);
       const corpora = await loadCorpora(options.corpora, tokenizer, options.corpusOptions);
       const again = await measureHeldOut(expert, corpora, {});
@@ -75,6 +75,25 @@ describe("an expert", () => {
       }
       expect(card).not.toContain(folder);
       expect((await readdir(folder)).toSorted()).toEqual(["domain.jsonl", "expert", "language.jsonl", "model", "work"]);
+    }));
+
+  test("whose layers differ in size is repaired, measured and reopened", () =>
+    withFolder(async (folder) => {
+      const options = await prepare(folder, {
+        selection: { budget: "25% of blocks", layout: "ragged", kinds: ["ffn", "head"], snap: 8 },
+      });
+      const report = await pruneModel(options);
+      expect(report.repair).toMatchObject({ documents: 16 });
+      expect(report.parameters.after).toBe(report.parameters.before - report.parameters.removed);
+      const expert = await openCheckpoint(options.out);
+      const [first, second] = expert.config.layerSizes;
+      expect(first).not.toEqual(second);
+      await expert.close();
+      // An expert is a model: made smaller once more, from scoring on.
+      const out = join(folder, "smaller");
+      const again = await pruneModel({ ...options, model: options.out, out, overwrite: true });
+      expect(again.parameters.before).toBe(report.parameters.after);
+      expect(again.parameters.after).toBe(again.parameters.before - again.parameters.removed);
     }));
 
   test.each(TINY_FAMILIES)("of every family: %s, masked", (family) =>
@@ -263,7 +282,7 @@ describe("the steps one by one", () => {
       const scored = await scoreModel({ model, corpora, corpusOptions: corpusOptions!, selection, out: scores });
       expect(scored).toEqual({ out: scores, kinds: ["ffn"], documents: { language: 8, domain: 8 } });
       const selected = await selectFromScores({ scores, selection, out: plan });
-      expect(selected).toMatchObject({ out: plan, units: [{ kind: "ffn", before: 128, removedPerLayer: [32, 32] }] });
+      expect(selected).toMatchObject({ out: plan, units: [{ kind: "ffn", before: [128, 128], removedPerLayer: [32, 32] }] });
       const written = await applyPlan({
         model,
         plan,

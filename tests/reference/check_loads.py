@@ -1,9 +1,11 @@
 """Loads a folder in stock transformers and prints the logits of given token ids.
 
-    python tests/reference/check_loads.py FOLDER 1,5,7
+    python tests/reference/check_loads.py FOLDER 1,5,7 [trust]
 
-AutoModelForCausalLM and AutoTokenizer must load it with no missing, unexpected or mismatched keys. The arithmetic is float32; `dtype`
-is what config.json names. Prints one line of JSON: {"transformers", "dtype", "config_class", "vocab", "logits": [[...], ...]}.
+AutoModelForCausalLM and AutoTokenizer must load it with no missing, unexpected or mismatched keys; `trust` lets the folder's own code run.
+The arithmetic is float32; `dtype` is what config.json names; `greedy` are the next ids, generated with the KV cache and transformers'
+default attention. Prints one line of JSON:
+{"transformers", "dtype", "config_class", "vocab", "logits": [[...], ...], "greedy": [...]}.
 """
 
 import json
@@ -16,16 +18,22 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 def main() -> None:
     folder, ids = sys.argv[1], [int(part) for part in sys.argv[2].split(",")]
+    trust = "trust" in sys.argv[3:]
     # In f32 from the start: loaded in bfloat16, Gemma's embedding scale would be rounded too.
     model, info = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True
+        folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True, trust_remote_code=trust
     )
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
         assert not info.get(kind), f"{folder}: {kind}: {info[kind]}"
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    dtype = str(AutoConfig.from_pretrained(folder).dtype).removeprefix("torch.")
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust)
+    dtype = str(AutoConfig.from_pretrained(folder, trust_remote_code=trust).dtype).removeprefix("torch.")
     with torch.no_grad():
         logits = model(torch.tensor([ids])).logits[0]
+        model.set_attn_implementation("sdpa")
+        prompt = torch.tensor([ids])
+        generated = model.generate(
+            prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=12, do_sample=False, eos_token_id=-1, pad_token_id=0
+        )
     print(
         json.dumps(
             {
@@ -34,6 +42,7 @@ def main() -> None:
                 "config_class": type(model.config).__name__,
                 "vocab": len(tokenizer),
                 "logits": logits.tolist(),
+                "greedy": generated[0, len(ids) :].tolist(),
             }
         )
     )

@@ -18,8 +18,8 @@ const REPORT: PruneReport = {
   bytes: { dtype: "BF16", before: 269_030_016, after: 201_800_000 },
   vocabulary: null,
   units: [
-    { kind: "ffn", before: 1536, removedPerLayer: [512, 512, 512] },
-    { kind: "head", before: 9, removedPerLayer: [0, 3, 0] },
+    { kind: "ffn", before: [1536, 1536, 1536], removedPerLayer: [512, 512, 512] },
+    { kind: "head", before: [9, 9, 9], removedPerLayer: [0, 3, 0] },
   ],
   repair: { documents: 183, fitted: 3, tried: 3 },
   dimensions: [

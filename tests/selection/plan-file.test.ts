@@ -43,7 +43,7 @@ describe("a plan file", () => {
   it.each<[string, unknown, RegExp]>([
     ["no object", [], /plan\.json: found \[\].*an object/],
     ["another version", { ...good, formatVersion: 2 }, /formatVersion: found 2/],
-    ["an unknown layout", { ...good, layout: "ragged" }, /layout: found "ragged".*masked or uniform/],
+    ["an unknown layout", { ...good, layout: "round" }, /layout: found "round".*masked or uniform or ragged/],
     ["matrices in uniform", { ...good, granularity: "matrix" }, /granularity/],
     ["layers that are no list", { ...good, layers: {} }, /layers: found \{\}/],
     ["layers out of order", { ...good, layers: [{ layer: 1, cuts: {} }] }, /layer 0: layer: found 1/],

@@ -29,6 +29,10 @@ describe("refused choices", () => {
       "LAYOUT_UNSUPPORTED",
       /granularity matrix.*--layout masked/,
     ],
+    ["value dimensions in ragged", { layout: "ragged", kinds: ["value-dim"] }, {}, "LAYOUT_UNSUPPORTED", /kind value-dim/],
+    ["matrix in ragged", { layout: "ragged", granularity: "matrix" }, {}, "LAYOUT_UNSUPPORTED", /granularity matrix/],
+    ["layer allocation in ragged", { layout: "ragged", allocation: "layer" }, {}, "LAYOUT_UNSUPPORTED", /allocation layer/],
+    ["too much in ragged", { layout: "ragged", budget: "60% of blocks" }, {}, "BUDGET_UNREACHABLE", /keeping 0\.3 of its units/],
     ["global in uniform", { layout: "uniform", allocation: "global" }, {}, "LAYOUT_UNSUPPORTED", /global allocation.*same sizes/],
     [
       "layer allocation of matrices",

@@ -24,7 +24,7 @@ describe("uniform", () => {
         snap: 8,
       });
       const sizes = checkPlan(plan, model.config, []);
-      expect(sizes.intermediateSize % 8).toBe(0);
+      expect(sizes.layerSizes[0]!.intermediateSize % 8).toBe(0);
       const expert = cutExpert(tinyCheckpoint(model), plan);
       const left = expert.tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
       expect(plan.parameters.total - plan.parameters.removed).toBe(left);

@@ -1,4 +1,5 @@
 import * as fc from "fast-check";
+import { blockSizes } from "../../src/checkpoint/check-tensors.ts";
 import { describe, expect, it } from "vitest";
 import { unitCount } from "../../src/scoring/relevance.ts";
 import type { RelevanceScores, UnitKind } from "../../src/scoring/relevance.ts";
@@ -12,7 +13,7 @@ import { tinyModel } from "../support/tiny-models.ts";
 async function rootMeanSquares(scores: RelevanceScores, layer: number): Promise<number[][]> {
   const values = await scores.read(layer, "ffn");
   const reference = await scores.readReference(layer, "ffn");
-  const F = unitCount("ffn", scores.config);
+  const F = unitCount("ffn", blockSizes(scores.config, layer));
   return THREE.map((dimension) =>
     Array.from({ length: F }, (_, unit) => {
       const shares = scores.documents.flatMap((document, n) =>

@@ -8,6 +8,8 @@ import type { Checkpoint } from "../../src/checkpoint/checkpoint.ts";
 import { openSafetensors } from "../../src/checkpoint/safetensors-checkpoint.ts";
 import { SafetensorsFile } from "../../src/checkpoint/safetensors-read.ts";
 import type { TokenDocument } from "../../src/corpora/corpus.ts";
+import { forward } from "../../src/scoring/forward.ts";
+import { computeLogits } from "../../src/scoring/output-head.ts";
 
 const FIXTURES = join(import.meta.dirname, "..", "fixtures", "tiny");
 
@@ -54,6 +56,13 @@ export async function openTinyGoldens(name: string): Promise<TinyGoldens> {
       await file.close();
     },
   };
+}
+
+/** Logits of one document in cusprun's own forward pass, [T · V]. */
+export async function ourLogits(checkpoint: Checkpoint, ids: readonly number[]): Promise<number[]> {
+  const document: TokenDocument = { tokens: Int32Array.from(ids), byteLength: ids.length, source: "test" };
+  const [states] = await forward(checkpoint, [document], "test", {});
+  return [...(await computeLogits(checkpoint, states!, {}))];
 }
 
 /** Largest |a − b| as a share of the largest |b|. */

@@ -206,13 +206,14 @@ export function ggufOfTinyModel({ config, tensors }: TinyModel): WrittenGguf & {
   const isGemma = config.family === "gemma3";
   const names = isGemma ? GEMMA_NAMES : BLOCK_NAMES;
   const architecture = config.family === "mistral" ? "llama" : config.family;
+  const { intermediateSize, numAttentionHeads, numKeyValueHeads } = config.layerSizes[0]!;
   const written: WrittenTensor[] = [];
   for (const [name, { shape, values }] of tensors) {
     const [, layer, block, kind] = /^model\.layers\.(\d+)\.(.+)\.(weight|bias)$/.exec(name) ?? [];
     const stem = name.slice(0, name.lastIndexOf("."));
     const ggufName = layer === undefined ? `${OUTER_NAMES[stem]}.weight` : `blk.${layer}.${names[block!]}.${kind}`;
     const isRotated = architecture === "llama" && /attn_[qk]\./.test(ggufName);
-    const heads = ggufName.includes("attn_q.") ? config.numAttentionHeads : config.numKeyValueHeads;
+    const heads = ggufName.includes("attn_q.") ? numAttentionHeads : numKeyValueHeads;
     let stored = isRotated ? permute(values, shape[1] ?? 1, heads) : values;
     if (isGemma && ggufName.includes("norm")) stored = stored.map((value) => value + 1);
     const bytes = new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength);
@@ -222,9 +223,9 @@ export function ggufOfTinyModel({ config, tensors }: TinyModel): WrittenGguf & {
     ["block_count", ["uint32", config.numHiddenLayers]],
     ["context_length", ["uint32", config.maxPositionEmbeddings]],
     ["embedding_length", ["uint32", config.hiddenSize]],
-    ["feed_forward_length", ["uint32", config.intermediateSize]],
-    ["attention.head_count", ["uint32", config.numAttentionHeads]],
-    ["attention.head_count_kv", ["uint32", config.numKeyValueHeads]],
+    ["feed_forward_length", ["uint32", intermediateSize]],
+    ["attention.head_count", ["uint32", numAttentionHeads]],
+    ["attention.head_count_kv", ["uint32", numKeyValueHeads]],
     ["attention.key_length", ["uint32", config.headDim]],
     ["attention.value_length", ["uint32", config.headDim]],
     ["attention.layer_norm_rms_epsilon", ["float32", config.rmsNormEps]],

@@ -2,6 +2,7 @@
  * @file Relevance scores made up from a seed, for tests of what selection does with them.
  */
 
+import { blockSizes } from "../../src/checkpoint/check-tensors.ts";
 import type { ModelConfig } from "../../src/checkpoint/model-config.ts";
 import { DIMENSIONS } from "../../src/corpora/corpus.ts";
 import type { Dimension } from "../../src/corpora/corpus.ts";
@@ -50,7 +51,7 @@ export function madeUpScores(config: ModelConfig, made: MadeUpScores = {}): Rele
     corpora: { language: "en", domain: "medical", task: "multiple-choice" },
     kinds,
     read: async (layer, kind) => {
-      const units = unitCount(kind, config);
+      const units = unitCount(kind, blockSizes(config, layer));
       const normal = seededNormal(seed + 1000 * layer + 10 * ALL_KINDS.indexOf(kind));
       const levels = Array.from({ length: units }, () => normal() + 0.3 * layer);
       return Float32Array.from({ length: documents.length * units }, (_, i) => {

@@ -19,6 +19,11 @@ const num = (config: Json, key: string, otherwise?: number): number => {
   return value;
 };
 
+/** The family's, also where layers differ in size. */
+function modelType(config: Json): string {
+  return String(config["model_type"]).replace("cusprun_ragged_", "");
+}
+
 /** Logits of every position, [T, V] as T rows. */
 export function referenceLogits(config: Json, tensors: ReadonlyMap<string, ReferenceTensor>, ids: readonly number[]): Vector[] {
   const get = (name: string): ReferenceTensor => {
@@ -26,7 +31,7 @@ export function referenceLogits(config: Json, tensors: ReadonlyMap<string, Refer
     if (tensor === undefined) throw new Error(`no tensor ${name}`);
     return tensor;
   };
-  const gemma = String(config["model_type"]).startsWith("gemma3");
+  const gemma = modelType(config).startsWith("gemma3");
   const D = num(config, "hidden_size");
   const eps = num(config, "rms_norm_eps");
   const norm = (x: Vector, name: string): Vector => rmsNorm(x, get(name).values, eps, gemma ? 1 : 0);
@@ -72,12 +77,13 @@ function attention(
   linear: (x: Vector, name: string) => Vector,
   headNorm: (x: Vector, name: "q_norm" | "k_norm") => Vector,
 ): Vector[] {
-  const H = num(config, "num_attention_heads");
-  const G = num(config, "num_key_value_heads", H);
+  const sizes = (config["layer_widths"] as readonly Json[] | undefined)?.[layer] ?? config;
+  const H = num(sizes, "num_attention_heads");
+  const G = num(sizes, "num_key_value_heads", H);
   const K = num(config, "head_dim", num(config, "hidden_size") / H);
   const layerTypes = config["layer_types"] as readonly string[] | undefined;
   const slides =
-    layerTypes?.[layer] === "sliding_attention" || (config["model_type"] === "mistral" && config["sliding_window"] !== null);
+    layerTypes?.[layer] === "sliding_attention" || (modelType(config) === "mistral" && config["sliding_window"] !== null);
   const window = slides ? num(config, "sliding_window") : Infinity;
   const scale = 1 / Math.sqrt(num(config, "query_pre_attn_scalar", K));
   const frequencies = inverseFrequencies(config, K, slides);

@@ -20,6 +20,8 @@ export interface TinySizes {
   readonly seed: number;
   /** llama only: `attention_bias`, biases on q, k, v and o. */
   readonly attentionBias: boolean;
+  /** qwen3 only: `tie_word_embeddings`. */
+  readonly tied: boolean;
 }
 
 /** D 30, F 40, L 3, H 6, G 3, K 8, V 48: H·K ≠ D in every family. */
@@ -33,6 +35,7 @@ export const TINY_SIZES: TinySizes = {
   vocabSize: 48,
   seed: 1,
   attentionBias: false,
+  tied: false,
 };
 
 /** What a family has and others have not. */
@@ -125,9 +128,9 @@ export function traitsOf(family: FamilyName, sizes: TinySizes): FamilyTraits {
           use_sliding_window: false,
           sliding_window: null,
           max_window_layers: sizes.numHiddenLayers,
-          tie_word_embeddings: false,
+          tie_word_embeddings: sizes.tied,
         },
-        config: { tieWordEmbeddings: false, rope: sameRope(1_000_000) },
+        config: { tieWordEmbeddings: sizes.tied, rope: sameRope(1_000_000) },
       };
     case "gemma3": {
       const layerTypes = Array.from({ length: sizes.numHiddenLayers }, (_, layer) =>

@@ -46,10 +46,8 @@ export function tinyModel(family: FamilyName, changes: Partial<TinySizes> = {}):
   const config: ModelConfig = {
     family,
     hiddenSize: D,
-    intermediateSize: F,
     numHiddenLayers: L,
-    numAttentionHeads: H,
-    numKeyValueHeads: G,
+    layerSizes: Array.from({ length: L }, () => ({ intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G })),
     headDim: K,
     vocabSize: V,
     maxPositionEmbeddings: 128,
@@ -84,7 +82,7 @@ export function tinyModel(family: FamilyName, changes: Partial<TinySizes> = {}):
 }
 
 function randomTensors(traits: FamilyTraits, config: ModelConfig, sizes: TinySizes): ReadonlyMap<string, TinyTensor> {
-  const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: K, vocabSize: V } = config;
+  const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: K, vocabSize: V } = sizes;
   const normal = seededNormal(sizes.seed);
   const tensors = new Map<string, TinyTensor>();
   const add = (name: string, shape: readonly number[], mean: number, deviation: number): void => {

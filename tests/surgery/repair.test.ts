@@ -150,7 +150,7 @@ describe.each(REPAIRABLE)("repairing a tiny %s", (family) => {
 
   test("brings back what a duplicate of each removed unit can carry", async () => {
     const model = tinyModel(family);
-    const { intermediateSize: F } = model.config;
+    const F = model.config.layerSizes[0]!.intermediateSize;
     // Unit 2i + 1 becomes a copy of unit 2i in gate and up: the kept one can do the work of both.
     for (const [name, { shape, values }] of model.tensors) {
       if (!/(gate|up)_proj\.weight$/.test(name)) continue;

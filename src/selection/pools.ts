@@ -1,0 +1,45 @@
+/**
+ * @file Pools of units that go in one order: which values they are ranked by, and what was taken, layer by layer.
+ */
+
+import type { LayerChoice } from "./choice.ts";
+import type { CutKind } from "./plan.ts";
+import { rankUnits } from "./ranking.ts";
+import type { RankedUnits, UnitBlock } from "./ranking.ts";
+import type { SelectionContext } from "./selection-context.ts";
+import { unitParameters } from "./unit-parameters.ts";
+
+/** All units of the model, ranked against each other. */
+export function globalPool(context: SelectionContext): RankedUnits {
+  const blocks = context.relevance.flatMap((_, layer) => rankedBlocks(context, layer, context.kinds));
+  return rankUnits([blocks], context.weights);
+}
+
+/** A layer's units of some kinds, with what they are ranked by. */
+export function rankedBlocks(context: SelectionContext, layer: number, kinds: readonly CutKind[]): UnitBlock[] {
+  return kinds.map((kind) => ({ layer, kind, values: rankedValues(context, layer, kind) }));
+}
+
+/** The paper's neurons are ranked by relevance, structural units by energy (relevance²) per parameter that they free. */
+function rankedValues(context: SelectionContext, layer: number, kind: CutKind): readonly Float64Array[] {
+  const values = context.relevance[layer]?.get(kind) ?? [];
+  if (context.granularity === "matrix") return values;
+  const parameters = unitParameters(kind, context.costs[layer]!);
+  return values.map((perUnit) => perUnit.map((relevance) => (relevance * relevance) / parameters));
+}
+
+/** Writes down which units of a pool went, and which were irrelevant in each dimension at the threshold that took the last of them. */
+export function recordChoice(pool: RankedUnits, removed: readonly number[], choices: readonly LayerChoice[]): void {
+  const threshold = removed.reduce((largest, unit) => Math.max(largest, pool.keys[unit]!), 0);
+  const removedOf = pool.blocks.map((): number[] => []);
+  for (const unit of removed) removedOf[pool.block[unit]!]!.push(pool.index[unit]!);
+  let offset = 0;
+  pool.blocks.forEach(({ layer, kind, values }, i) => {
+    const size = values[0]?.length ?? 0;
+    const irrelevant = pool.rankShares.map((shares) =>
+      Uint8Array.from(shares.subarray(offset, offset + size), (share) => (share <= threshold ? 1 : 0)),
+    );
+    choices[layer]!.set(kind, { removed: removedOf[i]!, irrelevant });
+    offset += size;
+  });
+}
