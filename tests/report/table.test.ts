@@ -83,6 +83,6 @@ test("a masked expert says how many parameters are not zero", () => {
 
 test("nothing removed, nothing measured", () => {
   const text = renderReport({ ...REPORT, units: [], dimensions: [], overlap: {} });
-  expect(text).toContain("Nothing was removed.");
+  expect(text).toContain("No unit of the blocks was removed.");
   expect(text).not.toContain("perplexity");
 });
