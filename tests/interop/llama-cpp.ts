@@ -10,15 +10,15 @@ import { promisify } from "node:util";
 const TIMEOUT_MS = 120_000;
 
 /**
- * Asks tests/reference/llama-logits.mjs.
+ * Asks a script of tests/reference: llama-logits.mjs, or another that takes the same arguments.
  * @throws Error where llama.cpp refuses the file, or CUSPRUN_LLAMA_CPP is not set.
  */
-export async function runLlamaCpp<T>(file: string, request: object): Promise<T> {
+export async function runLlamaCpp<T>(file: string, request: object, script = "llama-logits.mjs"): Promise<T> {
   const install = process.env["CUSPRUN_LLAMA_CPP"];
   if (install === undefined)
     throw new Error("Set CUSPRUN_LLAMA_CPP to a folder in which tests/reference/package.json is installed");
-  const script = join(import.meta.dirname, "../reference/llama-logits.mjs");
-  const { stdout } = await promisify(execFile)(process.execPath, [script, install, file, JSON.stringify(request)], {
+  const path = join(import.meta.dirname, "../reference", script);
+  const { stdout } = await promisify(execFile)(process.execPath, [path, install, file, JSON.stringify(request)], {
     maxBuffer: 256 * 1024 * 1024,
     timeout: TIMEOUT_MS,
   });
