@@ -22,12 +22,13 @@ const DOCUMENTS_PER_STEP = 64;
 /** Scripts are counted in the first characters of each spec. */
 const MAX_SCRIPT_CHARACTERS = 2_000_000;
 
-/** How a word stands in a text, and how often it does so: inside a sentence, at its beginning, at the beginning of a line, after a bracket. */
+/** How a word stands in a text, and how often it does so: inside a sentence, at its beginning, after a bracket; lists have one form of each. */
 const WORD_FORMS: readonly { readonly form: (word: string) => string; readonly share: number }[] = [
-  { form: (word) => ` ${word}`, share: 0.7 },
+  { form: (word) => ` ${word}`, share: 0.65 },
   { form: (word) => ` ${capitalise(word)}`, share: 0.15 },
   { form: (word) => word, share: 0.1 },
   { form: capitalise, share: 0.05 },
+  { form: (word) => ` ${word.toLowerCase()}`, share: 0.05 },
 ];
 
 /** Shares of the tokens in the texts of one dimension, each [V] and summing to 1. V = rows of the embedding. */

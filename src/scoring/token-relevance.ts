@@ -14,7 +14,7 @@ import { type DimensionCounts, halfOf, meanOf } from "../corpora/token-counts.ts
 import type { JobOptions } from "../progress.ts";
 import type { Batch } from "./batches.ts";
 import { sumProbabilities } from "./output-head.ts";
-import type { VocabularyRelevance } from "./relevance.ts";
+import type { TokenRelevance, VocabularyRelevance } from "./relevance.ts";
 
 /** What is known of a vocabulary before the model is run. V = rows of the embedding. */
 export interface VocabularyFacts {
@@ -26,8 +26,8 @@ export interface VocabularyFacts {
   readonly alwaysKept: ReadonlySet<number>;
 }
 
-/** Positions at which the model is asked what it expects, over all documents: evenly spread, since neighbours expect alike. */
-const MAX_POSITIONS = 16_384;
+/** Positions at which the model is asked what it expects, over a dimension's documents: evenly spread, since neighbours expect alike. */
+const MAX_POSITIONS = 8192;
 
 /**
  * Relevances of all tokens to the dimensions, from either half of each dimension's documents.
@@ -43,37 +43,37 @@ export async function scoreTokens(
   dimensionsOf: (document: number) => readonly Dimension[],
   options: JobOptions,
 ): Promise<VocabularyRelevance> {
-  const { rows, owners } = samplePositions(checkpoint.config.hiddenSize, documents, batches, states);
-  const groups = [...facts.counts.keys()].flatMap((dimension) => ([0, 1] as const).map((half) => ({ dimension, half })));
-  const weights = groups.map(({ dimension, half }) => {
-    const isOwn = owners.map((owner) => dimensionsOf(owner).includes(dimension) && halfOf(documents[owner]!.tokens) === half);
-    const count = isOwn.filter(Boolean).length;
-    return Float32Array.from(isOwn, (own) => (own ? 1 / count : 0));
-  });
-  const expected = await sumProbabilities(checkpoint, rows, weights, options);
-  const relevances = new Map(
-    [...facts.counts].map(([dimension, { halves, words }], index) => {
-      const ofHalf = (half: 0 | 1): Float64Array =>
-        meanOf([expected[2 * index + half]!, halves[half], ...(words === null ? [] : [words])]);
-      return [dimension, { halves: [ofHalf(0), ofHalf(1)], counted: halves }] as const;
-    }),
-  );
+  const relevances = new Map<Dimension, TokenRelevance>();
+  for (const [dimension, { halves: counted, words }] of facts.counts) {
+    const isOwn = (document: number): boolean => dimensionsOf(document).includes(dimension);
+    const { rows, owners } = samplePositions(checkpoint.config.hiddenSize, documents, batches, states, isOwn);
+    const weights = ([0, 1] as const).map((half) => {
+      const inHalf = owners.map((owner) => halfOf(documents[owner]!.tokens) === half);
+      const count = inHalf.filter(Boolean).length;
+      return Float32Array.from(inHalf, (is) => (is ? 1 / count : 0));
+    });
+    const expected = await sumProbabilities(checkpoint, rows, weights, options);
+    const ofHalf = (half: 0 | 1): Float64Array => meanOf([expected[half]!, counted[half], ...(words === null ? [] : [words])]);
+    relevances.set(dimension, { halves: [ofHalf(0), ofHalf(1)], counted });
+  }
   return { relevances, derivations: facts.derivations, alwaysKept: facts.alwaysKept };
 }
 
-/** Rows [M, D] of the hidden states at positions that are spread evenly over all documents, and the document of each. */
+/** Rows [M, D] of the hidden states at positions that are spread evenly over a dimension's documents, and the document of each. */
 function samplePositions(
   D: number,
   documents: readonly TokenDocument[],
   batches: readonly Batch[],
   states: readonly Float32Array<ArrayBuffer>[],
+  isOwn: (document: number) => boolean,
 ): { readonly rows: Float32Array<ArrayBuffer>; readonly owners: readonly number[] } {
-  const tokenCount = documents.reduce((sum, { tokens }) => sum + tokens.length, 0);
+  const tokenCount = documents.reduce((sum, { tokens }, document) => sum + (isOwn(document) ? tokens.length : 0), 0);
   const stride = Math.max(1, Math.ceil(tokenCount / MAX_POSITIONS));
   const sampled: Float32Array[] = [];
   const owners: number[] = [];
   for (const [number, batch] of batches.entries()) {
     for (const [row, document] of batch.documents.entries()) {
+      if (!isOwn(document)) continue;
       // Documents begin at unlike offsets, so that no place in a text is preferred.
       for (let t = document % stride; t < documents[document]!.tokens.length; t += stride) {
         const start = (row * batch.length + t) * D;

@@ -4,15 +4,16 @@
  */
 
 import type { Dimension } from "../corpora/corpus.ts";
+import { meanOf } from "../corpora/token-counts.ts";
 import { CusprunError } from "../errors.ts";
 import type { VocabularyRelevance } from "../scoring/relevance.ts";
 import type { VocabularyCut } from "./plan.ts";
 import { orderByRelevance, type TokenOrder } from "./token-order.ts";
 
-/** How much of the vocabulary stays: all of it, so many tokens, or enough that this share of every dimension's tokens is not split. */
+/** How much of the vocabulary stays: all of it, so many tokens, or enough that this share of tokens is not split, in the mean over the dimensions. */
 export type VocabularyChoice = "keep" | { readonly size: number } | { readonly coverage: number };
 
-/** Share of every dimension's tokens that is not split unless asked otherwise; measured in docs/vocabulary.md. */
+/** Share of tokens that is not split unless asked otherwise, in the mean over the dimensions; measured in docs/vocabulary.md. */
 export const DEFAULT_COVERAGE = 0.995;
 
 /** Vocabularies are multiples of this where a size is not asked for: matrix kernels like it. */
@@ -81,8 +82,9 @@ function countToRemove(
       remedy: "Choose the share of tokens that are not to be split, e.g. 99.9%",
     });
   }
+  const splits = meanOf(order.splits);
   let count = 0;
-  while (count < order.tokens.length && order.splits.every((splits) => splits[count]! <= 1 - coverage)) count++;
+  while (count < splits.length && splits[count]! <= 1 - coverage) count++;
   if (choice === undefined) count = Math.min(count, most);
   return Math.max(0, size - Math.ceil((size - count) / SIZE_MULTIPLE) * SIZE_MULTIPLE);
 }
