@@ -1,29 +1,34 @@
 /**
- * @file What a smaller vocabulary costs: bits per byte of held-back text, dense against trimmed, no other unit cut. One line per run is kept in a file, so that
- * an interrupted measurement goes on where it stopped; then a table and a curve.
+ * @file What a smaller vocabulary costs: bits per byte of held-back text, dense against trimmed, nothing but tokens gone; and what it saves of the blocks when both
+ * share a budget. Every run's figures are kept, so that an interrupted measurement goes on where it stopped; then tables and a plot.
  *
  *     npm run bench:vocabulary -- [--models smollm2,gemma3,qwen2] [--experts en,zh,de] [--coverages 0.999,0.995,0.98] [--out FOLDER]
  *
- * Text that is not the expert's own comes from evaluation files beside the project (../shared/data); without them only the expert's own is measured.
+ * Text that is not the expert's own comes from evaluation files beside the project (../shared/data).
  */
 
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync, existsSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import * as Plot from "@observablehq/plot";
 import { evaluateModel, pruneModel } from "../dist/index.js";
+import { writePlot } from "./plot.mjs";
 
 const EXPERTS = {
   en: {
     corpora: { language: ["en"], domain: ["medical"] },
-    own: ["ppl_news_en", "ppl_wikitext2_en"],
+    same: ["ppl_news_en", "ppl_wikitext2_en"],
     other: ["ppl_news_fr", "ppl_news_ru"],
   },
-  zh: { corpora: { language: ["zh"], domain: ["legal"] }, own: ["ppl_news_zh"], other: ["ppl_news_en", "ppl_news_ru"] },
-  de: { corpora: { language: ["de"], domain: ["legal"] }, own: ["ppl_news_de"], other: ["ppl_news_en", "ppl_news_ru"] },
+  zh: { corpora: { language: ["zh"], domain: ["legal"] }, same: ["ppl_news_zh"], other: ["ppl_news_en", "ppl_news_ru"] },
+  de: { corpora: { language: ["de"], domain: ["legal"] }, same: ["ppl_news_de"], other: ["ppl_news_en", "ppl_news_ru"] },
 };
-/** Items of each file: news comes in pieces of a paragraph, wikitext in whole pages. */
-const LIMITS = { ppl_wikitext2_en: 2 };
-const DEFAULT_LIMIT = 24;
+/** Pieces of a paragraph; wikitext comes in whole pages, of which the first has 3,600 words. */
+const ITEMS = 24;
+const WIKITEXT_ITEMS = 1;
+const CORPUS_OPTIONS = { documents: 48, heldOutDocuments: 24, maxTokens: 256 };
+/** Amounts that the vocabulary and the blocks share; kinds without which the blocks alone cannot give so much. */
+const BUDGETS = { gemma3: { budgets: ["25%"], kinds: ["ffn", "head"] }, qwen2: { budgets: ["25%"], kinds: ["ffn"] } };
 const DATA = join(import.meta.dirname, "../../shared/data/eval/dev");
 
 const { values } = parseArgs({
@@ -36,90 +41,114 @@ const { values } = parseArgs({
 });
 const folder = values.out;
 mkdirSync(folder, { recursive: true });
-const path = join(folder, "results.json");
-const results = existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : {};
+const [models, experts] = [values.models.split(","), values.experts.split(",")];
 
+/** Figures of a run from its file, or from the run. */
 async function once(key, work) {
-  if (results[key] === undefined) {
+  const path = join(folder, `${key.replaceAll(/[^\w.]+/g, "-")}.json`);
+  if (!existsSync(path)) {
     console.error(key);
-    results[key] = await work();
-    writeFileSync(path, JSON.stringify(results, null, 1));
+    writeFileSync(path, JSON.stringify(await work(), null, 1));
   }
-  return results[key];
+  return JSON.parse(readFileSync(path, "utf8"));
 }
 
 /** Bits per byte of a model on evaluation files, by name. */
 async function measure(model, names) {
   const figures = {};
-  for (const name of names) {
-    const file = join(DATA, `${name}.jsonl`);
-    if (!existsSync(file)) continue;
-    const { tasks } = await evaluateModel({ model, tasks: [file], limit: LIMITS[name] ?? DEFAULT_LIMIT });
-    figures[name] = tasks[0].figures.bitsPerByte.value;
+  const paths = (wikitext) =>
+    names.filter((name) => name.includes("wikitext") === wikitext).map((name) => join(DATA, `${name}.jsonl`));
+  for (const [tasks, limit] of [
+    [paths(false), ITEMS],
+    [paths(true), WIKITEXT_ITEMS],
+  ]) {
+    if (tasks.length === 0) continue;
+    for (const task of (await evaluateModel({ model, tasks, limit })).tasks) figures[task.name] = task.figures.bitsPerByte.value;
   }
   return figures;
 }
 
-async function trim(model, { corpora, own, other }, coverage) {
+async function prune(model, { corpora, same, other }, selection) {
   const out = join(folder, "expert");
-  const report = await pruneModel({
-    model,
-    corpora,
-    corpusOptions: { documents: 32, heldOutDocuments: 24, maxTokens: 256 },
-    // Nothing but tokens: they alone free more than this.
-    selection: { budget: "0.01%", layout: "uniform", vocabulary: { coverage } },
-    out,
-    overwrite: true,
-  });
-  const { parameters, vocabulary, dimensions } = report;
-  const held = Object.fromEntries(
-    dimensions.map(({ dimension, label, dense, expert }) => [`${dimension} ${label}`, [dense.bitsPerByte, expert.bitsPerByte]]),
+  const startedAtMs = performance.now();
+  const report = await pruneModel({ model, corpora, corpusOptions: CORPUS_OPTIONS, selection, out, overwrite: true });
+  const elapsedMs = performance.now() - startedAtMs;
+  const { parameters, vocabulary, dimensions, bytes } = report;
+  const heldOut = Object.fromEntries(
+    dimensions.map(({ label, dense, expert }) => [label, [dense.bitsPerByte, expert.bitsPerByte]]),
   );
-  const others = await measure(out, [...own, ...other]);
+  const figures = await measure(out, [...same, ...other]);
   rmSync(out, { recursive: true });
-  return { before: parameters.before, after: parameters.after, vocabulary, held, others };
+  return { parameters, bytes, vocabulary, heldOut, figures, elapsedMs };
 }
 
-const percent = (after, before) => `${after >= before ? "+" : ""}${(100 * (after / before - 1)).toFixed(2)}%`;
-const rows = [];
-for (const model of values.models.split(",")) {
-  for (const name of values.experts.split(",")) {
+const percent = (share, digits = 1) => `${share >= 0 ? "+" : ""}${(100 * share).toFixed(digits)}%`;
+const freed = ({ parameters: { before, after } }) => `${(100 * (1 - after / before)).toFixed(1)}%`;
+const heldOutCell = ({ heldOut }) =>
+  Object.entries(heldOut)
+    .map(([label, [dense, expert]]) => `${label} ${percent(expert / dense - 1)}`)
+    .join(", ");
+const filesCell = (files, { figures }, dense) =>
+  files.map((file) => `${file.split("_").slice(1).join(" ")} ${percent(figures[file] / dense[file] - 1)}`).join(", ");
+const placeOf = (expert) => Object.values(expert.corpora).flat().join(" · ");
+const table = (header, rows) => [header, header.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
+
+const sizes = [];
+const budgets = [];
+const points = [];
+for (const model of models) {
+  for (const name of experts) {
     const expert = EXPERTS[name];
-    const dense = {};
-    for (const file of [...expert.own, ...expert.other])
-      Object.assign(dense, await once(`${model} dense ${file}`, () => measure(model, [file])));
+    const files = [...expert.same, ...expert.other];
+    const dense = await once(`${model} ${name} dense`, () => measure(model, files));
+    const row = (label, run) => [
+      model,
+      placeOf(expert),
+      label,
+      run.vocabulary?.after ?? "all",
+      freed(run),
+      heldOutCell(run),
+      filesCell(expert.same, run, dense),
+      filesCell(expert.other, run, dense),
+    ];
     for (const coverage of values.coverages.split(",").map(Number)) {
-      const run = await once(`${model} ${name} ${coverage}`, () => trim(model, expert, coverage));
-      const { before, after, vocabulary, held, others } = run;
-      const change = (files) =>
-        files
-          .map((file) => `${file.replace("ppl_", "")} ${file in others ? percent(others[file], dense[file]) : "?"}`)
-          .join(", ");
-      rows.push([
-        model,
-        Object.values(expert.corpora).flat().join(" · "),
-        `${(100 * coverage).toFixed(1)}%`,
-        vocabulary?.after ?? "all",
-        `${(100 * (1 - after / before)).toFixed(1)}%`,
-        Object.entries(held)
-          .map(([label, [a, b]]) => `${label} ${percent(b, a)}`)
-          .join(", "),
-        change(expert.own),
-        change(expert.other),
-      ]);
+      // Nothing but tokens: they alone free more than this.
+      const selection = { budget: "0.01%", layout: "uniform", vocabulary: { coverage } };
+      const run = await once(`${model} ${name} ${coverage}`, () => prune(model, expert, selection));
+      sizes.push(row(`${(100 * coverage).toFixed(1)}%`, run));
+      const share = 1 - run.parameters.after / run.parameters.before;
+      const held = Object.values(run.heldOut);
+      const change = held.reduce((sum, [before, after]) => sum + after / before - 1, 0) / held.length;
+      points.push({ model, expert: `${model} · ${name}`, share: 100 * share, change: 100 * change });
+    }
+    for (const budget of BUDGETS[model]?.budgets ?? []) {
+      for (const vocabulary of [undefined, "keep"]) {
+        const selection = { budget, layout: "uniform", kinds: BUDGETS[model].kinds, ...(vocabulary ? { vocabulary } : {}) };
+        const run = await once(`${model} ${name} ${budget} ${vocabulary ?? "shared"}`, () => prune(model, expert, selection));
+        budgets.push(row(vocabulary === "keep" ? "blocks alone" : "shared", run));
+      }
     }
   }
 }
-const header = [
-  "model",
-  "expert",
-  "coverage",
-  "tokens kept",
-  "parameters freed",
-  "own, held back",
-  "same language",
-  "other languages",
-];
-const table = [header, header.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
-writeFileSync(join(folder, "table.md"), `${table}\n`);
-console.log(table);
+const last = ["tokens kept", "parameters freed", "its own, held back", "same language", "other languages"];
+const text = [
+  table(["model", "expert", "coverage", ...last], sizes),
+  table(["model", "expert", "budget", ...last], budgets),
+].join("\n\n");
+writeFileSync(join(folder, "tables.md"), `${text}\n`);
+writePlot(join(folder, "vocabulary.svg"), {
+  width: 720,
+  marginLeft: 50,
+  marginRight: 110,
+  grid: true,
+  x: { label: "parameters freed, % →", domain: [0, 60] },
+  y: { label: "↑ more bits per byte of the expert's own held-back text, %", zero: true },
+  color: { domain: models },
+  marks: [
+    Plot.ruleY([0]),
+    Plot.lineY(points, { x: "share", y: "change", stroke: "model", z: "expert" }),
+    Plot.dot(points, { x: "share", y: "change", stroke: "model", fill: "white" }),
+    Plot.text(points, Plot.selectLast({ x: "share", y: "change", text: "expert", z: "expert", textAnchor: "start", dx: 8 })),
+  ],
+});
+console.log(text);
