@@ -2,7 +2,7 @@
  * @file What a smaller vocabulary costs: bits per byte of held-back text, dense against trimmed, nothing but tokens gone; and what it saves of the blocks when both
  * share a budget. Every run's figures are kept, so that an interrupted measurement goes on where it stopped; then tables and a plot.
  *
- *     npm run bench:vocabulary -- [--models smollm2,gemma3,qwen2] [--experts en,zh,de] [--coverages 0.999,0.995,0.98] [--out FOLDER]
+ *     npm run bench:vocabulary -- [--models smollm2,gemma3,qwen2] [--experts en,zh,de] [--coverages 0.999,0.995,0.98] [--no-budgets] [--out FOLDER]
  *
  * Text that is not the expert's own comes from evaluation files beside the project (../shared/data).
  */
@@ -17,18 +17,21 @@ import { writePlot } from "./plot.mjs";
 const EXPERTS = {
   en: {
     corpora: { language: ["en"], domain: ["medical"] },
-    same: ["ppl_news_en", "ppl_wikitext2_en"],
+    same: ["ppl_news_en"],
     other: ["ppl_news_fr", "ppl_news_ru"],
   },
   zh: { corpora: { language: ["zh"], domain: ["legal"] }, same: ["ppl_news_zh"], other: ["ppl_news_en", "ppl_news_ru"] },
   de: { corpora: { language: ["de"], domain: ["legal"] }, same: ["ppl_news_de"], other: ["ppl_news_en", "ppl_news_ru"] },
 };
-/** Pieces of a paragraph; wikitext comes in whole pages, of which the first has 3,600 words. */
-const ITEMS = 24;
-const WIKITEXT_ITEMS = 1;
-const CORPUS_OPTIONS = { documents: 48, heldOutDocuments: 24, maxTokens: 256 };
-/** Amounts that the vocabulary and the blocks share; kinds without which the blocks alone cannot give so much. */
-const BUDGETS = { gemma3: { budgets: ["25%"], kinds: ["ffn", "head"] }, qwen2: { budgets: ["25%"], kinds: ["ffn"] } };
+/** Pieces of a paragraph. */
+const ITEMS = 16;
+const CORPUS_OPTIONS = { documents: 32, heldOutDocuments: 16, maxTokens: 192 };
+/** An amount that the vocabulary and the blocks share, for the first expert; kinds without which the blocks alone cannot give so much. */
+const BUDGETS = {
+  smollm2: { budget: "25%", kinds: ["ffn"] },
+  gemma3: { budget: "25%", kinds: ["ffn", "head"] },
+  qwen2: { budget: "25%", kinds: ["ffn"] },
+};
 const DATA = join(import.meta.dirname, "../../shared/data/eval/dev");
 
 const { values } = parseArgs({
@@ -36,6 +39,7 @@ const { values } = parseArgs({
     models: { type: "string", default: "smollm2,gemma3,qwen2" },
     experts: { type: "string", default: "en,zh,de" },
     coverages: { type: "string", default: "0.999,0.995,0.98" },
+    "no-budgets": { type: "boolean", default: false },
     out: { type: "string", default: "bench-results/vocabulary" },
   },
 });
@@ -55,17 +59,8 @@ async function once(key, work) {
 
 /** Bits per byte of a model on evaluation files, by name. */
 async function measure(model, names) {
-  const figures = {};
-  const paths = (wikitext) =>
-    names.filter((name) => name.includes("wikitext") === wikitext).map((name) => join(DATA, `${name}.jsonl`));
-  for (const [tasks, limit] of [
-    [paths(false), ITEMS],
-    [paths(true), WIKITEXT_ITEMS],
-  ]) {
-    if (tasks.length === 0) continue;
-    for (const task of (await evaluateModel({ model, tasks, limit })).tasks) figures[task.name] = task.figures.bitsPerByte.value;
-  }
-  return figures;
+  const { tasks } = await evaluateModel({ model, tasks: names.map((name) => join(DATA, `${name}.jsonl`)), limit: ITEMS });
+  return Object.fromEntries(tasks.map(({ name, figures }) => [name, figures.bitsPerByte.value]));
 }
 
 async function prune(model, { corpora, same, other }, selection) {
@@ -121,9 +116,10 @@ for (const model of models) {
       const change = held.reduce((sum, [before, after]) => sum + after / before - 1, 0) / held.length;
       points.push({ model, expert: `${model} · ${name}`, share: 100 * share, change: 100 * change });
     }
-    for (const budget of BUDGETS[model]?.budgets ?? []) {
+    if (name === experts[0] && !values["no-budgets"]) {
+      const { budget, kinds } = BUDGETS[model];
       for (const vocabulary of [undefined, "keep"]) {
-        const selection = { budget, layout: "uniform", kinds: BUDGETS[model].kinds, ...(vocabulary ? { vocabulary } : {}) };
+        const selection = { budget, layout: "uniform", kinds, ...(vocabulary ? { vocabulary } : {}) };
         const run = await once(`${model} ${name} ${budget} ${vocabulary ?? "shared"}`, () => prune(model, expert, selection));
         budgets.push(row(vocabulary === "keep" ? "blocks alone" : "shared", run));
       }

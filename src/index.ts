@@ -53,6 +53,8 @@ export type { CutKind, Granularity, LayerCut, LayerPlan, Layout, PrunePlan, Voca
 // Surgery and export: checkpoint + plan → expert → a folder that stock transformers loads.
 export { cutExpert } from "./surgery/expert.ts";
 export type { Expert, ExpertTensor } from "./surgery/expert.ts";
+export { plannedTokenIds } from "./surgery/expert-tokenizer.ts";
+export type { TokenIdMap } from "./surgery/trim-tokenizer.ts";
 export { readRepairReport, repairExpert, withRepair } from "./surgery/repair.ts";
 export type { RepairedMatrix, RepairSummary } from "./surgery/repair.ts";
 export type { FitRole } from "./scoring/block-fit.ts";

@@ -178,7 +178,7 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     type: { kind: "text" },
     hint: "SHARE",
     group: "How much to remove",
-    help: "So many tokens stay that this share of each corpus is not split, e.g. 99.9%",
+    help: "So many tokens stay that this share of the corpora's tokens is not split, e.g. 99.9%",
   },
   "vocabulary-corpus": {
     type: { kind: "texts" },

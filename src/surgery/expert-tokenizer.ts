@@ -11,7 +11,7 @@ import { CusprunError } from "../errors.ts";
 import { keptTokens, type PrunePlan } from "../selection/plan.ts";
 import { renumberTokens, type TokenIdMap, trimTokenizer } from "./trim-tokenizer.ts";
 
-/** New ids of the tokens that a plan leaves, by old ones; null where it takes none out. */
+/** New ids of the tokens that a plan leaves, by old ones, for data that was tokenised before; null where it takes none out. */
 export function plannedTokenIds({ vocabulary }: PrunePlan): TokenIdMap | null {
   return vocabulary === undefined ? null : renumberTokens(keptTokens(vocabulary));
 }
