@@ -18,7 +18,7 @@ import { inverseFrequencies } from "../scoring/rope.ts";
 import { presentOptionalRoles } from "../surgery/expert.ts";
 import { QUANT_BLOCK } from "./onnx-quantize.ts";
 import type { MatrixStorage, OnnxTypeForm } from "./onnx-types.ts";
-import { matrixWeight, scalesName, vectorWeight, type WeightSource } from "./onnx-weights.ts";
+import { matrixWeight, scalesName, vectorWeight, type WeightSource, zeroPointsName } from "./onnx-weights.ts";
 
 /** Operators of ONNX 1.16, which ONNX Runtime reads from 1.18 on. */
 const VERSION = { opset: 21, ir: 10 };
@@ -209,7 +209,8 @@ class DecoderBuilder {
     const [N = 0, K = 0] = shape;
     if (storage === "f32") return g.linear(x, weight, bias);
     if (storage === "f16") return g.linear(x, g.cast(weight, "f32"), bias);
-    const product = g.node("MatMulNBits", [x, weight, this.#scales(weight)], {
+    const zeroPoints = storage === "q4" ? [zeroPointsName(weight) as Value] : [];
+    const product = g.node("MatMulNBits", [x, weight, this.#scales(weight), ...zeroPoints], {
       K: { int: K },
       N: { int: N },
       bits: { int: storage === "q8" ? 8 : 4 },
@@ -231,7 +232,7 @@ class DecoderBuilder {
     else {
       const flat = g.reshape(weight, [V, -1]);
       rows = g.node("GatherBlockQuantized", [flat, ids, this.#scales(weight)], {
-        bits: { int: storage === "q8" ? 8 : 4 },
+        bits: { int: 8 },
         block_size: { int: QUANT_BLOCK },
         gather_axis: { int: 0 },
         quantize_axis: { int: 1 },

@@ -21,7 +21,7 @@ export interface OnnxTypeForm {
   /** Matrices of the blocks. */
   readonly blocks: MatrixStorage;
   /** Embedding and output head. */
-  readonly vocabulary: MatrixStorage;
+  readonly vocabulary: Exclude<MatrixStorage, "q4">;
 }
 
 /**

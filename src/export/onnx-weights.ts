@@ -8,7 +8,7 @@ import { CusprunError } from "../errors.ts";
 import { narrowFromFloat32 } from "../float-convert.ts";
 import type { ValueType } from "../scoring/onnx-graph.ts";
 import { elementCount } from "../tensor.ts";
-import { blocksOf, QUANT_BLOCK, quantizeRows, quantRowBytes } from "./onnx-quantize.ts";
+import { blocksOf, QUANT_BLOCK, quantizeRows4, quantizeRows8, zeroPointRowBytes } from "./onnx-quantize.ts";
 import type { MatrixStorage } from "./onnx-types.ts";
 
 /** Values that are held at a time, about: 4 MiB in f32. */
@@ -25,7 +25,7 @@ export interface PlannedWeight {
   readonly byteLength: number;
 }
 
-/** A tensor of the checkpoint, and the one or two weights that it becomes. */
+/** A tensor of the checkpoint, and the weights that it becomes: itself, or its quants and what belongs to them. */
 export interface WeightSource {
   readonly weights: readonly PlannedWeight[];
   /** Values of the tensor. */
@@ -37,6 +37,11 @@ export interface WeightSource {
 /** Name of a quantised matrix' scales. */
 export function scalesName(name: string): string {
   return `${name}.scales`;
+}
+
+/** Name of a 4-bit matrix' zero points. */
+export function zeroPointsName(name: string): string {
+  return `${name}.zero_points`;
 }
 
 /** A vector, always f32. @param offset is added to every value: a norm's. */
@@ -51,7 +56,7 @@ export function vectorWeight(checkpoint: Checkpoint, name: string, length: numbe
   };
 }
 
-/** A matrix [out, in], stored as is said: as itself, or as quants [out, bytes] and scales [out, blocks]. */
+/** A matrix [out, in], stored as is said: as itself, or as quants [out, blocks, bytes], scales [out, blocks] and zero points. */
 export function matrixWeight(
   checkpoint: Checkpoint,
   name: string,
@@ -68,6 +73,7 @@ export function matrixWeight(
       }
     };
   const parameters = rows * columns;
+  const scales = planned(scalesName(name), [rows, blocksOf(columns)], "f16", 2);
   switch (storage) {
     case "f32":
       return {
@@ -82,21 +88,21 @@ export function matrixWeight(
         pieces: read((values) => [narrowFromFloat32(values, "F16")]),
       };
     case "q8":
-    case "q4": {
-      const bits = storage === "q8" ? 8 : 4;
-      const blocks = blocksOf(columns);
+      return {
+        parameters,
+        weights: [planned(name, [rows, blocksOf(columns), QUANT_BLOCK], "u8", 1), scales],
+        pieces: read((values) => quantizeRows8(values, columns)),
+      };
+    case "q4":
       return {
         parameters,
         weights: [
-          planned(name, [rows, blocks, quantRowBytes(QUANT_BLOCK, bits)], "u8", 1),
-          planned(scalesName(name), [rows, blocks], "f16", 2),
+          planned(name, [rows, blocksOf(columns), QUANT_BLOCK / 2], "u8", 1),
+          scales,
+          planned(zeroPointsName(name), [rows, zeroPointRowBytes(columns)], "u8", 1),
         ],
-        pieces: read((values) => {
-          const { quants, scales } = quantizeRows(values, columns, bits);
-          return [quants, scales];
-        }),
+        pieces: read((values) => quantizeRows4(values, columns)),
       };
-    }
     default:
       throw storage satisfies never;
   }
