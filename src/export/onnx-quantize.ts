@@ -64,7 +64,7 @@ export function quantizeRows8(values: Float32Array, rowLength: number): [quants:
 }
 
 /**
- * Quantises rows to 4 bits, each block with the scale and zero point of least squared error among those tried.
+ * Quantises rows to 4 bits, each block with the scale and zero point of least error among those tried.
  * @param values [rows, rowLength], finite.
  * @returns u8 [rows, blocks · 16], the even value in a byte's low half; binary16 [rows, blocks] as bytes; u8 [rows, blocks / 2], zero points.
  */
@@ -105,16 +105,19 @@ function forEachBlock(values: Float32Array, rowLength: number, visit: (block: Fl
 }
 
 /**
- * Least squared error: of given quants q and zero point z the best scale is Σx(q−z) / Σ(q−z)², and the error falls by
- * (Σx(q−z))² / Σ(q−z)².
+ * Least weighted squared error: of given quants q and zero point z the best scale is Σwx(q−z) / Σw(q−z)², and the error falls by
+ * (Σwx(q−z))² / Σw(q−z)². A weight is |x| plus the root mean square of all, as in GGML's K-quants: large values count more.
  */
 function fitBlock(block: Float32Array, fit: BlockFit): void {
   let low = 0;
   let high = 0;
+  let squares = 0;
   for (let i = 0; i < QUANT_BLOCK; i++) {
     low = Math.min(low, block[i]!);
     high = Math.max(high, block[i]!);
+    squares += block[i]! * block[i]!;
   }
+  const rootMeanSquare = Math.sqrt(squares / QUANT_BLOCK);
   fit.quants.fill(0);
   fit.scale = 0;
   fit.zeroPoint = 0;
@@ -129,8 +132,9 @@ function fitBlock(block: Float32Array, fit: BlockFit): void {
       let square = 0;
       for (let i = 0; i < QUANT_BLOCK; i++) {
         const level = nearestQuant(block[i]! * inverse + zeroPoint) - zeroPoint;
-        product += level * block[i]!;
-        square += level * level;
+        const weighted = (rootMeanSquare + Math.abs(block[i]!)) * level;
+        product += weighted * block[i]!;
+        square += weighted * level;
       }
       if (square === 0 || (product * product) / square <= best) continue;
       best = (product * product) / square;
