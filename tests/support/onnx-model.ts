@@ -2,6 +2,9 @@
  * @file An exported ONNX model in ONNX Runtime, asked as a program would that knows its inputs and nothing of cusprun.
  */
 
+import { readFile } from "node:fs/promises";
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { ModelProtoSchema } from "onnx-buf";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 
 /** Keys and values of every layer, by the name of the input that takes them. */
@@ -22,14 +25,16 @@ export class OnnxModel {
     this.#session = session;
   }
 
-  /** Loads an .onnx file with the runtime's own settings. */
-  static async load(path: string): Promise<OnnxModel> {
-    return new OnnxModel(await InferenceSession.create(path, { logSeverityLevel: 3 }));
-  }
-
-  /** Names of the inputs and outputs. */
-  get names(): { readonly inputs: readonly string[]; readonly outputs: readonly string[] } {
-    return { inputs: this.#session.inputNames, outputs: this.#session.outputNames };
+  /**
+   * Loads an .onnx file with the runtime's own settings.
+   * @param exact products with quantised weights in f32, though the file asks for integers; for files with all their weights inside.
+   */
+  static async load(path: string, { exact = false } = {}): Promise<OnnxModel> {
+    const settings = { logSeverityLevel: 3 } as const;
+    if (!exact) return new OnnxModel(await InferenceSession.create(path, settings));
+    const model = fromBinary(ModelProtoSchema, await readFile(path));
+    for (const node of model.graph!.node) node.attribute = node.attribute.filter(({ name }) => name !== "accuracy_level");
+    return new OnnxModel(await InferenceSession.create(toBinary(ModelProtoSchema, model), settings));
   }
 
   /**
