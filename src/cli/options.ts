@@ -218,7 +218,7 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     type: { kind: "choice", of: Object.values(EXPORT_TYPES).flat() },
     hint: "TYPE",
     group: "What to write",
-    help: `How tensors are stored. gguf: ${EXPORT_TYPES.gguf.join(", ")}; the model's own float type where not said. onnx: ${EXPORT_TYPES.onnx.join(", ")}; f32 where not said`,
+    help: "gguf: llama-quantize's, the model's own float type where not said; onnx: f32 where not said",
   },
   tasks: {
     type: { kind: "texts" },
