@@ -73,6 +73,11 @@ describe.each(TINY_FAMILIES)("%s", (family) => {
     }
     expect(worstRelativeError(steps.flat(), logits.flat(2))).toBeLessThan(TOLERANCE);
 
+    // A prompt in two pieces, as a chat's next turn.
+    const first = await model.run([IDS.slice(0, 7)]);
+    const second = await model.run([IDS.slice(7)], { cache: first.cache });
+    expect(worstRelativeError(second.logits.flat(2), logits[0]!.slice(7).flat())).toBeLessThan(TOLERANCE);
+
     // Two documents, one shorter: padded on the left, then on the right; then both go on by a token.
     const short = IDS.slice(0, 9);
     const left = await model.run([[0, 0, 0, ...short], IDS], { mask: [[0, 0, 0, ...ones(9)], ones(12)] });
