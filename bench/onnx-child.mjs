@@ -1,7 +1,7 @@
 /**
  * @file One model in ONNX Runtime, in a process of its own so that its memory is its own: rates of prompt and generation, resident memory, bits per byte.
  *
- *     node bench/onnx-child.mjs FOLDER '{"promptTokens":256,"newTokens":32,"texts":["…"]}'     prints one line of JSON
+ *     echo '{"promptTokens":256,"newTokens":32,"texts":["…"]}' | node bench/onnx-child.mjs FOLDER     prints one line of JSON
  */
 
 import { readdirSync, readFileSync } from "node:fs";
@@ -10,8 +10,8 @@ import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { createTokenizer } from "../dist/index.js";
 
-const [folder, request] = process.argv.slice(2);
-const { promptTokens, newTokens, texts } = JSON.parse(request);
+const [folder] = process.argv.slice(2);
+const { promptTokens, newTokens, texts } = JSON.parse(readFileSync(0, "utf8"));
 const readJson = (name) => JSON.parse(readFileSync(join(folder, name), "utf8"));
 const tokenizer = createTokenizer(
   { tokenizerJson: readJson("tokenizer.json"), tokenizerConfig: readJson("tokenizer_config.json"), files: new Map() },

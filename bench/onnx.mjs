@@ -42,7 +42,7 @@ const texts =
 function measure(folder, newTokens) {
   const request = JSON.stringify({ promptTokens: PROMPT_TOKENS, newTokens, texts });
   const child = join(import.meta.dirname, "onnx-child.mjs");
-  return JSON.parse(execFileSync(process.execPath, [child, folder, request], { encoding: "utf8" }));
+  return JSON.parse(execFileSync(process.execPath, [child, folder], { encoding: "utf8", input: request }));
 }
 
 const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
