@@ -69,8 +69,13 @@ export { GGUF_FILE_TYPES } from "./export/gguf-types.ts";
 export type { GgufFileType } from "./export/gguf-types.ts";
 export { quantize } from "./export/ggml-quantize.ts";
 export type { WrittenGgmlType } from "./export/ggml-quantize.ts";
-export { EXPORT_FORMATS, exportModel } from "./pipeline/export.ts";
-export type { ExportedModel, ExportFormat, ExportOptions } from "./pipeline/export.ts";
+export { exportOnnx } from "./export/onnx.ts";
+export type { OnnxOptions, WrittenOnnxFolder } from "./export/onnx.ts";
+export type { WeightLimits } from "./export/onnx-writer.ts";
+export { ONNX_TYPES } from "./export/onnx-types.ts";
+export type { OnnxType } from "./export/onnx-types.ts";
+export { EXPORT_FORMATS, EXPORT_TYPES, exportModel } from "./pipeline/export.ts";
+export type { ExportedModel, ExportFormat, ExportOptions, ExportType } from "./pipeline/export.ts";
 export type { FloatDType } from "./tensor.ts";
 
 // Evaluation: perplexity on documents that chose nothing; evaluation files, with intervals and paired differences.

@@ -86,6 +86,15 @@ export interface Family {
   readonly configRules: FamilyConfigRules;
 }
 
+/** transformers' class of each family. */
+export const MODEL_CLASSES: Readonly<Record<FamilyName, string>> = {
+  llama: "LlamaForCausalLM",
+  mistral: "MistralForCausalLM",
+  qwen2: "Qwen2ForCausalLM",
+  qwen3: "Qwen3ForCausalLM",
+  gemma3: "Gemma3ForCausalLM",
+};
+
 /** What stands before a family's `model_type` where layers differ in size. */
 export const RAGGED_MODEL_TYPE_PREFIX = "cusprun_ragged_";
 

@@ -7,7 +7,7 @@
 import { CusprunError } from "../errors.ts";
 import type { FloatDType } from "../tensor.ts";
 import type { JsonObject } from "./config-fields.ts";
-import { type BlockRole, type Family, type FamilyName, familiesOfGgufArchitecture } from "./families.ts";
+import { type BlockRole, type Family, familiesOfGgufArchitecture, MODEL_CLASSES } from "./families.ts";
 import { GgufFields, isArray } from "./gguf-fields.ts";
 import { readRaggedSizes } from "./gguf-layers.ts";
 import type { GgufTensor } from "./gguf-layout.ts";
@@ -28,15 +28,6 @@ export interface GgufConfig {
   readonly configJson: JsonObject;
   readonly generationConfigJson: JsonObject;
 }
-
-/** transformers' class of each family. */
-const MODEL_CLASSES: Readonly<Record<FamilyName, string>> = {
-  llama: "LlamaForCausalLM",
-  mistral: "MistralForCausalLM",
-  qwen2: "Qwen2ForCausalLM",
-  qwen3: "Qwen3ForCausalLM",
-  gemma3: "Gemma3ForCausalLM",
-};
 
 /** Keys behind the architecture's name that change the arithmetic unless they are absent or have the harmless value. */
 const REFUSED_UNLESS: readonly (readonly [key: string, harmless: number | boolean])[] = [

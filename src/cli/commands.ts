@@ -119,13 +119,14 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
     ],
   },
   export: {
-    summary: "Write an expert, or any model that cusprun reads, as a file for llama.cpp, Ollama and LM Studio",
+    summary: "Write an expert, or any other model, for llama.cpp, Ollama, LM Studio, transformers.js or ONNX Runtime",
     subject: { hint: "EXPERT", help: "A folder that 'cusprun prune' or 'cusprun apply' wrote, or any other MODEL" },
     options: ["to", "type", ...WRITING, ...RUNNING],
     required: ["to", "out"],
     examples: [
       "export experts/medical --to gguf --out medical.gguf",
       "export experts/medical --to gguf --type Q4_K_M --out medical-q4_k_m.gguf",
+      "export experts/medical --to onnx --type q4 --out medical-onnx",
     ],
   },
   eval: {

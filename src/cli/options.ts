@@ -5,8 +5,7 @@
 
 import { DIMENSIONS, type Dimension } from "../corpora/corpus.ts";
 import type { MapChange } from "../scoring/block-energies.ts";
-import { GGUF_FILE_TYPES, type GgufFileType } from "../export/gguf-types.ts";
-import { EXPORT_FORMATS, type ExportFormat } from "../pipeline/export.ts";
+import { EXPORT_FORMATS, EXPORT_TYPES, type ExportFormat, type ExportType } from "../pipeline/export.ts";
 import type { Layout } from "../selection/plan.ts";
 import { MATRIX_KINDS, UNIT_KINDS, type MatrixKind, type UnitKind } from "../scoring/relevance.ts";
 
@@ -44,7 +43,7 @@ export interface Settings {
   readonly measure?: boolean;
   readonly plan?: string;
   readonly to?: ExportFormat;
-  readonly type?: GgufFileType;
+  readonly type?: ExportType;
   readonly tasks?: readonly string[];
   readonly limit?: number;
   readonly against?: string;
@@ -210,12 +209,16 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     help: "Measure perplexity before and after (--no-measure leaves it out)",
   },
   plan: { type: { kind: "text" }, hint: "FILE", group: "What to write", help: "Plan that 'cusprun select' wrote" },
-  to: { type: { kind: "choice", of: EXPORT_FORMATS }, group: "What to write", help: "Format of the file" },
+  to: {
+    type: { kind: "choice", of: EXPORT_FORMATS },
+    group: "What to write",
+    help: "gguf: a file for llama.cpp; onnx: a folder for transformers.js and ONNX Runtime",
+  },
   type: {
-    type: { kind: "choice", of: GGUF_FILE_TYPES },
+    type: { kind: "choice", of: Object.values(EXPORT_TYPES).flat() },
     hint: "TYPE",
     group: "What to write",
-    help: "How a GGUF file stores its tensors, as llama-quantize does; the model's own float type where not said",
+    help: "gguf: llama-quantize's, the model's own float type where not said; onnx: f32 where not said",
   },
   tasks: {
     type: { kind: "texts" },

@@ -36,8 +36,11 @@ export function renderResult(result: JobResult): string {
       return `Wrote ${out}: ${formatCount(parameters)} parameters, ${formatBytes(weightBytes)} in ${dtype}, ${files.length} files`;
     }
     case "export": {
-      const { out, type, architecture, parameters, fileBytes } = result.value;
-      return `Wrote ${out}: ${formatCount(parameters)} parameters, ${formatBytes(fileBytes)} as ${type}, architecture ${architecture}`;
+      const { out, type, parameters, fileBytes } = result.value;
+      const size = `Wrote ${out}: ${formatCount(parameters)} parameters, ${formatBytes(fileBytes)} as ${type}`;
+      return result.value.to === "gguf"
+        ? `${size}, architecture ${result.value.architecture}`
+        : `${size}, ${result.value.files.length} files`;
     }
     case "eval": {
       const { model, against, tasks, out } = result.value;

@@ -1,50 +1,97 @@
 /**
- * @file The step from an expert, or any model that cusprun reads, to a file of another format.
+ * @file The step from an expert, or any model that cusprun reads, to a file or folder of another format.
  */
 
 import { basename, resolve } from "node:path";
+import { CusprunError } from "../errors.ts";
 import { readBaseLicense } from "../export/base-license.ts";
 import { exportGguf, type WrittenGgufFile } from "../export/gguf.ts";
-import type { GgufFileType } from "../export/gguf-types.ts";
+import { GGUF_FILE_TYPES, type GgufFileType } from "../export/gguf-types.ts";
+import { exportOnnx, type WrittenOnnxFolder } from "../export/onnx.ts";
+import { ONNX_TYPES, type OnnxType } from "../export/onnx-types.ts";
 import type { JobOptions } from "../progress.ts";
 import { defined } from "./defined.ts";
+import { checkOutputFolder } from "../files.ts";
 import { withModel } from "./model.ts";
 import { checkOutputFile } from "./output-file.ts";
+import { checkExpertFolder } from "./writing-step.ts";
 
 /** Formats that a model is exported to. */
-export const EXPORT_FORMATS = ["gguf"] as const;
+export const EXPORT_FORMATS = ["gguf", "onnx"] as const;
 
 /** The name of a format. */
 export type ExportFormat = (typeof EXPORT_FORMATS)[number];
+
+/** How each format can store the tensors. */
+export const EXPORT_TYPES: { readonly gguf: readonly GgufFileType[]; readonly onnx: readonly OnnxType[] } = {
+  gguf: GGUF_FILE_TYPES,
+  onnx: ONNX_TYPES,
+};
+
+/** How a format stores the tensors. */
+export type ExportType = (typeof EXPORT_TYPES)[ExportFormat][number];
 
 /** What is exported, and to what. */
 export interface ExportOptions extends JobOptions {
   /** A folder, a GGUF file, a Hugging Face id, or a name in the catalog. */
   readonly model: string;
   readonly to: ExportFormat;
-  /** How tensors are stored; default: the float type that most of the model's values have. */
-  readonly type?: GgufFileType;
-  /** The file to write. */
+  /** How tensors are stored, one of the format's `EXPORT_TYPES`; default: `exportGguf`'s, or f32. */
+  readonly type?: ExportType;
+  /** The file to write, or for ONNX the folder. */
   readonly out: string;
-  /** Replace a file that is there. Default false. */
+  /** Replace what is there. Default false. */
   readonly overwrite?: boolean;
 }
 
 /** What was written. */
-export type ExportedModel = WrittenGgufFile & { readonly out: string };
+export type ExportedModel = { readonly out: string } & (
+  | ({ readonly to: "gguf" } & WrittenGgufFile)
+  | ({ readonly to: "onnx" } & WrittenOnnxFolder)
+);
 
 /**
  * Exports a model.
- * @throws CusprunError `OUTPUT_EXISTS`, and what `exportGguf`, `resolveModel` and `openCheckpoint` throw.
+ * @throws CusprunError `USAGE` for a type that the format does not have; `OUTPUT_EXISTS`; what `exportGguf`, `exportOnnx`, `resolveModel`
+ * and `openCheckpoint` throw.
  */
 export async function exportModel(options: ExportOptions): Promise<ExportedModel> {
-  const { model, type, out, overwrite = false, onProgress, signal } = options;
-  await checkOutputFile(out, overwrite);
+  const { model, to, type, out, overwrite = false, onProgress, signal } = options;
   const job = defined({ onProgress, signal });
-  return withModel(model, job, async (checkpoint) => {
-    const license = await readBaseLicense(checkpoint.path);
-    const name = basename(resolve(checkpoint.path)).replace(/\.gguf$/, "");
-    const written = await exportGguf(checkpoint, out, { ...job, ...defined({ type }), name, license });
-    return { ...written, out };
-  });
+  switch (to) {
+    case "gguf": {
+      const known = typeOf(EXPORT_TYPES.gguf, type, to);
+      await checkOutputFile(out, overwrite);
+      return withModel(model, job, async (checkpoint) => {
+        const license = await readBaseLicense(checkpoint.path);
+        const name = basename(resolve(checkpoint.path)).replace(/\.gguf$/, "");
+        const written = await exportGguf(checkpoint, out, { ...job, ...defined({ type: known }), name, license });
+        return { ...written, to, out };
+      });
+    }
+    case "onnx": {
+      const known = typeOf(EXPORT_TYPES.onnx, type, to);
+      await checkOutputFolder(out, overwrite);
+      return withModel(model, job, async (checkpoint) => {
+        await checkExpertFolder({ out, overwrite }, checkpoint);
+        return { ...(await exportOnnx(checkpoint, out, { ...job, ...defined({ type: known }), overwrite })), to, out };
+      });
+    }
+    default:
+      throw to satisfies never;
+  }
+}
+
+/** @throws CusprunError `USAGE`. */
+function typeOf<Type extends string>(types: readonly Type[], type: string | undefined, to: ExportFormat): Type | undefined {
+  const known = types.find((candidate) => candidate === type);
+  if (known === undefined && type !== undefined) {
+    throw new CusprunError("USAGE", {
+      where: "type",
+      found: JSON.stringify(type),
+      expected: `one of ${types.join(", ")}, the types of ${to}`,
+      remedy: "Choose another --type, or another --to",
+    });
+  }
+  return known;
 }

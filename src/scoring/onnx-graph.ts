@@ -1,6 +1,7 @@
 /**
- * @file A small builder of ONNX graphs: inputs and constants in, one node per call, serialised model out.
- * All values are f32 unless said. Specification: onnx.ai, operators of opset 23 (RMSNormalization is its newest here).
+ * @file A small builder of ONNX graphs: inputs, weights and constants in, one node per call, serialised model out.
+ * All values are f32 unless said. Specification: onnx.ai, operators of opset 23 (RMSNormalization is its newest here), and ONNX Runtime's
+ * own, `ContribOperators.md` of microsoft/onnxruntime.
  */
 
 import { create, toBinary } from "@bufbuild/protobuf";
@@ -11,6 +12,8 @@ import {
   ModelProtoSchema,
   NodeProtoSchema,
   OperatorSetIdProtoSchema,
+  StringStringEntryProtoSchema,
+  TensorProto_DataLocation,
   TensorProto_DataType,
   TensorProtoSchema,
   TensorShapeProto_DimensionSchema,
@@ -21,19 +24,39 @@ import {
 } from "onnx-buf";
 import type { AttributeProto, NodeProto, TensorProto, ValueInfoProto } from "onnx-buf";
 
-/** Newest operator set in use. */
-const OPSET_VERSION = 23n;
-/** ONNX file format that goes with opset 23. */
-const IR_VERSION = 11n;
+/** Which runtimes read a graph: its operator set, and the ONNX file format that goes with it. */
+export interface GraphVersion {
+  readonly opset: number;
+  readonly ir: number;
+}
 
-/** Element type of an input or output. */
-export type ValueType = "f32" | "f64" | "i64";
+/** Newest operator set in use, for graphs that the runtime beside cusprun computes. */
+const NEWEST: GraphVersion = { opset: 23, ir: 11 };
+
+/** Operator set of ONNX Runtime's own operators, which has one version. */
+const CONTRIB_DOMAIN = "com.microsoft";
+/** Operators of that set. */
+const CONTRIB_OPERATORS = new Set(["GroupQueryAttention", "RotaryEmbedding", "MatMulNBits", "GatherBlockQuantized"]);
+
+/** Element type of a value. */
+export type ValueType = "f32" | "f64" | "f16" | "i64" | "i32" | "u8";
 
 const DATA_TYPES: Readonly<Record<ValueType, TensorProto_DataType>> = {
   f32: TensorProto_DataType.FLOAT,
   f64: TensorProto_DataType.DOUBLE,
+  f16: TensorProto_DataType.FLOAT16,
   i64: TensorProto_DataType.INT64,
+  i32: TensorProto_DataType.INT32,
+  u8: TensorProto_DataType.UINT8,
 };
+
+/** Where a weight's bytes are in a file beside the model. */
+export interface ExternalBytes {
+  /** Name of the file, in the model's own folder. */
+  readonly location: string;
+  readonly offsetBytes: number;
+  readonly byteLength: number;
+}
 
 /** A value of a graph, by its name. */
 export type Value = string & { readonly __brand: "onnx value" };
@@ -58,6 +81,12 @@ export class OnnxGraph {
   readonly #outputs: ValueInfoProto[] = [];
   readonly #constants: TensorProto[] = [];
   readonly #constantNames = new Map<string, Value>();
+  readonly #version: GraphVersion;
+
+  /** @param version default: the newest that cusprun's own runtime takes. */
+  constructor(version: GraphVersion = NEWEST) {
+    this.#version = version;
+  }
 
   /** Declares an input; a tensor of this name must be fed to every run. */
   input(name: string, shape: readonly Dimension[], type: ValueType = "f32"): Value {
@@ -69,6 +98,22 @@ export class OnnxGraph {
   output(name: string, value: Value, shape: readonly Dimension[], type: ValueType = "f32"): void {
     this.#nodes.push(create(NodeProtoSchema, { opType: "Identity", input: [value], output: [name] }));
     this.#outputs.push(valueInfo(name, shape, DATA_TYPES[type]));
+  }
+
+  /** Gives a weight its content, little-endian and row-major: in the model itself, or in a file beside it. Nodes may name it before. */
+  weight(name: string, shape: readonly number[], type: ValueType, content: Uint8Array<ArrayBuffer> | ExternalBytes): Value {
+    const tensor = create(TensorProtoSchema, { name, dataType: DATA_TYPES[type], dims: shape.map(BigInt) });
+    if (content instanceof Uint8Array) tensor.rawData = content;
+    else {
+      const { location, offsetBytes, byteLength } = content;
+      tensor.dataLocation = TensorProto_DataLocation.EXTERNAL;
+      const entries = { location, offset: offsetBytes, length: byteLength };
+      tensor.externalData = Object.entries(entries).map(([key, value]) =>
+        create(StringStringEntryProtoSchema, { key, value: String(value) }),
+      );
+    }
+    this.#constants.push(tensor);
+    return name as Value;
   }
 
   /** An i64 constant, for shapes and axes. */
@@ -83,6 +128,21 @@ export class OnnxGraph {
     );
   }
 
+  /** An i64 scalar constant. */
+  integer(value: number): Value {
+    return this.#constant(`n:${value}`, (name) =>
+      create(TensorProtoSchema, { name, dataType: TensorProto_DataType.INT64, dims: [], int64Data: [BigInt(value)] }),
+    );
+  }
+
+  /** An f32 constant of any shape. */
+  floats(values: readonly number[], shape: readonly number[]): Value {
+    const dims = shape.map(BigInt);
+    return this.#constant(`f:${shape.join(",")}:${values.join(",")}`, (name) =>
+      create(TensorProtoSchema, { name, dataType: TensorProto_DataType.FLOAT, dims, floatData: [...values] }),
+    );
+  }
+
   /** An f32 scalar constant. */
   scalar(value: number): Value {
     return this.#constant(`s:${value}`, (name) =>
@@ -90,18 +150,24 @@ export class OnnxGraph {
     );
   }
 
-  /** A node with one output. */
-  node(opType: string, inputs: readonly Value[], attributes: Attributes = {}): Value {
+  /** The value in another type. */
+  cast(x: Value, type: ValueType): Value {
+    return this.node("Cast", [x], { to: { int: DATA_TYPES[type] } });
+  }
+
+  /** A node with one output; null stands for an optional input that is left out. */
+  node(opType: string, inputs: readonly (Value | null)[], attributes: Attributes = {}): Value {
     return this.nodes(opType, inputs, 1, attributes)[0]!;
   }
 
   /** A node with several outputs. */
-  nodes(opType: string, inputs: readonly Value[], outputCount: number, attributes: Attributes = {}): Value[] {
+  nodes(opType: string, inputs: readonly (Value | null)[], outputCount: number, attributes: Attributes = {}): Value[] {
     const outputs = Array.from({ length: outputCount }, (_, index) => `${opType}_${this.#nodes.length}_${index}` as Value);
     this.#nodes.push(
       create(NodeProtoSchema, {
         opType,
-        input: [...inputs],
+        domain: CONTRIB_OPERATORS.has(opType) ? CONTRIB_DOMAIN : "",
+        input: inputs.map((input) => input ?? ""),
         output: outputs,
         attribute: Object.entries(attributes).map(([name, value]) => attribute(name, value)),
       }),
@@ -181,10 +247,15 @@ export class OnnxGraph {
 
   /** The serialised model. */
   serialize(): Uint8Array<ArrayBuffer> {
+    const { opset, ir } = this.#version;
+    const usesContrib = this.#nodes.some(({ domain }) => domain === CONTRIB_DOMAIN);
     const model = create(ModelProtoSchema, {
-      irVersion: IR_VERSION,
+      irVersion: BigInt(ir),
       producerName: "cusprun",
-      opsetImport: [create(OperatorSetIdProtoSchema, { domain: "", version: OPSET_VERSION })],
+      opsetImport: [
+        create(OperatorSetIdProtoSchema, { domain: "", version: BigInt(opset) }),
+        ...(usesContrib ? [create(OperatorSetIdProtoSchema, { domain: CONTRIB_DOMAIN, version: 1n })] : []),
+      ],
       graph: create(GraphProtoSchema, {
         name: "cusprun",
         node: this.#nodes,

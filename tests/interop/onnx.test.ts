@@ -1,0 +1,97 @@
+/**
+ * @file What `exportOnnx` writes, in stock transformers.js: tiny models of every family, and a smaller SmolLM2 through the pipeline.
+ */
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { openCheckpoint } from "../../src/checkpoint/open.ts";
+import { createTokenizer } from "../../src/corpora/tokenizer.ts";
+import { writeHuggingFaceFolder } from "../../src/export/hugging-face.ts";
+import { exportOnnx } from "../../src/export/onnx.ts";
+import { cutExpert } from "../../src/surgery/expert.ts";
+import { cardInput } from "../support/cards.ts";
+import { ourLogits, worstRelativeError } from "../support/forward-goldens.ts";
+import { planOf } from "../support/plans.ts";
+import { greedyIds, RAGGED_CUTS, raggedFolder } from "../support/ragged.ts";
+import { realModel } from "../support/real-models.ts";
+import { TINY_FAMILIES, tinyModel } from "../support/tiny-models.ts";
+import { continueIds, continueText } from "./transformers-js.ts";
+
+const IDS = [1, 5, 7, 9, 3, 40];
+const END = 2;
+/** f32 against f64, as a share of the largest logit. */
+const TOLERANCE = 1e-5;
+/** f32 against f32 through thirty layers. */
+const REAL_TOLERANCE = 1e-4;
+
+let home: string;
+beforeEach(async () => void (home = await mkdtemp(join(tmpdir(), "cusprun-onnx-"))));
+afterEach(() => rm(home, { recursive: true, force: true }));
+
+const LAYOUTS = [
+  { layout: "uniform", cuts: [{}, {}, {}] },
+  { layout: "ragged", cuts: RAGGED_CUTS },
+];
+
+test.each(TINY_FAMILIES.flatMap((family) => LAYOUTS.map((layout) => ({ family, ...layout }))))(
+  "$family, $layout: the reference's logits and continuation",
+  async ({ family, cuts }) => {
+    const { reference } = await raggedFolder(tinyModel(family), cuts, join(home, "expert"));
+    const expert = await openCheckpoint(join(home, "expert"));
+    const out = join(home, "onnx");
+    await exportOnnx(expert, out);
+    await expert.close();
+    const { logits, generated } = await continueIds(out, IDS, 8);
+    expect(worstRelativeError(logits.flat(), reference(IDS).flat())).toBeLessThan(TOLERANCE);
+    const expected = greedyIds(reference, IDS, 8);
+    const end = expected.indexOf(END);
+    expect(generated).toEqual(end === -1 ? expected : expected.slice(0, end + 1));
+  },
+);
+
+test("a smaller SmolLM2: our logits, our greedy text through the pipeline, and its other types", async () => {
+  const model = await openCheckpoint(await realModel("smollm2"));
+  // An eighth of the FFN units of every layer, whichever: what counts here is that the same is computed.
+  const removed = Array.from({ length: 192 }, (_, unit) => 8 * unit);
+  const plan = planOf(
+    "uniform",
+    Array.from({ length: model.config.numHiddenLayers }, () => ({ ffn: removed })),
+  );
+  const folder = join(home, "expert");
+  const tokenizerFiles = (await model.readTokenizerFiles())!;
+  await writeHuggingFaceFolder(cutExpert(model, plan), tokenizerFiles, folder, { plan, card: cardInput(model.config) });
+  await model.close();
+  const expert = await openCheckpoint(folder);
+  const tokenizer = createTokenizer(tokenizerFiles, folder);
+  const prompt = "The heart pumps blood through";
+  const ids = [...tokenizer.encode(prompt)];
+
+  const f32 = join(home, "f32");
+  await exportOnnx(expert, f32, { type: "f32" });
+  const { logits } = await continueIds(f32, ids, 1);
+  const ours = await ourLogits(expert, ids);
+  expect(worstRelativeError(logits.flat(), ours)).toBeLessThan(REAL_TOLERANCE);
+  const continued = [...ids];
+  for (let made = 0; made < 12; made++) {
+    const last = (await ourLogits(expert, continued)).slice(-expert.config.vocabSize);
+    continued.push(last.reduce((best, value, id) => (value > last[best]! ? id : best), 0));
+  }
+  const text = tokenizer.decode(Int32Array.from(continued));
+  expect(await continueText(f32, prompt, 12)).toBe(text);
+
+  for (const [type, dtype, tolerance] of [
+    ["fp16", "fp16", 1e-2],
+    ["q8", "q8", 5e-2],
+    ["q4", "q4", 0.5],
+  ] as const) {
+    const out = join(home, type);
+    await exportOnnx(expert, out, { type });
+    const found = await continueIds(out, ids, 1, dtype);
+    expect(worstRelativeError(found.logits.flat(), ours), type).toBeLessThan(tolerance);
+    // The folder itself says which type it holds.
+    expect(await continueText(out, prompt, 4), type).toMatch(/^The heart pumps blood through\b/);
+  }
+  await expert.close();
+});
