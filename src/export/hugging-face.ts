@@ -111,7 +111,7 @@ export async function writeHuggingFaceFolder(
     bytes: { before: weightBytes + removedBytes, after: weightBytes },
     hasTokenizer: tokenizerFiles !== null,
     pythonFile,
-    fromQuantised: expert.tensors.some((tensor) => tensor.readBytes === null),
+    fromQuantised: expert.tensors.some((tensor) => !Object.hasOwn(FLOAT_DTYPE_BYTES, tensor.dtype)),
   };
 
   let weightFiles: readonly string[] = [];

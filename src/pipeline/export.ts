@@ -43,8 +43,9 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
   const job = defined({ onProgress, signal });
   return withModel(model, job, async (checkpoint) => {
     const license = await readBaseLicense(checkpoint.path);
-    const name = basename(resolve(checkpoint.path)).replace(/\.gguf$/, "");
-    const written = await exportGguf(checkpoint, out, { ...job, ...defined({ type }), name, license });
+    // A GGUF file has a name in itself.
+    const name = checkpoint.gguf === undefined ? basename(resolve(checkpoint.path)) : undefined;
+    const written = await exportGguf(checkpoint, out, { ...job, ...defined({ type, name }), license });
     return { ...written, out };
   });
 }
