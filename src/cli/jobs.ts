@@ -12,6 +12,7 @@ import { exportModel } from "../pipeline/export.ts";
 import { pruneModel } from "../pipeline/prune.ts";
 import type { SelectionChoice } from "../pipeline/selection-step.ts";
 import { applyPlan, scoreModel, selectFromScores } from "../pipeline/steps.ts";
+import type { WriteOptions } from "../pipeline/writing-step.ts";
 import type { JobOptions } from "../progress.ts";
 import type { VocabularyChoice } from "../selection/select-vocabulary.ts";
 import type { FloatDType } from "../tensor.ts";
@@ -97,10 +98,11 @@ function output({ out = "", overwrite }: Settings): { out: string; overwrite?: b
   return defined({ out, overwrite });
 }
 
-function writing(settings: Settings): { out: string; overwrite?: boolean; dtype?: FloatDType; maxShardBytes?: number } {
+function writing(settings: Settings): WriteOptions {
   const size = settings["max-shard-size"];
   const maxShardBytes = size === undefined ? undefined : parseByteSize(size, "max-shard-size");
-  return { ...output(settings), ...defined({ dtype: dtypeOf(settings), maxShardBytes }) };
+  const { formats, type } = settings;
+  return { ...output(settings), ...defined({ formats, type, dtype: dtypeOf(settings), maxShardBytes }) };
 }
 
 function dtypeOf({ dtype }: Settings): FloatDType | undefined {

@@ -7,6 +7,7 @@ import { DIMENSIONS, type Dimension } from "../corpora/corpus.ts";
 import type { MapChange } from "../scoring/block-energies.ts";
 import { GGUF_FILE_TYPES, type GgufFileType } from "../export/gguf-types.ts";
 import { EXPORT_FORMATS, type ExportFormat } from "../pipeline/export.ts";
+import { EXPERT_FORMATS, type ExpertFormat } from "../pipeline/writing-step.ts";
 import type { Layout } from "../selection/plan.ts";
 import { MATRIX_KINDS, UNIT_KINDS, type MatrixKind, type UnitKind } from "../scoring/relevance.ts";
 
@@ -42,6 +43,7 @@ export interface Settings {
   readonly maps?: MapChange;
   readonly repair?: boolean;
   readonly measure?: boolean;
+  readonly formats?: readonly ExpertFormat[];
   readonly plan?: string;
   readonly to?: ExportFormat;
   readonly type?: GgufFileType;
@@ -188,10 +190,15 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
   },
   out: { type: { kind: "text" }, hint: "PATH", group: "What to write", help: "Where the result is written" },
   overwrite: { type: { kind: "switch" }, group: "What to write", help: "Replace what is there" },
+  formats: {
+    type: { kind: "choices", of: EXPERT_FORMATS },
+    group: "What to write",
+    help: "What the folder holds, parted by commas: hf, a Hugging Face model; gguf, a GGUF file; hf where not said",
+  },
   dtype: {
     type: { kind: "choice", of: ["f32", "f16", "bf16"] },
     group: "What to write",
-    help: "Dtype of the weights; as the input has them where not said",
+    help: "Dtype of safetensors; as the input has them where not said",
   },
   "max-shard-size": { type: { kind: "text" }, hint: "SIZE", group: "What to write", help: "Largest weight file, e.g. 5GB" },
   maps: {
@@ -215,7 +222,7 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     type: { kind: "choice", of: GGUF_FILE_TYPES },
     hint: "TYPE",
     group: "What to write",
-    help: "How a GGUF file stores its tensors, as llama-quantize does; the model's own float type where not said",
+    help: "How a GGUF file stores its tensors, as llama-quantize does; where not said as a GGUF input does, or the model's float type",
   },
   tasks: {
     type: { kind: "texts" },

@@ -32,12 +32,14 @@ export function renderResult(result: JobResult): string {
     case "select":
       return renderPlan(result.value);
     case "apply": {
-      const { out, parameters, dtype, weightBytes, files } = result.value;
-      return `Wrote ${out}: ${formatCount(parameters)} parameters, ${formatBytes(weightBytes)} in ${dtype}, ${files.length} files`;
+      const { out, parameters, parts, files } = result.value;
+      const sizes = parts.map(({ label, bytes }) => `${label} ${formatBytes(bytes.after)}`).join(", ");
+      return `Wrote ${out}: ${formatCount(parameters)} parameters, ${sizes}, ${files.length} files`;
     }
     case "export": {
-      const { out, type, architecture, parameters, fileBytes } = result.value;
-      return `Wrote ${out}: ${formatCount(parameters)} parameters, ${formatBytes(fileBytes)} as ${type}, architecture ${architecture}`;
+      const { out, modelfile, type, architecture, parameters, fileBytes } = result.value;
+      const how = type === "as stored" ? "in the types of the input" : `as ${type}`;
+      return `Wrote ${out}: ${formatCount(parameters)} parameters, ${formatBytes(fileBytes)} ${how}, architecture ${architecture}\nWrote ${modelfile} for Ollama`;
     }
     case "eval": {
       const { model, against, tasks, out } = result.value;

@@ -2,9 +2,10 @@
  * @file The step from an expert, or any model that cusprun reads, to a file of another format.
  */
 
-import { basename, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { readBaseLicense } from "../export/base-license.ts";
 import { exportGguf, type WrittenGgufFile } from "../export/gguf.ts";
+import { modelfilePath, writeModelfile } from "../export/gguf-part.ts";
 import type { GgufFileType } from "../export/gguf-types.ts";
 import type { JobOptions } from "../progress.ts";
 import { defined } from "./defined.ts";
@@ -22,7 +23,7 @@ export interface ExportOptions extends JobOptions {
   /** A folder, a GGUF file, a Hugging Face id, or a name in the catalog. */
   readonly model: string;
   readonly to: ExportFormat;
-  /** How tensors are stored; default: the float type that most of the model's values have. */
+  /** How tensors are stored; default: of a GGUF file as they are, otherwise the float type that most of the model's values have. */
   readonly type?: GgufFileType;
   /** The file to write. */
   readonly out: string;
@@ -31,7 +32,11 @@ export interface ExportOptions extends JobOptions {
 }
 
 /** What was written. */
-export type ExportedModel = WrittenGgufFile & { readonly out: string };
+export interface ExportedModel extends WrittenGgufFile {
+  readonly out: string;
+  /** Ollama's Modelfile beside it. */
+  readonly modelfile: string;
+}
 
 /**
  * Exports a model.
@@ -40,12 +45,13 @@ export type ExportedModel = WrittenGgufFile & { readonly out: string };
 export async function exportModel(options: ExportOptions): Promise<ExportedModel> {
   const { model, type, out, overwrite = false, onProgress, signal } = options;
   await checkOutputFile(out, overwrite);
+  await checkOutputFile(modelfilePath(out), overwrite);
   const job = defined({ onProgress, signal });
   return withModel(model, job, async (checkpoint) => {
     const license = await readBaseLicense(checkpoint.path);
     // A GGUF file has a name in itself.
     const name = checkpoint.gguf === undefined ? basename(resolve(checkpoint.path)) : undefined;
     const written = await exportGguf(checkpoint, out, { ...job, ...defined({ type, name }), license });
-    return { ...written, out };
+    return { ...written, out, modelfile: join(dirname(out), await writeModelfile(checkpoint, out)) };
   });
 }

@@ -9,7 +9,7 @@ import { DIMENSIONS, type Corpus, type Dimension } from "../corpora/corpus.ts";
 import { loadCorpora, type CorpusOptions, type CorpusSpecs } from "../corpora/load.ts";
 import { CusprunError } from "../errors.ts";
 import type { Perplexity } from "../evaluation/perplexity.ts";
-import { outputDType, type WrittenFolder } from "../export/hugging-face.ts";
+import { outputDType } from "../export/hugging-face.ts";
 import type { JobOptions } from "../progress.ts";
 import type { DimensionReport, PerplexityFigure, PruneReport } from "../report/report.ts";
 import type { MapChange } from "../scoring/block-energies.ts";
@@ -17,7 +17,6 @@ import type { RelevanceScores } from "../scoring/relevance.ts";
 import type { PrunePlan } from "../selection/plan.ts";
 import { cutExpert } from "../surgery/expert.ts";
 import { canRepair, checkRepair } from "../surgery/repair.ts";
-import { FLOAT_DTYPE_BYTES } from "../tensor.ts";
 import { defined } from "./defined.ts";
 import { measureDense, measureExpert, type PerplexityByDimension } from "./measure-step.ts";
 import { modelExtras, openTokenizer, withModel } from "./model.ts";
@@ -55,7 +54,7 @@ export interface PruneOptions extends WriteOptions, JobOptions {
 /**
  * Makes a smaller expert of a model.
  * @throws CusprunError `USAGE` without a corpus; `OUTPUT_EXISTS`; what `resolveModel`, `openCheckpoint`, `loadCorpora`, `selectUnits` and
- *   `writeHuggingFaceFolder` throw. The reason of the signal, if it aborts; nothing half-made is left then.
+ *   `writeExpert` throw. The reason of the signal, if it aborts; nothing half-made is left then.
  */
 export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
   const startedAtMs = performance.now();
@@ -89,7 +88,7 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
     const dense = measuring ? await measureDense(checkpoint, corpora, workFolder, job) : {};
     const measure = async (folder: string): Promise<PerplexityByDimension> =>
       measuring ? measureExpert(folder, corpora, plan.vocabulary === undefined ? null : tokenizer, job) : {};
-    const where = defined({ out, overwrite, maxShardBytes, dtype });
+    const where = defined({ out, overwrite, maxShardBytes, dtype, formats: options.formats, type: options.type });
     const cut = cutExpert(checkpoint, plan);
     const write = (expert: ReadyExpert): Promise<WrittenExpert> =>
       writeExpert(options.model, checkpoint, expert, where, { corpora, dense, measure }, job);
@@ -135,7 +134,7 @@ function describeRun(
   { model, out }: PruneOptions,
   { config, tensors }: Checkpoint,
   plan: PrunePlan,
-  written: WrittenFolder,
+  written: WrittenExpert,
 ): Omit<PruneReport, "dimensions" | "repair" | "scores" | "elapsedMs"> {
   const stored = [...tensors.values()];
   return {
@@ -150,7 +149,7 @@ function describeRun(
       bytes: stored.reduce((sum, { byteLength }) => sum + byteLength, 0),
       dtypes: [...new Set(stored.toSorted((a, b) => b.byteLength - a.byteLength).map(({ dtype }) => dtype))],
     },
-    bytes: { dtype: written.dtype, before: plan.parameters.total * FLOAT_DTYPE_BYTES[written.dtype], after: written.weightBytes },
+    written: written.parts.map(({ format, label, bytes, files }) => ({ format, label, ...bytes, files })),
     units: countUnits(plan, config),
     vocabulary: countTokensOf(plan),
     overlap: plan.overlap,

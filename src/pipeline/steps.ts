@@ -137,11 +137,16 @@ export interface ApplyPlanOptions extends WriteOptions, JobOptions {
   readonly work?: string;
 }
 
+/** What was written. */
+export interface AppliedPlan extends Omit<WrittenExpert, "figures"> {
+  readonly out: string;
+}
+
 /**
  * Cuts what a plan names out of a model and writes the expert.
- * @throws CusprunError `OUTPUT_EXISTS`, and what `readPlan`, `cutExpert` and `writeHuggingFaceFolder` throw.
+ * @throws CusprunError `OUTPUT_EXISTS`, and what `readPlan`, `cutExpert` and `writeExpert` throw.
  */
-export async function applyPlan(options: ApplyPlanOptions): Promise<Omit<WrittenExpert, "figures"> & { readonly out: string }> {
+export async function applyPlan(options: ApplyPlanOptions): Promise<AppliedPlan> {
   const { model, plan: planPath, corpora: specs = {}, corpusOptions, work, onProgress, signal, ...write } = options;
   const job = defined({ onProgress, signal });
   await checkExpertFolder(write, null);

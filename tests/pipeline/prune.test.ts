@@ -10,7 +10,7 @@ import { measureHeldOut } from "../../src/evaluation/perplexity.ts";
 import { pruneModel, type PruneOptions } from "../../src/pipeline/prune.ts";
 import { applyPlan, scoreModel, selectFromScores } from "../../src/pipeline/steps.ts";
 import type { ProgressEvent } from "../../src/progress.ts";
-import { PLAN_FILE_NAME } from "../../src/export/hugging-face.ts";
+import { PLAN_FILE_NAME } from "../../src/export/expert-folder.ts";
 import { withFolder } from "../support/temporary-folder.ts";
 import { writeTinyCorpus } from "../support/tiny-corpus.ts";
 import { TINY_FAMILIES, tinyModel, writeTinyCheckpoint } from "../support/tiny-models.ts";
@@ -50,7 +50,8 @@ describe("an expert", () => {
       expect(report).toMatchObject({ family: "llama", layers: 2, layout: "uniform", budget: "25% of blocks", out: options.out });
       expect(report.parameters.after).toBe(report.parameters.before - report.parameters.removed);
       expect(report.parameters.removed).toBeGreaterThan(0);
-      expect(report.bytes).toEqual({ dtype: "BF16", before: 2 * report.parameters.before, after: 2 * report.parameters.after });
+      const bytes = { before: 2 * report.parameters.before, after: 2 * report.parameters.after };
+      expect(report.written).toMatchObject([{ format: "hf", label: "weights in BF16", ...bytes }]);
       expect(report.units).toEqual([{ kind: "ffn", before: [128, 128], removedPerLayer: [32, 32] }]);
       expect(Object.keys(report.overlap)).toEqual(["language∩domain"]);
       expect(report.scores.reused).toBe(false);
@@ -289,7 +290,7 @@ describe("the steps one by one", () => {
         out,
         ...(repair && { corpora, corpusOptions: corpusOptions!, work: whole.work! }),
       });
-      expect(written).toMatchObject({ out, dtype: "BF16", repair: repair ? { documents: 16, tried: 2 } : null });
+      expect(written).toMatchObject({ out, parts: [{ dtype: "BF16" }], repair: repair ? { documents: 16, tried: 2 } : null });
       for (const name of ["model.safetensors", "config.json", "tokenizer.json", PLAN_FILE_NAME]) {
         expect(await readFile(join(out, name)), name).toEqual(await readFile(join(whole.out, name)));
       }
