@@ -105,6 +105,12 @@ export type { Difference, Figure, Interval } from "./evaluation/intervals.ts";
 export { evaluateModel } from "./pipeline/evaluate.ts";
 export type { EvaluateOptions, EvaluationReport } from "./pipeline/evaluate.ts";
 
+// Verification: what stock runtimes make of what was written.
+export { verifyExpert } from "./pipeline/verify.ts";
+export type { VerificationReport, VerifyExpertOptions } from "./pipeline/verify.ts";
+export type { Verification, VerificationStatus } from "./verification/verify.ts";
+export type { Comparison } from "./verification/compare.ts";
+
 // All of it in one, and its steps from file to file.
 export { pruneModel } from "./pipeline/prune.ts";
 export type { PruneOptions } from "./pipeline/prune.ts";

@@ -5,7 +5,7 @@
 import type { OptionName } from "./options.ts";
 
 /** Names of the commands. */
-export type CommandName = "prune" | "inspect" | "fetch" | "score" | "select" | "apply" | "export" | "eval";
+export type CommandName = "prune" | "inspect" | "fetch" | "score" | "select" | "apply" | "export" | "verify" | "eval";
 
 /** One command. */
 export interface Command {
@@ -128,6 +128,13 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
       "export experts/medical --to gguf --out medical.gguf",
       "export experts/medical --to gguf --type Q4_K_M --out medical-q4_k_m.gguf",
     ],
+  },
+  verify: {
+    summary: "Load what was written in the stock runtimes that are installed and compare them with our own forward pass",
+    subject: { hint: "EXPERT", help: "A folder or a GGUF file that 'cusprun prune', 'apply' or 'export' wrote" },
+    options: ["against", "trust-remote-code", ...RUNNING],
+    required: [],
+    examples: ["verify experts/medical", "verify medical-q4_k_m.gguf --json", "verify experts/ragged --trust-remote-code"],
   },
   eval: {
     summary: "Measure a model on evaluation files, with intervals, and perhaps against another model",

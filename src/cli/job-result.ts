@@ -6,6 +6,7 @@ import type { ModelDescription } from "../checkpoint/inspect.ts";
 import type { EvaluationReport } from "../pipeline/evaluate.ts";
 import type { ExportedModel } from "../pipeline/export.ts";
 import type { AppliedPlan, ScoredModel, SelectedPlan } from "../pipeline/steps.ts";
+import type { VerificationReport } from "../pipeline/verify.ts";
 import type { PruneReport } from "../report/report.ts";
 
 /** Result of a command. */
@@ -17,4 +18,5 @@ export type JobResult =
   | { readonly command: "select"; readonly value: SelectedPlan }
   | { readonly command: "apply"; readonly value: AppliedPlan }
   | { readonly command: "export"; readonly value: ExportedModel }
+  | { readonly command: "verify"; readonly value: VerificationReport }
   | { readonly command: "eval"; readonly value: EvaluationReport };

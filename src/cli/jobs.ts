@@ -12,6 +12,7 @@ import { exportModel } from "../pipeline/export.ts";
 import { pruneModel } from "../pipeline/prune.ts";
 import type { SelectionChoice } from "../pipeline/selection-step.ts";
 import { applyPlan, scoreModel, selectFromScores } from "../pipeline/steps.ts";
+import { verifyExpert } from "../pipeline/verify.ts";
 import type { WriteOptions } from "../pipeline/writing-step.ts";
 import type { JobOptions } from "../progress.ts";
 import type { VocabularyChoice } from "../selection/select-vocabulary.ts";
@@ -80,6 +81,10 @@ export async function runCommand({ command, subject, settings }: Job, job: JobOp
     case "export": {
       const { to = "gguf", type } = settings;
       return { command, value: await exportModel({ ...job, ...output(settings), ...defined({ type }), model: subject, to }) };
+    }
+    case "verify": {
+      const { against, "trust-remote-code": trustRemoteCode } = settings;
+      return { command, value: await verifyExpert({ ...job, ...defined({ against, trustRemoteCode }), expert: subject }) };
     }
     case "eval": {
       const { tasks = [], limit, against, window: maxTokens, out, overwrite } = settings;

@@ -51,6 +51,7 @@ export interface Settings {
   readonly limit?: number;
   readonly against?: string;
   readonly window?: number;
+  readonly "trust-remote-code"?: boolean;
   readonly config?: string;
   readonly json?: boolean;
   readonly quiet?: boolean;
@@ -236,6 +237,11 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     hint: "MODEL",
     group: "What to measure",
     help: "Another model, such as the dense one, to compare with item by item",
+  },
+  "trust-remote-code": {
+    type: { kind: "switch" },
+    group: "What to measure",
+    help: "Let Python run the code in the folder, which layers of unlike size need",
   },
   window: {
     type: COUNT,

@@ -6,6 +6,7 @@ import type { ModelDescription } from "../checkpoint/inspect.ts";
 import type { SelectedPlan } from "../pipeline/steps.ts";
 import { renderEvaluation } from "../report/evaluation-table.ts";
 import { formatBytes, formatCount, formatPercent, formatSpan } from "../report/format.ts";
+import { renderVerifications } from "../report/verification-table.ts";
 import { renderColumns, renderReport, renderUnitTable, renderVocabulary } from "../report/table.ts";
 import type { JobResult } from "./job-result.ts";
 
@@ -40,6 +41,12 @@ export function renderResult(result: JobResult): string {
       const { out, modelfile, type, architecture, parameters, fileBytes } = result.value;
       const how = type === "as stored" ? "in the types of the input" : `as ${type}`;
       return `Wrote ${out}: ${formatCount(parameters)} parameters, ${formatBytes(fileBytes)} ${how}, architecture ${architecture}\nWrote ${modelfile} for Ollama`;
+    }
+    case "verify": {
+      const { expert, agrees, verifications } = result.value;
+      const nobody = verifications.every(({ status }) => status === "absent");
+      const verdict = nobody ? "No runtime is there to ask." : agrees ? "All that answered agree." : "Not all agree.";
+      return `${renderVerifications(expert, verifications)}\n\n${verdict}`;
     }
     case "eval": {
       const { model, against, tasks, out } = result.value;
