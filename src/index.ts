@@ -129,7 +129,14 @@ export type {
   SelectFromScoresOptions,
 } from "./pipeline/steps.ts";
 export { renderReport } from "./report/table.ts";
-export type { DimensionReport, PerplexityFigure, PruneReport, UnitReport, VocabularyReport, WrittenReport } from "./report/report.ts";
+export type {
+  DimensionReport,
+  PerplexityFigure,
+  PruneReport,
+  UnitReport,
+  VocabularyReport,
+  WrittenReport,
+} from "./report/report.ts";
 
 // What every function shares.
 export { CusprunError, ERROR_CODES, EXIT_CODES } from "./errors.ts";

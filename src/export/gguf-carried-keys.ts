@@ -19,7 +19,8 @@ const HEAD_SIZE_KEYS = ["attention.key_length", "attention.value_length", "rope.
 const LAYOUT_KEYS = /^(general\.alignment|split\..*)$/;
 
 /** What a file says of itself, where it is to say something else than the one that it is made from. */
-export type CarriedDescription = Partial<Pick<GgufDescription, "name" | "license">> & Pick<GgufDescription, "parameters" | "storage">;
+export type CarriedDescription = Partial<Pick<GgufDescription, "name" | "license">> &
+  Pick<GgufDescription, "parameters" | "storage">;
 
 /**
  * The keys that the file has, in its order, and after them those that it lacks.
@@ -79,11 +80,13 @@ function isSaid(key: string, isThere: boolean, isCut: boolean, { name, storage }
     case "general.name":
       return name !== undefined;
     case "general.size_label":
-      return isCut || !isThere;
+      return isCut;
     case "general.file_type":
     case "general.quantization_version":
       return storage !== "as stored";
-    default:
+    case "general.license":
       return !isThere;
+    default:
+      return false;
   }
 }

@@ -32,7 +32,10 @@ export interface GgufPartOptions {
  * A writer of an expert as one GGUF file. Its errors are those of `exportGguf`.
  * @param expert as a checkpoint (`expertCheckpoint`).
  */
-export function ggufWriter(expert: Checkpoint, { name, license, type, bytesBefore }: GgufPartOptions): FormatWriter<WrittenGgufPart> {
+export function ggufWriter(
+  expert: Checkpoint,
+  { name, license, type, bytesBefore }: GgufPartOptions,
+): FormatWriter<WrittenGgufPart> {
   const file = `${name}.gguf`;
   return {
     write: async (folder, job) => {

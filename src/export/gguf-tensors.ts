@@ -192,7 +192,11 @@ function interleavedHeadDim({ config }: Checkpoint, { role }: PlacedTensor, form
 }
 
 /** Rows in the file's order; whole heads. @param rowLength elements of the array in a row. */
-function interleaved<T extends Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>>(rows: T, rowLength: number, headDim: number): T {
+function interleaved<T extends Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>>(
+  rows: T,
+  rowLength: number,
+  headDim: number,
+): T {
   const stored = rows.slice() as T;
   for (let row = 0; row * rowLength < rows.length; row++) {
     stored.set(rows.subarray(row * rowLength, (row + 1) * rowLength), interleavedRow(row, headDim) * rowLength);

@@ -77,8 +77,14 @@ const CHAT_FORMATS: readonly ChatFormat[] = [
 export function modelfile(ggufName: string, tokenizer: TokenizerFiles, eosTokenIds: readonly number[]): string {
   const jinja = chatTemplate(tokenizer.tokenizerConfig["chat_template"]);
   const format = jinja === null ? null : chatFormatOf(jinja);
-  const stops = new Set([...eosTokenIds.flatMap((id) => specialText(tokenizer, id) ?? []), ...(format === null ? [] : [format.stop])]);
-  const system = format?.defaultSystem?.exec(jinja ?? "")?.[1]?.replaceAll("\\n", "\n").trim();
+  const stops = new Set([
+    ...eosTokenIds.flatMap((id) => specialText(tokenizer, id) ?? []),
+    ...(format === null ? [] : [format.stop]),
+  ]);
+  const system = format?.defaultSystem
+    ?.exec(jinja ?? "")?.[1]
+    ?.replaceAll("\\n", "\n")
+    .trim();
   const lines = [
     `# ollama create NAME -f ${ggufName.replace(/\.gguf$/, "")}.Modelfile`,
     `FROM ./${ggufName}`,

@@ -22,6 +22,8 @@ export function renderVerifications(expert: string, verifications: readonly Veri
       formatPerplexity(perplexity.theirs),
     ];
   });
-  const reasons = verifications.flatMap(({ runtime, part, reason }) => (reason === null ? [] : [`${runtime}, ${part}: ${reason}`]));
+  const reasons = verifications.flatMap(({ runtime, part, reason }) =>
+    reason === null ? [] : [`${runtime}, ${part}: ${reason}`],
+  );
   return [expert, "", ...renderColumns([header, ...rows], 3), ...(reasons.length === 0 ? [] : ["", ...reasons])].join("\n");
 }

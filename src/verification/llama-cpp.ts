@@ -17,7 +17,9 @@ export const LLAMA_CPP: Runtime = {
   name: "llama.cpp",
   targetsOf: async (path) => {
     const isFile = (await stat(path)).isFile();
-    const files = isFile ? [path] : (await readdir(path)).filter((name) => name.endsWith(".gguf")).map((name) => join(path, name));
+    const files = isFile
+      ? [path]
+      : (await readdir(path)).filter((name) => name.endsWith(".gguf")).map((name) => join(path, name));
     return Promise.all(files.toSorted().map(targetOf));
   },
   absence: () => Promise.resolve(folderWithPackage(PACKAGE) === null ? absenceOfPackage(PACKAGE) : null),

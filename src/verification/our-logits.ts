@@ -17,7 +17,11 @@ export async function ourLogits(
   texts: readonly (readonly number[])[],
   job: JobOptions,
 ): Promise<readonly Float32Array[]> {
-  const documents = texts.map((ids): TokenDocument => ({ tokens: Int32Array.from(ids), byteLength: ids.length, source: "verify" }));
+  const documents = texts.map((ids): TokenDocument => ({
+    tokens: Int32Array.from(ids),
+    byteLength: ids.length,
+    source: "verify",
+  }));
   const states = await forward(checkpoint, documents, "our own forward pass", job);
   const logits: Float32Array[] = [];
   for (const state of states) logits.push(await computeLogits(checkpoint, state, job));

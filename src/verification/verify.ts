@@ -69,7 +69,8 @@ export async function verifyPart(
     const answer = await runtime.ask(target, request, job.signal);
     const { vocabSize: V } = checkpoint.config;
     const { version } = answer;
-    if (answer.vocabSize !== V) return outcome({ status: "disagrees", version, reason: `${answer.vocabSize} logits a token, not ${V}` });
+    if (answer.vocabSize !== V)
+      return outcome({ status: "disagrees", version, reason: `${answer.vocabSize} logits a token, not ${V}` });
     const [ours] = await ourLogits(checkpoint, [[...ids, ...answer.continuation]], job);
     const comparison = compareAnswers(ours!, answer, ids, textIds);
     const tolerance = TOLERANCES[target.isQuantized ? "quantized" : "float"];

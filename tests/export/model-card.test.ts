@@ -32,10 +32,14 @@ describe("modelCard", () => {
   it("tells what was done to a masked model of a quantised file without an id, a licence or a tokenizer", () => {
     const masked = planOf("masked", [{ ffn: [1, 2], head: [0] }, {}, { ffn: [0] }]);
     const input = cardInput(config, { baseModelId: null, license: null, languages: [] });
-    expect(modelCard(input, masked, {
+    expect(
+      modelCard(input, masked, {
         ...output,
-        parts: [{ ...weights, howToLoad: howToLoadWeights(false, null), limitations: ["The base model's weights were quantised."] }],
-      })).toMatchSnapshot();
+        parts: [
+          { ...weights, howToLoad: howToLoadWeights(false, null), limitations: ["The base model's weights were quantised."] },
+        ],
+      }),
+    ).toMatchSnapshot();
   });
 
   it("says so where another family's config was written", () => {
