@@ -27,5 +27,4 @@ if (text !== null) {
   const tokenizer = await AutoTokenizer.from_pretrained(path, { local_files_only: true });
   textIds = tokenizer.encode(text, { add_special_tokens: false });
 }
-console.log(JSON.stringify({ version: `transformers.js ${env.version}`, vocabSize, continuation, textIds }));
-process.exit(0);
+process.stdout.write(`${JSON.stringify({ version: `transformers.js ${env.version}`, vocabSize, continuation, textIds })}\n`, () => process.exit(0));

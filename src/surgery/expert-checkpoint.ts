@@ -30,9 +30,10 @@ export function expertCheckpoint(base: Checkpoint, plan: PrunePlan, expert: Expe
     tensors: new Map(expert.tensors.map((tensor) => [tensor.name, infoOf(base, tensor)])),
     readFloat32: (name, rows) => find(name).readFloat32(rows),
     readBytes: async (name) => {
-      const { dtype, readBytes, readFloat32 } = find(name);
+      const tensor = find(name);
+      const { dtype, readBytes } = tensor;
       if (readBytes !== null) return readBytes();
-      if (dtype === "F32" || dtype === "F16" || dtype === "BF16") return narrowFromFloat32(await readFloat32(), dtype);
+      if (dtype === "F32" || dtype === "F16" || dtype === "BF16") return narrowFromFloat32(await tensor.readFloat32(), dtype);
       throw new RangeError(`tensor '${name}' is ${dtype}; only float dtypes have bytes of their own`);
     },
     readTokenizerFiles: () => expertTokenizerFiles(base, plan),

@@ -15,6 +15,8 @@ const TEXT =
   "The next morning the nurse";
 /** Tokens of the text that are compared at most, and of the continuation. */
 const MAX_TEXT_TOKENS = 48;
+/** Logits that a runtime hands over at most, in f32 32 MB: some pass each of them on as an object. */
+const MAX_LOGITS = 8e6;
 const NEW_TOKENS = 12;
 
 /** How a verification ended. `absent` and `failed` have a reason. */
@@ -87,7 +89,7 @@ async function textOf(checkpoint: Checkpoint): Promise<{
   readonly textIds: readonly number[] | null;
 }> {
   const { config, path } = checkpoint;
-  const length = Math.max(1, Math.min(MAX_TEXT_TOKENS, config.maxPositionEmbeddings - NEW_TOKENS));
+  const length = Math.max(1, Math.min(MAX_TEXT_TOKENS, config.maxPositionEmbeddings - NEW_TOKENS, Math.floor(MAX_LOGITS / config.vocabSize)));
   const files = await checkpoint.readTokenizerFiles();
   if (files === null) return { ids: Array.from({ length }, (_, index) => (index * 7 + 1) % config.vocabSize), textIds: null };
   const tokenizer = createTokenizer(files, path);
