@@ -33,7 +33,10 @@ for await (const id of sequence.evaluate(ids, { temperature: 0, yieldEogToken: t
   if (continuation.length === newTokens) break;
 }
 const textIds = text === null ? null : model.tokenize(text, true);
-process.stdout.write(`${JSON.stringify({ version: `node-llama-cpp ${versionOf(entry)}`, vocabSize, continuation, textIds })}\n`, () => process.exit(0));
+process.stdout.write(
+  `${JSON.stringify({ version: `node-llama-cpp ${versionOf(entry)}`, vocabSize, continuation, textIds })}\n`,
+  () => process.exit(0),
+);
 
 function versionOf(file) {
   for (let folder = dirname(file); folder !== dirname(folder); folder = dirname(folder)) {

@@ -27,4 +27,6 @@ if (text !== null) {
   const tokenizer = await AutoTokenizer.from_pretrained(path, { local_files_only: true });
   textIds = tokenizer.encode(text, { add_special_tokens: false });
 }
-process.stdout.write(`${JSON.stringify({ version: `transformers.js ${env.version}`, vocabSize, continuation, textIds })}\n`, () => process.exit(0));
+process.stdout.write(`${JSON.stringify({ version: `transformers.js ${env.version}`, vocabSize, continuation, textIds })}\n`, () =>
+  process.exit(0),
+);

@@ -89,7 +89,10 @@ async function textOf(checkpoint: Checkpoint): Promise<{
   readonly textIds: readonly number[] | null;
 }> {
   const { config, path } = checkpoint;
-  const length = Math.max(1, Math.min(MAX_TEXT_TOKENS, config.maxPositionEmbeddings - NEW_TOKENS, Math.floor(MAX_LOGITS / config.vocabSize)));
+  const length = Math.max(
+    1,
+    Math.min(MAX_TEXT_TOKENS, config.maxPositionEmbeddings - NEW_TOKENS, Math.floor(MAX_LOGITS / config.vocabSize)),
+  );
   const files = await checkpoint.readTokenizerFiles();
   if (files === null) return { ids: Array.from({ length }, (_, index) => (index * 7 + 1) % config.vocabSize), textIds: null };
   const tokenizer = createTokenizer(files, path);

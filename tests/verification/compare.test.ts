@@ -16,6 +16,7 @@ describe("compareAnswers", () => {
   test("finds no difference where there is none but a constant", () => {
     const found = compareAnswers(OURS, answer(), IDS, [2, 3]);
     expect(found.relativeError).toBeLessThan(1e-6);
+    expect(found.divergence).toBeCloseTo(0, 6);
     expect(found.greedy).toEqual({ agreed: 2, of: 2, gap: 0 });
     expect(found.sameTokens).toBe(true);
     // Of token 2 behind token 0 and token 3 behind token 2, by hand.
@@ -28,8 +29,14 @@ describe("compareAnswers", () => {
 
   test("sees another logit, another continuation and other tokens", () => {
     const logits = answer().logits.slice();
-    logits[5]! += 0.5;
+    logits[5]! += 2;
     const other = compareAnswers(OURS, answer({ logits }), IDS, null);
+    // The second of three tokens: Σ p · (log p − log q), by hand.
+    const [p, q] = [
+      [0, 1, 0, 2],
+      [0, 3, 0, 2],
+    ].map((row) => row.map((x) => Math.exp(x) / row.reduce((sum, y) => sum + Math.exp(y), 0)));
+    expect(other.divergence).toBeCloseTo(p!.reduce((sum, value, id) => sum + value * Math.log(value / q![id]!), 0) / 3, 6);
     expect(other.relativeError).toBeGreaterThan(0.05);
     expect(other.sameTokens).toBeNull();
     expect(agrees(other, TOLERANCES.quantized)).toBe(false);

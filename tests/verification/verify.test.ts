@@ -70,7 +70,13 @@ test("a runtime that computes otherwise disagrees, one that computes the same ag
       const V = checkpoint.config.vocabSize;
       const last = logits!.subarray(-V);
       const continuation = [last.indexOf(Math.max(...last))];
-      return { version: "some 1.0", vocabSize: V, continuation, textIds: null, logits: logits!.map((x, i) => x + (i % 7) * error) };
+      return {
+        version: "some 1.0",
+        vocabSize: V,
+        continuation,
+        textIds: null,
+        logits: logits!.map((x, i) => x + (i % 7) * error),
+      };
     },
   });
   const untokenized = { ...checkpoint, readTokenizerFiles: async () => null };
@@ -80,7 +86,7 @@ test("a runtime that computes otherwise disagrees, one that computes the same ag
   });
   const wrong = await verifyPart(untokenized, runtime(0.1), TARGET, { trustRemoteCode: false });
   expect(wrong.status).toBe("disagrees");
-  expect(renderVerifications("expert", [wrong])).toMatch(/safetensors +some 1\.0 +disagrees +\d+\.\d{3}% +1 of 1/);
+  expect(renderVerifications("expert", [wrong])).toMatch(/safetensors +some 1\.0 +disagrees +\d+\.\d{3}% +0\.0\d+ +1 of 1/);
 });
 
 test("a runtime that is not there is said to be", () =>
