@@ -194,7 +194,7 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
   formats: {
     type: { kind: "choices", of: EXPERT_FORMATS },
     group: "What to write",
-    help: "What the folder holds, parted by commas: hf, a Hugging Face model; gguf, a GGUF file; hf where not said",
+    help: "What the folder holds: a Hugging Face model (default), a GGUF file, or both",
   },
   dtype: {
     type: { kind: "choice", of: ["f32", "f16", "bf16"] },
@@ -223,7 +223,7 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     type: { kind: "choice", of: GGUF_FILE_TYPES },
     hint: "TYPE",
     group: "What to write",
-    help: "How a GGUF file stores its tensors, as llama-quantize does; where not said as a GGUF input does, or the model's float type",
+    help: "How a GGUF file stores its tensors; where not said as the input does",
   },
   tasks: {
     type: { kind: "texts" },

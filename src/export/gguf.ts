@@ -80,6 +80,16 @@ export async function exportGguf(checkpoint: Checkpoint, out: string, options: G
   return { type: storage, architecture, parameters, fileBytes, contextLength, parametersByType };
 }
 
+/**
+ * Refuses before any work what `exportGguf` would refuse.
+ * @throws CusprunError `EXPORT_UNSUPPORTED`, `TOKENIZER_MISSING`, `TOKENIZER_INVALID`, `TOKENIZER_UNSUPPORTED`.
+ */
+export async function checkGgufExport(checkpoint: Checkpoint): Promise<void> {
+  ggufFormOf(checkpoint);
+  if (checkpoint.gguf === undefined) await tokenizerKeys(checkpoint);
+  else if (!hasTokenizer(checkpoint.gguf)) throw noTokenizer(checkpoint.path);
+}
+
 async function tokenizerKeys(checkpoint: Checkpoint): Promise<GgufPair[]> {
   const files = await checkpoint.readTokenizerFiles();
   if (files === null) throw noTokenizer(checkpoint.path);

@@ -32,7 +32,7 @@ const CHAT_FORMATS: readonly ChatFormat[] = [
 {{ end }}<|im_start|>assistant
 `,
     stop: "<|im_end|>",
-    defaultSystem: /<\|im_start\|>system(?:\\n|\n)([^<>{}"]+?)<\|im_end\|>/,
+    defaultSystem: /<\|im_start\|>system(?:\\n|\n)([^<>{}"']+?)<\|im_end\|>/,
   },
   {
     name: "Llama 3",

@@ -26,7 +26,14 @@ import { neededKinds, rehearseSelection, select, type SelectionChoice } from "./
 import { countTokensOf, countUnits } from "./unit-report.ts";
 import { gatherVocabulary } from "./vocabulary-step.ts";
 import { defaultWorkRoot, openWorkFolder } from "./work-folder.ts";
-import { checkExpertFolder, writeExpert, type ReadyExpert, type WriteOptions, type WrittenExpert } from "./writing-step.ts";
+import {
+  checkExpertFolder,
+  checkExpertFormats,
+  writeExpert,
+  type ReadyExpert,
+  type WriteOptions,
+  type WrittenExpert,
+} from "./writing-step.ts";
 
 /** What an expert is made from, and where it goes. */
 export interface PruneOptions extends WriteOptions, JobOptions {
@@ -70,7 +77,8 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
     const structural = (options.selection.granularity ?? "structural") === "structural";
     const repairing = options.repair ?? (structural && canRepair(config));
     if (repairing) checkRepair(config);
-    await rehearseSelection(config, dimensions, options.selection, extras);
+    const rehearsed = await rehearseSelection(config, dimensions, options.selection, extras);
+    await checkExpertFormats(options, checkpoint, rehearsed);
 
     const tokenizer = await openTokenizer(checkpoint);
     const corpora = await loadCorpora(options.corpora, tokenizer, { ...options.corpusOptions, ...job });

@@ -24,7 +24,14 @@ import { neededKinds, select, type SelectionChoice } from "./selection-step.ts";
 import { countTokensOf, countUnits } from "./unit-report.ts";
 import { gatherVocabulary } from "./vocabulary-step.ts";
 import { defaultWorkRoot, openWorkFolder } from "./work-folder.ts";
-import { checkExpertFolder, writeExpert, type ReadyExpert, type WriteOptions, type WrittenExpert } from "./writing-step.ts";
+import {
+  checkExpertFolder,
+  checkExpertFormats,
+  writeExpert,
+  type ReadyExpert,
+  type WriteOptions,
+  type WrittenExpert,
+} from "./writing-step.ts";
 
 /** What is scored, and where the scores go. */
 export interface ScoreModelOptions extends JobOptions {
@@ -155,6 +162,7 @@ export async function applyPlan(options: ApplyPlanOptions): Promise<AppliedPlan>
     await checkExpertFolder(write, checkpoint);
     const unmeasured = { corpora: null, dense: {}, measure: () => Promise.resolve({}) };
     const cut = cutExpert(checkpoint, plan);
+    await checkExpertFormats(write, checkpoint, plan);
     const writing = (expert: ReadyExpert): Promise<WrittenExpert> =>
       writeExpert(model, checkpoint, expert, write, unmeasured, job);
     const { figures: _, ...written } =

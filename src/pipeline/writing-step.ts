@@ -9,6 +9,7 @@ import { DIMENSIONS, type Corpus, type Dimension } from "../corpora/corpus.ts";
 import { presetNames } from "../corpora/presets.ts";
 import { CusprunError } from "../errors.ts";
 import { type FormatWriter, writeExpertFolder } from "../export/expert-folder.ts";
+import { checkGgufExport } from "../export/gguf.ts";
 import { ggufWriter, type WrittenGgufPart } from "../export/gguf-part.ts";
 import type { GgufFileType } from "../export/gguf-types.ts";
 import { huggingFaceWriter, type WrittenWeights } from "../export/hugging-face.ts";
@@ -16,7 +17,7 @@ import type { CardCorpus, ModelCardInput } from "../export/model-card.ts";
 import { checkOutputFolder } from "../files.ts";
 import type { JobOptions } from "../progress.ts";
 import type { PrunePlan } from "../selection/plan.ts";
-import type { Expert } from "../surgery/expert.ts";
+import { cutExpert, type Expert } from "../surgery/expert.ts";
 import { expertCheckpoint } from "../surgery/expert-checkpoint.ts";
 import { expertTokenizerFiles } from "../surgery/expert-tokenizer.ts";
 import type { RepairSummary } from "../surgery/repair.ts";
@@ -105,6 +106,23 @@ export async function checkExpertFolder({ out, overwrite = false }: WriteOptions
       remedy: "Choose another --out",
     });
   }
+}
+
+/**
+ * Refuses before any work what the formats cannot hold.
+ * @param plan one of the sizes that the expert will have; which units go does not count.
+ * @throws CusprunError what `checkGgufExport` throws.
+ */
+export async function checkExpertFormats({ formats = [] }: WriteOptions, checkpoint: Checkpoint, plan: PrunePlan): Promise<void> {
+  if (!formats.includes("gguf")) return;
+  // With the whole vocabulary: what a tokenizer is made of does not depend on how many tokens stay.
+  const { vocabulary: _, ...units } = plan;
+  const view = expertCheckpoint(checkpoint, units, cutExpert(checkpoint, units));
+  const [first, ...others] = view.config.layerSizes;
+  // A rehearsed plan may cut all layers alike where the real one will not.
+  const isUnlike = plan.layout === "ragged" && first !== undefined && others.length > 0;
+  const layerSizes = isUnlike ? [{ ...first, intermediateSize: first.intermediateSize + 1 }, ...others] : view.config.layerSizes;
+  await checkGgufExport({ ...view, config: { ...view.config, layerSizes } });
 }
 
 /**
