@@ -3,7 +3,7 @@
  * write is what we would.
  */
 
-import type { RuntimeAnswer } from "./runtime.ts";
+import type { RuntimeAnswer, RuntimeTarget } from "./runtime.ts";
 
 /** How far apart a runtime and we may be. */
 export interface Tolerance {
@@ -18,11 +18,13 @@ export interface Tolerance {
 /**
  * Float formats: runtimes keep keys and values in F16 or compute in it, whose steps are 5e-4, through all layers. Quantised ones: llama.cpp
  * and ONNX Runtime quantise the activations to 8 bits as well, we do not, and the worst of millions of logits is then noise; but the
- * distributions stay near each other, while a wrong order of rows or a lost bias makes them differ by whole nats.
+ * distributions stay near each other, while a wrong order of rows or a lost bias makes them differ by whole nats. Requantised ones: what 4 bits
+ * cost counts as well, tenths of a nat on a small model, so that it is only told that they still are the same model.
  */
-export const TOLERANCES: Readonly<Record<"float" | "quantized", Tolerance>> = {
+export const TOLERANCES: Readonly<Record<RuntimeTarget["weights"], Tolerance>> = {
   float: { relativeError: 1e-2, divergence: 1e-3, greedyGap: 0.05 },
   quantized: { relativeError: null, divergence: 0.05, greedyGap: 0.5 },
+  requantized: { relativeError: null, divergence: 1, greedyGap: 3 },
 };
 
 /** Log probabilities under this are one and the same: f32 probabilities end near it. */

@@ -41,8 +41,11 @@ export interface RuntimeTarget {
   /** For readers: the GGUF file's name, `safetensors`, `onnx/model_q4.onnx`. */
   readonly label: string;
   readonly path: string;
-  /** Whether weights are quantised, so that a runtime may compute in integers where we do not. */
-  readonly isQuantized: boolean;
+  /**
+   * `float`; `quantized`, so that a runtime may compute in integers where we do not; or `requantized`, further than what we compare with, since
+   * we do not read this part ourselves.
+   */
+  readonly weights: "float" | "quantized" | "requantized";
 }
 
 /** A stock runtime. */

@@ -75,7 +75,7 @@ export async function verifyPart(
       return outcome({ status: "disagrees", version, reason: `${answer.vocabSize} logits a token, not ${V}` });
     const [ours] = await ourLogits(checkpoint, [[...ids, ...answer.continuation]], job);
     const comparison = compareAnswers(ours!, answer, ids, textIds);
-    const tolerance = TOLERANCES[target.isQuantized ? "quantized" : "float"];
+    const tolerance = TOLERANCES[target.weights];
     return outcome({ status: agrees(comparison, tolerance) ? "agrees" : "disagrees", version, comparison });
   } catch (error) {
     if (error instanceof RuntimeFailure) return outcome({ status: "failed", reason: error.message });

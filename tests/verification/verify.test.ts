@@ -16,7 +16,7 @@ import { withFolder } from "../support/temporary-folder.ts";
 import { tinyCheckpoint, tinyModel, writeTinyCheckpoint } from "../support/tiny-models.ts";
 
 const REQUEST = { path: "x", ids: [1, 2], text: null, newTokens: 1, trustRemoteCode: false };
-const TARGET = { label: "safetensors", path: "x", isQuantized: false };
+const TARGET = { label: "safetensors", path: "x", weights: "float" } as const;
 
 afterEach(() => {
   delete process.env["CUSPRUN_VERIFY_TIMEOUT"];
