@@ -19,6 +19,7 @@ export type {
   TensorInfo,
   TokenizerFiles,
 } from "./checkpoint/checkpoint.ts";
+export type { GgufArray, GgufMetadata, GgufValue } from "./checkpoint/gguf-values.ts";
 export type { LayerSizes, LayerType, ModelConfig, RopeConfig, RopeScaling } from "./checkpoint/model-config.ts";
 export type { BlockRole, FamilyName } from "./checkpoint/families.ts";
 export { describeModel } from "./checkpoint/inspect.ts";
