@@ -6,6 +6,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openGguf } from "../../src/checkpoint/gguf-checkpoint.ts";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
 import { applyPlan } from "../../src/pipeline/steps.ts";
 import { verifyExpert } from "../../src/pipeline/verify.ts";
@@ -16,6 +17,7 @@ import { quantizedGguf } from "../support/quantized-gguf.ts";
 import { realModel } from "../support/real-models.ts";
 import { withFolder } from "../support/temporary-folder.ts";
 import { TINY_FAMILIES, tinyModel } from "../support/tiny-models.ts";
+import { trimVocabulary } from "../support/trimmed-vocabularies.ts";
 import { runLlamaCpp } from "./llama-cpp.ts";
 
 const before = process.env["CUSPRUN_RUNTIMES"];
@@ -92,3 +94,27 @@ describe.each(["uniform", "ragged"] as const)("SmolLM2, %s", (layout) => {
       expect(new Set(words).size, text).toBeGreaterThan(5);
     }));
 });
+
+test("SmolLM2 without six of ten tokens: rows of its embedding are the input's bytes, and llama.cpp cuts and computes as we do", () =>
+  withFolder(async (folder) => {
+    const model = await realModel("smollm2");
+    const dense = await openGguf(model);
+    const { vocabSize: size, numHiddenLayers } = dense.config;
+    const { ids } = trimVocabulary((await dense.readTokenizerFiles())!, size, 0.6, (id) => 1 / (id + 1));
+    const removed = Array.from({ length: size }, (_, id) => id).filter((id) => !ids.has(id));
+    const layers = Array.from({ length: numHiddenLayers }, (): Removed => ({}));
+    const [plan, out] = [join(folder, "plan.json"), join(folder, "expert")];
+    await writePlan(plan, planOf("uniform", layers, { vocabulary: { size, removed, splits: {} } }));
+    await applyPlan({ model, plan, out, formats: ["gguf"] });
+
+    const expert = await openGguf(join(out, "expert.gguf"));
+    const [before, after] = [dense, expert].map(({ gguf }) => gguf!.rowsAsStored("model.embed_tokens.weight")!);
+    for (const [old, renumbered] of [...ids].filter((_, index) => index % 997 === 0)) {
+      const row = await after!({ start: renumbered, end: renumbered + 1 });
+      expect(row).toEqual(await before!({ start: old, end: old + 1 }));
+    }
+    await dense.close();
+    await expert.close();
+    const { verifications } = await verifyExpert({ expert: out });
+    expect(verifications).toMatchObject([{ status: "agrees", comparison: { sameTokens: true } }]);
+  }));
