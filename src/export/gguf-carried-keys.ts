@@ -61,7 +61,9 @@ function changedSizes(
   const different = (name: string): [string, GgufTypedValue][] => {
     const key = `${architecture}.${name}`;
     const value = sizes.get(key)!;
-    return isSameValue(metadata.get(key), value) ? [] : [[key, value]];
+    // Without key-value heads of their own, a file has as many as query heads.
+    const implied = name === "attention.head_count_kv" ? metadata.get(`${architecture}.attention.head_count`) : undefined;
+    return isSameValue(metadata.get(key) ?? implied, value) ? [] : [[key, value]];
   };
   const changed = SIZE_KEYS.filter((name) => name !== "vocab_size" || metadata.has(`${architecture}.${name}`)).flatMap(different);
   return changed.length === 0 ? [] : [...changed, ...HEAD_SIZE_KEYS.flatMap(different)];
