@@ -158,7 +158,12 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     group: "How much to remove",
     help: "Share of its units that every layer keeps at least",
   },
-  snap: { type: COUNT, hint: "N", group: "How much to remove", help: "FFN widths are multiples of this" },
+  snap: {
+    type: COUNT,
+    hint: "N",
+    group: "How much to remove",
+    help: "FFN widths are multiples of this: 32, or 256 for a GGUF in K-quants, where not said",
+  },
   aggregate: {
     type: { kind: "text" },
     hint: "HOW",

@@ -19,6 +19,7 @@ import { cutExpert } from "../surgery/expert.ts";
 import { canRepair, checkRepair } from "../surgery/repair.ts";
 import { defined } from "./defined.ts";
 import { measureDense, measureExpert, type PerplexityByDimension } from "./measure-step.ts";
+import { preferredSnap } from "./preferred-snap.ts";
 import { modelExtras, openTokenizer, withModel } from "./model.ts";
 import { repairDocuments, withRepairedExpert } from "./repair-step.ts";
 import { ensureScores } from "./scoring-step.ts";
@@ -74,10 +75,12 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
     const { config } = checkpoint;
     const dtype = options.dtype ?? outputDType(checkpoint.tensors.values());
     const extras = { ...modelExtras(checkpoint), dtype };
+    const snap = options.selection.snap ?? preferredSnap(checkpoint, options);
+    const selection = { ...options.selection, ...(snap !== null && { snap }) };
     const structural = (options.selection.granularity ?? "structural") === "structural";
     const repairing = options.repair ?? (structural && canRepair(config));
     if (repairing) checkRepair(config);
-    const rehearsed = await rehearseSelection(config, dimensions, options.selection, extras);
+    const rehearsed = await rehearseSelection(config, dimensions, selection, extras);
     await checkExpertFormats(options, checkpoint, rehearsed);
 
     const tokenizer = await openTokenizer(checkpoint);
@@ -90,7 +93,7 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
       vocabulary: await gatherVocabulary(checkpoint, options.corpora, corpora, tokenizer, options.selection, moreText, job),
     };
     const ready = await ensureScores(checkpoint, corpora, request, workFolder, job);
-    const plan = await selectAndClose(ready.scores, () => select(ready.scores, dimensions, options.selection, extras, job));
+    const plan = await selectAndClose(ready.scores, () => select(ready.scores, dimensions, selection, extras, job));
 
     const measuring = options.measure ?? true;
     const dense = measuring ? await measureDense(checkpoint, corpora, workFolder, job) : {};

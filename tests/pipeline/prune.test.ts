@@ -125,6 +125,23 @@ describe("an expert", () => {
       ]);
     }));
 
+  test("that becomes K-quants keeps FFN widths that are whole blocks of them, unless another snap is asked for", () =>
+    withFolder(async (folder) => {
+      const sizes = { ...SIZES, intermediateSize: 768, hiddenSize: 64, numAttentionHeads: 8, numKeyValueHeads: 4 };
+      const options = await prepare(folder, {
+        model: join(folder, "tiny.gguf"),
+        formats: ["gguf"],
+        type: "Q4_K_M",
+        measure: false,
+      });
+      await writeFile(options.model, quantizedGguf(tinyModel("llama", sizes)));
+      const { units } = await pruneModel(options);
+      expect(units).toMatchObject([{ removedPerLayer: [256, 256] }]);
+      const selection = { ...options.selection, snap: 32 };
+      const fine = await pruneModel({ ...options, selection, overwrite: true });
+      expect(fine.units[0]!.removedPerLayer[0]! % 256).not.toBe(0);
+    }));
+
   test.each(TINY_FAMILIES)("of every family: %s, masked", (family) =>
     withFolder(async (folder) => {
       const options = await prepare(folder, { selection: { budget: "20% of blocks", layout: "masked" } });
