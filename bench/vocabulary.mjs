@@ -25,7 +25,7 @@ const EXPERTS = {
 };
 /** Pieces of a paragraph. */
 const ITEMS = 16;
-const CORPUS_OPTIONS = { documents: 32, heldOutDocuments: 16, maxTokens: 192 };
+const CORPUS_OPTIONS = { maxTokens: 256, heldOutDocuments: 16 };
 /** An amount that the vocabulary and the blocks share, for the first expert; kinds without which the blocks alone cannot give so much. */
 const BUDGETS = {
   smollm2: { budget: "25%", kinds: ["ffn"] },

@@ -9,7 +9,17 @@ export type { ResolveOptions } from "./checkpoint/resolve.ts";
 export { fetchCatalogModel } from "./checkpoint/catalog.ts";
 export type { CatalogOptions } from "./checkpoint/catalog.ts";
 export { openCheckpoint } from "./checkpoint/open.ts";
-export type { Checkpoint, GgmlQuantType, StoredDType, TensorInfo, TokenizerFiles } from "./checkpoint/checkpoint.ts";
+export type {
+  Checkpoint,
+  GgmlQuantType,
+  GgufOrigin,
+  RowRange,
+  RowReader,
+  StoredDType,
+  TensorInfo,
+  TokenizerFiles,
+} from "./checkpoint/checkpoint.ts";
+export type { GgufArray, GgufMetadata, GgufValue } from "./checkpoint/gguf-values.ts";
 export type { LayerSizes, LayerType, ModelConfig, RopeConfig, RopeScaling } from "./checkpoint/model-config.ts";
 export type { BlockRole, FamilyName } from "./checkpoint/families.ts";
 export { describeModel } from "./checkpoint/inspect.ts";
@@ -61,12 +71,16 @@ export type { FitRole } from "./scoring/block-fit.ts";
 export { SafetensorsFile } from "./checkpoint/safetensors-read.ts";
 export type { SafetensorsEntry } from "./checkpoint/safetensors-header.ts";
 export { writeHuggingFaceFolder } from "./export/hugging-face.ts";
-export type { HuggingFaceOptions, WrittenFolder } from "./export/hugging-face.ts";
+export type { HuggingFaceOptions, WrittenFolder, WrittenWeights } from "./export/hugging-face.ts";
+export type { ExpertFolderOptions } from "./export/expert-folder.ts";
+export type { WrittenGgufPart } from "./export/gguf-part.ts";
+export type { WrittenPart } from "./export/model-card.ts";
+export { expertCheckpoint } from "./surgery/expert-checkpoint.ts";
 export type { CardCorpus, ModelCardInput } from "./export/model-card.ts";
 export { exportGguf } from "./export/gguf.ts";
 export type { GgufOptions, WrittenGgufFile } from "./export/gguf.ts";
 export { GGUF_FILE_TYPES } from "./export/gguf-types.ts";
-export type { GgufFileType } from "./export/gguf-types.ts";
+export type { GgufFileType, GgufStorage } from "./export/gguf-types.ts";
 export { quantize } from "./export/ggml-quantize.ts";
 export type { WrittenGgmlType } from "./export/ggml-quantize.ts";
 export { exportOnnx } from "./export/onnx.ts";
@@ -99,15 +113,23 @@ export type { Difference, Figure, Interval } from "./evaluation/intervals.ts";
 export { evaluateModel } from "./pipeline/evaluate.ts";
 export type { EvaluateOptions, EvaluationReport } from "./pipeline/evaluate.ts";
 
+// Verification: what stock runtimes make of what was written.
+export { verifyExpert } from "./pipeline/verify.ts";
+export type { VerificationReport, VerifyExpertOptions } from "./pipeline/verify.ts";
+export type { Verification, VerificationStatus } from "./verification/verify.ts";
+export type { Comparison } from "./verification/compare.ts";
+
 // All of it in one, and its steps from file to file.
 export { pruneModel } from "./pipeline/prune.ts";
 export type { PruneOptions } from "./pipeline/prune.ts";
 export type { ModelExtras } from "./pipeline/model.ts";
 export type { SelectionChoice } from "./pipeline/selection-step.ts";
 export type { PerplexityByDimension } from "./pipeline/measure-step.ts";
-export type { WriteOptions, WrittenExpert } from "./pipeline/writing-step.ts";
+export { EXPERT_FORMATS } from "./pipeline/writing-step.ts";
+export type { ExpertFormat, ExpertPart, WriteOptions, WrittenExpert } from "./pipeline/writing-step.ts";
 export { applyPlan, scoreModel, selectFromScores } from "./pipeline/steps.ts";
 export type {
+  AppliedPlan,
   ApplyPlanOptions,
   ScoredModel,
   ScoreModelOptions,
@@ -115,7 +137,14 @@ export type {
   SelectFromScoresOptions,
 } from "./pipeline/steps.ts";
 export { renderReport } from "./report/table.ts";
-export type { DimensionReport, PerplexityFigure, PruneReport, UnitReport, VocabularyReport } from "./report/report.ts";
+export type {
+  DimensionReport,
+  PerplexityFigure,
+  PruneReport,
+  UnitReport,
+  VocabularyReport,
+  WrittenReport,
+} from "./report/report.ts";
 
 // What every function shares.
 export { CusprunError, ERROR_CODES, EXIT_CODES } from "./errors.ts";

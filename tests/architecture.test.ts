@@ -11,7 +11,19 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const SRC = join(ROOT, "src");
 
 /** A folder imports from itself, from those before it, and from the files directly in src. */
-const FOLDERS = ["checkpoint", "corpora", "scoring", "selection", "surgery", "export", "evaluation", "report", "pipeline", "cli"];
+const FOLDERS = [
+  "checkpoint",
+  "corpora",
+  "scoring",
+  "selection",
+  "surgery",
+  "export",
+  "evaluation",
+  "verification",
+  "report",
+  "pipeline",
+  "cli",
+];
 
 /** A family's name in a comparison. In tables that are keyed by family it is data and welcome. */
 const BRANCH_ON_FAMILY = /(?:[=!]==?|case|includes\(|startsWith\()\s*["'`](?:llama|mistral|qwen2|qwen3|gemma3)\b/;

@@ -4,6 +4,7 @@
  */
 
 import type { FloatDType } from "../tensor.ts";
+import type { GgufMetadata } from "./gguf-values.ts";
 import type { ModelConfig } from "./model-config.ts";
 
 /** Quantised block formats of GGUF that cusprun dequantises. */
@@ -35,6 +36,30 @@ export interface TokenizerFiles {
   readonly files: ReadonlyMap<string, Uint8Array>;
 }
 
+/** Rows of a tensor, `[start, end)`, `end` exclusive. */
+export interface RowRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Reads rows of one tensor as bytes. A vector has one value per row. */
+export type RowReader = (rows: RowRange) => Promise<Uint8Array<ArrayBuffer>>;
+
+/** What only a GGUF file has: what another GGUF file is written from without loss. */
+export interface GgufOrigin {
+  /** The header's keys in the order of the file; of the file itself, also where tokens were taken out since. */
+  readonly metadata: GgufMetadata;
+  /** A key's value with its type, encoded as in the file. */
+  readValue(key: string): Promise<Uint8Array<ArrayBuffer>>;
+  /**
+   * Reader of a tensor's rows as the file stores them: in the tensor's own type, norms with the offset that GGUF adds, but in Hugging Face's
+   * row order. Null where rows are no longer so, since their columns were cut or their values fitted anew.
+   */
+  rowsAsStored(name: string): RowReader | null;
+  /** New ids of the tokens that stayed, by the file's; null where all did. */
+  readonly tokenIds: ReadonlyMap<number, number> | null;
+}
+
 /** An opened checkpoint. Opening checks headers, sizes, offsets and shapes and reads no weight. */
 export interface Checkpoint {
   /** The path that was opened. */
@@ -49,15 +74,17 @@ export interface Checkpoint {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   /**
    * Values of a tensor, dequantised or widened to f32.
-   * @param rows only rows `[start, end)` of a matrix, `end` exclusive.
+   * @param rows only these rows of a matrix.
    */
-  readFloat32(name: string, rows?: { readonly start: number; readonly end: number }): Promise<Float32Array<ArrayBuffer>>;
+  readFloat32(name: string, rows?: RowRange): Promise<Float32Array<ArrayBuffer>>;
   /**
    * The tensor's bytes exactly as stored, in Hugging Face's row order. Only for F32, F16 and BF16.
    */
   readBytes(name: string): Promise<Uint8Array<ArrayBuffer>>;
   /** The tokenizer's files, or null where the checkpoint has no tokenizer. */
   readTokenizerFiles(): Promise<TokenizerFiles | null>;
+  /** What a GGUF file has beside this; absent for other formats. */
+  readonly gguf?: GgufOrigin;
   /** Closes the files. Nothing can be read afterwards. */
   close(): Promise<void>;
 }

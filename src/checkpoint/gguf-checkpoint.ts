@@ -9,14 +9,15 @@ import { narrowFromFloat32 } from "../float-convert.ts";
 import { elementCount, FLOAT_DTYPE_BYTES } from "../tensor.ts";
 import type { FloatDType } from "../tensor.ts";
 import { checkTensors } from "./check-tensors.ts";
-import type { Checkpoint, StoredDType, TensorInfo, TokenizerFiles } from "./checkpoint.ts";
+import type { Checkpoint, GgufOrigin, RowRange, StoredDType, TensorInfo, TokenizerFiles } from "./checkpoint.ts";
 import { dequantizeInto } from "./ggml-dequantize.ts";
 import { configFromGguf, type GgufConfig } from "./gguf-config.ts";
+import { readFully } from "./gguf-cursor.ts";
 import { type GgufHeader, readGgufHeader } from "./gguf-header.ts";
 import { splitQueryKeyValue } from "./gguf-layers.ts";
 import type { GgufTensor } from "./gguf-layout.ts";
 import { type GgufTensorMapping, mapGgufTensor, ROPE_FACTORS_NAME } from "./gguf-names.ts";
-import { readRows, rowFormat, type RowRange } from "./gguf-rows.ts";
+import { readRows, rowFormat } from "./gguf-rows.ts";
 import { tokenizerFilesFromGguf } from "./gguf-tokenizer.ts";
 import { hasAttentionBias } from "./hf-config.ts";
 import { MAX_SIZES } from "./model-config-check.ts";
@@ -126,6 +127,7 @@ class GgufCheckpoint implements Checkpoint {
   readonly configJson: Readonly<Record<string, unknown>>;
   readonly generationConfigJson: Readonly<Record<string, unknown>>;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
+  readonly gguf: GgufOrigin;
   readonly #file: FileHandle;
   readonly #header: GgufHeader;
   readonly #mapped: ReadonlyMap<string, MappedTensor>;
@@ -146,15 +148,21 @@ class GgufCheckpoint implements Checkpoint {
     this.#file = file;
     this.#header = header;
     this.#mapped = mapped;
+    this.gguf = {
+      metadata: header.metadata,
+      readValue: (key) => this.#readValue(key),
+      rowsAsStored: (name) => {
+        const tensor = this.#find(name);
+        return (rows) => this.#readStoredRows(tensor, rows);
+      },
+      tokenIds: null,
+    };
   }
 
   async readFloat32(name: string, rows?: RowRange): Promise<Float32Array<ArrayBuffer>> {
     const { stored, mapping } = this.#find(name);
-    const { rowCount } = rowFormat(stored);
-    const { start, end } = rows ?? { start: 0, end: rowCount };
-    if (!Number.isInteger(start) || !Number.isInteger(end) || start < 0 || end < start || end > rowCount) {
-      throw new RangeError(`rows ${start} to ${end} are not inside tensor '${name}' of ${rowCount} rows`);
-    }
+    const { start, end } = rows ?? { start: 0, end: rowFormat(stored).rowCount };
+    checkRows(stored, { start, end });
     const values = await readValues(this.#file, stored, { start, end }, this.#interleavedHeadDim(mapping), this.path);
     if (mapping.storedOffset !== 0) {
       for (let i = 0; i < values.length; i++) values[i]! -= mapping.storedOffset;
@@ -167,19 +175,7 @@ class GgufCheckpoint implements Checkpoint {
     if (!isFloatDType(stored.dtype))
       throw new RangeError(`tensor '${name}' is ${stored.dtype}; only float dtypes have bytes of their own`);
     if (mapping.storedOffset !== 0) return narrowFromFloat32(await this.readFloat32(name), stored.dtype);
-    const { rowCount, rowBytes } = rowFormat(stored);
-    const bytes = new Uint8Array(stored.byteLength);
-    await readRows(
-      this.#file,
-      stored,
-      { start: 0, end: rowCount },
-      this.#interleavedHeadDim(mapping),
-      this.path,
-      (piece, firstRow) => {
-        bytes.set(piece, firstRow * rowBytes);
-      },
-    );
-    return bytes;
+    return this.#readStoredRows(this.#find(name), { start: 0, end: rowFormat(stored).rowCount });
   }
 
   async readTokenizerFiles(): Promise<TokenizerFiles | null> {
@@ -191,6 +187,24 @@ class GgufCheckpoint implements Checkpoint {
     await this.#file.close();
   }
 
+  async #readStoredRows({ stored, mapping }: MappedTensor, rows: RowRange): Promise<Uint8Array<ArrayBuffer>> {
+    checkRows(stored, rows);
+    const { rowBytes } = rowFormat(stored);
+    const bytes = new Uint8Array((rows.end - rows.start) * rowBytes);
+    await readRows(this.#file, stored, rows, this.#interleavedHeadDim(mapping), this.path, (piece, firstRow) => {
+      bytes.set(piece, firstRow * rowBytes);
+    });
+    return bytes;
+  }
+
+  async #readValue(key: string): Promise<Uint8Array<ArrayBuffer>> {
+    const range = this.#header.valueRanges.get(key);
+    if (range === undefined) throw new RangeError(`${this.path} has no key '${key}'`);
+    const bytes = new Uint8Array(range.endByte - range.startByte);
+    await readFully(this.#file, bytes, range.startByte, this.path);
+    return bytes;
+  }
+
   #find(name: string): MappedTensor {
     const tensor = this.#mapped.get(name);
     if (tensor === undefined) throw new RangeError(`${this.path} has no tensor '${name}'`);
@@ -200,6 +214,13 @@ class GgufCheckpoint implements Checkpoint {
   #interleavedHeadDim(mapping: GgufTensorMapping): number | null {
     return mapping.isInterleaved ? this.config.headDim : null;
   }
+}
+
+/** @throws RangeError (a defect of the caller) for rows outside the tensor. */
+function checkRows(tensor: GgufTensor, { start, end }: RowRange): void {
+  const { rowCount } = rowFormat(tensor);
+  if (Number.isInteger(start) && Number.isInteger(end) && start >= 0 && end >= start && end <= rowCount) return;
+  throw new RangeError(`rows ${start} to ${end} are not inside tensor '${tensor.name}' of ${rowCount} rows`);
 }
 
 /** Dequantised values of rows, [rows, row length], in Hugging Face's row order. */

@@ -21,6 +21,8 @@ export type { GgufMetadata, GgufValue } from "./gguf-values.ts";
 export interface GgufHeader {
   readonly version: 2 | 3;
   readonly metadata: GgufMetadata;
+  /** Where each key's value is in the file, its type included; `endByte` is exclusive. */
+  readonly valueRanges: ReadonlyMap<string, { readonly startByte: number; readonly endByte: number }>;
   /** By GGUF's name, in the order of the header. */
   readonly tensors: ReadonlyMap<string, GgufTensor>;
 }
@@ -58,6 +60,7 @@ export async function readGgufHeader(file: FileHandle, path: string): Promise<Gg
   const pairCount = await cursor.readCount("key-value pairs", LEAST_PAIR_BYTES);
 
   const metadata = new Map<string, GgufValue>();
+  const valueRanges = new Map<string, { startByte: number; endByte: number }>();
   for (let i = 0; i < pairCount; i++) {
     cursor.subject = `key ${i + 1} of ${pairCount}`;
     const key = await cursor.readString();
@@ -70,12 +73,15 @@ export async function readGgufHeader(file: FileHandle, path: string): Promise<Gg
         "The file is damaged: download it again",
       );
     }
+    const startByte = cursor.positionBytes;
     metadata.set(key, await readValue(cursor));
+    valueRanges.set(key, { startByte, endByte: cursor.positionBytes });
   }
 
   const entries: GgufTensorEntry[] = [];
   for (let i = 0; i < tensorCount; i++) entries.push(await readTensorEntry(cursor, i, tensorCount));
-  return { version, metadata, tensors: placeTensors(entries, metadata, cursor.positionBytes, fileBytes, path) };
+  const tensors = placeTensors(entries, metadata, cursor.positionBytes, fileBytes, path);
+  return { version, metadata, valueRanges, tensors };
 }
 
 async function checkMagic(cursor: GgufCursor): Promise<void> {

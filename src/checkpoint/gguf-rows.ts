@@ -4,6 +4,7 @@
 
 import type { FileHandle } from "node:fs/promises";
 import { elementCount } from "../tensor.ts";
+import type { RowRange } from "./checkpoint.ts";
 import { GGML_BLOCK_FORMATS } from "./ggml-types.ts";
 import { readFully } from "./gguf-cursor.ts";
 import type { GgufTensor } from "./gguf-layout.ts";
@@ -25,12 +26,6 @@ export function rowFormat({ shape, dtype }: GgufTensor): RowFormat {
   const rowLength = shape.length > 1 ? shape.at(-1)! : GGML_BLOCK_FORMATS[dtype].blockSize;
   const { blockSize, blockBytes } = GGML_BLOCK_FORMATS[dtype];
   return { rowCount: elementCount(shape) / rowLength, rowLength, rowBytes: (rowLength / blockSize) * blockBytes };
-}
-
-/** Rows `[start, end)`, `end` exclusive. */
-export interface RowRange {
-  readonly start: number;
-  readonly end: number;
 }
 
 /**

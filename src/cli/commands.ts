@@ -5,7 +5,7 @@
 import type { OptionName } from "./options.ts";
 
 /** Names of the commands. */
-export type CommandName = "prune" | "inspect" | "fetch" | "score" | "select" | "apply" | "export" | "eval";
+export type CommandName = "prune" | "inspect" | "fetch" | "score" | "select" | "apply" | "export" | "verify" | "eval";
 
 /** One command. */
 export interface Command {
@@ -38,6 +38,7 @@ const CHOICE = [
   "vocabulary-coverage",
 ] as const;
 const WRITING = ["out", "overwrite"] as const;
+const FORMATS = ["formats", "dtype", "max-shard-size", "type"] as const;
 const RUNNING = ["json", "quiet"] as const;
 
 /** Every command, in the order of `--help`. */
@@ -50,8 +51,7 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
       ...CHOICE,
       "vocabulary-corpus",
       ...WRITING,
-      "dtype",
-      "max-shard-size",
+      ...FORMATS,
       "maps",
       "repair",
       "measure",
@@ -64,6 +64,7 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
       "prune smollm2 --language en --domain medical --task multiple-choice --reduce 25% --out experts/medical",
       "prune ./Mistral-Nemo-12B --language de --domain notes.jsonl --domain legal --reduce 30% --out experts/notar",
       "prune gemma3 --language de --reduce 40% --vocabulary-corpus my-texts/ --out experts/german",
+      "prune model-Q4_K_M.gguf --domain medical --reduce 20% --formats gguf --out experts/medical",
       "prune --config expert.yaml",
     ],
   },
@@ -111,7 +112,7 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
   apply: {
     summary: "Cut what a plan names out of a model and write the expert, repaired if corpora are named",
     subject: MODEL,
-    options: ["plan", ...CORPORA, ...WRITING, "dtype", "max-shard-size", "work", ...RUNNING],
+    options: ["plan", ...CORPORA, ...WRITING, ...FORMATS, "work", ...RUNNING],
     required: ["plan", "out"],
     examples: [
       "apply smollm2 --plan plan.json --out experts/medical",
@@ -128,6 +129,13 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
       "export experts/medical --to gguf --type Q4_K_M --out medical-q4_k_m.gguf",
       "export experts/medical --to onnx --type q4 --out medical-onnx",
     ],
+  },
+  verify: {
+    summary: "Load what was written in the stock runtimes that are installed and compare them with our own forward pass",
+    subject: { hint: "EXPERT", help: "A folder or a GGUF file that 'cusprun prune', 'apply' or 'export' wrote" },
+    options: ["against", "trust-remote-code", ...RUNNING],
+    required: [],
+    examples: ["verify experts/medical", "verify medical-q4_k_m.gguf --json", "verify experts/ragged --trust-remote-code"],
   },
   eval: {
     summary: "Measure a model on evaluation files, with intervals, and perhaps against another model",

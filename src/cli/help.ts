@@ -8,6 +8,9 @@ import { renderColumns } from "../report/table.ts";
 import { COMMAND_NAMES, COMMANDS, type CommandName } from "./commands.ts";
 import { OPTIONS, type OptionName } from "./options.ts";
 
+/** Characters of a line of choices, about: with the column before it a line of a wide terminal. */
+const MAX_CHOICE_LINE = 80;
+
 /** Help of the program: its commands. */
 export function renderProgramHelp(version: string): string {
   const commands = COMMAND_NAMES.map((name) => [`  ${name} ${COMMANDS[name].subject.hint}`, COMMANDS[name].summary]);
@@ -56,10 +59,20 @@ function optionRows(name: OptionName): string[][] {
   const { type, help } = OPTIONS[name];
   const rows = [[`  ${flag(name)}`, help]];
   if (type.kind === "choices" || (type.kind === "choice" && OPTIONS[name].hint !== undefined))
-    rows.push(["", type.of.join(", ")]);
+    rows.push(...choiceLines(type.of).map((line) => ["", line]));
   const dimension = DIMENSIONS.find((candidate) => candidate === name);
   if (dimension !== undefined) rows.push(["", `presets: ${presetNames(dimension).join(", ")}`]);
   return rows;
+}
+
+/** Choices in lines that stay readable. */
+function choiceLines(choices: readonly string[]): string[] {
+  return choices.reduce<string[]>((lines, choice) => {
+    const last = lines.at(-1);
+    if (last === undefined) return [choice];
+    if (last.length + choice.length < MAX_CHOICE_LINE) return [...lines.slice(0, -1), `${last}, ${choice}`];
+    return [...lines.slice(0, -1), `${last},`, choice];
+  }, []);
 }
 
 function flag(name: OptionName): string {

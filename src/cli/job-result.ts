@@ -3,10 +3,10 @@
  */
 
 import type { ModelDescription } from "../checkpoint/inspect.ts";
-import type { WrittenFolder } from "../export/hugging-face.ts";
 import type { EvaluationReport } from "../pipeline/evaluate.ts";
 import type { ExportedModel } from "../pipeline/export.ts";
-import type { ScoredModel, SelectedPlan } from "../pipeline/steps.ts";
+import type { AppliedPlan, ScoredModel, SelectedPlan } from "../pipeline/steps.ts";
+import type { VerificationReport } from "../pipeline/verify.ts";
 import type { PruneReport } from "../report/report.ts";
 
 /** Result of a command. */
@@ -16,6 +16,7 @@ export type JobResult =
   | { readonly command: "fetch"; readonly value: { readonly path: string } }
   | { readonly command: "score"; readonly value: ScoredModel }
   | { readonly command: "select"; readonly value: SelectedPlan }
-  | { readonly command: "apply"; readonly value: WrittenFolder & { readonly out: string } }
+  | { readonly command: "apply"; readonly value: AppliedPlan }
   | { readonly command: "export"; readonly value: ExportedModel }
+  | { readonly command: "verify"; readonly value: VerificationReport }
   | { readonly command: "eval"; readonly value: EvaluationReport };

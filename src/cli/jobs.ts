@@ -8,10 +8,12 @@ import { resolveModel } from "../checkpoint/resolve.ts";
 import type { CorpusOptions, CorpusSpecs } from "../corpora/load.ts";
 import { defined } from "../pipeline/defined.ts";
 import { evaluateModel } from "../pipeline/evaluate.ts";
-import { exportModel } from "../pipeline/export.ts";
+import { EXPORT_TYPES, exportModel, knownType } from "../pipeline/export.ts";
 import { pruneModel } from "../pipeline/prune.ts";
 import type { SelectionChoice } from "../pipeline/selection-step.ts";
 import { applyPlan, scoreModel, selectFromScores } from "../pipeline/steps.ts";
+import { verifyExpert } from "../pipeline/verify.ts";
+import type { WriteOptions } from "../pipeline/writing-step.ts";
 import type { JobOptions } from "../progress.ts";
 import type { VocabularyChoice } from "../selection/select-vocabulary.ts";
 import type { FloatDType } from "../tensor.ts";
@@ -80,6 +82,10 @@ export async function runCommand({ command, subject, settings }: Job, job: JobOp
       const { to = "gguf", type } = settings;
       return { command, value: await exportModel({ ...job, ...output(settings), ...defined({ type }), model: subject, to }) };
     }
+    case "verify": {
+      const { against, "trust-remote-code": trustRemoteCode } = settings;
+      return { command, value: await verifyExpert({ ...job, ...defined({ against, trustRemoteCode }), expert: subject }) };
+    }
     case "eval": {
       const { tasks = [], limit, against, window: maxTokens, out, overwrite } = settings;
       return {
@@ -97,10 +103,12 @@ function output({ out = "", overwrite }: Settings): { out: string; overwrite?: b
   return defined({ out, overwrite });
 }
 
-function writing(settings: Settings): { out: string; overwrite?: boolean; dtype?: FloatDType; maxShardBytes?: number } {
+function writing(settings: Settings): WriteOptions {
   const size = settings["max-shard-size"];
   const maxShardBytes = size === undefined ? undefined : parseByteSize(size, "max-shard-size");
-  return { ...output(settings), ...defined({ dtype: dtypeOf(settings), maxShardBytes }) };
+  const { formats } = settings;
+  const type = knownType(EXPORT_TYPES.gguf, settings.type, "gguf");
+  return { ...output(settings), ...defined({ formats, type, dtype: dtypeOf(settings), maxShardBytes }) };
 }
 
 function dtypeOf({ dtype }: Settings): FloatDType | undefined {

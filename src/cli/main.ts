@@ -7,6 +7,7 @@ import { CusprunError } from "../errors.ts";
 import { cusprunVersion } from "../pipeline/version.ts";
 import { COMMANDS } from "./commands.ts";
 import { renderCommandHelp, renderProgramHelp } from "./help.ts";
+import type { JobResult } from "./job-result.ts";
 import { ProgressView } from "./progress-view.ts";
 import { describeError, type Job } from "./protocol.ts";
 import { readConfig } from "./read-config.ts";
@@ -15,6 +16,9 @@ import { DEFECT_EXIT_CODE, renderError, renderErrorJson } from "./render-error.t
 import { renderResult } from "./render-result.ts";
 import { runJob, type Outcome } from "./run-job.ts";
 import { usageError } from "./usage-error.ts";
+
+/** Exit code of a verification that no runtime answered, or one did and does not agree. */
+const DISAGREEMENT_EXIT_CODE = 1;
 
 /** Whether errors are to be JSON: asked of the raw arguments, since reading them may be what fails. */
 const jsonAsked = process.argv.includes("--json");
@@ -52,7 +56,8 @@ async function run(job: Job): Promise<number> {
   view.finish();
   switch (outcome.type) {
     case "result":
-      return print(json ? JSON.stringify(outcome.result.value, null, 2) : renderResult(outcome.result));
+      print(json ? JSON.stringify(outcome.result.value, null, 2) : renderResult(outcome.result));
+      return exitCodeOf(outcome.result);
     case "stopped":
       return outcome.exitCode;
     case "refused":
@@ -82,6 +87,11 @@ async function completeJob({ command, subject, settings }: Extract<Request, { ki
     }
   }
   return { command, subject: named, settings: merged };
+}
+
+/** Work that was done may still have found that something is not as it should be. */
+function exitCodeOf(result: JobResult): number {
+  return result.command === "verify" && !result.value.agrees ? DISAGREEMENT_EXIT_CODE : 0;
 }
 
 function print(text: string): number {

@@ -6,6 +6,7 @@
 import { DIMENSIONS, type Dimension } from "../corpora/corpus.ts";
 import type { MapChange } from "../scoring/block-energies.ts";
 import { EXPORT_FORMATS, EXPORT_TYPES, type ExportFormat, type ExportType } from "../pipeline/export.ts";
+import { EXPERT_FORMATS, type ExpertFormat } from "../pipeline/writing-step.ts";
 import type { Layout } from "../selection/plan.ts";
 import { MATRIX_KINDS, UNIT_KINDS, type MatrixKind, type UnitKind } from "../scoring/relevance.ts";
 
@@ -41,6 +42,7 @@ export interface Settings {
   readonly maps?: MapChange;
   readonly repair?: boolean;
   readonly measure?: boolean;
+  readonly formats?: readonly ExpertFormat[];
   readonly plan?: string;
   readonly to?: ExportFormat;
   readonly type?: ExportType;
@@ -48,6 +50,7 @@ export interface Settings {
   readonly limit?: number;
   readonly against?: string;
   readonly window?: number;
+  readonly "trust-remote-code"?: boolean;
   readonly config?: string;
   readonly json?: boolean;
   readonly quiet?: boolean;
@@ -154,7 +157,12 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     group: "How much to remove",
     help: "Share of its units that every layer keeps at least",
   },
-  snap: { type: COUNT, hint: "N", group: "How much to remove", help: "FFN widths are multiples of this" },
+  snap: {
+    type: COUNT,
+    hint: "N",
+    group: "How much to remove",
+    help: "FFN widths are multiples of this: 32, or 256 for a GGUF in K-quants, where not said",
+  },
   aggregate: {
     type: { kind: "text" },
     hint: "HOW",
@@ -187,10 +195,15 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
   },
   out: { type: { kind: "text" }, hint: "PATH", group: "What to write", help: "Where the result is written" },
   overwrite: { type: { kind: "switch" }, group: "What to write", help: "Replace what is there" },
+  formats: {
+    type: { kind: "choices", of: EXPERT_FORMATS },
+    group: "What to write",
+    help: "What the folder holds: a Hugging Face model (default), a GGUF file, or both",
+  },
   dtype: {
     type: { kind: "choice", of: ["f32", "f16", "bf16"] },
     group: "What to write",
-    help: "Dtype of the weights; as the input has them where not said",
+    help: "Dtype of safetensors; as the input has them where not said",
   },
   "max-shard-size": { type: { kind: "text" }, hint: "SIZE", group: "What to write", help: "Largest weight file, e.g. 5GB" },
   maps: {
@@ -218,7 +231,7 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     type: { kind: "choice", of: Object.values(EXPORT_TYPES).flat() },
     hint: "TYPE",
     group: "What to write",
-    help: "gguf: llama-quantize's, the model's own float type where not said; onnx: f32 where not said",
+    help: "How tensors are stored; where not said gguf: as the input does, onnx: f32",
   },
   tasks: {
     type: { kind: "texts" },
@@ -232,6 +245,11 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     hint: "MODEL",
     group: "What to measure",
     help: "Another model, such as the dense one, to compare with item by item",
+  },
+  "trust-remote-code": {
+    type: { kind: "switch" },
+    group: "What to measure",
+    help: "Let Python run the code in the folder, which layers of unlike size need",
   },
   window: {
     type: COUNT,

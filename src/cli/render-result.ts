@@ -6,6 +6,7 @@ import type { ModelDescription } from "../checkpoint/inspect.ts";
 import type { SelectedPlan } from "../pipeline/steps.ts";
 import { renderEvaluation } from "../report/evaluation-table.ts";
 import { formatBytes, formatCount, formatPercent, formatSpan } from "../report/format.ts";
+import { renderVerifications } from "../report/verification-table.ts";
 import { renderColumns, renderReport, renderUnitTable, renderVocabulary } from "../report/table.ts";
 import type { JobResult } from "./job-result.ts";
 
@@ -32,15 +33,23 @@ export function renderResult(result: JobResult): string {
     case "select":
       return renderPlan(result.value);
     case "apply": {
-      const { out, parameters, dtype, weightBytes, files } = result.value;
-      return `Wrote ${out}: ${formatCount(parameters)} parameters, ${formatBytes(weightBytes)} in ${dtype}, ${files.length} files`;
+      const { out, parameters, parts, files } = result.value;
+      const sizes = parts.map(({ label, bytes }) => `${label} ${formatBytes(bytes.after)}`).join(", ");
+      return `Wrote ${out}: ${formatCount(parameters)} parameters, ${sizes}, ${files.length} files`;
     }
     case "export": {
-      const { out, type, parameters, fileBytes } = result.value;
-      const size = `Wrote ${out}: ${formatCount(parameters)} parameters, ${formatBytes(fileBytes)} as ${type}`;
-      return result.value.to === "gguf"
-        ? `${size}, architecture ${result.value.architecture}`
-        : `${size}, ${result.value.files.length} files`;
+      const { out, parameters, fileBytes } = result.value;
+      const size = `Wrote ${out}: ${formatCount(parameters)} parameters, ${formatBytes(fileBytes)}`;
+      if (result.value.to === "onnx") return `${size} as ${result.value.type}, ${result.value.files.length} files`;
+      const { type, architecture, modelfile } = result.value;
+      const how = type === "as stored" ? "in the types of the input" : `as ${type}`;
+      return `${size} ${how}, architecture ${architecture}\nWrote ${modelfile} for Ollama`;
+    }
+    case "verify": {
+      const { expert, agrees, verifications } = result.value;
+      const nobody = verifications.every(({ status }) => status === "absent");
+      const verdict = nobody ? "No runtime is there to ask." : agrees ? "All that answered agree." : "Not all agree.";
+      return `${renderVerifications(expert, verifications)}\n\n${verdict}`;
     }
     case "eval": {
       const { model, against, tasks, out } = result.value;

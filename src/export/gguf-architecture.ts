@@ -132,6 +132,14 @@ function refusal(architecture: Architecture, config: ModelConfig, optionalRoles:
   const { hiddenSize, layerSizes, headDim, hiddenActivation, family, rope, slidingWindow } = config;
   const { defaultActivation } = FAMILIES[family].configRules;
   if (hiddenActivation !== defaultActivation) return `the activation ${hiddenActivation} in place of ${defaultActivation}`;
+  // llama.cpp loads a layer of heads without FFN and computes it wrongly, and ends at heads that do not share evenly.
+  const layer = layerSizes.findIndex(
+    ({ intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G }) => F < 1 || H < 1 || G < 1 || H % G !== 0,
+  );
+  if (layer !== -1) {
+    const { intermediateSize, numAttentionHeads, numKeyValueHeads } = layerSizes[layer]!;
+    return `layer ${layer} with ${intermediateSize} FFN units, ${numAttentionHeads} query and ${numKeyValueHeads} key-value heads`;
+  }
   if (uniformLayerSizes(config) === null && !architecture.ragged) return "layers of unlike size";
   if (architecture.tiesHead && !config.tieWordEmbeddings)
     return "layers of unlike size beside an output head that is not the embedding";

@@ -5,7 +5,7 @@
 
 import type { ModelConfig } from "../checkpoint/model-config.ts";
 import type { GgufForm } from "./gguf-architecture.ts";
-import { fileTypeId, isQuantized, type GgufFileType } from "./gguf-types.ts";
+import { fileTypeId, isQuantized, type GgufStorage } from "./gguf-types.ts";
 import type { GgufPair, GgufTypedValue } from "./gguf-writer.ts";
 
 /** `GGML_QNT_VERSION`: the layout of quantised blocks. */
@@ -18,22 +18,30 @@ export interface GgufDescription {
   /** `general.license`, as the hub names it, or null. */
   readonly license: string | null;
   readonly parameters: number;
-  readonly fileType: GgufFileType;
+  readonly storage: GgufStorage;
 }
 
-/** The keys `general.*` and those of the architecture. */
-export function modelPairs(config: ModelConfig, form: GgufForm, description: GgufDescription): GgufPair[] {
-  const { name, license, parameters, fileType } = description;
-  const general: GgufPair[] = [
-    ["general.architecture", ["string", form.architecture]],
+/** The keys `general.*`, as far as the description says something. */
+export function descriptionPairs(
+  { architecture }: GgufForm,
+  { name, license, parameters, storage }: Partial<GgufDescription> & Pick<GgufDescription, "parameters" | "storage">,
+): GgufPair[] {
+  const pairs: GgufPair[] = [
+    ["general.architecture", ["string", architecture]],
     ["general.type", ["string", "model"]],
-    ["general.name", ["string", name]],
-    ["general.size_label", ["string", sizeLabel(parameters)]],
-    ...(license === null ? [] : [["general.license", ["string", license]] as const]),
-    ["general.file_type", ["uint32", fileTypeId(fileType)]],
-    ...(isQuantized(fileType) ? [["general.quantization_version", ["uint32", QUANTIZATION_VERSION]] as const] : []),
   ];
-  return [...general, ...architectureKeys(config, form).map(([key, value]) => [`${form.architecture}.${key}`, value] as const)];
+  if (name !== undefined) pairs.push(["general.name", ["string", name]]);
+  pairs.push(["general.size_label", ["string", sizeLabel(parameters)]]);
+  if (license !== undefined && license !== null) pairs.push(["general.license", ["string", license]]);
+  if (storage === "as stored") return pairs;
+  pairs.push(["general.file_type", ["uint32", fileTypeId(storage)]]);
+  if (isQuantized(storage)) pairs.push(["general.quantization_version", ["uint32", QUANTIZATION_VERSION]]);
+  return pairs;
+}
+
+/** The keys of the architecture, which begin with its name. */
+export function architecturePairs(config: ModelConfig, form: GgufForm): GgufPair[] {
+  return architectureKeys(config, form).map(([key, value]) => [`${form.architecture}.${key}`, value]);
 }
 
 /** Head sizes are always said: llama.cpp would otherwise take hidden size / heads, which heads that were cut change. */

@@ -1,10 +1,11 @@
 /**
  * @file A checkpoint's tensors as a GGUF file holds them: under its names, q and k with their rotary halves interleaved where the
- * architecture wants it, norms with their offset, each in the type that was chosen for it. Read piece by piece.
+ * architecture wants it, norms with their offset, each in the type that was chosen for it. Rows that a GGUF file stores in this type are
+ * copied as bytes. Read piece by piece.
  */
 
 import { blockSizes, blockTensorShape, modelTensorShape } from "../checkpoint/check-tensors.ts";
-import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { Checkpoint, RowRange, RowReader, StoredDType } from "../checkpoint/checkpoint.ts";
 import { type BlockRole, blockTensorName, FAMILIES, MODEL_TENSOR_NAMES, type ModelRole } from "../checkpoint/families.ts";
 import {
   GGUF_BLOCK_TENSOR_NAMES,
@@ -14,10 +15,11 @@ import {
   ROPE_FACTORS_NAME,
   ROTATED_ROLES,
 } from "../checkpoint/gguf-names.ts";
+import { ggmlByteLength } from "../checkpoint/ggml-types.ts";
 import { CusprunError } from "../errors.ts";
 import { quantize, type WrittenGgmlType } from "./ggml-quantize.ts";
 import type { GgufForm } from "./gguf-architecture.ts";
-import { type GgufFileType, matrixType } from "./gguf-types.ts";
+import { finestType, type GgufStorage, matrixType, requantizedType } from "./gguf-types.ts";
 import type { GgufTensorSource } from "./gguf-writer.ts";
 
 /** Values that are held at a time, about: 4 MiB in f32. */
@@ -40,20 +42,17 @@ interface PlacedTensor {
  * Every tensor to be written, in the order of the file. Reads nothing.
  * @param form how the model is written.
  */
-export function ggufTensors(checkpoint: Checkpoint, form: GgufForm, fileType: GgufFileType): GgufTensorSource[] {
-  const placed = placeTensors(checkpoint, form);
+export function ggufTensors(checkpoint: Checkpoint, form: GgufForm, storage: GgufStorage): GgufTensorSource[] {
+  const placed = inOrderOfFile(checkpoint, form, placeTensors(checkpoint, form));
   const sources = placed.map((tensor): GgufTensorSource => {
-    const { role, layer, shape, ggufName: name } = tensor;
-    const isMatrix = shape.length > 1;
-    const type = isMatrix
-      ? matrixType(fileType, { role: typedAs(role, form), layer, rowLength: shape[1]! }, checkpoint.config)
-      : "F32";
-    return {
-      name,
-      shape,
-      type,
-      pieces: () => (isMatrix ? matrixPieces(checkpoint, tensor, form, type) : vectorPieces(checkpoint, tensor, form)),
-    };
+    const { shape, ggufName: name } = tensor;
+    const stored = rowsOfType(checkpoint, tensor, form, storage);
+    if (stored !== null) {
+      return { name, shape, type: stored.type, pieces: () => storedPieces(checkpoint, tensor, form, stored) };
+    }
+    if (shape.length === 1) return { name, shape, type: "F32", pieces: () => vectorPieces(checkpoint, tensor, form) };
+    const type = typeOf(checkpoint, tensor, form, storage);
+    return { name, shape, type, pieces: () => matrixPieces(checkpoint, tensor, form, type) };
   });
   const { ropeFactors } = form;
   if (ropeFactors === null) return sources;
@@ -66,6 +65,50 @@ export function ggufTensors(checkpoint: Checkpoint, form: GgufForm, fileType: Gg
     },
   };
   return [...sources, factors];
+}
+
+/** A tensor's rows as a GGUF file has them, and their type. */
+interface StoredRows {
+  readonly type: StoredDType;
+  readonly read: RowReader;
+}
+
+/** The rows as they are stored, where the file is to have just these; else null. */
+function rowsOfType(checkpoint: Checkpoint, tensor: PlacedTensor, form: GgufForm, storage: GgufStorage): StoredRows | null {
+  const read = checkpoint.gguf?.rowsAsStored(tensor.name) ?? null;
+  if (read === null || (tensor.role === "qNorm" && form.queryScale !== 1)) return null;
+  const type = checkpoint.tensors.get(tensor.name)!.dtype;
+  const isVector = tensor.shape.length === 1;
+  if (storage !== "as stored" && isVector) return type === "F32" ? { type, read } : null;
+  return isVector || type === finestStoredType(checkpoint, tensor, form, storage) ? { type, read } : null;
+}
+
+/** The type of a matrix whose values are quantised anew. */
+function typeOf(checkpoint: Checkpoint, tensor: PlacedTensor, form: GgufForm, storage: GgufStorage): WrittenGgmlType {
+  const rowLength = tensor.shape[1]!;
+  if (storage === "as stored") return requantizedType(finestStoredType(checkpoint, tensor, form, storage), rowLength);
+  const { role, layer } = tensor;
+  return matrixType(storage, { role: typedAs(role, form), layer, rowLength }, checkpoint.config);
+}
+
+/** The type that a matrix' rows must be stored in to be copied: that which is asked for, or where q, k and v are fused, the finest of theirs. */
+function finestStoredType(checkpoint: Checkpoint, tensor: PlacedTensor, form: GgufForm, storage: GgufStorage): StoredDType {
+  if (storage !== "as stored") return typeOf(checkpoint, tensor, form, storage);
+  const own = checkpoint.tensors.get(tensor.name)!.dtype;
+  const { role, layer } = tensor;
+  if (!form.fusesQkv || (role !== "q" && role !== "k" && role !== "v")) return own;
+  const family = FAMILIES[checkpoint.config.family];
+  const parts = (["q", "k", "v"] as const).map((part) => checkpoint.tensors.get(blockTensorName(family, layer, part))!.dtype);
+  if (parts.every((type) => type === own)) return own;
+  const [first, ...others] = [own, ...parts].map((type) => requantizedType(type, tensor.shape[1]!));
+  return finestType([first!, ...others]);
+}
+
+/** A GGUF file's own order, so that a file without a cut comes out as it was; q, k and v that are fused stand together. */
+function inOrderOfFile(checkpoint: Checkpoint, form: GgufForm, placed: readonly PlacedTensor[]): readonly PlacedTensor[] {
+  if (checkpoint.gguf === undefined || form.fusesQkv) return placed;
+  const places = new Map([...checkpoint.tensors.keys()].map((name, place) => [name, place]));
+  return placed.toSorted((a, b) => (places.get(a.name) ?? 0) - (places.get(b.name) ?? 0));
 }
 
 /** The role that decides on a matrix' type: one for all of q, k and v where they are fused. */
@@ -97,6 +140,29 @@ function placeTensors({ config }: Checkpoint, { optionalRoles }: GgufForm): Plac
   return [modelTensor("embedding"), ...blocks, modelTensor("finalNorm"), ...head];
 }
 
+/** Copies rows as they are stored; where the architecture wants it, in its order. */
+async function* storedPieces(
+  checkpoint: Checkpoint,
+  tensor: PlacedTensor,
+  form: GgufForm,
+  { type, read }: StoredRows,
+): AsyncIterable<Uint8Array> {
+  const [rowCount = 0, rowLength = 1] = tensor.shape;
+  const rowBytes = ggmlByteLength(type, rowLength);
+  const headDim = interleavedHeadDim(checkpoint, tensor, form);
+  for (const rows of pieceRanges(rowCount, rowLength, headDim)) {
+    const bytes = await read(rows);
+    yield headDim === null ? bytes : interleaved(bytes, rowBytes, headDim);
+  }
+}
+
+/** Rows in pieces, of whole heads where they are reordered. */
+function* pieceRanges(rowCount: number, rowLength: number, headDim: number | null): Iterable<RowRange> {
+  const group = headDim ?? 1;
+  const pieceRows = Math.max(1, Math.floor(PIECE_VALUES / (rowLength * group))) * group;
+  for (let start = 0; start < rowCount; start += pieceRows) yield { start, end: Math.min(start + pieceRows, rowCount) };
+}
+
 async function* matrixPieces(
   checkpoint: Checkpoint,
   tensor: PlacedTensor,
@@ -105,11 +171,8 @@ async function* matrixPieces(
 ): AsyncIterable<Uint8Array> {
   const [rowCount = 0, rowLength = 0] = tensor.shape;
   const headDim = interleavedHeadDim(checkpoint, tensor, form);
-  const group = headDim ?? 1;
-  const pieceRows = Math.max(1, Math.floor(PIECE_VALUES / (rowLength * group))) * group;
-  for (let start = 0; start < rowCount; start += pieceRows) {
-    const end = Math.min(start + pieceRows, rowCount);
-    const values = await checkpoint.readFloat32(tensor.name, { start, end });
+  for (const rows of pieceRanges(rowCount, rowLength, headDim)) {
+    const values = await checkpoint.readFloat32(tensor.name, rows);
     yield encode(type, headDim === null ? values : interleaved(values, rowLength, headDim), tensor.name);
   }
 }
@@ -128,12 +191,15 @@ function interleavedHeadDim({ config }: Checkpoint, { role }: PlacedTensor, form
   return form.interleavesRotary && ROTATED_ROLES.includes(role) ? config.headDim : null;
 }
 
-/** Rows in the file's order; whole heads. */
-function interleaved(values: Float32Array, rowLength: number, headDim: number): Float32Array<ArrayBuffer> {
-  const stored = new Float32Array(values.length);
-  for (let row = 0; row * rowLength < values.length; row++) {
-    const from = values.subarray(row * rowLength, (row + 1) * rowLength);
-    stored.set(from, interleavedRow(row, headDim) * rowLength);
+/** Rows in the file's order; whole heads. @param rowLength elements of the array in a row. */
+function interleaved<T extends Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>>(
+  rows: T,
+  rowLength: number,
+  headDim: number,
+): T {
+  const stored = rows.slice() as T;
+  for (let row = 0; row * rowLength < rows.length; row++) {
+    stored.set(rows.subarray(row * rowLength, (row + 1) * rowLength), interleavedRow(row, headDim) * rowLength);
   }
   return stored;
 }

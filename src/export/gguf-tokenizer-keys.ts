@@ -161,8 +161,8 @@ function framing(files: TokenizerFiles, { bos, eos }: SpecialIds, where: string)
   ];
 }
 
-/** The template, or the one named `default` of several. */
-function chatTemplate(value: unknown): string | null {
+/** A tokenizer config's chat template, or the one named `default` of several; null where there is none. */
+export function chatTemplate(value: unknown): string | null {
   if (typeof value === "string") return value;
   if (!Array.isArray(value)) return null;
   const named = value.filter(isJsonObject).find((entry) => entry["name"] === "default");

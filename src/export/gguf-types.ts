@@ -5,6 +5,7 @@
 
 import type { BlockRole, ModelRole } from "../checkpoint/families.ts";
 import { GGML_BLOCK_FORMATS } from "../checkpoint/ggml-types.ts";
+import type { StoredDType } from "../checkpoint/checkpoint.ts";
 import type { LayerSizes, ModelConfig } from "../checkpoint/model-config.ts";
 import type { WrittenGgmlType } from "./ggml-quantize.ts";
 
@@ -82,6 +83,9 @@ const SMALLER_BLOCKS: Readonly<Partial<Record<WrittenGgmlType, WrittenGgmlType>>
 /** Layers of the one size (70B) whose few value heads serve many queries, so that llama-quantize spends more bits on them. */
 const LAYERS_OF_70B = 80;
 
+/** How a file stores its tensors: as one of the types names, or each as the GGUF file that it is made from does. */
+export type GgufStorage = GgufFileType | "as stored";
+
 /** Value of `general.file_type` (`llama_ftype`). */
 export function fileTypeId(fileType: GgufFileType): number {
   return RULES[fileType].id;
@@ -96,10 +100,27 @@ export function isQuantized(fileType: GgufFileType): boolean {
 export function matrixType(fileType: GgufFileType, matrix: PlacedMatrix, config: ModelConfig): WrittenGgmlType {
   const { base } = RULES[fileType];
   if (!isQuantized(fileType)) return base;
-  const wanted = wantedType(fileType, matrix, config);
-  if (fits(wanted, matrix)) return wanted;
+  return fittingType(wantedType(fileType, matrix, config), matrix);
+}
+
+/**
+ * The type that a matrix is quantised to anew so that it stays as it was stored: the same, or where its rows no longer fit the blocks, the
+ * fallback. The two types that are only read become the next larger one that is written.
+ */
+export function requantizedType(stored: StoredDType, rowLength: number): WrittenGgmlType {
+  return fittingType(stored === "Q2_K" || stored === "Q3_K" ? "Q4_K" : stored, { rowLength });
+}
+
+/** Of some types, the one with the most bits a value. */
+export function finestType<T extends StoredDType>(types: readonly [T, ...T[]]): T {
+  const bits = (type: T): number => GGML_BLOCK_FORMATS[type].blockBytes / GGML_BLOCK_FORMATS[type].blockSize;
+  return types.reduce((finest, type) => (bits(type) > bits(finest) ? type : finest), types[0]);
+}
+
+function fittingType(wanted: WrittenGgmlType, row: { readonly rowLength: number }): WrittenGgmlType {
+  if (fits(wanted, row)) return wanted;
   const smaller = SMALLER_BLOCKS[wanted] ?? "F16";
-  return fits(smaller, matrix) ? smaller : "F16";
+  return fits(smaller, row) ? smaller : "F16";
 }
 
 function wantedType(fileType: GgufFileType, matrix: PlacedMatrix, config: ModelConfig): WrittenGgmlType {
@@ -117,6 +138,6 @@ function sharesKeys({ numAttentionHeads, numKeyValueHeads }: LayerSizes): boolea
   return numAttentionHeads !== numKeyValueHeads;
 }
 
-function fits(type: WrittenGgmlType, { rowLength }: PlacedMatrix): boolean {
+function fits(type: WrittenGgmlType, { rowLength }: { readonly rowLength: number }): boolean {
   return rowLength % GGML_BLOCK_FORMATS[type].blockSize === 0;
 }

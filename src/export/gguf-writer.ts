@@ -4,12 +4,12 @@
  */
 
 import { open, type FileHandle } from "node:fs/promises";
+import type { StoredDType } from "../checkpoint/checkpoint.ts";
 import { ggmlByteLength } from "../checkpoint/ggml-types.ts";
 import { GGUF_VALUE_TYPES, type GgufValueType } from "../checkpoint/gguf-values.ts";
 import { writeFileAtomically } from "../files.ts";
 import { type JobOptions, pause } from "../progress.ts";
 import { elementCount } from "../tensor.ts";
-import type { WrittenGgmlType } from "./ggml-quantize.ts";
 
 /** A value of the header with its type. */
 export type GgufTypedValue =
@@ -17,7 +17,9 @@ export type GgufTypedValue =
   | readonly [type: "uint32" | "float32", value: number]
   | readonly [type: "bool", value: boolean]
   | readonly [type: "array", of: "string", values: readonly string[]]
-  | readonly [type: "array", of: "int32" | "float32", values: readonly number[]];
+  | readonly [type: "array", of: "int32" | "float32", values: readonly number[]]
+  /** A value with its type as another file has them. */
+  | readonly [type: "encoded", bytes: Uint8Array];
 
 /** A key of the header with its value. */
 export type GgufPair = readonly [key: string, value: GgufTypedValue];
@@ -28,7 +30,7 @@ export interface GgufTensorSource {
   readonly name: string;
   /** Row-major, as everywhere in cusprun, [out, in]; the file has it the other way round. */
   readonly shape: readonly number[];
-  readonly type: WrittenGgmlType;
+  readonly type: StoredDType;
   /** Its bytes, in pieces. Called once, when its turn comes; a piece is released before the next is asked for. */
   pieces(): AsyncIterable<Uint8Array>;
 }
@@ -37,7 +39,7 @@ export interface GgufTensorSource {
 const ALIGNMENT_BYTES = 32;
 
 /** Ids of tensor types: `enum ggml_type`. */
-const GGML_TYPE_IDS: Readonly<Record<WrittenGgmlType, number>> = {
+const GGML_TYPE_IDS: Readonly<Record<StoredDType, number>> = {
   F32: 0,
   F16: 1,
   Q4_0: 2,
@@ -45,6 +47,8 @@ const GGML_TYPE_IDS: Readonly<Record<WrittenGgmlType, number>> = {
   Q5_0: 6,
   Q5_1: 7,
   Q8_0: 8,
+  Q2_K: 10,
+  Q3_K: 11,
   Q4_K: 12,
   Q5_K: 13,
   Q6_K: 14,
@@ -112,6 +116,8 @@ function typedValue(value: GgufTypedValue): Uint8Array {
       return Buffer.concat([typeId("float32"), new Uint8Array(Float32Array.of(value[1]).buffer)]);
     case "bool":
       return Buffer.concat([typeId("bool"), Uint8Array.of(value[1] ? 1 : 0)]);
+    case "encoded":
+      return value[1];
     case "array":
       return Buffer.concat([typeId("array"), typeId(value[1]), uint64(value[2].length), arrayItems(value)]);
     default:

@@ -1,28 +1,32 @@
 /**
- * @file Writes a checkpoint as one GGUF file that llama.cpp, and what is built on it, loads and computes as the checkpoint says. Everything
- * that can be refused is refused before the first weight is read; memory holds a piece of one tensor.
+ * @file Writes a checkpoint as one GGUF file that llama.cpp, and what is built on it, loads and computes as the checkpoint says. What was a
+ * GGUF file, or was cut from one, keeps its types, keys and tokenizer, and tensors of whole rows their bytes. Everything that can be refused is refused before the first weight is read; memory holds a piece of one tensor.
  */
 
 import { basename, extname } from "node:path";
-import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { Checkpoint, StoredDType } from "../checkpoint/checkpoint.ts";
 import { CusprunError } from "../errors.ts";
 import type { JobOptions } from "../progress.ts";
 import { elementCount } from "../tensor.ts";
-import type { WrittenGgmlType } from "./ggml-quantize.ts";
 import { fuseQueryKeyValue } from "./gguf-fused.ts";
 import { ggufFormOf } from "./gguf-architecture.ts";
-import { modelPairs } from "./gguf-model-keys.ts";
+import { carriedPairs } from "./gguf-carried-keys.ts";
+import { hasTokenizer } from "./gguf-carried-tokenizer.ts";
+import { architecturePairs, descriptionPairs } from "./gguf-model-keys.ts";
 import { ggufTensors } from "./gguf-tensors.ts";
 import { tokenizerPairs } from "./gguf-tokenizer-keys.ts";
-import type { GgufFileType } from "./gguf-types.ts";
-import { writeGguf } from "./gguf-writer.ts";
+import type { GgufFileType, GgufStorage } from "./gguf-types.ts";
+import { type GgufPair, writeGguf } from "./gguf-writer.ts";
 import { outputDType } from "./hugging-face.ts";
 
 /** What is written, and how. */
 export interface GgufOptions extends JobOptions {
-  /** Default: the float type that most of the checkpoint's values have, BF16 for a quantised one. */
+  /**
+   * Default: of a GGUF file, each tensor as it is stored, those that did not change byte for byte; otherwise the float type that most of the
+   * checkpoint's values have.
+   */
   readonly type?: GgufFileType;
-  /** `general.name`; default: the file's name. */
+  /** `general.name`; default: that of the GGUF file that is read, otherwise the name of the file that is written. */
   readonly name?: string;
   /** `general.license`, an identifier of the hub. */
   readonly license?: string | null;
@@ -30,7 +34,7 @@ export interface GgufOptions extends JobOptions {
 
 /** What was written. */
 export interface WrittenGgufFile {
-  readonly type: GgufFileType;
+  readonly type: GgufStorage;
   /** `general.architecture`. */
   readonly architecture: string;
   readonly parameters: number;
@@ -39,7 +43,7 @@ export interface WrittenGgufFile {
   /** Context that llama.cpp is told; less than the model's where it would compute longer ones otherwise. */
   readonly contextLength: number;
   /** Parameters by the type that they are stored in. */
-  readonly parametersByType: Readonly<Partial<Record<WrittenGgmlType, number>>>;
+  readonly parametersByType: Readonly<Partial<Record<StoredDType, number>>>;
 }
 
 /**
@@ -49,23 +53,47 @@ export interface WrittenGgufFile {
  * while reading.
  */
 export async function exportGguf(checkpoint: Checkpoint, out: string, options: GgufOptions = {}): Promise<WrittenGgufFile> {
-  const type = options.type ?? outputDType(checkpoint.tensors.values());
+  const { gguf: origin } = checkpoint;
+  const storage: GgufStorage = options.type ?? (origin === undefined ? outputDType(checkpoint.tensors.values()) : "as stored");
   const form = ggufFormOf(checkpoint);
-  const tokenizer = await checkpoint.readTokenizerFiles();
-  if (tokenizer === null) throw noTokenizer(checkpoint.path);
-  const tokens = tokenizerPairs(tokenizer, checkpoint.config, checkpoint.path);
-  const placed = ggufTensors(checkpoint, form, type);
+  const tokens = origin === undefined ? await tokenizerKeys(checkpoint) : null;
+  if (origin !== undefined && !hasTokenizer(origin)) throw noTokenizer(checkpoint.path);
+  const placed = ggufTensors(checkpoint, form, storage);
   const tensors = form.fusesQkv ? fuseQueryKeyValue(placed) : placed;
   const parameters = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  const { name = basename(out, extname(out)), license = null } = options;
-  const pairs = [...modelPairs(checkpoint.config, form, { name, license, parameters, fileType: type }), ...tokens];
+  const { name, license = null } = options;
+  const description = { parameters, storage, license };
+  const pairs =
+    origin === undefined
+      ? [
+          ...descriptionPairs(form, { ...description, name: name ?? basename(out, extname(out)) }),
+          ...architecturePairs(checkpoint.config, form),
+          ...(tokens ?? []),
+        ]
+      : await carriedPairs(origin, checkpoint.config, form, { ...description, ...(name !== undefined && { name }) });
   const fileBytes = await writeGguf(out, pairs, tensors, options);
-  const parametersByType: Partial<Record<WrittenGgmlType, number>> = {};
+  const parametersByType: Partial<Record<StoredDType, number>> = {};
   for (const tensor of tensors) {
     parametersByType[tensor.type] = (parametersByType[tensor.type] ?? 0) + elementCount(tensor.shape);
   }
   const { architecture, contextLength } = form;
-  return { type, architecture, parameters, fileBytes, contextLength, parametersByType };
+  return { type: storage, architecture, parameters, fileBytes, contextLength, parametersByType };
+}
+
+/**
+ * Refuses before any work what `exportGguf` would refuse.
+ * @throws CusprunError `EXPORT_UNSUPPORTED`, `TOKENIZER_MISSING`, `TOKENIZER_INVALID`, `TOKENIZER_UNSUPPORTED`.
+ */
+export async function checkGgufExport(checkpoint: Checkpoint): Promise<void> {
+  ggufFormOf(checkpoint);
+  if (checkpoint.gguf === undefined) await tokenizerKeys(checkpoint);
+  else if (!hasTokenizer(checkpoint.gguf)) throw noTokenizer(checkpoint.path);
+}
+
+async function tokenizerKeys(checkpoint: Checkpoint): Promise<GgufPair[]> {
+  const files = await checkpoint.readTokenizerFiles();
+  if (files === null) throw noTokenizer(checkpoint.path);
+  return tokenizerPairs(files, checkpoint.config, checkpoint.path);
 }
 
 function noTokenizer(path: string): CusprunError {

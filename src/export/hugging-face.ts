@@ -1,7 +1,6 @@
 /**
  * @file Writes an expert as a Hugging Face folder that transformers loads: safetensors (sharded past a size), config.json,
- * generation_config.json, the tokenizer's files, a model card, the plan, and where layers differ in size a Python file. The folder
- * appears complete or not at all.
+ * generation_config.json, the tokenizer's files, and where layers differ in size a Python file.
  */
 
 import { writeFile } from "node:fs/promises";
@@ -10,42 +9,30 @@ import type { StoredDType, TokenizerFiles } from "../checkpoint/checkpoint.ts";
 import { isRaggedModelType, RAGGED_MODULE } from "../checkpoint/hf-ragged.ts";
 import { writeShardedSafetensors } from "../checkpoint/safetensors-write.ts";
 import { CusprunError } from "../errors.ts";
-import { writeFolderAtomically } from "../files.ts";
 import { narrowFromFloat32 } from "../float-convert.ts";
-import type { JobOptions } from "../progress.ts";
-import { formatPlan } from "../selection/plan-file.ts";
 import type { PrunePlan } from "../selection/plan.ts";
 import type { Expert, ExpertTensor } from "../surgery/expert.ts";
 import { elementCount, FLOAT_DTYPE_BYTES } from "../tensor.ts";
 import type { FloatDType } from "../tensor.ts";
 import { raggedModule } from "./ragged-module.ts";
-import { modelCard } from "./model-card.ts";
-import type { CardOutput, ModelCardInput } from "./model-card.ts";
-
-/** The plan's name in an expert's folder. */
-export const PLAN_FILE_NAME = "cusprun-plan.json";
-
-/** The model card's name, by the hub's convention. */
-const CARD_FILE_NAME = "README.md";
+import { type ExpertFolderOptions, type FormatWriter, writeExpertFolder } from "./expert-folder.ts";
+import type { WrittenPart } from "./model-card.ts";
 
 /** Largest weight file: what transformers' `save_pretrained` wrote for years, and every host takes. */
 export const DEFAULT_MAX_SHARD_BYTES = 5e9;
 
 /** What is written, and how. */
-export interface HuggingFaceOptions extends JobOptions {
+export interface HuggingFaceOptions extends ExpertFolderOptions {
   /** Dtype of all tensors; default `outputDType`. */
   readonly dtype?: FloatDType;
   /** Default 5 GB. */
   readonly maxShardBytes?: number;
-  /** Replace a folder that holds something. Default false. */
-  readonly overwrite?: boolean;
-  /** The plan that the expert was cut by. */
-  readonly plan: PrunePlan;
-  /**
-   * What the model card says; or what tells it from the folder as a model is loaded from it, complete but for the card and not yet in its
-   * place, so that the card can hold measurements of what was written.
-   */
-  readonly card: ModelCardInput | ((folder: string) => Promise<ModelCardInput>);
+}
+
+/** What was written in Hugging Face's form, beside the plan and the card. */
+export interface WrittenWeights extends WrittenPart {
+  readonly format: "hf";
+  readonly dtype: FloatDType;
 }
 
 /** What was written. */
@@ -79,22 +66,21 @@ export function outputDType(tensors: Iterable<{ readonly dtype: StoredDType; rea
 }
 
 /**
- * Writes the folder. All tensors get one dtype, norms too, as transformers does; those that have it already are copied byte by byte.
+ * A writer of an expert in Hugging Face's form. All tensors get one dtype, norms too, as transformers does; those that have it already are
+ * copied byte by byte. Its errors: `OUTPUT_DTYPE`; the checkpoint's while reading.
  * @param tokenizerFiles carried over unchanged; null where the checkpoint has no tokenizer
- * @throws CusprunError `OUTPUT_EXISTS`, `OUTPUT_UNWRITABLE`, `DISK_FULL`, `OUTPUT_DTYPE`; the checkpoint's errors while reading.
  */
-export async function writeHuggingFaceFolder(
+export function huggingFaceWriter(
   expert: Expert,
   tokenizerFiles: TokenizerFiles | null,
-  out: string,
-  options: HuggingFaceOptions,
-): Promise<WrittenFolder> {
+  plan: PrunePlan,
+  options: Pick<HuggingFaceOptions, "dtype" | "maxShardBytes">,
+): FormatWriter<WrittenWeights> {
   const dtype = options.dtype ?? outputDType(expert.tensors);
   const parameters = expert.tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  const weightBytes = parameters * FLOAT_DTYPE_BYTES[dtype];
-  const removedBytes = options.plan.layout === "masked" ? 0 : options.plan.parameters.removed * FLOAT_DTYPE_BYTES[dtype];
+  const after = parameters * FLOAT_DTYPE_BYTES[dtype];
+  const removedBytes = plan.layout === "masked" ? 0 : plan.parameters.removed * FLOAT_DTYPE_BYTES[dtype];
   const small = new Map<string, string | Uint8Array>();
-  // Our own files come last, so that no carried-over file can take their names.
   for (const [name, bytes] of tokenizerFiles?.files ?? []) {
     if (basename(name) !== name || name === "" || name === "." || name === "..")
       throw new RangeError(`tokenizer file '${name}' is no plain name`);
@@ -104,30 +90,68 @@ export async function writeHuggingFaceFolder(
   if (expert.generationConfigJson !== null) small.set("generation_config.json", json(expert.generationConfigJson));
   const pythonFile = isRaggedModelType(expert.configJson["model_type"]) ? `${RAGGED_MODULE}.py` : null;
   if (pythonFile !== null) small.set(pythonFile, raggedModule(expert.config.family));
-  small.set(PLAN_FILE_NAME, formatPlan(options.plan));
-  const output: CardOutput = {
-    config: expert.config,
-    dtype,
-    bytes: { before: weightBytes + removedBytes, after: weightBytes },
-    hasTokenizer: tokenizerFiles !== null,
-    pythonFile,
-    fromQuantised: expert.tensors.some((tensor) => tensor.readBytes === null),
+  const isQuantised = expert.tensors.some((tensor) => !Object.hasOwn(FLOAT_DTYPE_BYTES, tensor.dtype));
+  return {
+    write: async (folder, job) => {
+      const sources = expert.tensors.map((tensor) => ({
+        name: tensor.name,
+        dtype,
+        shape: tensor.shape,
+        read: () => readAs(tensor, dtype),
+      }));
+      const weightFiles = await writeShardedSafetensors(folder, sources, options.maxShardBytes ?? DEFAULT_MAX_SHARD_BYTES, job);
+      for (const [name, content] of small) await writeFile(join(folder, name), content);
+      return {
+        format: "hf",
+        dtype,
+        files: [...weightFiles, ...small.keys()],
+        label: `weights in ${dtype}`,
+        bytes: { before: after + removedBytes, after },
+        library: "transformers",
+        howToLoad: howToLoadWeights(tokenizerFiles !== null, pythonFile),
+        limitations: isQuantised
+          ? [`The base model's weights were quantised; for transformers they were dequantised and rounded to ${dtype}.`]
+          : [],
+      };
+    },
   };
+}
 
-  let weightFiles: readonly string[] = [];
-  await writeFolderAtomically(out, options.overwrite ?? false, async (folder) => {
-    const sources = expert.tensors.map((tensor) => ({
-      name: tensor.name,
-      dtype,
-      shape: tensor.shape,
-      read: () => readAs(tensor, dtype),
-    }));
-    weightFiles = await writeShardedSafetensors(folder, sources, options.maxShardBytes ?? DEFAULT_MAX_SHARD_BYTES, options);
-    for (const [name, content] of small) await writeFile(join(folder, name), content);
-    const card = typeof options.card === "function" ? await options.card(folder) : options.card;
-    await writeFile(join(folder, CARD_FILE_NAME), modelCard(card, options.plan, output));
-  });
-  return { dtype, parameters, weightBytes, files: [...weightFiles, ...small.keys(), CARD_FILE_NAME] };
+/**
+ * Writes an expert's folder in Hugging Face's form alone.
+ * @param tokenizerFiles carried over unchanged; null where the checkpoint has no tokenizer
+ * @throws CusprunError `OUTPUT_EXISTS`, `OUTPUT_UNWRITABLE`, `DISK_FULL`, `OUTPUT_DTYPE`; the checkpoint's errors while reading.
+ */
+export async function writeHuggingFaceFolder(
+  expert: Expert,
+  tokenizerFiles: TokenizerFiles | null,
+  out: string,
+  options: HuggingFaceOptions,
+): Promise<WrittenFolder> {
+  const writer = huggingFaceWriter(expert, tokenizerFiles, options.plan, options);
+  const { parts, files } = await writeExpertFolder(out, expert.config, [writer], options);
+  const { dtype, bytes } = parts[0]!;
+  return { dtype, parameters: bytes.after / FLOAT_DTYPE_BYTES[dtype], weightBytes: bytes.after, files };
+}
+
+/** The card's chapter on loading with transformers. */
+export function howToLoadWeights(hasTokenizer: boolean, pythonFile: string | null): string {
+  const classes = hasTokenizer ? "AutoModelForCausalLM, AutoTokenizer" : "AutoModelForCausalLM";
+  const trust = pythonFile === null ? "" : ", trust_remote_code=True";
+  return [
+    pythonFile === null
+      ? "Stock transformers loads it; no code of ours is needed. `FOLDER` is where this file stands."
+      : `Its layers differ in size, which no stock class of transformers holds: \`${pythonFile}\` beside the weights builds them from ` +
+        "the stock parts, and `trust_remote_code` lets it. `FOLDER` is where this file stands.",
+    "",
+    "```python",
+    `from transformers import ${classes}`,
+    "",
+    `model = AutoModelForCausalLM.from_pretrained("FOLDER", torch_dtype="auto"${trust})`,
+    ...(hasTokenizer ? [`tokenizer = AutoTokenizer.from_pretrained("FOLDER"${trust})`] : []),
+    "```",
+    ...(hasTokenizer ? [] : ["", "The base model came without a tokenizer, and so does this one."]),
+  ].join("\n");
 }
 
 async function readAs(tensor: ExpertTensor, dtype: FloatDType): Promise<Uint8Array> {

@@ -11,7 +11,6 @@ import { CUT_KINDS } from "../selection/plan.ts";
 import type { CutKind, PrunePlan } from "../selection/plan.ts";
 import { cutUnitCount } from "../selection/unit-parameters.ts";
 import type { RepairSummary } from "../surgery/repair.ts";
-import type { FloatDType } from "../tensor.ts";
 
 /** A corpus, as the card names it. */
 export interface CardCorpus {
@@ -49,17 +48,26 @@ export interface ModelCardInput {
   readonly version: string;
 }
 
+/** What was written in one format. */
+export interface WrittenPart {
+  /** Names of the files, in the order of writing. */
+  readonly files: readonly string[];
+  /** What the weights are, for a table, e.g. `weights in BF16`. */
+  readonly label: string;
+  /** Bytes of the expert's weights, and of the dense model's in the same form; null where it was not in this form. */
+  readonly bytes: { readonly before: number | null; readonly after: number };
+  /** How the hub and its tools call what loads it. */
+  readonly library: "transformers" | "gguf";
+  /** Markdown of the card's chapter on loading. */
+  readonly howToLoad: string;
+  /** What the card says among the limitations. */
+  readonly limitations: readonly string[];
+}
+
 /** What was written beside the card. */
 export interface CardOutput {
   readonly config: ModelConfig;
-  readonly dtype: FloatDType;
-  /** Bytes of the expert's weights, and what the dense model's would be in the same dtype. */
-  readonly bytes: { readonly before: number; readonly after: number };
-  /** Python file beside the weights, without which transformers does not load them; null where stock classes do. */
-  readonly pythonFile: string | null;
-  readonly hasTokenizer: boolean;
-  /** Whether the base model's weights were dequantised. */
-  readonly fromQuantised: boolean;
+  readonly parts: readonly WrittenPart[];
 }
 
 /** Units in a reader's words: singular for columns of the table. */
@@ -81,7 +89,7 @@ const KIND_NAMES: Readonly<Record<CutKind, string>> = {
 /** Text of the model card: Markdown with YAML front matter. */
 export function modelCard(input: ModelCardInput, plan: PrunePlan, output: CardOutput): string {
   const sections = [
-    frontMatter(input),
+    frontMatter(input, output),
     `# ${inline(input.title)}`,
     introduction(input, plan),
     "## What was removed",
@@ -92,7 +100,7 @@ export function modelCard(input: ModelCardInput, plan: PrunePlan, output: CardOu
     "## Dimensions",
     corpusTable(input.corpora, plan),
     "## How to load it",
-    howToLoad(output),
+    ...output.parts.map(({ howToLoad }) => howToLoad),
     "## Limitations",
     limitations(input, plan, output),
     "## Source",
@@ -102,14 +110,15 @@ export function modelCard(input: ModelCardInput, plan: PrunePlan, output: CardOu
   return `${sections.join("\n\n")}\n`;
 }
 
-function frontMatter(input: ModelCardInput): string {
+function frontMatter(input: ModelCardInput, { parts }: CardOutput): string {
+  const libraries = parts.map(({ library }) => library);
   const metadata = {
     ...(input.baseModelId !== null && { base_model: input.baseModelId }),
     ...(input.license !== null && { license: input.license }),
     ...(input.languages.length > 0 && { language: input.languages }),
-    library_name: "transformers",
+    library_name: libraries.includes("transformers") ? "transformers" : libraries[0],
     pipeline_tag: "text-generation",
-    tags: ["cusprun", "pruned"],
+    tags: ["cusprun", "pruned", ...libraries.filter((library) => library !== "transformers")],
   };
   return `---\n${stringify(metadata)}---`;
 }
@@ -125,14 +134,16 @@ function introduction(input: ModelCardInput, plan: PrunePlan): string {
   );
 }
 
-function sizeTable(plan: PrunePlan, { dtype, bytes }: CardOutput): string {
+function sizeTable(plan: PrunePlan, { parts }: CardOutput): string {
   const { total, removed, requested, blocks } = plan.parameters;
   const after = plan.layout === "masked" ? `${count(total)}, ${count(removed)} of them zeroed` : count(total - removed);
   return [
     "| | before | after |",
     "| --- | --- | --- |",
     `| parameters | ${count(total)} | ${after} |`,
-    `| weights in ${dtype} | ${megabytes(bytes.before)} | ${megabytes(bytes.after)} |`,
+    ...parts.map(
+      ({ label, bytes }) => `| ${label} | ${bytes.before === null ? "" : megabytes(bytes.before)} | ${megabytes(bytes.after)} |`,
+    ),
     "",
     `Asked for: \`${inline(plan.budget)}\`, which is ${count(requested)} parameters. Removed: ${count(removed)}, ` +
       `${percent(removed, total)} of all parameters and ${percent(removed, blocks)} of the blocks'.`,
@@ -207,25 +218,6 @@ function corpusTable(corpora: readonly CardCorpus[], { vocabulary }: PrunePlan):
   ].join("\n");
 }
 
-function howToLoad({ hasTokenizer, pythonFile }: CardOutput): string {
-  const classes = hasTokenizer ? "AutoModelForCausalLM, AutoTokenizer" : "AutoModelForCausalLM";
-  const trust = pythonFile === null ? "" : ", trust_remote_code=True";
-  return [
-    pythonFile === null
-      ? "Stock transformers loads it; no code of ours is needed. `FOLDER` is where this file stands."
-      : `Its layers differ in size, which no stock class of transformers holds: \`${pythonFile}\` beside the weights builds them from ` +
-        "the stock parts, and `trust_remote_code` lets it. `FOLDER` is where this file stands.",
-    "",
-    "```python",
-    `from transformers import ${classes}`,
-    "",
-    `model = AutoModelForCausalLM.from_pretrained("FOLDER", torch_dtype="auto"${trust})`,
-    ...(hasTokenizer ? [`tokenizer = AutoTokenizer.from_pretrained("FOLDER"${trust})`] : []),
-    "```",
-    ...(hasTokenizer ? [] : ["", "The base model came without a tokenizer, and so does this one."]),
-  ].join("\n");
-}
-
 function limitations(input: ModelCardInput, plan: PrunePlan, output: CardOutput): string {
   const points = [
     `What the base model knew outside of ${input.corpora.map(({ label }) => inline(label)).join(", ")} is partly lost; how much was not measured here.`,
@@ -234,8 +226,7 @@ function limitations(input: ModelCardInput, plan: PrunePlan, output: CardOutput)
   ];
   if (plan.layout === "masked")
     points.push("Its layout is `masked`: removed units are zeros, so it is neither smaller nor faster than the base model.");
-  if (output.fromQuantised)
-    points.push(`The base model's weights were quantised; they were dequantised and rounded to ${output.dtype}.`);
+  points.push(...output.parts.flatMap((part) => part.limitations));
   if (output.config.family !== input.denseConfig.family) {
     points.push(
       `Its config.json says \`${output.config.family}\` instead of \`${input.denseConfig.family}\`: the stock ${input.denseConfig.family} class refuses ` +

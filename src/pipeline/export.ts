@@ -2,10 +2,11 @@
  * @file The step from an expert, or any model that cusprun reads, to a file or folder of another format.
  */
 
-import { basename, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { CusprunError } from "../errors.ts";
 import { readBaseLicense } from "../export/base-license.ts";
 import { exportGguf, type WrittenGgufFile } from "../export/gguf.ts";
+import { modelfilePath, writeModelfile } from "../export/gguf-part.ts";
 import { GGUF_FILE_TYPES, type GgufFileType } from "../export/gguf-types.ts";
 import { exportOnnx, type WrittenOnnxFolder } from "../export/onnx.ts";
 import { ONNX_TYPES, type OnnxType } from "../export/onnx-types.ts";
@@ -36,7 +37,10 @@ export interface ExportOptions extends JobOptions {
   /** A folder, a GGUF file, a Hugging Face id, or a name in the catalog. */
   readonly model: string;
   readonly to: ExportFormat;
-  /** How tensors are stored, one of the format's `EXPORT_TYPES`; default: `exportGguf`'s, or f32. */
+  /**
+   * How tensors are stored, one of the format's `EXPORT_TYPES`; default of GGUF: of a GGUF file as they are, otherwise the float type that most of
+   * the model's values have; of ONNX f32.
+   */
   readonly type?: ExportType;
   /** The file to write, or for ONNX the folder. */
   readonly out: string;
@@ -46,7 +50,11 @@ export interface ExportOptions extends JobOptions {
 
 /** What was written. */
 export type ExportedModel = { readonly out: string } & (
-  | ({ readonly to: "gguf" } & WrittenGgufFile)
+  | ({
+      readonly to: "gguf";
+      /** Ollama's Modelfile beside it. */
+      readonly modelfile: string;
+    } & WrittenGgufFile)
   | ({ readonly to: "onnx" } & WrittenOnnxFolder)
 );
 
@@ -60,17 +68,19 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
   const job = defined({ onProgress, signal });
   switch (to) {
     case "gguf": {
-      const known = typeOf(EXPORT_TYPES.gguf, type, to);
+      const known = knownType(EXPORT_TYPES.gguf, type, to);
       await checkOutputFile(out, overwrite);
+      await checkOutputFile(modelfilePath(out), overwrite);
       return withModel(model, job, async (checkpoint) => {
         const license = await readBaseLicense(checkpoint.path);
-        const name = basename(resolve(checkpoint.path)).replace(/\.gguf$/, "");
-        const written = await exportGguf(checkpoint, out, { ...job, ...defined({ type: known }), name, license });
-        return { ...written, to, out };
+        // A GGUF file has a name in itself.
+        const name = checkpoint.gguf === undefined ? basename(resolve(checkpoint.path)) : undefined;
+        const written = await exportGguf(checkpoint, out, { ...job, ...defined({ type: known, name }), license });
+        return { ...written, to, out, modelfile: join(dirname(out), await writeModelfile(checkpoint, out)) };
       });
     }
     case "onnx": {
-      const known = typeOf(EXPORT_TYPES.onnx, type, to);
+      const known = knownType(EXPORT_TYPES.onnx, type, to);
       await checkOutputFolder(out, overwrite);
       return withModel(model, job, async (checkpoint) => {
         await checkExpertFolder({ out, overwrite }, checkpoint);
@@ -82,8 +92,15 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
   }
 }
 
-/** @throws CusprunError `USAGE`. */
-function typeOf<Type extends string>(types: readonly Type[], type: string | undefined, to: ExportFormat): Type | undefined {
+/**
+ * A type as one of those of a format.
+ * @throws CusprunError `USAGE` where the format does not have it.
+ */
+export function knownType<Type extends string>(
+  types: readonly Type[],
+  type: string | undefined,
+  to: ExportFormat,
+): Type | undefined {
   const known = types.find((candidate) => candidate === type);
   if (known === undefined && type !== undefined) {
     throw new CusprunError("USAGE", {

@@ -9,7 +9,7 @@ import { DIMENSIONS, type Corpus, type Dimension } from "../corpora/corpus.ts";
 import { loadCorpora, type CorpusOptions, type CorpusSpecs } from "../corpora/load.ts";
 import { CusprunError } from "../errors.ts";
 import type { Perplexity } from "../evaluation/perplexity.ts";
-import { outputDType, type WrittenFolder } from "../export/hugging-face.ts";
+import { outputDType } from "../export/hugging-face.ts";
 import type { JobOptions } from "../progress.ts";
 import type { DimensionReport, PerplexityFigure, PruneReport } from "../report/report.ts";
 import type { MapChange } from "../scoring/block-energies.ts";
@@ -17,9 +17,9 @@ import type { RelevanceScores } from "../scoring/relevance.ts";
 import type { PrunePlan } from "../selection/plan.ts";
 import { cutExpert } from "../surgery/expert.ts";
 import { canRepair, checkRepair } from "../surgery/repair.ts";
-import { FLOAT_DTYPE_BYTES } from "../tensor.ts";
 import { defined } from "./defined.ts";
 import { measureDense, measureExpert, type PerplexityByDimension } from "./measure-step.ts";
+import { preferredSnap } from "./preferred-snap.ts";
 import { modelExtras, openTokenizer, withModel } from "./model.ts";
 import { repairDocuments, withRepairedExpert } from "./repair-step.ts";
 import { ensureScores } from "./scoring-step.ts";
@@ -27,7 +27,14 @@ import { neededKinds, rehearseSelection, select, type SelectionChoice } from "./
 import { countTokensOf, countUnits } from "./unit-report.ts";
 import { gatherVocabulary } from "./vocabulary-step.ts";
 import { defaultWorkRoot, openWorkFolder } from "./work-folder.ts";
-import { checkExpertFolder, writeExpert, type ReadyExpert, type WriteOptions, type WrittenExpert } from "./writing-step.ts";
+import {
+  checkExpertFolder,
+  checkExpertFormats,
+  writeExpert,
+  type ReadyExpert,
+  type WriteOptions,
+  type WrittenExpert,
+} from "./writing-step.ts";
 
 /** What an expert is made from, and where it goes. */
 export interface PruneOptions extends WriteOptions, JobOptions {
@@ -55,7 +62,7 @@ export interface PruneOptions extends WriteOptions, JobOptions {
 /**
  * Makes a smaller expert of a model.
  * @throws CusprunError `USAGE` without a corpus; `OUTPUT_EXISTS`; what `resolveModel`, `openCheckpoint`, `loadCorpora`, `selectUnits` and
- *   `writeHuggingFaceFolder` throw. The reason of the signal, if it aborts; nothing half-made is left then.
+ *   `writeExpert` throw. The reason of the signal, if it aborts; nothing half-made is left then.
  */
 export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
   const startedAtMs = performance.now();
@@ -68,10 +75,13 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
     const { config } = checkpoint;
     const dtype = options.dtype ?? outputDType(checkpoint.tensors.values());
     const extras = { ...modelExtras(checkpoint), dtype };
+    const snap = options.selection.snap ?? preferredSnap(checkpoint, options);
+    const selection = { ...options.selection, ...(snap !== null && { snap }) };
     const structural = (options.selection.granularity ?? "structural") === "structural";
     const repairing = options.repair ?? (structural && canRepair(config));
     if (repairing) checkRepair(config);
-    await rehearseSelection(config, dimensions, options.selection, extras);
+    const rehearsed = await rehearseSelection(config, dimensions, selection, extras);
+    await checkExpertFormats(options, checkpoint, rehearsed);
 
     const tokenizer = await openTokenizer(checkpoint);
     const corpora = await loadCorpora(options.corpora, tokenizer, { ...options.corpusOptions, ...job });
@@ -83,13 +93,13 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
       vocabulary: await gatherVocabulary(checkpoint, options.corpora, corpora, tokenizer, options.selection, moreText, job),
     };
     const ready = await ensureScores(checkpoint, corpora, request, workFolder, job);
-    const plan = await selectAndClose(ready.scores, () => select(ready.scores, dimensions, options.selection, extras, job));
+    const plan = await selectAndClose(ready.scores, () => select(ready.scores, dimensions, selection, extras, job));
 
     const measuring = options.measure ?? true;
     const dense = measuring ? await measureDense(checkpoint, corpora, workFolder, job) : {};
     const measure = async (folder: string): Promise<PerplexityByDimension> =>
       measuring ? measureExpert(folder, corpora, plan.vocabulary === undefined ? null : tokenizer, job) : {};
-    const where = defined({ out, overwrite, maxShardBytes, dtype });
+    const where = defined({ out, overwrite, maxShardBytes, dtype, formats: options.formats, type: options.type });
     const cut = cutExpert(checkpoint, plan);
     const write = (expert: ReadyExpert): Promise<WrittenExpert> =>
       writeExpert(options.model, checkpoint, expert, where, { corpora, dense, measure }, job);
@@ -135,7 +145,7 @@ function describeRun(
   { model, out }: PruneOptions,
   { config, tensors }: Checkpoint,
   plan: PrunePlan,
-  written: WrittenFolder,
+  written: WrittenExpert,
 ): Omit<PruneReport, "dimensions" | "repair" | "scores" | "elapsedMs"> {
   const stored = [...tensors.values()];
   return {
@@ -150,7 +160,7 @@ function describeRun(
       bytes: stored.reduce((sum, { byteLength }) => sum + byteLength, 0),
       dtypes: [...new Set(stored.toSorted((a, b) => b.byteLength - a.byteLength).map(({ dtype }) => dtype))],
     },
-    bytes: { dtype: written.dtype, before: plan.parameters.total * FLOAT_DTYPE_BYTES[written.dtype], after: written.weightBytes },
+    written: written.parts.map(({ format, label, bytes, files }) => ({ format, label, ...bytes, files })),
     units: countUnits(plan, config),
     vocabulary: countTokensOf(plan),
     overlap: plan.overlap,

@@ -55,8 +55,8 @@ export async function withRepairedExpert<T>(
     file = await SafetensorsFile.open(path);
   }
   try {
-    const repair = summarize(documents.length, await readRepairReport(file));
-    return await work({ plan, expert: withRepair(cut, file), repair });
+    const report = await readRepairReport(file);
+    return await work({ plan, expert: withRepair(cut, file, report), repair: summarize(documents.length, report) });
   } finally {
     await file.close();
   }

@@ -47,7 +47,7 @@ export async function rehearseSelection(
   dimensions: readonly Dimension[],
   choice: SelectionChoice,
   extras: ModelExtras & { readonly dtype: FloatDType },
-): Promise<void> {
+): Promise<PrunePlan> {
   const kinds = neededKinds(config, choice);
   const rehearsal: RelevanceScores = {
     config,
@@ -63,7 +63,7 @@ export async function rehearseSelection(
     readVocabulary: () => Promise.resolve(mayTrim(choice) ? freeVocabulary(config.vocabSize, dimensions) : null),
     close: () => Promise.resolve(),
   };
-  await selectUnits(rehearsal, { ...choice, ...extras, dimensions });
+  return selectUnits(rehearsal, { ...choice, ...extras, dimensions });
 }
 
 function freeVocabulary(vocabSize: number, dimensions: readonly Dimension[]): VocabularyRelevance {

@@ -24,7 +24,14 @@ import { neededKinds, select, type SelectionChoice } from "./selection-step.ts";
 import { countTokensOf, countUnits } from "./unit-report.ts";
 import { gatherVocabulary } from "./vocabulary-step.ts";
 import { defaultWorkRoot, openWorkFolder } from "./work-folder.ts";
-import { checkExpertFolder, writeExpert, type ReadyExpert, type WriteOptions, type WrittenExpert } from "./writing-step.ts";
+import {
+  checkExpertFolder,
+  checkExpertFormats,
+  writeExpert,
+  type ReadyExpert,
+  type WriteOptions,
+  type WrittenExpert,
+} from "./writing-step.ts";
 
 /** What is scored, and where the scores go. */
 export interface ScoreModelOptions extends JobOptions {
@@ -137,11 +144,16 @@ export interface ApplyPlanOptions extends WriteOptions, JobOptions {
   readonly work?: string;
 }
 
+/** What was written. */
+export interface AppliedPlan extends Omit<WrittenExpert, "figures"> {
+  readonly out: string;
+}
+
 /**
  * Cuts what a plan names out of a model and writes the expert.
- * @throws CusprunError `OUTPUT_EXISTS`, and what `readPlan`, `cutExpert` and `writeHuggingFaceFolder` throw.
+ * @throws CusprunError `OUTPUT_EXISTS`, and what `readPlan`, `cutExpert` and `writeExpert` throw.
  */
-export async function applyPlan(options: ApplyPlanOptions): Promise<Omit<WrittenExpert, "figures"> & { readonly out: string }> {
+export async function applyPlan(options: ApplyPlanOptions): Promise<AppliedPlan> {
   const { model, plan: planPath, corpora: specs = {}, corpusOptions, work, onProgress, signal, ...write } = options;
   const job = defined({ onProgress, signal });
   await checkExpertFolder(write, null);
@@ -150,6 +162,7 @@ export async function applyPlan(options: ApplyPlanOptions): Promise<Omit<Written
     await checkExpertFolder(write, checkpoint);
     const unmeasured = { corpora: null, dense: {}, measure: () => Promise.resolve({}) };
     const cut = cutExpert(checkpoint, plan);
+    await checkExpertFormats(write, checkpoint, plan);
     const writing = (expert: ReadyExpert): Promise<WrittenExpert> =>
       writeExpert(model, checkpoint, expert, write, unmeasured, job);
     const { figures: _, ...written } =

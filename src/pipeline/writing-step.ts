@@ -2,24 +2,39 @@
  * @file Writing as a step: checkpoint + plan → the expert's folder, measured before it stands in its place, with the figures in its card.
  */
 
-import { realpath } from "node:fs/promises";
+import { realpath, stat } from "node:fs/promises";
 import { basename, relative, resolve } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { DIMENSIONS, type Corpus, type Dimension } from "../corpora/corpus.ts";
 import { presetNames } from "../corpora/presets.ts";
 import { CusprunError } from "../errors.ts";
-import { writeHuggingFaceFolder, type WrittenFolder } from "../export/hugging-face.ts";
+import { type FormatWriter, writeExpertFolder } from "../export/expert-folder.ts";
+import { checkGgufExport } from "../export/gguf.ts";
+import { ggufWriter, type WrittenGgufPart } from "../export/gguf-part.ts";
+import type { GgufFileType } from "../export/gguf-types.ts";
+import { huggingFaceWriter, type WrittenWeights } from "../export/hugging-face.ts";
 import type { CardCorpus, ModelCardInput } from "../export/model-card.ts";
 import { checkOutputFolder } from "../files.ts";
 import type { JobOptions } from "../progress.ts";
 import type { PrunePlan } from "../selection/plan.ts";
-import type { Expert } from "../surgery/expert.ts";
+import { cutExpert, type Expert } from "../surgery/expert.ts";
+import { expertCheckpoint } from "../surgery/expert-checkpoint.ts";
 import { expertTokenizerFiles } from "../surgery/expert-tokenizer.ts";
 import type { RepairSummary } from "../surgery/repair.ts";
-import type { FloatDType } from "../tensor.ts";
-import { describeBaseModel } from "./base-model.ts";
+import { elementCount, type FloatDType } from "../tensor.ts";
+import { type BaseModel, describeBaseModel } from "./base-model.ts";
+import { defined } from "./defined.ts";
 import type { PerplexityByDimension } from "./measure-step.ts";
 import { cusprunVersion } from "./version.ts";
+
+/** Formats that an expert is written in. */
+export const EXPERT_FORMATS = ["hf", "gguf"] as const;
+
+/** The name of a format: a Hugging Face folder, or a GGUF file. */
+export type ExpertFormat = (typeof EXPERT_FORMATS)[number];
+
+/** What was written in one format. */
+export type ExpertPart = WrittenWeights | WrittenGgufPart;
 
 /** Where and how an expert is written. */
 export interface WriteOptions {
@@ -27,8 +42,12 @@ export interface WriteOptions {
   readonly out: string;
   /** Replace a folder that holds something. Default false. */
   readonly overwrite?: boolean;
-  /** Default: that of the input, BF16 where the input is quantised. */
+  /** What the folder holds; default `hf`. */
+  readonly formats?: readonly ExpertFormat[];
+  /** Of the safetensors; default: that of the input, BF16 where the input is quantised. */
   readonly dtype?: FloatDType;
+  /** How a GGUF stores its tensors; default: as the input does where it is one, otherwise the type of most values. */
+  readonly type?: GgufFileType;
   /** Largest weight file in bytes; default 5 GB. */
   readonly maxShardBytes?: number;
 }
@@ -42,7 +61,12 @@ export interface ReadyExpert {
 }
 
 /** What was written. */
-export interface WrittenExpert extends WrittenFolder {
+export interface WrittenExpert {
+  readonly parameters: number;
+  /** Names of the files, in the order of writing. */
+  readonly files: readonly string[];
+  /** One per format. */
+  readonly parts: readonly ExpertPart[];
   readonly repair: RepairSummary | null;
   /** The expert's perplexities, where they were measured. */
   readonly figures: PerplexityByDimension;
@@ -58,9 +82,17 @@ export interface CardFigures {
 
 /**
  * Checks before any work that an expert may be written.
- * @throws CusprunError `OUTPUT_EXISTS` where the folder holds something, or the model that is to be read.
+ * @throws CusprunError `USAGE` for the name of a file; `OUTPUT_EXISTS` where the folder holds something, or the model that is to be read.
  */
 export async function checkExpertFolder({ out, overwrite = false }: WriteOptions, checkpoint: Checkpoint | null): Promise<void> {
+  if (/\.gguf$/i.test(out)) {
+    throw new CusprunError("USAGE", {
+      where: `out '${out}'`,
+      found: "the name of a GGUF file",
+      expected: "a folder, which holds the GGUF with its plan and its card",
+      remedy: `Write --out ${out.replace(/\.gguf$/i, "")} --formats gguf`,
+    });
+  }
   await checkOutputFolder(out, overwrite);
   if (checkpoint === null) return;
   const model = await realpath(checkpoint.path);
@@ -77,10 +109,27 @@ export async function checkExpertFolder({ out, overwrite = false }: WriteOptions
 }
 
 /**
+ * Refuses before any work what the formats cannot hold.
+ * @param plan one of the sizes that the expert will have; which units go does not count.
+ * @throws CusprunError what `checkGgufExport` throws.
+ */
+export async function checkExpertFormats({ formats = [] }: WriteOptions, checkpoint: Checkpoint, plan: PrunePlan): Promise<void> {
+  if (!formats.includes("gguf")) return;
+  // With the whole vocabulary: what a tokenizer is made of does not depend on how many tokens stay.
+  const { vocabulary: _, ...units } = plan;
+  const view = expertCheckpoint(checkpoint, units, cutExpert(checkpoint, units));
+  const [first, ...others] = view.config.layerSizes;
+  // A rehearsed plan may cut all layers alike where the real one will not.
+  const isUnlike = plan.layout === "ragged" && first !== undefined && others.length > 0;
+  const layerSizes = isUnlike ? [{ ...first, intermediateSize: first.intermediateSize + 1 }, ...others] : view.config.layerSizes;
+  await checkGgufExport({ ...view, config: { ...view.config, layerSizes } });
+}
+
+/**
  * Writes an expert.
  * @param model what the user called the model.
  * @returns what was written, and the expert's figures.
- * @throws CusprunError what `writeHuggingFaceFolder` throws.
+ * @throws CusprunError what `writeExpertFolder` and the formats' writers throw.
  */
 export async function writeExpert(
   model: string,
@@ -106,14 +155,38 @@ export async function writeExpert(
       version: cusprunVersion(),
     };
   };
-  const { out, ...how } = options;
-  const written = await writeHuggingFaceFolder(expert, await expertTokenizerFiles(checkpoint, plan), out, {
-    ...how,
+  const { out, overwrite } = options;
+  const writers = await writersOf(checkpoint, { plan, expert, repair }, base, options);
+  const { parts, files } = await writeExpertFolder(out, expert.config, writers, {
     ...job,
+    ...defined({ overwrite }),
     plan,
     card,
   });
-  return { ...written, repair, figures: measured };
+  const parameters = expert.tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  return { parameters, files, parts, repair, figures: measured };
+}
+
+/** A writer for each format that was asked for; what a format cannot hold is refused here, before anything is written. */
+async function writersOf(
+  checkpoint: Checkpoint,
+  { plan, expert }: ReadyExpert,
+  { license }: BaseModel,
+  { out, formats = ["hf"], dtype, maxShardBytes, type }: WriteOptions,
+): Promise<FormatWriter<ExpertPart>[]> {
+  const tokenizer = await expertTokenizerFiles(checkpoint, plan);
+  const bytesBefore = checkpoint.gguf === undefined ? null : (await stat(checkpoint.path)).size;
+  const makers: Readonly<Record<ExpertFormat, () => FormatWriter<ExpertPart>>> = {
+    hf: () => huggingFaceWriter(expert, tokenizer, plan, defined({ dtype, maxShardBytes })),
+    gguf: () =>
+      ggufWriter(expertCheckpoint(checkpoint, plan, expert), {
+        name: basename(resolve(out)),
+        license,
+        bytesBefore,
+        ...defined({ type }),
+      }),
+  };
+  return EXPERT_FORMATS.filter((format) => formats.includes(format)).map((format) => makers[format]());
 }
 
 function cardCorpus(

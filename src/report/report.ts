@@ -6,7 +6,6 @@ import type { StoredDType } from "../checkpoint/checkpoint.ts";
 import type { Dimension } from "../corpora/corpus.ts";
 import type { Layout, PrunePlan } from "../selection/plan.ts";
 import type { RepairSummary } from "../surgery/repair.ts";
-import type { FloatDType } from "../tensor.ts";
 
 /** Perplexity of one model on one dimension's held-out documents. */
 export interface PerplexityFigure {
@@ -51,6 +50,18 @@ export interface VocabularyReport {
   readonly splits: Readonly<Partial<Record<Dimension, number>>>;
 }
 
+/** What was written in one format. */
+export interface WrittenReport {
+  readonly format: "hf" | "gguf";
+  /** For a table, e.g. `weights in BF16`. */
+  readonly label: string;
+  /** Bytes of the expert in this format, and of the dense model; null where it was not in this form. */
+  readonly before: number | null;
+  readonly after: number;
+  /** Names of the files. */
+  readonly files: readonly string[];
+}
+
 /** What a run did. Plain JSON. */
 export interface PruneReport {
   /** What the user called the model. */
@@ -66,8 +77,8 @@ export interface PruneReport {
   readonly parameters: { readonly before: number; readonly after: number; readonly removed: number };
   /** Weights as the input stores them. */
   readonly input: { readonly bytes: number; readonly dtypes: readonly StoredDType[] };
-  /** Bytes of the weights in the dtype that was written: those of the dense model, for comparison, and those of the expert. */
-  readonly bytes: { readonly dtype: FloatDType; readonly before: number; readonly after: number };
+  /** What was written, one entry per format. */
+  readonly written: readonly WrittenReport[];
   readonly units: readonly UnitReport[];
   /** Null where every token stays. */
   readonly vocabulary: VocabularyReport | null;

@@ -14,7 +14,7 @@ import {
   formatSpan,
 } from "./format.ts";
 import type { Layout } from "../selection/plan.ts";
-import type { PruneReport, UnitReport, VocabularyReport } from "./report.ts";
+import type { PruneReport, UnitReport, VocabularyReport, WrittenReport } from "./report.ts";
 
 /** Renders rows as aligned columns, two spaces apart. The first `textColumns` are aligned left, the others right. */
 export function renderColumns(rows: readonly (readonly string[])[], textColumns: number): string[] {
@@ -42,11 +42,16 @@ export function renderReport(report: PruneReport): string {
     .join("\n\n");
 }
 
-function renderSizes({ model, family, parameters, input, bytes, layout, budget }: PruneReport): string[] {
+function renderSizes({ model, family, parameters, input, written, layout, budget }: PruneReport): string[] {
   const header = ["", "before", "after", "change"];
   const rows = [
     ["parameters", formatCount(parameters.before), formatCount(parameters.after), change(parameters.before, parameters.after)],
-    [`weights in ${bytes.dtype}`, formatBytes(bytes.before), formatBytes(bytes.after), change(bytes.before, bytes.after)],
+    ...written.map(({ label, before, after }) => [
+      label,
+      before === null ? "" : formatBytes(before),
+      formatBytes(after),
+      before === null ? "" : change(before, after),
+    ]),
   ];
   if (layout === "masked") {
     const left = parameters.before - parameters.removed;
@@ -111,9 +116,7 @@ function renderOverlap({ overlap }: PruneReport): string[] {
   );
 }
 
-function renderWhereabouts({ layout, out, repair, scores, elapsedMs }: PruneReport): string[] {
-  // Layers of unlike size need the folder's own Python file.
-  const trust = layout === "ragged" ? ", trust_remote_code=True" : "";
+function renderWhereabouts({ layout, out, written, repair, scores, elapsedMs }: PruneReport): string[] {
   return [
     ...renderColumns(
       [
@@ -131,8 +134,22 @@ function renderWhereabouts({ layout, out, repair, scores, elapsedMs }: PruneRepo
     ),
     "",
     "Try it:",
-    `  python3 -c "from transformers import pipeline; print(pipeline('text-generation', '${out}'${trust})('The doctor said', max_new_tokens=40)[0]['generated_text'])"`,
+    ...written.map((part) => `  ${tryCommand(part, out, layout)}`),
   ];
+}
+
+function tryCommand({ format, files }: WrittenReport, out: string, layout: Layout): string {
+  switch (format) {
+    case "hf": {
+      // Layers of unlike size need the folder's own Python file.
+      const trust = layout === "ragged" ? ", trust_remote_code=True" : "";
+      return `python3 -c "from transformers import pipeline; print(pipeline('text-generation', '${out}'${trust})('The doctor said', max_new_tokens=40)[0]['generated_text'])"`;
+    }
+    case "gguf":
+      return `llama-cli -m ${out}/${files[0] ?? ""} -p 'The doctor said' -n 40`;
+    default:
+      throw format satisfies never;
+  }
 }
 
 function change(before: number, after: number): string {

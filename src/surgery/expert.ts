@@ -3,7 +3,7 @@
  * in memory at a time. What is stored as a float is moved as bits, so that what stays is bit-identical to the checkpoint.
  */
 
-import type { Checkpoint, StoredDType, TensorInfo } from "../checkpoint/checkpoint.ts";
+import type { Checkpoint, RowRange, RowReader, StoredDType, TensorInfo } from "../checkpoint/checkpoint.ts";
 import { blockTensorName, FAMILIES } from "../checkpoint/families.ts";
 import type { BlockRole } from "../checkpoint/families.ts";
 import { raggedConfigKeys } from "../checkpoint/hf-ragged.ts";
@@ -16,7 +16,7 @@ import type { Layout, PrunePlan } from "../selection/plan.ts";
 import { FLOAT_DTYPE_BYTES } from "../tensor.ts";
 import type { FloatDType } from "../tensor.ts";
 import { plannedTokenIds } from "./expert-tokenizer.ts";
-import { applyEdit, editedShape, planTensorEdits } from "./tensor-edits.ts";
+import { applyEdit, editedRows, editedShape, planTensorEdits } from "./tensor-edits.ts";
 import type { TensorEdit } from "./tensor-edits.ts";
 import type { TokenIdMap } from "./trim-tokenizer.ts";
 
@@ -28,10 +28,12 @@ export interface ExpertTensor {
   readonly shape: readonly number[];
   /** How the checkpoint stores it. */
   readonly dtype: StoredDType;
-  /** Values in f32, row-major. */
-  readFloat32(): Promise<Float32Array<ArrayBuffer>>;
+  /** Values in f32, row-major; of a matrix perhaps only these rows. */
+  readFloat32(rows?: RowRange): Promise<Float32Array<ArrayBuffer>>;
   /** The elements as stored, little-endian and row-major; null where the checkpoint stores quantised blocks. */
   readonly readBytes: (() => Promise<Uint8Array<ArrayBuffer>>) | null;
+  /** Rows as the checkpoint's GGUF file stores them; null where they are no longer so, or it is no such file. See `GgufOrigin`. */
+  readonly rowsAsStored: RowReader | null;
 }
 
 /** A pruned model, ready to be written. */
@@ -74,12 +76,17 @@ function expertTensor(checkpoint: Checkpoint, { name, shape, dtype }: TensorInfo
     name,
     shape: edit === undefined ? shape : editedShape(shape, edit),
     dtype,
-    readFloat32: async () => {
-      const values = await checkpoint.readFloat32(name);
-      if (edit === undefined) return values;
-      const edited = applyEdit(new Uint32Array(values.buffer, values.byteOffset, values.length), shape, edit);
+    readFloat32: async (rows) => {
+      if (edit === undefined) return checkpoint.readFloat32(name, rows);
+      const part = rows === undefined ? null : editedRows(shape[0]!, edit, rows);
+      const values = await checkpoint.readFloat32(name, part?.before);
+      const partEdit = part === null ? edit : part.edit;
+      if (partEdit === null) return values;
+      const partShape = part === null ? shape : [part.before.end - part.before.start, ...shape.slice(1)];
+      const edited = applyEdit(new Uint32Array(values.buffer, values.byteOffset, values.length), partShape, partEdit);
       return new Float32Array(edited.buffer, edited.byteOffset, edited.length);
     },
+    rowsAsStored: editedRowReader(checkpoint, name, shape, edit),
     readBytes:
       stored === null
         ? null
@@ -87,6 +94,23 @@ function expertTensor(checkpoint: Checkpoint, { name, shape, dtype }: TensorInfo
             const bytes = await checkpoint.readBytes(name);
             return edit === undefined ? bytes : editBytes(bytes, stored, shape, edit);
           },
+  };
+}
+
+/** Whole rows of a quantised tensor are cut and zeroed as bytes: zeros are the blocks of zeros in every type. */
+function editedRowReader(
+  checkpoint: Checkpoint,
+  name: string,
+  shape: readonly number[],
+  edit: TensorEdit | undefined,
+): RowReader | null {
+  const read = checkpoint.gguf?.rowsAsStored(name) ?? null;
+  if (read === null || edit === undefined) return read;
+  if (edit.axis === 1) return null;
+  return async (rows) => {
+    const { before, edit: left } = editedRows(shape[0]!, edit, rows);
+    const bytes = await read(before);
+    return left === null ? bytes : applyEdit(bytes, [before.end - before.start], left);
   };
 }
 

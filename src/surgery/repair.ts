@@ -109,13 +109,20 @@ export function checkRepair(config: ModelConfig): void {
   });
 }
 
-/** An expert whose repaired matrices come from a file that `repairExpert` wrote. The file must stay open while tensors are read. */
-export function withRepair(expert: Expert, repair: SafetensorsFile): Expert {
+/**
+ * An expert whose repaired matrices come from a file that `repairExpert` wrote; those that the fit left as they were stay as they are stored.
+ * The file must stay open while tensors are read.
+ * @param report what `readRepairReport` reads from the file.
+ */
+export function withRepair(expert: Expert, repair: SafetensorsFile, report: readonly RepairedMatrix[]): Expert {
+  const family = FAMILIES[expert.config.family];
+  const fitted = report.filter(({ strength }) => strength !== null);
+  const names = new Set(fitted.map(({ layer, role }) => blockTensorName(family, layer, role)));
   return {
     ...expert,
     tensors: expert.tensors.map((tensor): ExpertTensor => {
-      if (!repair.tensors.has(tensor.name)) return tensor;
-      return { ...tensor, readFloat32: () => repair.readFloat32(tensor.name), readBytes: null };
+      if (!names.has(tensor.name)) return tensor;
+      return { ...tensor, readFloat32: (rows) => repair.readFloat32(tensor.name, rows), readBytes: null, rowsAsStored: null };
     }),
   };
 }

@@ -13,6 +13,7 @@
  */
 
 import { blockSizes } from "../checkpoint/check-tensors.ts";
+import type { RowRange } from "../checkpoint/checkpoint.ts";
 import type { BlockSizes } from "../checkpoint/check-tensors.ts";
 import type { BlockRole } from "../checkpoint/families.ts";
 import { blockTensorName, FAMILIES, MODEL_TENSOR_NAMES } from "../checkpoint/families.ts";
@@ -147,12 +148,44 @@ export function editedShape(shape: readonly number[], edit: TensorEdit): readonl
   return edit.mode === "zero" ? shape : shape.map((size, axis) => (axis === edit.axis ? size - edit.indices.length : size));
 }
 
-/** Words of the size of an element; a value is moved, never read. */
-type Words = Uint16Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
+/** Words of the size of an element, or bytes of quantised rows; a value is moved, never read. */
+type Words = Uint8Array<ArrayBuffer> | Uint16Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
+
+/** Rows of an edited tensor: which rows they were before, and what is left to do to these. */
+export interface EditedRows {
+  readonly before: RowRange;
+  /** Null where they stay as they are. */
+  readonly edit: TensorEdit | null;
+}
+
+/**
+ * Where rows of an edited tensor come from.
+ * @param rowCount rows before the edit.
+ * @param rows of the edited tensor.
+ */
+export function editedRows(rowCount: number, edit: TensorEdit, rows: RowRange): EditedRows {
+  if (edit.axis === 1) return { before: rows, edit };
+  const before = edit.mode === "zero" ? rows : rowsBeforeCut(rowCount, edit.indices, rows);
+  const indices = edit.indices.filter((row) => row >= before.start && row < before.end).map((row) => row - before.start);
+  return { before, edit: indices.length === 0 ? null : { ...edit, indices } };
+}
+
+/** The narrowest range that holds the kept rows numbered `[start, end)`. */
+function rowsBeforeCut(rowCount: number, removed: readonly number[], { start, end }: RowRange): RowRange {
+  const range = { start: 0, end: 0 };
+  let kept = 0;
+  for (const [runStart, runEnd] of keptRuns(rowCount, removed)) {
+    const after = kept + runEnd - runStart;
+    if (start >= kept && start < after) range.start = runStart + start - kept;
+    if (end > kept && end <= after) range.end = runStart + end - kept;
+    kept = after;
+  }
+  return range;
+}
 
 /**
  * Applies an edit to the elements of a tensor, as bit patterns.
- * @param words row-major, as many as the shape has elements; `zero` writes into it
+ * @param words row-major, as many as the shape has elements, or, where rows are edited, any number per row; `zero` writes into it
  * @param shape [rows] or [rows, columns] before the edit
  * @returns the edited elements: `words` itself for `zero`, a new array for `cut`
  */

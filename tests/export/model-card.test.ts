@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
+import { howToLoadWeights } from "../../src/export/hugging-face.ts";
 import { licenseOfReadme } from "../../src/export/base-license.ts";
 import { modelCard } from "../../src/export/model-card.ts";
-import type { CardOutput } from "../../src/export/model-card.ts";
+import type { CardOutput, WrittenPart } from "../../src/export/model-card.ts";
 import { cardInput } from "../support/cards.ts";
 import { planOf } from "../support/plans.ts";
 import { tinyModel } from "../support/tiny-models.ts";
@@ -13,14 +14,15 @@ const plan = planOf("uniform", [{ ffn: [1, 2] }, { ffn: [3, 4] }, { ffn: [0, 5] 
   overlap: { "language∩domain": 0.61234 },
   parameters: { total: 20_580, blocks: 17_670, requested: 600, removed: 540 },
 });
-const output: CardOutput = {
-  config,
-  dtype: "BF16",
+const weights: WrittenPart = {
+  files: ["model.safetensors"],
+  label: "weights in BF16",
   bytes: { before: 41_160, after: 40_080 },
-  pythonFile: null,
-  hasTokenizer: true,
-  fromQuantised: false,
+  library: "transformers",
+  howToLoad: howToLoadWeights(true, null),
+  limitations: [],
 };
+const output: CardOutput = { config, parts: [weights] };
 
 describe("modelCard", () => {
   it("tells what was done to a cut model", () => {
@@ -30,7 +32,14 @@ describe("modelCard", () => {
   it("tells what was done to a masked model of a quantised file without an id, a licence or a tokenizer", () => {
     const masked = planOf("masked", [{ ffn: [1, 2], head: [0] }, {}, { ffn: [0] }]);
     const input = cardInput(config, { baseModelId: null, license: null, languages: [] });
-    expect(modelCard(input, masked, { ...output, hasTokenizer: false, fromQuantised: true })).toMatchSnapshot();
+    expect(
+      modelCard(input, masked, {
+        ...output,
+        parts: [
+          { ...weights, howToLoad: howToLoadWeights(false, null), limitations: ["The base model's weights were quantised."] },
+        ],
+      }),
+    ).toMatchSnapshot();
   });
 
   it("says so where another family's config was written", () => {

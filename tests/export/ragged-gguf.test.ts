@@ -11,7 +11,7 @@ import { planOf } from "../support/plans.ts";
 import { ggufOfTinyModel, writeGguf } from "../support/gguf-writer.ts";
 import { RAGGED_CUTS, raggedFolder } from "../support/ragged.ts";
 import { errorOf, withFile } from "../support/temporary-gguf.ts";
-import { tinyModel } from "../support/tiny-models.ts";
+import { tinyCheckpoint, tinyModel } from "../support/tiny-models.ts";
 
 let home: string;
 beforeEach(async () => void (home = await mkdtemp(join(tmpdir(), "cusprun-ragged-gguf-"))));
@@ -90,6 +90,21 @@ test.each([
   await expect(exported).rejects.toThrow(/--layout uniform.*--layout masked/);
   await expert.close();
   expect(await readdir(home)).toEqual(["expert"]);
+});
+
+test.each([
+  { intermediateSize: 0, numAttentionHeads: 6, numKeyValueHeads: 3 },
+  { intermediateSize: 40, numAttentionHeads: 0, numKeyValueHeads: 0 },
+  { intermediateSize: 40, numAttentionHeads: 4, numKeyValueHeads: 3 },
+])("a layer that llama.cpp would compute wrongly is refused: %j", async (sizes) => {
+  const checkpoint = tinyCheckpoint(tinyModel("llama"));
+  const layerSizes = checkpoint.config.layerSizes.map((dense, layer) => (layer === 1 ? sizes : dense));
+  const broken = { ...checkpoint, config: { ...checkpoint.config, layerSizes } };
+  await expect(exportGguf(broken, join(home, "tiny.gguf"))).rejects.toMatchObject({
+    code: "EXPORT_UNSUPPORTED",
+    message: expect.stringMatching(/layer 1 with \d+ FFN units/),
+  });
+  expect(checkpoint.reads).toEqual([]);
 });
 
 /** A tiny Llama, of equal layers, under the name of the architecture whose layers may differ. */

@@ -10,7 +10,8 @@ import { measureHeldOut } from "../../src/evaluation/perplexity.ts";
 import { pruneModel, type PruneOptions } from "../../src/pipeline/prune.ts";
 import { applyPlan, scoreModel, selectFromScores } from "../../src/pipeline/steps.ts";
 import type { ProgressEvent } from "../../src/progress.ts";
-import { PLAN_FILE_NAME } from "../../src/export/hugging-face.ts";
+import { PLAN_FILE_NAME } from "../../src/export/expert-folder.ts";
+import { quantizedGguf } from "../support/quantized-gguf.ts";
 import { withFolder } from "../support/temporary-folder.ts";
 import { writeTinyCorpus } from "../support/tiny-corpus.ts";
 import { TINY_FAMILIES, tinyModel, writeTinyCheckpoint } from "../support/tiny-models.ts";
@@ -50,7 +51,8 @@ describe("an expert", () => {
       expect(report).toMatchObject({ family: "llama", layers: 2, layout: "uniform", budget: "25% of blocks", out: options.out });
       expect(report.parameters.after).toBe(report.parameters.before - report.parameters.removed);
       expect(report.parameters.removed).toBeGreaterThan(0);
-      expect(report.bytes).toEqual({ dtype: "BF16", before: 2 * report.parameters.before, after: 2 * report.parameters.after });
+      const bytes = { before: 2 * report.parameters.before, after: 2 * report.parameters.after };
+      expect(report.written).toMatchObject([{ format: "hf", label: "weights in BF16", ...bytes }]);
       expect(report.units).toEqual([{ kind: "ffn", before: [128, 128], removedPerLayer: [32, 32] }]);
       expect(Object.keys(report.overlap)).toEqual(["language∩domain"]);
       expect(report.scores.reused).toBe(false);
@@ -94,6 +96,50 @@ describe("an expert", () => {
       const again = await pruneModel({ ...options, model: options.out, out, overwrite: true });
       expect(again.parameters.before).toBe(report.parameters.after);
       expect(again.parameters.after).toBe(again.parameters.before - again.parameters.removed);
+    }));
+
+  test("of a GGUF file is one again where that is asked for, measured as it was written, with a Modelfile beside it", () =>
+    withFolder(async (folder) => {
+      const sizes = { ...SIZES, hiddenSize: 64, numAttentionHeads: 8, numKeyValueHeads: 4 };
+      const options = await prepare(folder, { model: join(folder, "tiny.gguf"), formats: ["gguf"] });
+      await writeFile(options.model, quantizedGguf(tinyModel("llama", sizes)));
+      const report = await pruneModel(options);
+      const { size } = await stat(join(options.out, "expert.gguf"));
+      expect(report.written).toMatchObject([
+        { format: "gguf", label: "GGUF file", after: size, files: ["expert.gguf", "expert.Modelfile"] },
+      ]);
+      expect(size).toBeLessThan((await stat(options.model)).size);
+      expect((await readdir(options.out)).toSorted()).toEqual([
+        "README.md",
+        "cusprun-plan.json",
+        "expert.Modelfile",
+        "expert.gguf",
+      ]);
+      expect(report.dimensions.every(({ expert }) => Number.isFinite(expert?.perplexity))).toBe(true);
+      expect(await readFile(join(options.out, "README.md"), "utf8")).toMatch(/library_name: gguf[^]*llama-cli -m "expert\.gguf"/);
+
+      const both = await pruneModel({ ...options, out: join(folder, "both"), formats: ["gguf", "hf"], type: "Q8_0" });
+      expect(both.written.map(({ format, label }) => ({ format, label }))).toEqual([
+        { format: "hf", label: "weights in BF16" },
+        { format: "gguf", label: "GGUF file, Q8_0" },
+      ]);
+    }));
+
+  test("that becomes K-quants keeps FFN widths that are whole blocks of them, unless another snap is asked for", () =>
+    withFolder(async (folder) => {
+      const sizes = { ...SIZES, intermediateSize: 768, hiddenSize: 64, numAttentionHeads: 8, numKeyValueHeads: 4 };
+      const options = await prepare(folder, {
+        model: join(folder, "tiny.gguf"),
+        formats: ["gguf"],
+        type: "Q4_K_M",
+        measure: false,
+      });
+      await writeFile(options.model, quantizedGguf(tinyModel("llama", sizes)));
+      const { units } = await pruneModel(options);
+      expect(units).toMatchObject([{ removedPerLayer: [256, 256] }]);
+      const selection = { ...options.selection, snap: 32 };
+      const fine = await pruneModel({ ...options, selection, overwrite: true });
+      expect(fine.units[0]!.removedPerLayer[0]! % 256).not.toBe(0);
     }));
 
   test.each(TINY_FAMILIES)("of every family: %s, masked", (family) =>
@@ -221,6 +267,8 @@ describe("before any work", () => {
       "SELECTION_INVALID",
       /task/,
     ],
+    ["the name of a file for the folder", { out: "expert.gguf" }, "USAGE", /--out expert --formats gguf/],
+    ["a tokenizer that no GGUF holds", { formats: ["gguf"] }, "TOKENIZER_UNSUPPORTED", /./],
     ["no corpus", { corpora: {} }, "USAGE", /--language/],
     ["a preset that is none", { corpora: { language: ["klingon"] } }, "PRESET_UNKNOWN", /klingon/],
     ["a model that is not there", { model: "nowhere/at/all" }, "MODEL_NAME", /nowhere/],
@@ -233,6 +281,18 @@ describe("before any work", () => {
       expect(await readdir(folder)).not.toContain("expert");
     }),
   );
+
+  test("layers of unlike size that no architecture of llama.cpp holds are refused", () =>
+    withFolder(async (folder) => {
+      const stages = new Set<string>();
+      const onProgress = ({ stage }: ProgressEvent): unknown => stages.add(stage);
+      const selection = { budget: "25% of blocks", layout: "ragged" } as const;
+      const options = await prepare(folder, { model: join(folder, "tiny.gguf"), formats: ["gguf"], selection, onProgress });
+      const sizes = { ...SIZES, hiddenSize: 64, numAttentionHeads: 8, numKeyValueHeads: 4 };
+      await writeFile(options.model, quantizedGguf(tinyModel("gemma3", sizes)));
+      await expect(pruneModel(options)).rejects.toMatchObject({ code: "EXPORT_UNSUPPORTED" });
+      expect(stages.has("scoring")).toBe(false);
+    }));
 
   test("an output folder that holds something is refused before the model is opened", () =>
     withFolder(async (folder) => {
@@ -289,7 +349,7 @@ describe("the steps one by one", () => {
         out,
         ...(repair && { corpora, corpusOptions: corpusOptions!, work: whole.work! }),
       });
-      expect(written).toMatchObject({ out, dtype: "BF16", repair: repair ? { documents: 16, tried: 2 } : null });
+      expect(written).toMatchObject({ out, parts: [{ dtype: "BF16" }], repair: repair ? { documents: 16, tried: 2 } : null });
       for (const name of ["model.safetensors", "config.json", "tokenizer.json", PLAN_FILE_NAME]) {
         expect(await readFile(join(out, name)), name).toEqual(await readFile(join(whole.out, name)));
       }

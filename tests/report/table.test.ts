@@ -15,7 +15,7 @@ const REPORT: PruneReport = {
   budget: "25%",
   parameters: { before: 134_515_008, after: 100_900_000, removed: 33_615_008 },
   input: { bytes: 98_000_000, dtypes: ["Q4_1", "Q8_0"] },
-  bytes: { dtype: "BF16", before: 269_030_016, after: 201_800_000 },
+  written: [{ format: "hf", label: "weights in BF16", before: 269_030_016, after: 201_800_000, files: ["model.safetensors"] }],
   vocabulary: null,
   units: [
     { kind: "ffn", before: [1536, 1536, 1536], removedPerLayer: [512, 512, 512] },

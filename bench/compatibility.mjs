@@ -1,0 +1,204 @@
+/**
+ * @file Which stock runtimes load the experts of the real models, and how near they come to our own forward pass: makes docs/compatibility.md. One result is kept
+ * per line of the table, so that an interrupted run goes on where it stopped.
+ *
+ *     npm run compatibility -- [--models smollm2,qwen2,gemma3] [--formats hf,gguf-f16,gguf-q4_k_m,gguf-input] [--out FOLDER] [--fresh]
+ *
+ * Needs CUSPRUN_RUNTIMES and CUSPRUN_PYTHON as 'cusprun verify' does. The experts are scored on few documents and not repaired: what is asked is whether
+ * runtimes compute what was written, not how good it is.
+ */
+
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { readGgufHeader } from "../dist/checkpoint/gguf-header.js";
+import { applyPlan, exportModel, fetchCatalogModel, scoreModel, selectFromScores, verifyExpert } from "../dist/index.js";
+
+const MODELS = { smollm2: "SmolLM2-135M-Instruct", qwen2: "Qwen2.5-Coder-0.5B-Instruct", gemma3: "Gemma 3 270M" };
+const LAYOUTS = ["uniform", "ragged"];
+const CORPORA = { corpora: { language: ["en"], domain: ["medical"] }, corpusOptions: { documents: 8, maxTokens: 128 } };
+/** `llama_ftype` of Q4_K_M. */
+const Q4_K_M_FTYPE = "15";
+
+/**
+ * The formats: what is written from an expert's folder (Hugging Face and GGUF in F16, from the same weights), and what is verified. A new format is one more entry.
+ */
+const FORMATS = {
+  hf: { title: "Hugging Face, BF16", make: ({ hf }) => hf },
+  "gguf-f16": { title: "GGUF, F16", make: ({ f16 }) => f16 },
+  "gguf-q4_k_m": { title: "GGUF, Q4_K_M", make: quantized, reference: llamaQuantized },
+  "gguf-input": { title: "GGUF, types of the input", make: ({ asInput }) => asInput },
+};
+
+const { values } = parseArgs({
+  options: {
+    models: { type: "string", default: Object.keys(MODELS).join(",") },
+    formats: { type: "string", default: Object.keys(FORMATS).join(",") },
+    out: { type: "string", default: "bench-results/compatibility" },
+    fresh: { type: "boolean", default: false },
+  },
+});
+const folder = values.out;
+const resultsPath = join(folder, "results.json");
+if (values.fresh) rmSync(folder, { recursive: true, force: true });
+mkdirSync(folder, { recursive: true });
+const results = existsSync(resultsPath) ? JSON.parse(readFileSync(resultsPath, "utf8")) : {};
+
+for (const model of values.models.split(",")) {
+  for (const layout of LAYOUTS) {
+    const missing = values.formats.split(",").filter((format) => results[`${model} ${layout} ${format}`] === undefined);
+    if (missing.length === 0) continue;
+    const home = join(folder, `${model}-${layout}`);
+    const files = await makeExperts(model, layout, home);
+    for (const format of missing) {
+      const key = `${model} ${layout} ${format}`;
+      const found = await verify(FORMATS[format], files, home).catch((error) => ({ refused: error.message }));
+      keep(key, found);
+      say(`${key}: ${JSON.stringify(found).slice(0, 200)}`);
+    }
+    // The largest of them are float copies of a whole model.
+    rmSync(home, { recursive: true, force: true });
+  }
+}
+writeFileSync("docs/compatibility.md", table());
+say("Wrote docs/compatibility.md");
+
+/** Scores once, selects, and writes the expert in every form that formats start from. A form that is refused holds the error. */
+async function makeExperts(model, layout, home) {
+  rmSync(home, { recursive: true, force: true });
+  mkdirSync(home, { recursive: true });
+  const path = await fetchCatalogModel(model);
+  const scores = join(folder, `${model}.scores.safetensors`);
+  if (!existsSync(scores)) {
+    say(`${model}: scoring`);
+    await scoreModel({ model: path, ...CORPORA, selection: { vocabulary: "keep" }, out: scores });
+  }
+  const plan = join(home, "plan.json");
+  await selectFromScores({ scores, selection: { budget: "20% of blocks", layout, vocabulary: "keep" }, out: plan });
+  const apply = async (name, options) => {
+    const out = join(home, name);
+    try {
+      const { files } = await applyPlan({ model: path, plan, out, ...options });
+      const gguf = files.find((file) => file.endsWith(".gguf"));
+      return gguf === undefined ? out : join(out, gguf);
+    } catch (error) {
+      return error;
+    }
+  };
+  return {
+    hf: await apply("hf", { formats: ["hf"] }),
+    f16: await apply("f16", { formats: ["gguf"], type: "F16" }),
+    asInput: await apply("input", { formats: ["gguf"] }),
+  };
+}
+
+async function quantized({ f16 }, home) {
+  if (f16 instanceof Error) return f16;
+  const out = join(home, "q4_k_m.gguf");
+  await exportModel({ model: f16, to: "gguf", type: "Q4_K_M", out, overwrite: true });
+  return out;
+}
+
+/** llama.cpp's own quantisation of the same F16 file. */
+function llamaQuantized({ f16 }, home) {
+  const libraries = join(process.env.CUSPRUN_RUNTIMES, "node_modules/@node-llama-cpp/linux-x64/bins/linux-x64");
+  const out = join(home, "q4_k_m-llama.gguf");
+  const script = join(import.meta.dirname, "llama_quantize.py");
+  const environment = { ...process.env, LD_LIBRARY_PATH: libraries };
+  const done = spawnSync(process.env.CUSPRUN_PYTHON ?? "python3", [script, libraries, f16, out, Q4_K_M_FTYPE], {
+    env: environment,
+  });
+  if (done.status !== 0) throw new Error(String(done.stderr).trim().split("\n").at(-1));
+  return out;
+}
+
+async function verify({ make, reference }, files, home) {
+  const path = await make(files, home);
+  if (path instanceof Error) return { refused: path.message };
+  const { verifications } = await verifyExpert({ expert: path, trustRemoteCode: true });
+  const found = { bytes: bytesOf(path), verification: verifications[0] };
+  if (reference === undefined) return found;
+  const other = reference(files, home);
+  const difference = await differingTensors(path, other);
+  if (difference === 0) return { ...found, reference: "byte-identical" };
+  const theirs = (await verifyExpert({ expert: other })).verifications[0].comparison;
+  return { ...found, reference: found.verification.comparison.perplexity.theirs / theirs.perplexity.theirs - 1, difference };
+}
+
+function bytesOf(path) {
+  if (statSync(path).isFile()) return statSync(path).size;
+  const weights = readdirSync(path).filter((name) => name.endsWith(".safetensors"));
+  return weights.reduce((sum, name) => sum + statSync(join(path, name)).size, 0);
+}
+
+/** Tensors whose type or bytes differ. */
+async function differingTensors(path, other) {
+  const read = async (file) => {
+    const handle = await open(file);
+    const { tensors } = await readGgufHeader(handle, file);
+    await handle.close();
+    return { tensors, bytes: readFileSync(file) };
+  };
+  const [ours, theirs] = [await read(path), await read(other)];
+  const slice = ({ bytes }, { startByte, byteLength }) => bytes.subarray(startByte, startByte + byteLength);
+  const names = [...new Set([...ours.tensors.keys(), ...theirs.tensors.keys()])];
+  return names.filter((name) => {
+    const [a, b] = [ours.tensors.get(name), theirs.tensors.get(name)];
+    return a === undefined || b === undefined || a.dtype !== b.dtype || !slice(ours, a).equals(slice(theirs, b));
+  }).length;
+}
+
+function keep(key, found) {
+  results[key] = found;
+  writeFileSync(resultsPath, JSON.stringify(results, null, 1));
+}
+
+function table() {
+  const versions = new Set();
+  const rows = Object.keys(MODELS).flatMap((model) =>
+    LAYOUTS.flatMap((layout) =>
+      Object.entries(FORMATS).flatMap(([format, { title }]) => {
+        const found = results[`${model} ${layout} ${format}`];
+        if (found === undefined) return [];
+        return [`| ${[MODELS[model], layout, title, ...cells(found, versions)].join(" | ")} |`];
+      }),
+    ),
+  );
+  return `# Compatibility
+
+Made by \`npm run compatibility\` with ${[...versions].join(", ")}: experts of the real models, 20% of the blocks cut, as the stock runtime loads them. "Logits error" is the
+largest difference of a log probability from our own forward pass on the same file, as a share of the largest one, over about 40 tokens, "divergence" the mean Kullback-Leibler divergence of the next-token distributions in nats; "greedy text" counts the
+tokens of a continuation with the runtime's cache that we would write as well. "Against llama-quantize" compares with what llama.cpp makes of the same F16 file.
+
+| model | layout | file | MB | runtime | verdict | logits error | divergence | greedy text | perplexity ours, theirs | against llama-quantize |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+${rows.join("\n")}
+
+A float file agrees up to an error of 1%, a quantised one up to a divergence of 0.05: there, runtimes quantise the activations to 8 bits as well, and we do not. A dash is a layout that no architecture of llama.cpp holds, or that is refused with its reason ([export.md](export.md)).
+`;
+}
+
+function cells({ refused, bytes, verification, reference }, versions) {
+  if (refused !== undefined) return ["", "", "—", "", "", "", "", ""];
+  const { version, status, comparison, runtime } = verification;
+  if (version !== null) versions.add(version);
+  const named = [(bytes / 1e6).toFixed(0), runtime, status];
+  if (comparison === null) return [...named, "", "", "", "", ""];
+  const { relativeError, divergence, greedy, perplexity } = comparison;
+  const against =
+    reference === undefined ? "" : reference === "byte-identical" ? reference : `perplexity ${(100 * reference).toFixed(2)}%`;
+  return [
+    ...named,
+    `${(100 * relativeError).toPrecision(2)}%`,
+    divergence.toPrecision(2),
+    `${greedy.agreed} of ${greedy.of}`,
+    `${perplexity.ours.toFixed(2)}, ${perplexity.theirs.toFixed(2)}`,
+    against,
+  ];
+}
+
+function say(text) {
+  process.stderr.write(`${text}\n`);
+}

@@ -1,0 +1,120 @@
+/**
+ * @file A dense model against its experts in llama.cpp, in one run and in turns: prompt and generation in tokens per second, resident memory, file size. Makes the
+ * table of docs/performance.md.
+ *
+ *     npm run bench:llama-cpp -- DENSE.gguf EXPERT.gguf… [--rounds 5] [--threads 2] [--prompt 256] [--generate 64] [--write]
+ *
+ * Needs CUSPRUN_RUNTIMES as 'cusprun verify' does. Each measurement is a process of its own; the median over the rounds counts.
+ */
+
+import { spawnSync } from "node:child_process";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { cpus } from "node:os";
+import { basename, join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
+
+/** One measurement may take so long; a runtime that hangs is named and not waited for. */
+const TIMEOUT_MS = 180_000;
+const START = "<!-- bench:llama-cpp -->";
+const END = "<!-- /bench:llama-cpp -->";
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    rounds: { type: "string", default: "5" },
+    threads: { type: "string", default: String(cpus().length) },
+    prompt: { type: "string", default: "256" },
+    generate: { type: "string", default: "64" },
+    write: { type: "boolean", default: false },
+    measure: { type: "boolean", default: false },
+  },
+});
+
+if (values.measure) await measure(positionals[0]);
+else compare(positionals);
+
+/** The child: one model, measured once. */
+async function measure(path) {
+  const entry = createRequire(join(process.env.CUSPRUN_RUNTIMES ?? ".", "package.json")).resolve("node-llama-cpp");
+  const { getLlama } = await import(pathToFileURL(entry).href);
+  const threads = Number(values.threads);
+  const [promptLength, newTokens] = [Number(values.prompt), Number(values.generate)];
+  const llama = await getLlama({ gpu: false, build: "never", skipDownload: true, logLevel: "error", maxThreads: threads });
+  const model = await llama.loadModel({ modelPath: path });
+  const context = await model.createContext({ contextSize: promptLength + newTokens + 16, threads, batchSize: promptLength });
+  const sequence = context.getSequence();
+  // Any ids do: time does not depend on what is written.
+  const ids = Array.from({ length: promptLength }, (_, index) => 300 + ((index * 37) % 5000));
+  await sequence.evaluateWithoutGeneratingNewTokens(ids.slice(0, 8));
+  await sequence.clearHistory();
+  const startedAtMs = performance.now();
+  await sequence.evaluateWithoutGeneratingNewTokens(ids);
+  const promptMs = performance.now() - startedAtMs;
+  let generated = 0;
+  const generatingAtMs = performance.now();
+  for await (const _ of sequence.evaluate([300], { temperature: 0, yieldEogToken: true })) if (++generated === newTokens) break;
+  const generateMs = performance.now() - generatingAtMs;
+  const result = {
+    prompt: (1000 * promptLength) / promptMs,
+    generation: (1000 * generated) / generateMs,
+    memoryBytes: residentBytes(),
+  };
+  process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(0));
+}
+
+/** Largest resident memory of this process so far. */
+function residentBytes() {
+  const [, kilobytes] = /VmHWM:\s+(\d+) kB/.exec(readFileSync("/proc/self/status", "utf8")) ?? [];
+  return Number(kilobytes) * 1024;
+}
+
+function compare(paths) {
+  const rounds = Number(values.rounds);
+  const measured = paths.map(() => []);
+  for (let round = 0; round < rounds; round++) {
+    paths.forEach((path, index) => {
+      const options = ["threads", "prompt", "generate"].flatMap((name) => [`--${name}`, values[name]]);
+      const done = spawnSync(process.execPath, [import.meta.filename, path, "--measure", ...options], {
+        timeout: TIMEOUT_MS,
+        killSignal: "SIGKILL",
+        encoding: "utf8",
+      });
+      if (done.status !== 0) throw new Error(`${path}: ${done.stderr || "no answer in time"}`);
+      const result = JSON.parse(done.stdout.trim().split("\n").at(-1));
+      measured[index].push(result);
+      process.stderr.write(`round ${round + 1}, ${basename(path)}: ${JSON.stringify(result)}\n`);
+    });
+  }
+  const text = table(paths, measured);
+  process.stdout.write(`${text}\n`);
+  if (!values.write) return;
+  const file = "docs/performance.md";
+  const document = readFileSync(file, "utf8");
+  const [before, after] = [document.slice(0, document.indexOf(START)), document.slice(document.indexOf(END))];
+  writeFileSync(file, `${before}${START}\n\n${text}\n\n${after}`);
+}
+
+function table(paths, measured) {
+  const medianOf = (index, name) =>
+    measured[index].map((result) => result[name]).toSorted((a, b) => a - b)[Math.floor(measured[index].length / 2)];
+  const rows = paths.map((path, index) => {
+    const times = (name) => {
+      const value = medianOf(index, name);
+      return `${value.toFixed(1)}${index === 0 ? "" : ` (${(value / medianOf(0, name)).toFixed(2)}×)`}`;
+    };
+    const share = (value, dense) =>
+      `${(value / 1e6).toFixed(1)} MB${index === 0 ? "" : ` (${((100 * value) / dense).toFixed(0)}%)`}`;
+    const memory = share(medianOf(index, "memoryBytes"), medianOf(0, "memoryBytes"));
+    const size = share(statSync(path).size, statSync(paths[0]).size);
+    return `| ${[basename(path), times("prompt"), times("generation"), memory, size].join(" | ")} |`;
+  });
+  return [
+    `${cpus()[0]?.model.trim() ?? "a processor"}, ${values.threads} threads, ${values.prompt} tokens of prompt, ${values.generate} generated, median of ${values.rounds} rounds in turns.`,
+    "",
+    "| file | prompt, tokens/s | generation, tokens/s | resident memory | file |",
+    "| --- | --- | --- | --- | --- |",
+    ...rows,
+  ].join("\n");
+}

@@ -1,0 +1,89 @@
+/**
+ * @file Verification as one function: an expert's folder or file → what each stock runtime that is there makes of it.
+ */
+
+import { stat } from "node:fs/promises";
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { openCheckpoint } from "../checkpoint/open.ts";
+import { isRaggedModelType } from "../checkpoint/hf-ragged.ts";
+import { CusprunError } from "../errors.ts";
+import type { JobOptions } from "../progress.ts";
+import type { Runtime, RuntimeTarget } from "../verification/runtime.ts";
+import { RUNTIMES } from "../verification/runtimes.ts";
+import { verifyPart, type Verification } from "../verification/verify.ts";
+import { defined } from "./defined.ts";
+
+/** What is verified. */
+export interface VerifyExpertOptions extends JobOptions {
+  /** A folder or a GGUF file that cusprun wrote, or any other model in such a form. */
+  readonly expert: string;
+  /** What a part is compared with that cusprun does not read itself (ONNX alone): the expert that it was exported from. */
+  readonly against?: string;
+  /** Lets Python run the code in the folder, which an expert whose layers differ in size needs. Default false. */
+  readonly trustRemoteCode?: boolean;
+}
+
+/** What verification found. Plain JSON. */
+export interface VerificationReport {
+  readonly expert: string;
+  /** Whether at least one runtime answered, and all that did agree. */
+  readonly agrees: boolean;
+  readonly verifications: readonly Verification[];
+}
+
+/**
+ * Verifies an expert in every runtime that is installed and loads one of its parts.
+ * @throws CusprunError `MODEL_NOT_FOUND` where there is nothing that a runtime loads, and what opening and reading the model throw: a truncated
+ *   or foreign file is named by it.
+ */
+export async function verifyExpert(options: VerifyExpertOptions): Promise<VerificationReport> {
+  const { expert, against, trustRemoteCode = false, onProgress, signal } = options;
+  if ((await stat(expert).catch(() => null)) === null) throw nothingToVerify(expert, "nothing");
+  const parts: { readonly runtime: Runtime; readonly target: RuntimeTarget }[] = [];
+  for (const runtime of RUNTIMES) {
+    for (const target of await runtime.targetsOf(expert)) parts.push({ runtime, target });
+  }
+  // Says what is wrong with a file that is none of these.
+  if (parts.length === 0) await (await openCheckpoint(expert)).close();
+  if (parts.length === 0) throw nothingToVerify(expert, "no safetensors, GGUF or ONNX");
+  const verifications: Verification[] = [];
+  for (const { runtime, target } of parts) {
+    const absent = await runtime.absence();
+    if (absent !== null) {
+      const skipped = { runtime: runtime.name, version: null, part: target.label, comparison: null, elapsedMs: 0 };
+      verifications.push({ ...skipped, status: "absent", reason: absent.reason });
+      continue;
+    }
+    const checkpoint = await openCheckpoint(against !== undefined && target.label.startsWith("onnx/") ? against : target.path);
+    try {
+      const untrusted = needsTrust(checkpoint, target) && !trustRemoteCode;
+      const job = defined({ onProgress, signal });
+      verifications.push(
+        untrusted ? refusedTrust(runtime, target) : await verifyPart(checkpoint, runtime, target, { ...job, trustRemoteCode }),
+      );
+    } finally {
+      await checkpoint.close();
+    }
+  }
+  const answered = verifications.filter(({ status }) => status !== "absent");
+  return { expert, agrees: answered.length > 0 && answered.every(({ status }) => status === "agrees"), verifications };
+}
+
+/** Only a folder that brings a Python file of its own needs to be trusted. */
+function needsTrust({ configJson }: Checkpoint, { label }: RuntimeTarget): boolean {
+  return label === "safetensors" && isRaggedModelType(configJson["model_type"]);
+}
+
+function refusedTrust({ name }: Runtime, { label }: RuntimeTarget): Verification {
+  const reason = "its layers differ in size, for which Python code in the folder is run: pass --trust-remote-code";
+  return { runtime: name, version: null, part: label, status: "failed", reason, comparison: null, elapsedMs: 0 };
+}
+
+function nothingToVerify(where: string, found: string): CusprunError {
+  return new CusprunError("MODEL_NOT_FOUND", {
+    where,
+    found,
+    expected: "a folder with safetensors, GGUF or ONNX files, or a GGUF file",
+    remedy: "Pass what 'cusprun prune' or 'cusprun export' wrote",
+  });
+}

@@ -1,0 +1,58 @@
+/**
+ * @file An expert that is not written yet, as a checkpoint: what reads checkpoints, the writers of other formats among them, reads it as well.
+ */
+
+import type { Checkpoint, GgufOrigin, TensorInfo } from "../checkpoint/checkpoint.ts";
+import { ggmlByteLength } from "../checkpoint/ggml-types.ts";
+import { narrowFromFloat32 } from "../float-convert.ts";
+import type { PrunePlan } from "../selection/plan.ts";
+import { elementCount } from "../tensor.ts";
+import type { Expert, ExpertTensor } from "./expert.ts";
+import { expertTokenizerFiles, plannedTokenIds } from "./expert-tokenizer.ts";
+
+/**
+ * Shows an expert as a checkpoint. Closing it closes nothing: the checkpoint that it was cut from must stay open.
+ * @param base what the plan was applied to.
+ */
+export function expertCheckpoint(base: Checkpoint, plan: PrunePlan, expert: Expert): Checkpoint {
+  const tensors = new Map(expert.tensors.map((tensor) => [tensor.name, tensor]));
+  const find = (name: string): ExpertTensor => {
+    const tensor = tensors.get(name);
+    if (tensor === undefined) throw new RangeError(`${base.path} has no tensor '${name}'`);
+    return tensor;
+  };
+  return {
+    path: base.path,
+    format: base.format,
+    config: expert.config,
+    configJson: expert.configJson,
+    generationConfigJson: expert.generationConfigJson,
+    tensors: new Map(expert.tensors.map((tensor) => [tensor.name, infoOf(base, tensor)])),
+    readFloat32: (name, rows) => find(name).readFloat32(rows),
+    readBytes: async (name) => {
+      const tensor = find(name);
+      const { dtype, readBytes } = tensor;
+      if (readBytes !== null) return readBytes();
+      if (dtype === "F32" || dtype === "F16" || dtype === "BF16") return narrowFromFloat32(await tensor.readFloat32(), dtype);
+      throw new RangeError(`tensor '${name}' is ${dtype}; only float dtypes have bytes of their own`);
+    },
+    readTokenizerFiles: () => expertTokenizerFiles(base, plan),
+    ...(base.gguf !== undefined && { gguf: originOf(base.gguf, plan, find) }),
+    close: () => Promise.resolve(),
+  };
+}
+
+/** The tensor after the cut. Its bytes are those that its type would take; rows that no longer fit its blocks count as if they did. */
+function infoOf(base: Checkpoint, { name, shape, dtype }: ExpertTensor): TensorInfo {
+  const byteLength = Math.ceil(ggmlByteLength(dtype, elementCount(shape)));
+  return { name, shape, dtype, byteLength, file: base.tensors.get(name)?.file ?? base.path };
+}
+
+function originOf(origin: GgufOrigin, plan: PrunePlan, find: (name: string) => ExpertTensor): GgufOrigin {
+  return {
+    metadata: origin.metadata,
+    readValue: (key) => origin.readValue(key),
+    rowsAsStored: (name) => find(name).rowsAsStored,
+    tokenIds: plannedTokenIds(plan),
+  };
+}

@@ -1,0 +1,38 @@
+/**
+ * @file llama.cpp, by way of node-llama-cpp: loads GGUF files.
+ */
+
+import { readdir, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { openGguf } from "../checkpoint/gguf-checkpoint.ts";
+import { FLOAT_DTYPE_BYTES } from "../tensor.ts";
+import { askChild, scriptPath } from "./child.ts";
+import { absenceOfPackage, folderWithPackage } from "./find-package.ts";
+import { type Runtime, RuntimeFailure, type RuntimeTarget } from "./runtime.ts";
+
+const PACKAGE = "node-llama-cpp";
+
+/** llama.cpp as node-llama-cpp brings it. */
+export const LLAMA_CPP: Runtime = {
+  name: "llama.cpp",
+  targetsOf: async (path) => {
+    const isFile = (await stat(path)).isFile();
+    const files = isFile
+      ? [path]
+      : (await readdir(path)).filter((name) => name.endsWith(".gguf")).map((name) => join(path, name));
+    return Promise.all(files.toSorted().map(targetOf));
+  },
+  absence: () => Promise.resolve(folderWithPackage(PACKAGE) === null ? absenceOfPackage(PACKAGE) : null),
+  ask: (_target, request, signal) => {
+    const install = folderWithPackage(PACKAGE);
+    if (install === null) throw new RuntimeFailure("not installed");
+    return askChild([process.execPath, scriptPath("llama-cpp.mjs")], { ...request, install }, signal);
+  },
+};
+
+async function targetOf(path: string): Promise<RuntimeTarget> {
+  const checkpoint = await openGguf(path);
+  await checkpoint.close();
+  const isQuantized = [...checkpoint.tensors.values()].some(({ dtype }) => !Object.hasOwn(FLOAT_DTYPE_BYTES, dtype));
+  return { label: basename(path), path, weights: isQuantized ? "quantized" : "float" };
+}

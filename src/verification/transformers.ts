@@ -1,0 +1,33 @@
+/**
+ * @file Python transformers: loads folders with safetensors. The Python is the one that CUSPRUN_PYTHON names, otherwise `python3`.
+ */
+
+import { execFile } from "node:child_process";
+import { readdir, stat } from "node:fs/promises";
+import { promisify } from "node:util";
+import { askChild, scriptPath } from "./child.ts";
+import type { Runtime } from "./runtime.ts";
+
+const PYTHON_VARIABLE = "CUSPRUN_PYTHON";
+
+/** transformers of the Python that is there. */
+export const TRANSFORMERS: Runtime = {
+  name: "transformers",
+  targetsOf: async (path) => {
+    if (!(await stat(path)).isDirectory()) return [];
+    const names = await readdir(path);
+    return names.some((name) => name.endsWith(".safetensors")) ? [{ label: "safetensors", path, weights: "float" }] : [];
+  },
+  absence: async () => {
+    const command = python();
+    // Isolated: nothing of the working directory or of the user's environment variables is imported.
+    const found = await promisify(execFile)(command, ["-I", "-c", "import torch, transformers"]).catch((error: Error) => error);
+    if (!(found instanceof Error)) return null;
+    return { reason: `${command} has no torch and transformers: install them, or name a Python with them in ${PYTHON_VARIABLE}` };
+  },
+  ask: (_target, request, signal) => askChild([python(), "-I", scriptPath("transformers_logits.py")], { ...request }, signal),
+};
+
+function python(): string {
+  return process.env[PYTHON_VARIABLE] || "python3";
+}
