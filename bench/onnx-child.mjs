@@ -19,12 +19,18 @@ const tokenizer = createTokenizer(
 );
 const model = readdirSync(join(folder, "onnx")).find((name) => name.endsWith(".onnx"));
 const before = process.memoryUsage().rss;
-const session = await InferenceSession.create(join(folder, "onnx", model), { intraOpNumThreads: cpus().length, logSeverityLevel: 3 });
+const session = await InferenceSession.create(join(folder, "onnx", model), {
+  intraOpNumThreads: cpus().length,
+  logSeverityLevel: 3,
+});
 const loaded = process.memoryUsage().rss;
 
 function emptyCache() {
   const inputs = session.inputMetadata.filter(({ name }) => name.startsWith("past_key_values."));
-  return inputs.map(({ name, shape: [, heads, , size] }) => [name, new Tensor("float32", new Float32Array(0), [1, heads, 0, size])]);
+  return inputs.map(({ name, shape: [, heads, , size] }) => [
+    name,
+    new Tensor("float32", new Float32Array(0), [1, heads, 0, size]),
+  ]);
 }
 
 async function step(ids, cache, kept) {
@@ -74,7 +80,10 @@ const result = { loadedBytes: loaded - before };
 if (newTokens > 0) {
   const ids = tokenizer.encode(texts.join(" ")).slice(0, promptTokens);
   await rates(ids.slice(0, 16));
-  Object.assign(result, await rates(ids), { residentBytes: process.memoryUsage().rss, peakBytes: process.resourceUsage().maxRSS * 1024 });
+  Object.assign(result, await rates(ids), {
+    residentBytes: process.memoryUsage().rss,
+    peakBytes: process.resourceUsage().maxRSS * 1024,
+  });
 } else {
   let bits = 0;
   let bytes = 0;

@@ -119,7 +119,8 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
     ],
   },
   export: {
-    summary: "Write an expert, or any model that cusprun reads, for llama.cpp, Ollama and LM Studio, or transformers.js and ONNX Runtime",
+    summary:
+      "Write an expert, or any model that cusprun reads, for llama.cpp, Ollama and LM Studio, or transformers.js and ONNX Runtime",
     subject: { hint: "EXPERT", help: "A folder that 'cusprun prune' or 'cusprun apply' wrote, or any other MODEL" },
     options: ["to", "type", ...WRITING, ...RUNNING],
     required: ["to", "out"],

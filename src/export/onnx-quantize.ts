@@ -41,7 +41,10 @@ interface BlockFit {
  * @param values [rows, rowLength], finite.
  * @returns u8 [rows, blocks · 32], and binary16 [rows, blocks] as bytes.
  */
-export function quantizeRows8(values: Float32Array, rowLength: number): [quants: Uint8Array<ArrayBuffer>, scales: Uint8Array<ArrayBuffer>] {
+export function quantizeRows8(
+  values: Float32Array,
+  rowLength: number,
+): [quants: Uint8Array<ArrayBuffer>, scales: Uint8Array<ArrayBuffer>] {
   const blocks = blocksOf(rowLength);
   const rows = values.length / rowLength;
   const quants = new Uint8Array(rows * blocks * QUANT_BLOCK);

@@ -73,7 +73,8 @@ export async function writeWeights(
         await pause(signal);
       }
       for (const [index, { name, byteLength }] of source.weights.entries()) {
-        if (filled[index] !== byteLength) throw new RangeError(`weight '${name}' gave ${filled[index]} of its ${byteLength} bytes`);
+        if (filled[index] !== byteLength)
+          throw new RangeError(`weight '${name}' gave ${filled[index]} of its ${byteLength} bytes`);
       }
     }
   } finally {
@@ -114,7 +115,7 @@ async function put(
     return;
   }
   const file = handles.get(content.location)!;
-  for (let done = 0; done < piece.byteLength; ) {
+  for (let done = 0; done < piece.byteLength;) {
     done += (await file.write(piece, done, piece.byteLength - done, content.offsetBytes + at + done)).bytesWritten;
   }
 }

@@ -55,7 +55,10 @@ test("a smaller SmolLM2: our logits, our greedy text through the pipeline, and i
   const model = await openCheckpoint(await realModel("smollm2"));
   // An eighth of the FFN units of every layer, whichever: what counts here is that the same is computed.
   const removed = Array.from({ length: 192 }, (_, unit) => 8 * unit);
-  const plan = planOf("uniform", Array.from({ length: model.config.numHiddenLayers }, () => ({ ffn: removed })));
+  const plan = planOf(
+    "uniform",
+    Array.from({ length: model.config.numHiddenLayers }, () => ({ ffn: removed })),
+  );
   const folder = join(home, "expert");
   const tokenizerFiles = (await model.readTokenizerFiles())!;
   await writeHuggingFaceFolder(cutExpert(model, plan), tokenizerFiles, folder, { plan, card: cardInput(model.config) });

@@ -11,7 +11,12 @@ export interface Continuation {
 }
 
 /** Asks `AutoModelForCausalLM` about token ids. @param dtype where absent, the folder's own. */
-export async function continueIds(folder: string, ids: readonly number[], newTokens: number, dtype?: string): Promise<Continuation> {
+export async function continueIds(
+  folder: string,
+  ids: readonly number[],
+  newTokens: number,
+  dtype?: string,
+): Promise<Continuation> {
   return runLlamaCpp<Continuation>(folder, { ids, newTokens, dtype }, "transformers-js.mjs");
 }
 

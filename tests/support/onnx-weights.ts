@@ -16,7 +16,9 @@ const BLOCK = 32;
 export function readOnnxWeights(path: string, shapes: ReadonlyMap<string, readonly number[]>): Map<string, ReferenceTensor> {
   const graph = fromBinary(ModelProtoSchema, readFileSync(path)).graph!;
   const stored = new Map(graph.initializer.map((tensor) => [tensor.name, tensor]));
-  const products = new Map(graph.node.flatMap((node) => (node.opType === "MatMulNBits" ? [[node.input[1]!, node] as const] : [])));
+  const products = new Map(
+    graph.node.flatMap((node) => (node.opType === "MatMulNBits" ? [[node.input[1]!, node] as const] : [])),
+  );
   const bytes = (name: string): Buffer => bytesOf(stored.get(name)!, dirname(path));
   const tensors = new Map<string, ReferenceTensor>();
   for (const [name, shape] of shapes) {
