@@ -94,7 +94,6 @@ export const ERROR_CODES = {
   TASK_TYPE: "corpus",
   TASK_ANSWER: "corpus",
   TASK_METRIC: "corpus",
-  TASK_UNSUPPORTED: "corpus",
   TASK_TOKENS: "corpus",
   OUTPUT_EXISTS: "output",
   OUTPUT_UNWRITABLE: "output",

@@ -95,8 +95,9 @@ export type { FloatDType } from "./tensor.ts";
 // Evaluation: perplexity on documents that chose nothing; evaluation files, with intervals and paired differences.
 export { measureHeldOut } from "./evaluation/perplexity.ts";
 export type { Perplexity } from "./evaluation/perplexity.ts";
-export { GENERATION_METRICS, readTask, readTasks, TASK_TYPES } from "./evaluation/task-file.ts";
+export { EXTRACTS, GENERATION_METRICS, readTask, readTasks, TASK_TYPES } from "./evaluation/task-file.ts";
 export type {
+  Extract,
   GenerationItem,
   GenerationMetric,
   MultipleChoiceItem,
@@ -106,7 +107,7 @@ export type {
   TaskType,
 } from "./evaluation/task-file.ts";
 export { measureTasks } from "./evaluation/measure-tasks.ts";
-export type { ChoiceScore, ItemScore, MeasureTasksOptions, TextScore } from "./evaluation/measure-tasks.ts";
+export type { ChoiceScore, GenerationScore, ItemScore, MeasureTasksOptions, TextScore } from "./evaluation/measure-tasks.ts";
 export { FIGURE_NAMES, summarizeTask } from "./evaluation/summarize-task.ts";
 export type { FigureName, TaskResult } from "./evaluation/summarize-task.ts";
 export type { Difference, Figure, Interval } from "./evaluation/intervals.ts";

@@ -4,11 +4,12 @@
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { wellFormed, type Tokenizer } from "../corpora/tokenizer.ts";
-import { CusprunError } from "../errors.ts";
 import type { JobOptions } from "../progress.ts";
+import { continuePrompts } from "./generation.ts";
+import { askGeneration, type GenerationRequest } from "./generation-requests.ts";
 import { sumLogLikelihoods } from "./likelihoods.ts";
 import { RequestMaker, type LikelihoodRequest } from "./requests.ts";
-import type { MultipleChoiceItem, PerplexityItem, Task, TaskItem } from "./task-file.ts";
+import type { GenerationMetric, MultipleChoiceItem, PerplexityItem, Task, TaskItem } from "./task-file.ts";
 
 /** What a model gives a multiple choice item. */
 export interface ChoiceScore {
@@ -35,14 +36,34 @@ export interface TextScore {
   readonly bytes: number;
 }
 
+/** What a model writes behind a prompt. */
+export interface GenerationScore {
+  readonly type: "generation";
+  readonly id: string;
+  readonly metric: GenerationMetric;
+  /** What was generated. */
+  readonly output: string;
+  /** The part of it that was compared. */
+  readonly answer: string;
+  /** Agreement with the best reference, 0 to 1. */
+  readonly score: number;
+}
+
 /** What a model gives an item. */
-export type ItemScore = ChoiceScore | TextScore;
+export type ItemScore = ChoiceScore | TextScore | GenerationScore;
 
 /** An item whose requests were made, and how their log-likelihoods become its score. */
-interface Asked {
+interface AskedLikelihoods {
   readonly requests: readonly LikelihoodRequest[];
   readonly score: (logLikelihoods: readonly number[]) => ItemScore;
 }
+
+/** An item to be continued, and how the continuation becomes its score. */
+interface AskedGeneration {
+  readonly generation: GenerationRequest;
+}
+
+type Asked = AskedLikelihoods | AskedGeneration;
 
 /** How tasks are measured. */
 export interface MeasureTasksOptions extends JobOptions {
@@ -55,8 +76,8 @@ export interface MeasureTasksOptions extends JobOptions {
 /**
  * Measures a model on tasks.
  * @returns a list of scores per task, in the order of its items.
- * @throws CusprunError `TASK_UNSUPPORTED` for a task of generation, `TASK_TOKENS` for an item that cannot be put to the model, `USAGE`
- *   where the model has too few positions for `maxTokens`, and what `Checkpoint.readFloat32` throws.
+ * @throws CusprunError `TASK_TOKENS` for an item that cannot be put to the model, `USAGE` where the model has too few positions for
+ *   `maxTokens`, what `continuePrompts` throws for items of generation, and what `Checkpoint.readFloat32` throws.
  */
 export async function measureTasks(
   checkpoint: Checkpoint,
@@ -64,51 +85,38 @@ export async function measureTasks(
   tasks: readonly Task[],
   options: MeasureTasksOptions = {},
 ): Promise<readonly (readonly ItemScore[])[]> {
-  checkMeasurable(tasks);
+  const { stage = "evaluating" } = options;
   const maker = new RequestMaker(tokenizer, checkpoint.config, options.maxTokens);
-  const asked = tasks.map(({ items }) => items.map((item) => ask(item, maker)));
-  const requests = asked.flat().flatMap((each) => each.requests);
-  const likelihoods = await sumLogLikelihoods(checkpoint, requests, options.stage ?? "evaluating", options);
-  let first = 0;
+  const asked = tasks.map(({ items }) => items.map((item) => ask(item, maker, tokenizer)));
+  const requests = asked.flat().flatMap((each) => ("requests" in each ? each.requests : []));
+  const prompts = asked.flat().flatMap((each) => ("generation" in each ? [each.generation.prompt] : []));
+  const likelihoods = await sumLogLikelihoods(checkpoint, requests, stage, options);
+  const outputs = await continuePrompts(checkpoint, tokenizer, prompts, `${stage}: generating`, options);
+  let [firstRequest, firstPrompt] = [0, 0];
   return asked.map((items) =>
-    items.map(({ requests: own, score }) => {
-      const values = [...likelihoods.subarray(first, first + own.length)];
-      first += own.length;
-      return score(values);
+    items.map((each) => {
+      if ("generation" in each) return each.generation.score(outputs[firstPrompt++]!);
+      const values = [...likelihoods.subarray(firstRequest, firstRequest + each.requests.length)];
+      firstRequest += each.requests.length;
+      return each.score(values);
     }),
   );
 }
 
-/**
- * Checks before any work that tasks can be measured.
- * @throws CusprunError `TASK_UNSUPPORTED` for a task of generation.
- */
-export function checkMeasurable(tasks: readonly Task[]): void {
-  for (const { path, type } of tasks) {
-    if (type !== "generation") continue;
-    throw new CusprunError("TASK_UNSUPPORTED", {
-      where: path,
-      found: "items of type 'generation'",
-      expected: "multiple_choice or perplexity: generation is not supported yet",
-      remedy: "Leave the file out",
-    });
-  }
-}
-
-function ask(item: TaskItem, maker: RequestMaker): Asked {
+function ask(item: TaskItem, maker: RequestMaker, tokenizer: Tokenizer): Asked {
   switch (item.type) {
     case "multiple_choice":
       return askChoices(item, maker);
     case "perplexity":
       return askText(item, maker);
     case "generation":
-      throw new Error("generation is refused by checkMeasurable");
+      return { generation: askGeneration(item, tokenizer) };
     default:
       throw item satisfies never;
   }
 }
 
-function askChoices(item: MultipleChoiceItem, maker: RequestMaker): Asked {
+function askChoices(item: MultipleChoiceItem, maker: RequestMaker): AskedLikelihoods {
   const { id, choices, answer } = item;
   const characters = choices.map((choice) => Array.from(choice).length);
   const answerBytes = Buffer.byteLength(wellFormed(choices[answer]!));
@@ -118,7 +126,7 @@ function askChoices(item: MultipleChoiceItem, maker: RequestMaker): Asked {
   };
 }
 
-function askText(item: PerplexityItem, maker: RequestMaker): Asked {
+function askText(item: PerplexityItem, maker: RequestMaker): AskedLikelihoods {
   const requests = maker.windows(item);
   const tokens = requests.reduce((sum, { targets }) => sum + targets.length, 0);
   const bytes = Buffer.byteLength(wellFormed(item.text));

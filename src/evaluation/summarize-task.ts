@@ -11,8 +11,8 @@ import {
   type Difference,
   type Figure,
 } from "./intervals.ts";
-import type { ChoiceScore, ItemScore, TextScore } from "./measure-tasks.ts";
-import type { Task, TaskType } from "./task-file.ts";
+import type { ChoiceScore, GenerationScore, ItemScore, TextScore } from "./measure-tasks.ts";
+import { GENERATION_METRICS, type GenerationMetric, type Task, type TaskType } from "./task-file.ts";
 
 /** Every figure, in the order in which they are shown. */
 export const FIGURE_NAMES = [
@@ -22,12 +22,16 @@ export const FIGURE_NAMES = [
   "answerBitsPerByte",
   "perplexity",
   "bitsPerByte",
+  "exactMatch",
+  "f1",
+  "rougeL",
 ] as const;
 
 /**
  * Name of a figure. `accuracy`: share of items whose most likely choice is right; `normalizedAccuracy`: most likely per character;
  * `answerNegativeLogLikelihood`: mean over the items, of the right choice, in nats; `answerBitsPerByte`: of all right choices;
- * `perplexity`: of all tokens of all texts, comparable under one tokenizer only; `bitsPerByte`: of all texts, comparable under any.
+ * `perplexity`: of all tokens of all texts, comparable under one tokenizer only; `bitsPerByte`: of all texts, comparable under any;
+ * `exactMatch`: share of generated answers that equal a reference; `f1`, `rougeL`: mean over the items, with the best reference.
  */
 export type FigureName = (typeof FIGURE_NAMES)[number];
 
@@ -87,8 +91,39 @@ function compare(own: Sample, other: Sample): Difference | null {
 }
 
 function samplesOf(scores: readonly ItemScore[]): Partial<Record<FigureName, Sample>> {
-  const choices = scores.filter((score) => score.type === "multiple_choice");
-  return choices.length > 0 ? choiceSamples(choices) : textSamples(scores.filter((score) => score.type === "perplexity"));
+  const [first] = scores;
+  if (first === undefined) return {};
+  switch (first.type) {
+    case "multiple_choice":
+      return choiceSamples(scores.filter((score) => score.type === first.type));
+    case "perplexity":
+      return textSamples(scores.filter((score) => score.type === first.type));
+    case "generation":
+      return generationSamples(scores.filter((score) => score.type === first.type));
+    default:
+      throw first satisfies never;
+  }
+}
+
+const FIGURE_OF_METRIC: Readonly<Record<GenerationMetric, FigureName>> = {
+  exact_match: "exactMatch",
+  f1: "f1",
+  rougeL: "rougeL",
+};
+
+/** A figure for each metric that the items name. */
+function generationSamples(scores: readonly GenerationScore[]): Partial<Record<FigureName, Sample>> {
+  return Object.fromEntries(
+    GENERATION_METRICS.flatMap((metric): [FigureName, Sample][] => {
+      const values = scores.filter((score) => score.metric === metric).map(({ score }) => score);
+      if (values.length === 0) return [];
+      const sample: Sample =
+        metric === "exact_match"
+          ? { kind: "share", right: values.map((value) => value === 1) }
+          : { kind: "ratio", values, weights: values.map(() => 1), exp: false };
+      return [[FIGURE_OF_METRIC[metric], sample]];
+    }),
+  );
 }
 
 function choiceSamples(scores: readonly ChoiceScore[]): Partial<Record<FigureName, Sample>> {

@@ -18,10 +18,17 @@ export const GENERATION_METRICS = ["exact_match", "f1", "rougeL"] as const;
 /** Metric of a generation item. */
 export type GenerationMetric = (typeof GENERATION_METRICS)[number];
 
+/** What of a generated text is compared; see `extractAnswer`. */
+export const EXTRACTS = ["last_number", "first_word", "first_phrase", "first_line", "all"] as const;
+/** The name of a part of a generated text. */
+export type Extract = (typeof EXTRACTS)[number];
+
 /** Most choices of an item: each is a document of its own. The longest list of a known benchmark is about a hundred labels. */
 const MAX_CHOICES = 1000;
 /** Most items of a file. They are in memory together; the largest known benchmarks have some ten thousand. */
 const MAX_ITEMS = 200_000;
+/** Most tokens that an item may ask for: what long answers of known benchmarks have. */
+const MAX_GENERATED_TOKENS = 8192;
 const EXTENSIONS = [".jsonl", ".ndjson"];
 
 /** What every item has. */
@@ -53,6 +60,10 @@ export interface GenerationItem extends ItemBase {
   readonly prompt: string;
   readonly references: readonly string[];
   readonly metric: GenerationMetric;
+  /** Absent: by the metric and the references. */
+  readonly extract?: Extract;
+  /** Tokens that are generated at most. Absent: by what is extracted. */
+  readonly maxTokens?: number;
 }
 
 /** An item of an evaluation file. */
@@ -85,7 +96,7 @@ export async function readTasks(paths: readonly string[], limit?: number): Promi
  * Reads one evaluation file.
  * @param limit most items: the file's first ones. What follows them is not read.
  * @throws CusprunError `TASK_TYPE` for an unknown type or one unlike the first line's, `TASK_FIELD` for a field that is missing or of
- *   another kind, `TASK_ANSWER` for an index without a choice, `TASK_METRIC` for an unknown metric, `CORPUS_EMPTY` for a file without
+ *   another kind or holds an unknown name, `TASK_ANSWER` for an index without a choice, `TASK_METRIC` for an unknown metric, `CORPUS_EMPTY` for a file without
  *   items, `CORPUS_TOO_LARGE`, and what `readRecords` throws; all but `CORPUS_EMPTY` with the line.
  */
 export async function readTask(path: string, limit: number = Number.POSITIVE_INFINITY): Promise<Task> {
@@ -169,11 +180,31 @@ function parseItem(record: Readonly<Record<string, unknown>>, source: string, nu
     case "generation": {
       const prompt = filled(text(record, "prompt", source), "prompt", source);
       const metric = oneOf(record, "metric", GENERATION_METRICS, source, "TASK_METRIC");
-      return { type, id, source, prompt, references: texts(record, "references", source, 1), metric };
+      const references = texts(record, "references", source, 1);
+      return { type, id, source, prompt, references, metric, ...generationOptions(record, source) };
     }
     default:
       throw type satisfies never;
   }
+}
+
+/** The fields that a generation item may leave out. */
+function generationOptions(
+  record: Readonly<Record<string, unknown>>,
+  source: string,
+): Pick<GenerationItem, "extract" | "maxTokens"> {
+  const { extract, max_tokens: maxTokens } = record;
+  if (maxTokens !== undefined && !isTokenCount(maxTokens)) {
+    throw fieldError(source, `${describe(maxTokens)} in 'max_tokens'`, `a whole number from 1 to ${MAX_GENERATED_TOKENS}`);
+  }
+  return {
+    ...(extract === undefined ? {} : { extract: oneOf(record, "extract", EXTRACTS, source, "TASK_FIELD") }),
+    ...(maxTokens === undefined ? {} : { maxTokens }),
+  };
+}
+
+function isTokenCount(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 1 && (value as number) <= MAX_GENERATED_TOKENS;
 }
 
 function text(record: Readonly<Record<string, unknown>>, field: string, source: string): string {
@@ -216,7 +247,7 @@ function oneOf<T extends string>(
   field: string,
   known: readonly T[],
   source: string,
-  code: "TASK_TYPE" | "TASK_METRIC",
+  code: "TASK_TYPE" | "TASK_METRIC" | "TASK_FIELD",
 ): T {
   const value = record[field];
   if (value === undefined) throw fieldError(source, `nothing in '${field}'`, known.join(", "));

@@ -38,6 +38,11 @@ export interface WrittenOnnxFolder {
 /** Folder of the model, by transformers.js' convention. */
 const MODEL_FOLDER = "onnx";
 
+/** Path of the model in a folder that `exportOnnx` wrote. */
+export function onnxModelPath(out: string, type: OnnxType): string {
+  return join(out, MODEL_FOLDER, ONNX_TYPE_FORMS[type].fileName);
+}
+
 /**
  * Writes the folder. The checkpoint must stay open.
  * @throws CusprunError `OUTPUT_EXISTS`; `TOKENIZER_MISSING` and what reading the tokenizer throws; `OUTPUT_DTYPE` for a value that the type

@@ -3,7 +3,7 @@
  */
 
 import { writeFile } from "node:fs/promises";
-import { checkMeasurable, measureTasks, type ItemScore } from "../evaluation/measure-tasks.ts";
+import { measureTasks, type ItemScore } from "../evaluation/measure-tasks.ts";
 import { summarizeTask, type TaskResult } from "../evaluation/summarize-task.ts";
 import { readTasks, type Task } from "../evaluation/task-file.ts";
 import { writeFileAtomically } from "../files.ts";
@@ -49,7 +49,6 @@ export async function evaluateModel(options: EvaluateOptions): Promise<Evaluatio
   const { model, against = null, out = null } = options;
   if (out !== null) await checkOutputFile(out, options.overwrite ?? false);
   const tasks = await readTasks(options.tasks, options.limit);
-  checkMeasurable(tasks);
   const scores = await measure(model, tasks, against === null ? "evaluating" : "evaluating the model", options);
   const others = against === null ? null : await measure(against, tasks, "evaluating the other model", options);
   const results = tasks.map((task, index) => summarizeTask(task, scores[index]!, others?.[index] ?? null));

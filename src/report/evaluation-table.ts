@@ -26,6 +26,9 @@ const STYLES: Readonly<Record<FigureName, Style>> = {
   // The difference is one of logarithms: shown as the ratio that it stands for.
   perplexity: { label: "perplexity", format: formatPerplexity, formatDifference: decimals(3) },
   bitsPerByte: { label: "bits per byte", format: decimals(3), formatDifference: decimals(3) },
+  exactMatch: { label: "exact match", format: formatPercent, formatDifference: points },
+  f1: { label: "F1", format: formatPercent, formatDifference: points },
+  rougeL: { label: "ROUGE-L", format: formatPercent, formatDifference: points },
 };
 
 /** Renders the results, without a final line end: a row per figure, with the other model's and the difference where there is one. */

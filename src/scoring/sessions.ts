@@ -19,18 +19,21 @@ export class GraphSession<Output extends Float32Array<ArrayBuffer> | Float64Arra
     this.#session = session;
   }
 
-  /** Compiles a serialised ONNX model for the CPU. */
+  /** Compiles an ONNX model for the CPU. @param model serialised, or the path of a file, beside which its weights may be. */
   static async create<Output extends Float32Array<ArrayBuffer> | Float64Array<ArrayBuffer> = Float32Array<ArrayBuffer>>(
-    model: Uint8Array,
+    model: Uint8Array | string,
   ): Promise<GraphSession<Output>> {
-    const session = await InferenceSession.create(model, {
+    const options: InferenceSession.SessionOptions = {
       executionProviders: ["cpu"],
       graphOptimizationLevel: "all",
       intraOpNumThreads: cpus().length,
       // The arena keeps the largest buffers of every shape it has seen; batches have many shapes.
       enableCpuMemArena: false,
       logSeverityLevel: 3,
-    });
+    };
+    const session = await (typeof model === "string"
+      ? InferenceSession.create(model, options)
+      : InferenceSession.create(model, options));
     return new GraphSession<Output>(session);
   }
 

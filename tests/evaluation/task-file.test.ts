@@ -43,6 +43,11 @@ describe("an evaluation file", () => {
     await withLines([PROMPT], async (path) =>
       expect((await readTask(path)).items).toEqual([{ ...PROMPT, id: "1", source: `${path}:1` }]),
     );
+    await withLines([{ ...PROMPT, extract: "first_word", max_tokens: 9 }], async (path) =>
+      expect((await readTask(path)).items).toEqual([
+        { ...PROMPT, id: "1", source: `${path}:1`, extract: "first_word", maxTokens: 9 },
+      ]),
+    );
   });
 
   test("is not read past the limit", () =>
@@ -75,6 +80,9 @@ describe("an evaluation file", () => {
     [[{ ...CHOICE, answer: 0.5 }], "TASK_ANSWER", 1],
     [[{ ...TEXT, text: "" }], "TASK_FIELD", 1],
     [[{ ...PROMPT, metric: "bleu" }], "TASK_METRIC", 1],
+    [[{ ...PROMPT, extract: "middle" }], "TASK_FIELD", 1],
+    [[{ ...PROMPT, max_tokens: 0 }], "TASK_FIELD", 1],
+    [[{ ...PROMPT, max_tokens: "9" }], "TASK_FIELD", 1],
     [[{ ...PROMPT, metric: undefined }], "TASK_FIELD", 1],
     [[{ ...PROMPT, references: [] }], "TASK_FIELD", 1],
   ])("case %#: refused with its line", (lines, code, line) =>

@@ -66,12 +66,23 @@ describe("evaluateModel", () => {
       expect(await perplexity()).toBe(await perplexity(128));
     }));
 
-  test("refuses generation, and a window that is too long, before anything is computed", () =>
-    withModels(async (model, _, { choices, prompts }) => {
+  test("scores what a model writes", () =>
+    withModels(async (model, other, { prompts }, folder) => {
+      const out = join(folder, "report.json");
+      const { tasks } = await evaluateModel({ model, against: other, tasks: [prompts], out });
+      expect(tasks[0]).toMatchObject({ type: "generation", items: 8 });
+      expect(Object.keys(tasks[0]!.figures)).toEqual(["exactMatch"]);
+      expect(tasks[0]!.differences?.exactMatch?.pValue).toBeGreaterThan(0);
+      const written = JSON.parse(await readFile(out, "utf8")) as { tasks: { scores: ItemScore[] }[] };
+      for (const score of written.tasks[0]!.scores)
+        expect(score).toMatchObject({ type: "generation", metric: "exact_match", score: 0 });
+    }));
+
+  test("refuses a window that is too long before anything is computed", () =>
+    withModels(async (model, _, { choices }) => {
       const onProgress = () => {
         throw new Error("something was computed");
       };
-      expect((await errorOf(evaluateModel({ model, tasks: [choices, prompts], onProgress }))).code).toBe("TASK_UNSUPPORTED");
       expect((await errorOf(evaluateModel({ model, tasks: [choices], maxTokens: 129, onProgress }))).code).toBe("USAGE");
     }));
 });

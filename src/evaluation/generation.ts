@@ -1,0 +1,205 @@
+/**
+ * @file Prompts → what the model writes on, greedily: the most likely token each time, the first of equals. The model is written once as an ONNX
+ * decoder with a cache of keys and values (`exportOnnx`, f32) into a temporary folder, so that a step costs one token and not the text before it.
+ */
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { ModelConfig } from "../checkpoint/model-config.ts";
+import type { Tokenizer } from "../corpora/tokenizer.ts";
+import { exportOnnx, onnxModelPath } from "../export/onnx.ts";
+import { type JobOptions, pause } from "../progress.ts";
+import { type Feed, GraphSession } from "../scoring/sessions.ts";
+
+/** Prompts that go on together at most: enough that reading the weights is shared. */
+const MAX_ROWS = 16;
+/** Bytes of a batch's keys and values at their longest, unless one prompt alone has more; a step holds them twice. */
+const MAX_CACHE_BYTES = 2 ** 29;
+
+/** What is to be continued, and how far. */
+export interface Prompt {
+  /** [T], at least one. Where the model has too few positions, the beginning is left out. */
+  readonly tokens: Int32Array;
+  /** Tokens that are written at most. */
+  readonly maxTokens: number;
+  /** Whether more text could change nothing. Asked after every token. */
+  readonly isDone: (text: string) => boolean;
+}
+
+/**
+ * Continues every prompt.
+ * @returns the continuations, without the token that ended them.
+ * @throws CusprunError what `exportOnnx` throws.
+ */
+export async function continuePrompts(
+  checkpoint: Checkpoint,
+  tokenizer: Tokenizer,
+  prompts: readonly Prompt[],
+  stage: string,
+  options: JobOptions,
+): Promise<readonly string[]> {
+  const texts: string[] = prompts.map(() => "");
+  if (prompts.length === 0) return texts;
+  const folder = await mkdtemp(join(tmpdir(), "cusprun-generation-"));
+  try {
+    const out = join(folder, "model");
+    await exportOnnx(checkpoint, out, { ...options, type: "f32" });
+    const session = await GraphSession.create(onnxModelPath(out, "f32"));
+    try {
+      let done = 0;
+      for (const indices of batchPrompts(prompts, checkpoint.config)) {
+        const batch = new GeneratedBatch(
+          session,
+          checkpoint.config,
+          tokenizer,
+          indices.map((index) => prompts[index]!),
+        );
+        while (!batch.isDone) {
+          await pause(options.signal);
+          await batch.step();
+          options.onProgress?.({ stage, done: done + batch.doneCount, total: prompts.length, unit: "prompts" });
+        }
+        for (const [row, text] of batch.texts.entries()) texts[indices[row]!] = text;
+        done += indices.length;
+      }
+    } finally {
+      await session.close();
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+  return texts;
+}
+
+/** Prompts of like length together, longest first. */
+function batchPrompts(prompts: readonly Prompt[], config: ModelConfig): readonly (readonly number[])[] {
+  const tokenBytes = config.layerSizes.reduce(
+    (sum, { numKeyValueHeads }) => sum + 2 * numKeyValueHeads * config.headDim * Float32Array.BYTES_PER_ELEMENT,
+    0,
+  );
+  const order = prompts
+    .map((_, index) => index)
+    .toSorted((a, b) => prompts[b]!.tokens.length - prompts[a]!.tokens.length || a - b);
+  const batches: number[][] = [];
+  let longest = 0;
+  for (const index of order) {
+    const { tokens, maxTokens } = prompts[index]!;
+    longest = Math.max(longest, tokens.length + maxTokens);
+    const batch = batches.at(-1);
+    if (batch !== undefined && batch.length < MAX_ROWS && (batch.length + 1) * longest * tokenBytes <= MAX_CACHE_BYTES) {
+      batch.push(index);
+    } else {
+      batches.push([index]);
+      longest = tokens.length + maxTokens;
+    }
+  }
+  return batches;
+}
+
+/** Prompts that go on together, padded on the left. */
+class GeneratedBatch {
+  readonly #session: GraphSession;
+  readonly #config: ModelConfig;
+  readonly #tokenizer: Tokenizer;
+  readonly #prompts: readonly Prompt[];
+  readonly #written: number[][];
+  readonly #isDone: boolean[];
+  readonly texts: string[];
+  /** [B, T] of the next step. */
+  #ids: readonly (readonly number[])[];
+  /** [B, everything so far]: 0 for padding. */
+  #mask: number[][];
+  #cache: Readonly<Record<string, Feed>>;
+
+  constructor(session: GraphSession, config: ModelConfig, tokenizer: Tokenizer, prompts: readonly Prompt[]) {
+    this.#session = session;
+    this.#config = config;
+    this.#tokenizer = tokenizer;
+    this.#prompts = prompts;
+    this.#written = prompts.map(() => []);
+    this.#isDone = prompts.map(({ maxTokens }) => maxTokens <= 0);
+    this.texts = prompts.map(() => "");
+    const rows = prompts.map(({ tokens, maxTokens }) => tokens.slice(-Math.max(1, config.maxPositionEmbeddings - maxTokens)));
+    const length = Math.max(...rows.map((row) => row.length));
+    this.#ids = rows.map((row) => Array.from({ length }, (_, index) => row[index - (length - row.length)] ?? 0));
+    this.#mask = rows.map((row) => Array.from({ length }, (_, index) => (index < length - row.length ? 0 : 1)));
+    this.#cache = emptyCache(config, prompts.length);
+  }
+
+  get isDone(): boolean {
+    return this.doneCount === this.#isDone.length;
+  }
+
+  get doneCount(): number {
+    return this.#isDone.filter(Boolean).length;
+  }
+
+  async step(): Promise<void> {
+    const { logits, ...present } = await this.#session.run({
+      input_ids: integers(this.#ids),
+      attention_mask: integers(this.#mask),
+      num_logits_to_keep: { data: BigInt64Array.of(1n), shape: [] },
+      ...this.#cache,
+    });
+    const seen = this.#mask[0]!.length;
+    this.#cache = Object.fromEntries(
+      Object.entries(present).map(([name, data]): [string, Feed] => {
+        const heads = this.#config.layerSizes[Number(name.split(".")[1])]!.numKeyValueHeads;
+        return [
+          name.replace("present", "past_key_values"),
+          { data, shape: [this.#ids.length, heads, seen, this.#config.headDim] },
+        ];
+      }),
+    );
+    const { vocabSize: V } = this.#config;
+    this.#ids = this.#ids.map((_, row) => [this.#take(row, indexOfLargest(logits!.subarray(row * V, (row + 1) * V)))]);
+    for (const row of this.#mask) row.push(1);
+  }
+
+  /** Adds a token to a row, unless it is done; what the row reads next. */
+  #take(row: number, token: number): number {
+    if (this.#isDone[row]!) return 0;
+    if (this.#config.eosTokenIds.includes(token)) {
+      this.#isDone[row] = true;
+      return 0;
+    }
+    const written = this.#written[row]!;
+    written.push(token);
+    const text = this.#textOf(row);
+    this.texts[row] = text;
+    const { maxTokens, isDone } = this.#prompts[row]!;
+    this.#isDone[row] = written.length >= maxTokens || isDone(text);
+    return token;
+  }
+
+  /** Decoded behind the prompt's last token, since tokenizers strip the space before a text's first word. */
+  #textOf(row: number): string {
+    const last = this.#prompts[row]!.tokens.slice(-1);
+    const before = this.#tokenizer.decode(last);
+    return this.#tokenizer.decode(Int32Array.of(...last, ...this.#written[row]!)).slice(before.length);
+  }
+}
+
+function emptyCache(config: ModelConfig, rows: number): Readonly<Record<string, Feed>> {
+  const empty = (layer: number): Feed => ({
+    data: new Float32Array(0),
+    shape: [rows, config.layerSizes[layer]!.numKeyValueHeads, 0, config.headDim],
+  });
+  return Object.fromEntries(
+    config.layerSizes.flatMap((_, layer) =>
+      ["key", "value"].map((part): [string, Feed] => [`past_key_values.${layer}.${part}`, empty(layer)]),
+    ),
+  );
+}
+
+function integers(rows: readonly (readonly number[])[]): Feed {
+  return { data: BigInt64Array.from(rows.flat(), BigInt), shape: [rows.length, rows[0]!.length] };
+}
+
+function indexOfLargest(values: Float32Array): number {
+  let best = 0;
+  for (let index = 1; index < values.length; index++) if (values[index]! > values[best]!) best = index;
+  return best;
+}
