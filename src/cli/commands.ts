@@ -48,12 +48,14 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
     options: [
       ...CORPORA,
       ...CHOICE,
+      "method",
       "vocabulary-corpus",
       ...WRITING,
       "dtype",
       "max-shard-size",
       "maps",
       "repair",
+      "general-share",
       "measure",
       "config",
       "work",
@@ -111,7 +113,7 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
   apply: {
     summary: "Cut what a plan names out of a model and write the expert, repaired if corpora are named",
     subject: MODEL,
-    options: ["plan", ...CORPORA, ...WRITING, "dtype", "max-shard-size", "work", ...RUNNING],
+    options: ["plan", ...CORPORA, ...WRITING, "dtype", "max-shard-size", "general-share", "work", ...RUNNING],
     required: ["plan", "out"],
     examples: [
       "apply smollm2 --plan plan.json --out experts/medical",

@@ -7,7 +7,9 @@ import { DIMENSIONS, type Dimension } from "../corpora/corpus.ts";
 import type { MapChange } from "../scoring/block-energies.ts";
 import { GGUF_FILE_TYPES, type GgufFileType } from "../export/gguf-types.ts";
 import { EXPORT_FORMATS, type ExportFormat } from "../pipeline/export.ts";
+import { METHOD_NAMES, type MethodName } from "../selection/methods/index.ts";
 import type { Layout } from "../selection/plan.ts";
+import { ALLOCATIONS, type Allocation } from "../selection/selection-context.ts";
 import { MATRIX_KINDS, UNIT_KINDS, type MatrixKind, type UnitKind } from "../scoring/relevance.ts";
 
 /** What a user can set, by flag or in the YAML file. Absent is "not said"; defaults belong to the functions that are called. */
@@ -25,7 +27,8 @@ export interface Settings {
   readonly dimensions?: readonly Dimension[];
   readonly units?: readonly UnitKind[];
   readonly matrices?: readonly MatrixKind[];
-  readonly allocation?: "layer" | "global";
+  readonly allocation?: Allocation;
+  readonly method?: MethodName;
   readonly floor?: number;
   readonly snap?: number;
   readonly aggregate?: string;
@@ -41,6 +44,7 @@ export interface Settings {
   readonly work?: string;
   readonly maps?: MapChange;
   readonly repair?: boolean;
+  readonly "general-share"?: number;
   readonly measure?: boolean;
   readonly plan?: string;
   readonly to?: ExportFormat;
@@ -145,9 +149,14 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     help: "With --granularity matrix: matrices that may lose rows or columns",
   },
   allocation: {
-    type: { kind: "choice", of: ["layer", "global"] },
+    type: { kind: "choice", of: ALLOCATIONS },
     group: "How much to remove",
-    help: "Same share from every layer, or by relevance across layers",
+    help: "Same share from every layer, by relevance across layers, or by the damage that trial cuts do",
+  },
+  method: {
+    type: { kind: "choice", of: METHOD_NAMES },
+    group: "How much to remove",
+    help: "Rule that chooses what goes; the others are there to compare with, without repair unless --repair",
   },
   floor: {
     type: { kind: "number", minimum: 0, maximum: 1, integer: false },
@@ -202,7 +211,13 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
   repair: {
     type: { kind: "switch" },
     group: "What to write",
-    help: "Fit the output matrices anew in closed form (--no-repair leaves it out)",
+    help: "Fit the weights that stay anew in closed form (--no-repair leaves it out)",
+  },
+  "general-share": {
+    type: { kind: "number", minimum: 0, maximum: 1, integer: false },
+    hint: "SHARE",
+    group: "What to write",
+    help: "Share of general text among the documents of repair: more keeps more of what is not the expert's own",
   },
   measure: {
     type: { kind: "switch" },

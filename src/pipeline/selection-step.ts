@@ -9,21 +9,45 @@ import type { Dimension } from "../corpora/corpus.ts";
 import type { JobOptions } from "../progress.ts";
 import {
   MATRIX_KINDS,
+  UNIT_KINDS,
   unitCount,
   type RelevanceKind,
   type RelevanceScores,
   type VocabularyRelevance,
 } from "../scoring/relevance.ts";
 import { DEFAULT_KINDS } from "../scoring/score.ts";
+import { METHODS, type MethodName } from "../selection/methods/index.ts";
 import { MATRIX_RELEVANCE, type PrunePlan } from "../selection/plan.ts";
 import { selectUnits } from "../selection/select.ts";
 import type { SelectionOptions } from "../selection/selection-context.ts";
+import { CusprunError } from "../errors.ts";
 import type { FloatDType } from "../tensor.ts";
+import { defined } from "./defined.ts";
 import type { ModelExtras } from "./model.ts";
 import { mayTrim } from "./vocabulary-step.ts";
 
 /** What a user decides about the selection. The rest of `SelectionOptions` follows from the model and the corpora. */
-export type SelectionChoice = Omit<SelectionOptions, keyof JobOptions | keyof ModelExtras | "dimensions" | "dtype">;
+export type SelectionChoice = Omit<SelectionOptions, keyof JobOptions | keyof ModelExtras | "dimensions" | "dtype" | "trials">;
+
+/**
+ * A choice with a method's defaults where the user has none.
+ * @throws CusprunError `SELECTION_INVALID` where the method cannot rank the kinds that were chosen.
+ */
+export function withMethod(choice: SelectionChoice, name: MethodName): SelectionChoice {
+  const { defaults, kinds } = METHODS[name];
+  const found = choice.granularity === "matrix" ? "granularity matrix" : choice.kinds?.find((kind) => !kinds.includes(kind));
+  if (found !== undefined && !(choice.granularity === "matrix" && kinds === UNIT_KINDS)) {
+    throw new CusprunError("SELECTION_INVALID", {
+      where: `method ${name}`,
+      found,
+      expected: kinds.join(", "),
+      remedy: "Choose other units, or another method",
+    });
+  }
+  const { allocation, ...rest } = defaults;
+  const { aggregate } = rest;
+  return { ...defined({ aggregate, allocation: choice.granularity === "matrix" ? undefined : allocation?.[choice.layout] }), ...choice };
+}
 
 /** Relevances that a choice needs to be scored. */
 export function neededKinds(
@@ -63,7 +87,7 @@ export async function rehearseSelection(
     readVocabulary: () => Promise.resolve(mayTrim(choice) ? freeVocabulary(config.vocabSize, dimensions) : null),
     close: () => Promise.resolve(),
   };
-  await selectUnits(rehearsal, { ...choice, ...extras, dimensions });
+  await selectUnits(rehearsal, { ...choice, ...extras, dimensions, trials: [] });
 }
 
 function freeVocabulary(vocabSize: number, dimensions: readonly Dimension[]): VocabularyRelevance {

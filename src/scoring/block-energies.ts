@@ -49,8 +49,8 @@ export interface BlockRequest {
   readonly energies?: readonly EnergyOutput[];
   /** Default: `first-order`. */
   readonly mapChange?: MapChange;
-  /** The residual stream after the attention, as output `attentionStream` [B, T, D]. */
-  readonly attentionStream?: boolean;
+  /** The residual stream after the attention, as output `attentionStream` [B, T, D]: beside the hidden states, or in their place. */
+  readonly attentionStream?: "beside" | "only";
   /** The normal equations of this output matrix, for repair (see block-fit.ts). */
   readonly fit?: FitRole;
 }
