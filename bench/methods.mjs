@@ -97,7 +97,13 @@ const filesOf = ({ own }) => [...new Set([...own, ...GENERAL, ...OTHER])];
 
 async function prune(model, expert, budget, seed, { method, repair, generalShare, ...selection }) {
   const out = join(values.out, "expert");
-  const { parameters, units, repair: repaired, dimensions, elapsedMs } = await pruneModel({
+  const {
+    parameters,
+    units,
+    repair: repaired,
+    dimensions,
+    elapsedMs,
+  } = await pruneModel({
     model,
     corpora: expert.corpora,
     corpusOptions: { ...DOCUMENTS, seed },
@@ -119,7 +125,13 @@ for (const model of list(values.models)) {
       for (const seed of list(values.seeds).map(Number)) {
         for (const variant of list(values.variants)) {
           await once(`${model}|${name}|${budget}|${seed}|${variant}`, () =>
-            prune(model, expert, budget, seed, Object.fromEntries(Object.entries(VARIANTS[variant]).filter(([key]) => key !== "text"))),
+            prune(
+              model,
+              expert,
+              budget,
+              seed,
+              Object.fromEntries(Object.entries(VARIANTS[variant]).filter(([key]) => key !== "text")),
+            ),
           );
         }
       }
@@ -142,8 +154,20 @@ function tables() {
       const own = runs.filter(([candidate]) => candidate.startsWith(`${model}|${name}|${group}|`));
       const dimensions = own[0][1].dimensions;
       const others = [...GENERAL, ...OTHER];
-      const header = ["method", ...dimensions.map(({ label }) => label.replace(/^\w+?-|\.jsonl$/g, "")), ...others.map((file) => file.replace("ppl_", "")), "minutes"];
-      const rows = [["dense", ...dimensions.map((each) => fixed(each.dense.perplexity)), ...others.map((file) => bits(dense.figures, file)), ""]];
+      const header = [
+        "method",
+        ...dimensions.map(({ label }) => label.replace(/^\w+?-|\.jsonl$/g, "")),
+        ...others.map((file) => file.replace("ppl_", "")),
+        "minutes",
+      ];
+      const rows = [
+        [
+          "dense",
+          ...dimensions.map((each) => fixed(each.dense.perplexity)),
+          ...others.map((file) => bits(dense.figures, file)),
+          "",
+        ],
+      ];
       for (const [variant, { text }] of Object.entries(VARIANTS)) {
         const run = results[`${model}|${name}|${group}|${variant}`];
         if (run === undefined) continue;
@@ -155,7 +179,9 @@ function tables() {
         ]);
       }
       const lines = [header, header.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`);
-      parts.push(`### ${model}, ${expert.title}, ${budget} of the blocks${seed === "0" ? "" : `, seed ${seed}`}\n\n${lines.join("\n")}\n`);
+      parts.push(
+        `### ${model}, ${expert.title}, ${budget} of the blocks${seed === "0" ? "" : `, seed ${seed}`}\n\n${lines.join("\n")}\n`,
+      );
     }
   }
   return parts.join("\n");

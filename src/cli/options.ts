@@ -8,8 +8,7 @@ import type { MapChange } from "../scoring/block-energies.ts";
 import { GGUF_FILE_TYPES, type GgufFileType } from "../export/gguf-types.ts";
 import { EXPORT_FORMATS, type ExportFormat } from "../pipeline/export.ts";
 import { METHOD_NAMES, type MethodName } from "../selection/methods/index.ts";
-import type { Layout } from "../selection/plan.ts";
-import { ALLOCATIONS, type Allocation } from "../selection/selection-context.ts";
+import { ALLOCATIONS, type Allocation, type Layout } from "../selection/plan.ts";
 import { MATRIX_KINDS, UNIT_KINDS, type MatrixKind, type UnitKind } from "../scoring/relevance.ts";
 
 /** What a user can set, by flag or in the YAML file. Absent is "not said"; defaults belong to the functions that are called. */

@@ -80,7 +80,12 @@ export async function measureLayerDamage(
       }
       return rows;
     };
-    const divergences = await computeDivergences(checkpoint, rowsOf(whole), states.map((own) => rowsOf(own!)), options);
+    const divergences = await computeDivergences(
+      checkpoint,
+      rowsOf(whole),
+      states.map((own) => rowsOf(own!)),
+      options,
+    );
     for (const [trial, perToken] of divergences.entries()) {
       let at = 0;
       for (const [row, length] of lengths.entries()) {

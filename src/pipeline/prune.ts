@@ -95,7 +95,7 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
     const ready = await ensureScores(checkpoint, corpora, request, workFolder, job);
     const plan = await selectAndClose(ready.scores, async () => {
       const relevances = METHODS[method].relevances(ready.scores, checkpoint, options.corpusOptions?.seed ?? 0);
-      const choosing = { ...choice, ...extras, ...job, dimensions };
+      const choosing = { ...choice, ...extras, ...job, dimensions, method };
       if (!needsTrials(choosing)) return selectUnits(relevances, choosing);
       return selectUnits(relevances, {
         ...choosing,

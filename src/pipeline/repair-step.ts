@@ -1,5 +1,5 @@
 /**
- * @file Repair as a step: a cut expert + the documents that chose it → the expert with its output matrices fitted anew. The fitted matrices
+ * @file Repair as a step: a cut expert + the documents that chose it → the expert with its matrices fitted anew. The fitted matrices
  * stay in the work folder, the newest of each model, so that an interrupted or repeated run does not fit them again.
  */
 
@@ -96,7 +96,10 @@ export async function gatherRepairDocuments(
   const wanted = generalShare === 1 ? MAX_REPAIR_DOCUMENTS : Math.round((own.length * generalShare) / (1 - generalShare));
   const general = await loadGeneralDocuments(tokenizer, Math.min(MAX_REPAIR_DOCUMENTS, wanted), maxTokens, seed, job);
   const judges = new Set(corpora.flatMap(({ heldOut }) => heldOut.map(documentFingerprint)));
-  const documents = spread(generalShare === 1 ? [] : own, general.filter((document) => !judges.has(documentFingerprint(document))));
+  const documents = spread(
+    generalShare === 1 ? [] : own,
+    general.filter((document) => !judges.has(documentFingerprint(document))),
+  );
   return [...new Map(documents.map((document) => [documentFingerprint(document), document])).values()];
 }
 

@@ -9,7 +9,6 @@ import type { Dimension } from "../corpora/corpus.ts";
 import type { JobOptions } from "../progress.ts";
 import {
   MATRIX_KINDS,
-  UNIT_KINDS,
   unitCount,
   type RelevanceKind,
   type RelevanceScores,
@@ -27,26 +26,30 @@ import type { ModelExtras } from "./model.ts";
 import { mayTrim } from "./vocabulary-step.ts";
 
 /** What a user decides about the selection. The rest of `SelectionOptions` follows from the model and the corpora. */
-export type SelectionChoice = Omit<SelectionOptions, keyof JobOptions | keyof ModelExtras | "dimensions" | "dtype" | "trials">;
+export type SelectionChoice = Omit<
+  SelectionOptions,
+  keyof JobOptions | keyof ModelExtras | "dimensions" | "dtype" | "method" | "trials"
+>;
 
 /**
  * A choice with a method's defaults where the user has none.
- * @throws CusprunError `SELECTION_INVALID` where the method cannot rank the kinds that were chosen.
+ * @throws CusprunError `SELECTION_INVALID` where the method cannot rank what was chosen.
  */
 export function withMethod(choice: SelectionChoice, name: MethodName): SelectionChoice {
-  const { defaults, kinds } = METHODS[name];
-  const found = choice.granularity === "matrix" ? "granularity matrix" : choice.kinds?.find((kind) => !kinds.includes(kind));
-  if (found !== undefined && !(choice.granularity === "matrix" && kinds === UNIT_KINDS)) {
+  const { defaults, kinds, matrix } = METHODS[name];
+  const structural = choice.granularity !== "matrix";
+  const refused = structural ? choice.kinds?.find((kind) => !kinds.includes(kind)) : matrix ? undefined : "granularity matrix";
+  if (refused !== undefined) {
     throw new CusprunError("SELECTION_INVALID", {
       where: `method ${name}`,
-      found,
+      found: refused,
       expected: kinds.join(", "),
       remedy: "Choose other units, or another method",
     });
   }
-  const { allocation, ...rest } = defaults;
-  const { aggregate } = rest;
-  return { ...defined({ aggregate, allocation: choice.granularity === "matrix" ? undefined : allocation?.[choice.layout] }), ...choice };
+  const { aggregate } = defaults;
+  const allocation = structural ? defaults.allocation?.[choice.layout] : undefined;
+  return { ...defined({ aggregate, allocation }), ...choice };
 }
 
 /** Relevances that a choice needs to be scored. */

@@ -97,7 +97,10 @@ function digestOf(
   byDimension: readonly { readonly dimension: Dimension; readonly documents: readonly TokenDocument[] }[],
 ): string {
   const documents = byDimension.map((each) => [each.dimension, each.documents.map(documentFingerprint)]);
-  return createHash("sha256").update(JSON.stringify([scores.fingerprint, trials, documents])).digest("hex").slice(0, 16);
+  return createHash("sha256")
+    .update(JSON.stringify([scores.fingerprint, trials, documents]))
+    .digest("hex")
+    .slice(0, 16);
 }
 
 async function readJson(path: string): Promise<readonly MeasuredTrial[] | null> {

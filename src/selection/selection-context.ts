@@ -20,19 +20,10 @@ import { aggregateRelevance, parseAggregate } from "./aggregate.ts";
 import { parametersToRemove, parseBudget } from "./budget.ts";
 import { unitDamage, type MeasuredTrial } from "./damage.ts";
 import { relevanceKindOf, SIZED_KINDS } from "./plan.ts";
-import type { CutKind, Granularity, Layout, VocabularyCut } from "./plan.ts";
+import type { Allocation, CutKind, Granularity, Layout, VocabularyCut } from "./plan.ts";
 import { selectVocabulary, type VocabularyChoice } from "./select-vocabulary.ts";
 import { blockCosts } from "./unit-parameters.ts";
 import type { BlockCosts } from "./unit-parameters.ts";
-
-/** Every allocation, for checks and help texts. */
-export const ALLOCATIONS = ["layer", "global", "damage"] as const;
-
-/**
- * How the cut is shared between layers: the same in each, where the least relevance is lost (`global`), or where trials damaged the model
- * least (`damage`).
- */
-export type Allocation = (typeof ALLOCATIONS)[number];
 
 /** What is to be selected, and how. */
 export interface SelectionOptions extends JobOptions {
@@ -41,6 +32,8 @@ export interface SelectionOptions extends JobOptions {
   /** How much goes; see `parseBudget`. */
   readonly budget: string | number;
   readonly layout: Layout;
+  /** Name of the rule that made the relevances, for the plan. */
+  readonly method?: string;
   /** Default `structural`. `matrix` is masked only. */
   readonly granularity?: Granularity;
   /** Structural units that may go; default `["ffn"]`. */
@@ -187,7 +180,9 @@ export async function openSelection(scores: RelevanceScores, options: SelectionO
     parameters: { total, blocks, requested: Math.max(0, requested - (ofBlocks ? 0 : (vocabulary?.parameters ?? 0))) },
     vocabulary,
     relevance,
-    damage: relevance.map((kindValues, layer) => layerDamage(kindValues, layer, dimensions, allocation === "damage" ? (options.trials ?? []) : [])),
+    damage: relevance.map((kindValues, layer) =>
+      layerDamage(kindValues, layer, dimensions, allocation === "damage" ? (options.trials ?? []) : []),
+    ),
   };
 }
 

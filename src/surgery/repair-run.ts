@@ -204,18 +204,21 @@ export class RepairRun {
     for (const role of FITTED_MATRICES[step]) {
       const { data, shape } = bench.weights.get(role)!;
       const rows = shape[0]!;
-      const product = await this.#products.run("transposeSecond", Float64Array.from(data as Float32Array), fit.weights, rows, D, D);
+      const product = await this.#products.run(
+        "transposeSecond",
+        Float64Array.from(data as Float32Array),
+        fit.weights,
+        rows,
+        D,
+        D,
+      );
       bench.weights.set(role, { data: Float32Array.from(product), shape });
     }
     return fit;
   }
 
   /** Sums over the training and over the held-back documents. */
-  async #outputEquations(
-    bench: Bench,
-    role: FitRole,
-    targets: States,
-  ): Promise<readonly [NormalEquations, NormalEquations]> {
+  async #outputEquations(bench: Bench, role: FitRole, targets: States): Promise<readonly [NormalEquations, NormalEquations]> {
     const [D, n] = bench.weights.get(role)!.shape as [number, number];
     const [training, heldBack] = [new NormalEquations(n, D), new NormalEquations(n, D)];
     await this.#fits[role].runLayer(

@@ -1,7 +1,7 @@
 /**
- * @file Repair: with the dense and the pruned hidden states side by side, each layer's output matrices are fitted anew, in order, on
- * what the pruned model really feeds them, towards the residual stream that the dense model has there. No gradient, no epochs; shapes do
- * not change. Source: architecture, "Repair".
+ * @file Repair: with the dense and the pruned hidden states side by side, each layer's matrices are fitted anew, in order, on what the pruned
+ * model really feeds them, so that its residual stream follows the dense one again. No gradient, no epochs; shapes do not change.
+ * Source: architecture, "Repair".
  *
  * Expert + documents → a safetensors file with the fitted matrices, written layer by layer.
  */
@@ -21,7 +21,7 @@ import { FITTED_MATRICES, RepairRun, stepsOf } from "./repair-run.ts";
 import type { RepairStep } from "./repair-run.ts";
 
 /** Name and version of the file's layout, in its metadata. */
-export const REPAIR_FORMAT = "cusprun-repair-1";
+export const REPAIR_FORMAT = "cusprun-repair-2";
 
 /** What one step of repair did to a layer. */
 export interface RepairedMatrix {
@@ -48,8 +48,8 @@ export function canRepair({ family }: ModelConfig): boolean {
 }
 
 /**
- * Fits the output matrices of an expert and writes them to `out`, under their names and in f32; beside each, as
- * `repair.{layer}.{role}` [2], the strength (NaN where the matrix was left as it was) and the share of the error that remains.
+ * Fits the matrices of an expert and writes them to `out`, under their names and in f32; beside those of each step, as
+ * `repair.{layer}.{step}` [2], the strength (NaN where they were left as they were) and the share of the error that remains.
  * @param expert the cut model; the checkpoint is the one it was cut from.
  * @param documents at least two.
  * @throws CusprunError `REPAIR_UNSUPPORTED`; what reading the checkpoint and writing files throw.

@@ -11,6 +11,7 @@ export const CUSPRUN: Method = {
   source: "docs/guide.md",
   defaults: { repair: true },
   kinds: UNIT_KINDS,
+  matrix: true,
   relevances: (scores) => scores,
 };
 
@@ -20,5 +21,6 @@ export const CUSPRUN_PAPER: Method = {
   source: "Cus-Prun, arXiv 2506.02561, sections 2.2 and 2.3",
   defaults: { aggregate: "max", allocation: { ragged: "global", masked: "global" }, repair: false },
   kinds: UNIT_KINDS,
+  matrix: true,
   relevances: (scores) => scores,
 };

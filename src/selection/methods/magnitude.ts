@@ -15,6 +15,7 @@ export const MAGNITUDE: Method = {
   source: "LLM-Pruner, arXiv 2305.11627, baseline L2",
   defaults: { allocation: { ragged: "global", masked: "global" }, repair: false },
   kinds: ["ffn", "head", "kv-group"],
+  matrix: false,
   relevances: (scores, weights) => withUnitValues(scores, "magnitude", (layer, kind) => unitNorms(weights, layer, kind)),
 };
 

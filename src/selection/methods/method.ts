@@ -5,16 +5,14 @@
 
 import type { WeightSource } from "../../scoring/layer-program.ts";
 import type { RelevanceScores, UnitKind } from "../../scoring/relevance.ts";
-import type { Granularity } from "../plan.ts";
-import type { Allocation } from "../selection-context.ts";
+import type { Allocation, Layout } from "../plan.ts";
 
 /** Settings of a selection that a method has a say in. */
 export interface MethodDefaults {
-  readonly granularity?: Granularity;
   /** How relevances over documents become one. */
   readonly aggregate?: string;
   /** By layout; a layout that is absent keeps cusprun's own. */
-  readonly allocation?: Readonly<Partial<Record<"uniform" | "ragged" | "masked", Allocation>>>;
+  readonly allocation?: Readonly<Partial<Record<Layout, Allocation>>>;
   /** Whether the method mends the weights that stay. */
   readonly repair: boolean;
 }
@@ -28,6 +26,8 @@ export interface Method {
   readonly defaults: MethodDefaults;
   /** Kinds of structural unit that the method can rank. */
   readonly kinds: readonly UnitKind[];
+  /** Whether it can rank the paper's single rows and columns. */
+  readonly matrix: boolean;
   /**
    * The relevances that decide.
    * @param scores what was scored on the expert's documents.

@@ -11,6 +11,7 @@ export const RANDOM: Method = {
   source: "none",
   defaults: { allocation: { ragged: "global", masked: "global" }, repair: false },
   kinds: UNIT_KINDS,
+  matrix: false,
   relevances: (scores, { config }, seed) =>
     withUnitValues(scores, `random ${seed}`, (layer, kind) => {
       const next = generator(seed * 7919 + layer * 31 + UNIT_KINDS.indexOf(kind));

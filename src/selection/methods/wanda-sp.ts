@@ -12,6 +12,7 @@ export const WANDA_SP: Method = {
   source: "FLAP, arXiv 2312.11983, baseline Wanda-sp; Wanda, arXiv 2306.11695, equation 1",
   defaults: { allocation: { ragged: "global", masked: "global" }, repair: false },
   kinds: ["ffn"],
+  matrix: false,
   relevances: (scores, weights) =>
     withUnitValues(scores, "wanda-sp", async (layer) => {
       const { config } = weights;
