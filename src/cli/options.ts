@@ -150,12 +150,12 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
   allocation: {
     type: { kind: "choice", of: ALLOCATIONS },
     group: "How much to remove",
-    help: "Same share from every layer, by relevance across layers, or by the damage that trial cuts do",
+    help: "Alike in every layer, by relevance, or by the damage of trial cuts",
   },
   method: {
     type: { kind: "choice", of: METHOD_NAMES },
     group: "How much to remove",
-    help: "Rule that chooses what goes; the others are there to compare with, without repair unless --repair",
+    help: "Rule that chooses what goes",
   },
   floor: {
     type: { kind: "number", minimum: 0, maximum: 1, integer: false },
@@ -216,7 +216,7 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     type: { kind: "number", minimum: 0, maximum: 1, integer: false },
     hint: "SHARE",
     group: "What to write",
-    help: "Share of general text among the documents of repair: more keeps more of what is not the expert's own",
+    help: "Share of general text in repair, to keep more than the expert's own",
   },
   measure: {
     type: { kind: "switch" },
