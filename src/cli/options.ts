@@ -154,8 +154,9 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
   },
   method: {
     type: { kind: "choice", of: METHOD_NAMES },
+    hint: "METHOD",
     group: "How much to remove",
-    help: "Rule that chooses what goes",
+    help: `Rule that chooses what goes: ${METHOD_NAMES.join(", ")}`,
   },
   floor: {
     type: { kind: "number", minimum: 0, maximum: 1, integer: false },
