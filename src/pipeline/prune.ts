@@ -99,7 +99,7 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
       if (!needsTrials(choosing)) return selectUnits(relevances, choosing);
       return selectUnits(relevances, {
         ...choosing,
-        trials: await ensureTrials(checkpoint, corpora, relevances, choosing, workFolder, job),
+        trials: await ensureTrials(checkpoint, corpora, relevances, choosing, repairing, workFolder, job),
       });
     });
 

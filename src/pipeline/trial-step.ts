@@ -29,6 +29,7 @@ export function needsTrials(options: SelectionOptions): boolean {
 
 /**
  * Measures the trials of a selection, unless an earlier run has.
+ * @param repairs whether the expert will be repaired, and trials are to be judged after it.
  * @param workFolder of this model, see `openWorkFolder`.
  * @throws CusprunError what `openSelection` and `measureLayerDamage` throw.
  */
@@ -37,6 +38,7 @@ export async function ensureTrials(
   corpora: readonly Corpus[],
   scores: RelevanceScores,
   options: SelectionOptions,
+  repairs: boolean,
   workFolder: string,
   job: JobOptions,
 ): Promise<readonly MeasuredTrial[]> {
@@ -44,16 +46,22 @@ export async function ensureTrials(
   const byDimension = corpora.map(({ dimension, calibration }) => ({
     dimension,
     documents: calibration.slice(0, TRIAL_DOCUMENTS).map(shorten),
+    fitted: calibration.slice(-TRIAL_DOCUMENTS).map(shorten),
   }));
-  const path = join(workFolder, `trials-${digestOf(scores, trials, byDimension)}.json`);
+  const path = join(
+    workFolder,
+    `trials-${digestOf([scores.fingerprint, trials, repairs, process.env["Q_TRIAL_REPAIR"], byDimension.map(fingerprintOf)])}.json`,
+  );
   const known = await readJson(path);
   if (known !== null) return known;
   const documents = byDimension.flatMap((each) => each.documents);
   const cuts = trials.map((trial) => ({
     layer: trial.layer,
     cut: asWeightSource(cutExpert(checkpoint, trialPlan(trial, checkpoint.config.numHiddenLayers))),
+    repair: !repairs || process.env["Q_TRIAL_REPAIR"] === "0" ? null : trial.kind === "ffn" ? ("down" as const) : ("o" as const),
   }));
-  const damage = await measureLayerDamage(checkpoint, cuts, documents, job);
+  const measuring = { measured: documents, fitted: byDimension.flatMap((each) => each.fitted) };
+  const damage = await measureLayerDamage(checkpoint, cuts, measuring, job);
   const measured = trials.map((trial, index) => {
     let first = 0;
     const means: Partial<Record<Dimension, number>> = {};
@@ -65,6 +73,12 @@ export async function ensureTrials(
   });
   await writeFileAtomically(path, (temporary) => writeFile(temporary, JSON.stringify(measured)));
   return measured;
+}
+
+interface TrialTexts {
+  readonly dimension: Dimension;
+  readonly documents: readonly TokenDocument[];
+  readonly fitted: readonly TokenDocument[];
 }
 
 function shorten(document: TokenDocument): TokenDocument {
@@ -91,16 +105,13 @@ function trialPlan({ layer, kind, removed }: CutTrial, layerCount: number): Prun
   };
 }
 
-function digestOf(
-  scores: RelevanceScores,
-  trials: readonly CutTrial[],
-  byDimension: readonly { readonly dimension: Dimension; readonly documents: readonly TokenDocument[] }[],
-): string {
-  const documents = byDimension.map((each) => [each.dimension, each.documents.map(documentFingerprint)]);
-  return createHash("sha256")
-    .update(JSON.stringify([scores.fingerprint, trials, documents]))
-    .digest("hex")
-    .slice(0, 16);
+function fingerprintOf({ dimension, documents, fitted }: TrialTexts): unknown {
+  return [dimension, documents.map(documentFingerprint), fitted.map(documentFingerprint)];
+}
+
+/** 64 bits of a SHA-256. */
+function digestOf(parts: unknown): string {
+  return createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 16);
 }
 
 async function readJson(path: string): Promise<readonly MeasuredTrial[] | null> {

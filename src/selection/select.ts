@@ -29,7 +29,7 @@ export async function selectUnits(scores: RelevanceScores, options: SelectionOpt
     layout: context.layout,
     granularity: context.granularity,
     budget: String(options.budget),
-    ...(options.method !== undefined && { method: options.method }),
+    method: options.method ?? "cusprun",
     allocation: context.allocation,
     aggregate: context.aggregate,
     weights: byDimension(options.dimensions, (dimension) => options.weights?.[dimension] ?? 1),

@@ -32,7 +32,7 @@ export interface SelectionOptions extends JobOptions {
   /** How much goes; see `parseBudget`. */
   readonly budget: string | number;
   readonly layout: Layout;
-  /** Name of the rule that made the relevances, for the plan. */
+  /** Name of the rule that made the relevances, for the plan. Default `cusprun`. */
   readonly method?: string;
   /** Default `structural`. `matrix` is masked only. */
   readonly granularity?: Granularity;

@@ -18,7 +18,7 @@ import type { PrunePlan } from "../selection/plan.ts";
 import { asWeightSource } from "./expert.ts";
 import type { Expert } from "./expert.ts";
 import { Products } from "./products.ts";
-import { NormalEquations, fitMatrix } from "./repair-fit.ts";
+import { NormalEquations, fitMatrix, transpose } from "./repair-fit.ts";
 import type { Fit } from "./repair-fit.ts";
 import { StreamSums } from "./stream-fit.ts";
 
@@ -270,13 +270,4 @@ export class RepairRun {
 
 function reportOf({ strength, errorBefore, errorAfter }: Fit): Float32Array<ArrayBuffer> {
   return Float32Array.of(strength ?? Number.NaN, errorBefore === 0 ? 1 : errorAfter / errorBefore);
-}
-
-/** [rows, columns] → [columns, rows], in f64. */
-function transpose(values: Float32Array | Float64Array, rows: number, columns: number): Float64Array<ArrayBuffer> {
-  const result = new Float64Array(values.length);
-  for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++) result[column * rows + row] = values[row * columns + column]!;
-  }
-  return result;
 }

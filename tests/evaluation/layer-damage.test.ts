@@ -48,12 +48,17 @@ test.each(TINY_FAMILIES)("%s: the mean divergence of every trial on every docume
       "ragged",
       Array.from({ length: L }, (__, index) => (index === layer ? { ffn: removed } : {})),
     );
-    return { layer, cut: asWeightSource(cutExpert(checkpoint, plan)) };
+    return { layer, cut: asWeightSource(cutExpert(checkpoint, plan)), repair: null };
   });
   const done: number[] = [];
-  const damage = await measureLayerDamage(checkpoint, trials, documents, {
-    onProgress: (event) => done.push(event.done / event.total!),
-  });
+  const damage = await measureLayerDamage(
+    checkpoint,
+    trials,
+    { measured: documents, fitted: [] },
+    {
+      onProgress: (event) => done.push(event.done / event.total!),
+    },
+  );
   expect(done.at(-1)).toBe(1);
   for (const { layer } of trials) {
     const name = `model.layers.${layer}.mlp.down_proj.weight`;
@@ -67,4 +72,34 @@ test.each(TINY_FAMILIES)("%s: the mean divergence of every trial on every docume
       expect(Math.abs(damage[layer]![index]! / mean - 1)).toBeLessThan(TOLERANCE);
     }
   }
+});
+
+test("a trial is judged after the repair of its layer", async () => {
+  const model = tinyModel("llama");
+  const { numHiddenLayers: L, vocabSize: V } = model.config;
+  const F = model.config.layerSizes[1]!.intermediateSize;
+  // Unit 2i + 1 of layer 1 becomes a copy of unit 2i in gate and up: the kept one can do the work of both.
+  for (const role of ["gate", "up"]) {
+    const { shape, values } = model.tensors.get(`model.layers.1.mlp.${role}_proj.weight`)!;
+    const D = shape[1]!;
+    for (let unit = 0; unit + 1 < F; unit += 2) values.copyWithin((unit + 1) * D, unit * D, (unit + 1) * D);
+  }
+  const random = seededNormal(6);
+  const texts = (count: number): TokenDocument[] =>
+    Array.from({ length: count }, () => ({
+      tokens: Int32Array.from({ length: 30 }, () => Math.floor(Math.abs(random() * 1e4)) % V),
+      byteLength: 1,
+      source: "",
+    }));
+  const removed = Array.from({ length: F / 2 }, (_, index) => 2 * index + 1);
+  const plan = planOf(
+    "ragged",
+    Array.from({ length: L }, (_, layer) => (layer === 1 ? { ffn: removed } : {})),
+  );
+  const checkpoint = tinyCheckpoint(model, "F32");
+  const cut = asWeightSource(cutExpert(checkpoint, plan));
+  const trials = ([null, "down"] as const).map((repair) => ({ layer: 1, cut, repair }));
+  const [left, mended] = await measureLayerDamage(checkpoint, trials, { measured: texts(2), fitted: texts(8) }, {});
+  // Ridge of strength 1 leaves half of the missing part, a quarter in energy; the kept units share it.
+  for (const [index, damage] of mended!.entries()) expect(damage).toBeLessThan(0.5 * left![index]!);
 });
