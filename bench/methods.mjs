@@ -47,6 +47,8 @@ const VARIANTS = {
   random: { text: "random units", method: "random", layout: "uniform" },
   magnitude: { text: "magnitude", method: "magnitude", layout: "uniform" },
   "wanda-sp": { text: "Wanda-sp", method: "wanda-sp", layout: "uniform" },
+  flap: { text: "FLAP, without its bias", method: "flap", layout: "uniform" },
+  "flap-ragged": { text: "FLAP, without its bias, its own widths (ragged)", method: "flap", layout: "ragged" },
   paper: { text: "Cus-Prun's rule", method: "cusprun-paper", layout: "uniform" },
   "uniform-cut": { text: "cusprun, uniform, no repair", layout: "uniform", repair: false },
   "wanda-sp-repair": { text: "Wanda-sp + our repair", method: "wanda-sp", layout: "uniform", repair: true },

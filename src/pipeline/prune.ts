@@ -88,7 +88,7 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
     const moreText = options.vocabularyCorpus ?? [];
     const workFolder = await openWorkFolder(checkpoint, options.work ?? defaultWorkRoot());
     const request = {
-      kinds: neededKinds(config, choice),
+      kinds: [...neededKinds(config, choice), ...(METHODS[method].scores ?? [])],
       mapChange: options.mapChange ?? "first-order",
       vocabulary: await gatherVocabulary(checkpoint, options.corpora, corpora, tokenizer, choice, moreText, job),
     };

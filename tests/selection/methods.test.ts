@@ -71,6 +71,27 @@ describe("wanda-sp", () => {
   });
 });
 
+describe("flap", () => {
+  it("orders by the variance of a unit's output, in standard deviations of its layer", async () => {
+    const tokens = 100 * SCORES.documents.length;
+    const variances = async (layer: number): Promise<number[]> => {
+      const [norms, sums] = [await SCORES.read(layer, "ffn"), await SCORES.read(layer, "ffn-sum")];
+      return Array.from({ length: 64 }, (_, unit) => {
+        const at = SCORES.documents.map((__, document) => document * 64 + unit);
+        const meanOfSquares = at.reduce((sum, index) => sum + norms[index]! ** 2, 0) / tokens;
+        return meanOfSquares - (at.reduce((sum, index) => sum + sums[index]!, 0) / tokens) ** 2;
+      });
+    };
+    for (const layer of [0, 3]) {
+      const expected = await variances(layer);
+      const mean = expected.reduce((sum, value) => sum + value, 0) / 64;
+      const deviation = Math.sqrt(expected.reduce((sum, value) => sum + (value - mean) ** 2, 0) / 64);
+      const values = await METHODS.flap.relevances(SCORES, WEIGHTS, 0).read(layer, "ffn");
+      for (const unit of [0, 17, 63]) expect(2 * Math.log(values[unit]!)).toBeCloseTo((expected[unit]! - mean) / deviation, 4);
+    }
+  });
+});
+
 describe("random", () => {
   it("is the same for a seed and another for another", async () => {
     const read = (seed: number, layer: number): Promise<Float32Array> =>

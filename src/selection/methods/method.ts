@@ -4,7 +4,7 @@
  */
 
 import type { WeightSource } from "../../scoring/layer-program.ts";
-import type { RelevanceScores, UnitKind } from "../../scoring/relevance.ts";
+import type { RelevanceKind, RelevanceScores, UnitKind } from "../../scoring/relevance.ts";
 import type { Allocation, Layout } from "../plan.ts";
 
 /** Settings of a selection that a method has a say in. */
@@ -26,6 +26,8 @@ export interface Method {
   readonly defaults: MethodDefaults;
   /** Kinds of structural unit that the method can rank. */
   readonly kinds: readonly UnitKind[];
+  /** What is scored for it beside the relevances of the units that may go. */
+  readonly scores?: readonly RelevanceKind[];
   /** Whether it can rank the paper's single rows and columns. */
   readonly matrix: boolean;
   /**
