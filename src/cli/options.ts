@@ -156,7 +156,7 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     type: { kind: "choice", of: METHOD_NAMES },
     hint: "METHOD",
     group: "How much to remove",
-    help: `Rule that chooses what goes: ${METHOD_NAMES.join(", ")}`,
+    help: `Rule that chooses: ${METHOD_NAMES.join(", ")}`,
   },
   floor: {
     type: { kind: "number", minimum: 0, maximum: 1, integer: false },
