@@ -153,8 +153,7 @@ function tables() {
     const runs = Object.entries(results).filter(([candidate]) => candidate.startsWith(`${model}|${name}|`) && candidate !== key);
     for (const group of new Set(runs.map(([candidate]) => candidate.split("|").slice(2, 4).join("|")))) {
       const [budget, seed] = group.split("|");
-      const own = runs.filter(([candidate]) => candidate.startsWith(`${model}|${name}|${group}|`));
-      const dimensions = own[0][1].dimensions;
+      const [, { dimensions }] = runs.find(([candidate]) => candidate.startsWith(`${model}|${name}|${group}|`));
       const others = [...GENERAL, ...OTHER];
       const header = [
         "method",

@@ -27,6 +27,7 @@ export type { Corpus, Dimension, TokenDocument } from "./corpora/corpus.ts";
 // Scoring: checkpoint + corpora → relevance of every unit to every document.
 export { scoreCorpora } from "./scoring/score.ts";
 export type { ScoreOptions } from "./scoring/score.ts";
+export type { WeightSource } from "./scoring/layer-program.ts";
 export type { MapChange } from "./scoring/block-energies.ts";
 export { openScores } from "./scoring/scores-file.ts";
 export { MATRIX_KINDS, UNIT_KINDS } from "./scoring/relevance.ts";
