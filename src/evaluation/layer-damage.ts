@@ -176,6 +176,7 @@ async function readDamage(
       return rows;
     };
     const divergences = await computeDivergences(checkpoint, rowsOf(whole), trials.map(rowsOf), options);
+    options.onProgress?.({ stage: "reading the damage", done: number + 1, total: batches.length, unit: "batches" });
     for (const [trial, perToken] of divergences.entries()) {
       let at = 0;
       for (const [row, length] of lengths.entries()) {

@@ -19,8 +19,8 @@ import { defaultAllocation, openSelection, type SelectionOptions } from "../sele
 import { asWeightSource, cutExpert } from "../surgery/expert.ts";
 
 /** Documents of each dimension that a trial runs on, and tokens of each. Divergences need few: they compare the model with itself, token by token. */
-const TRIAL_DOCUMENTS = Number(process.env["Q_TRIAL_DOCS"] ?? 4);
-const TRIAL_TOKENS = 128;
+const TRIAL_DOCUMENTS = 4;
+const TRIAL_TOKENS = 96;
 
 /** Whether a selection asks what the model minds. */
 export function needsTrials(options: SelectionOptions): boolean {

@@ -2,13 +2,12 @@
  * @file What a unit's removal costs the model, in one currency over layers and kinds: expected damage, in nats per token.
  *
  * Relevance says how much of a layer's output a unit carries, not how much the layers behind mind its loss. That is measured by trials: a
- * layer loses its least relevant units alone, and the divergence of the model's output is read. A trial of energy E (Σ relevance² of its
- * units) and damage d gives the law d = c·E^p of its layer and kind, with p from two trials of unlike size, or 1. A unit's share of the
- * damage is what it adds to the law when units go in the order of their relevance:
+ * layer loses the less relevant half of its units alone, and the divergence of the model's output is read. The damage is shared out among
+ * units by their energy (relevance²), at the rate of the layer and kind:
  *
- *     value_j = c · (S_j^p − (S_j − e_j)^p)     e_j = relevance_j², S_j = Σ e_i over the units with a relevance at or under its own
+ *     value_j = e_j · damage / Σ e_i     over the units i of the trial
  *
- * Without trials the value is the energy e_j itself.
+ * Without trials the value is the energy e_j itself. That damage grows with energy about evenly was measured (docs/LOG.md).
  */
 
 import type { Dimension } from "../corpora/corpus.ts";
@@ -29,11 +28,8 @@ export interface MeasuredTrial extends CutTrial {
   readonly damage: Readonly<Partial<Record<Dimension, number>>>;
 }
 
-/** Shares of a layer's units that trials remove. Two, for the law's exponent; the larger is near the deepest cuts that a default floor allows. */
-const TRIAL_SHARES = [0.3, 0.6] as const;
-
-/** The exponent lies between these: noise in two small damages must not make a deep cut look free or impossible. */
-const [LEAST_EXPONENT, MOST_EXPONENT] = [0.8, 2];
+/** Share of a layer's units that a trial removes: near the cuts that are made, and far enough that the damage stands out of the noise. */
+const TRIAL_SHARE = 0.5;
 
 /** The trials from which `unitDamage` learns: of every layer and kind, its least relevant units. */
 export function planTrials(context: Pick<SelectionContext, "relevance" | "weights" | "costs">): CutTrial[] {
@@ -41,12 +37,10 @@ export function planTrials(context: Pick<SelectionContext, "relevance" | "weight
     [...kinds].flatMap(([kind, values]): CutTrial[] => {
       const { order } = rankUnits([[{ layer, kind, values }]], context.weights);
       const { headsPerGroup, sizes } = context.costs[layer]!;
-      const counts = TRIAL_SHARES.map((share) => Math.max(1, Math.floor(share * order.length)));
       if (kind === "head") return [{ layer, kind, removed: firstOfEachGroup(order, headsPerGroup) }];
       const most = kind === "kv-group" ? sizes.numKeyValueHeads - 1 : order.length - 1;
-      return [...new Set(counts.map((count) => Math.min(count, most)))]
-        .filter((count) => count > 0)
-        .map((count) => ({ layer, kind, removed: [...order.subarray(0, count)].toSorted((a, b) => a - b) }));
+      const count = Math.min(most, Math.max(1, Math.floor(TRIAL_SHARE * order.length)));
+      return count < 1 ? [] : [{ layer, kind, removed: [...order.subarray(0, count)].toSorted((a, b) => a - b) }];
     }),
   );
 }
@@ -64,45 +58,18 @@ function firstOfEachGroup(order: Uint32Array, headsPerGroup: number): number[] {
 /**
  * Expected damage of every unit of one layer and kind, by dimension, [U].
  * @param values relevance by dimension, [U].
- * @param trials of this layer and kind; none: the energies come back.
+ * @param trial of this layer and kind; without one the energies come back.
  */
 export function unitDamage(
   values: readonly Float64Array[],
   dimensions: readonly Dimension[],
-  trials: readonly MeasuredTrial[],
+  trial: MeasuredTrial | undefined,
 ): readonly Float64Array[] {
   return values.map((relevance, d) => {
     const energies = relevance.map((value) => value * value);
-    const law = fitLaw(energies, dimensions[d]!, trials);
-    if (law === null) return energies;
-    const order = Uint32Array.from(energies, (_, unit) => unit).toSorted((a, b) => energies[a]! - energies[b]!);
-    const damage = new Float64Array(energies.length);
-    let sum = 0;
-    for (const unit of order) {
-      const before = sum ** law.exponent;
-      sum += energies[unit]!;
-      damage[unit] = law.factor * (sum ** law.exponent - before);
-    }
-    return damage;
+    const tried = (trial?.removed ?? []).reduce((sum, unit) => sum + energies[unit]!, 0);
+    if (trial === undefined || tried === 0) return energies;
+    const rate = Math.max(0, trial.damage[dimensions[d]!] ?? 0) / tried;
+    return energies.map((energy) => rate * energy);
   });
-}
-
-function fitLaw(
-  energies: Float64Array,
-  dimension: Dimension,
-  trials: readonly MeasuredTrial[],
-): { readonly factor: number; readonly exponent: number } | null {
-  const points = trials
-    .map(({ removed, damage }) => ({
-      energy: removed.reduce((sum, unit) => sum + energies[unit]!, 0),
-      damage: Math.max(0, damage[dimension] ?? 0),
-    }))
-    .filter(({ energy, damage }) => energy > 0 && damage > 0)
-    .toSorted((a, b) => a.energy - b.energy);
-  const [first, last] = [points[0], points.at(-1)];
-  if (first === undefined || last === undefined) return null;
-  const slope = Math.log(last.damage / first.damage) / Math.log(last.energy / first.energy);
-  const exponent = first === last || !Number.isFinite(slope) ? 1 : Math.min(MOST_EXPONENT, Math.max(LEAST_EXPONENT, slope));
-  // Through the larger trial, whose damage stands out of the noise.
-  return { factor: last.damage / last.energy ** exponent, exponent };
 }

@@ -192,17 +192,9 @@ function layerDamage(
   dimensions: readonly Dimension[],
   trials: readonly MeasuredTrial[],
 ): LayerRelevance {
-  const own = trials.filter((trial) => trial.layer === layer);
-  return new Map(
-    [...relevance].map(([kind, values]) => [
-      kind,
-      unitDamage(
-        values,
-        dimensions,
-        own.filter((trial) => trial.kind === kind),
-      ),
-    ]),
-  );
+  const trialOf = (kind: CutKind): MeasuredTrial | undefined =>
+    trials.find((trial) => trial.layer === layer && trial.kind === kind);
+  return new Map([...relevance].map(([kind, values]) => [kind, unitDamage(values, dimensions, trialOf(kind))]));
 }
 
 /** The paper has one threshold over all layers; where layers may differ, what the model minds decides as far as that was measured. */

@@ -10,7 +10,7 @@ import { solvePositiveDefinite } from "./linear-solve.ts";
 import type { Products } from "./products.ts";
 
 /** Strengths that can be chosen, as shares of each input's own energy, ascending. */
-export const RIDGE_STRENGTHS: readonly number[] = [0.1, 0.3, 1, 3];
+export const RIDGE_STRENGTHS: readonly number[] = [0.1, 0.3, 1, 3, 10];
 
 /** Where the search begins: what most matrices of real models choose (docs/LOG.md). */
 const FIRST_STRENGTH = RIDGE_STRENGTHS.indexOf(1);
