@@ -111,6 +111,7 @@ async function prune(model, expert, budget, seed, { method, repair, generalShare
     corpusOptions: { ...DOCUMENTS, seed },
     selection: { budget: `${budget} of blocks`, vocabulary: "keep", ...selection },
     ...Object.fromEntries(Object.entries({ method, repair, generalShare }).filter(([, value]) => value !== undefined)),
+    work: join(values.out, "work"),
     out,
     overwrite: true,
   });

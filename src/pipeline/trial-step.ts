@@ -46,19 +46,16 @@ export async function ensureTrials(
   const byDimension = corpora.map(({ dimension, calibration }) => ({
     dimension,
     documents: calibration.slice(0, TRIAL_DOCUMENTS).map(shorten),
-    fitted: calibration.slice(-TRIAL_DOCUMENTS).map(shorten),
+    fitted: repairs ? calibration.slice(-TRIAL_DOCUMENTS).map(shorten) : [],
   }));
-  const path = join(
-    workFolder,
-    `trials-${digestOf([scores.fingerprint, trials, repairs, process.env["Q_TRIAL_REPAIR"], byDimension.map(fingerprintOf)])}.json`,
-  );
+  const path = join(workFolder, `trials-${digestOf([scores.fingerprint, trials, repairs, byDimension.map(fingerprintOf)])}.json`);
   const known = await readJson(path);
   if (known !== null) return known;
   const documents = byDimension.flatMap((each) => each.documents);
   const cuts = trials.map((trial) => ({
     layer: trial.layer,
     cut: asWeightSource(cutExpert(checkpoint, trialPlan(trial, checkpoint.config.numHiddenLayers))),
-    repair: !repairs || process.env["Q_TRIAL_REPAIR"] === "0" ? null : trial.kind === "ffn" ? ("down" as const) : ("o" as const),
+    repair: !repairs ? null : trial.kind === "ffn" ? ("down" as const) : ("o" as const),
   }));
   const measuring = { measured: documents, fitted: byDimension.flatMap((each) => each.fitted) };
   const damage = await measureLayerDamage(checkpoint, cuts, measuring, job);

@@ -39,14 +39,28 @@ export const FITTED_MATRICES: Readonly<Record<RepairStep, readonly BlockRole[]>>
 /** One document in this many chooses the ridge's strength; the others are fitted. */
 const HELD_BACK_EVERY = 5;
 
-/** The steps of a layer: from the first cut on, everything that the errors before it reach. */
+/**
+ * The steps of a layer. Nothing is to be mended before the first cut, nor what that layer is fed. The attention's output is fitted only where
+ * it was cut: elsewhere what its input's fit leaves is out of its reach (docs/LOG.md).
+ */
 export function stepsOf({ layers }: PrunePlan, layer: number): readonly RepairStep[] {
-  const only = process.env["Q_STEPS"]?.split(",");
   const first = layers.findIndex(({ cuts }) => Object.keys(cuts).length > 0);
   if (first < 0 || layer < first) return [];
-  if (layer > first) return REPAIR_STEPS.filter((step) => only?.includes(step) ?? true);
-  const attentionIsCut = Object.entries(layers[layer]!.cuts).some(([kind, cut]) => !FFN_CUTS.has(kind) && cut.removed.length > 0);
-  return attentionIsCut ? ["o", "ffnInput", "down"] : ["down"];
+  const cutsAttention = Object.entries(layers[layer]!.cuts).some(([kind, cut]) => !FFN_CUTS.has(kind) && cut.removed.length > 0);
+  return REPAIR_STEPS.filter((step) => {
+    switch (step) {
+      case "attentionInput":
+        return layer > first;
+      case "o":
+        return cutsAttention;
+      case "ffnInput":
+        return layer > first || cutsAttention;
+      case "down":
+        return true;
+      default:
+        throw step satisfies never;
+    }
+  });
 }
 
 const FFN_CUTS: ReadonlySet<string> = new Set(["ffn", "matrix:gate", "matrix:up", "matrix:down"]);
