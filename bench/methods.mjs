@@ -3,9 +3,11 @@
  * interrupted comparison goes on where it stopped, and runs that are there are not made again; then the tables of docs/results.md.
  *
  *     npm run bench:methods -- [--models smollm2] [--experts en-medical] [--budgets 25%] [--variants dense,cusprun] [--seeds 0]
+ *                              [--documents 48] [--held-out 24] [--tokens 256] [--items 24] [--pages 2]
  *                              [--minutes 60] [--out FOLDER] [--table docs/results.md]
  *
- * The data lie beside the project (../shared/data). `--minutes` stops before the next run once so much time is gone.
+ * The data lie beside the project (../shared/data). `--documents`, `--held-out` and `--tokens` are those of a dimension's corpus; `--items` of each evaluation
+ * file, `--pages` of wikitext. Another size wants another folder. `--minutes` stops before the next run once so much time is gone.
  */
 
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -16,7 +18,7 @@ import { evaluateModel, pruneModel } from "../dist/index.js";
 const DATA = join(import.meta.dirname, "../../shared/data");
 const corpus = (name) => [join(DATA, "calibration", `${name}.jsonl`)];
 
-/** Places that are reported. None was used to choose a default: those were chosen on en · math · math-word-problems and fr · finance. */
+/** Places that are reported. None was used to choose a default: that is for en · math · math-word-problems. */
 const EXPERTS = {
   "en-medical": {
     title: "en · medical · multiple-choice",
@@ -38,9 +40,7 @@ const EXPERTS = {
 /** General ability and other languages. Wikitext comes in whole pages. */
 const GENERAL = ["ppl_wikitext2_en", "ppl_news_en"];
 const OTHER = ["ppl_news_fr", "ppl_law_de"];
-const LIMITS = { ppl_wikitext2_en: 2 };
-const DEFAULT_LIMIT = 24;
-const DOCUMENTS = { documents: 48, heldOutDocuments: 24, maxTokens: 256 };
+const PAGES_OF = new Set(["ppl_wikitext2_en"]);
 
 /** What is compared, in the order of the table. */
 const VARIANTS = {
@@ -66,12 +66,22 @@ const { values } = parseArgs({
     budgets: { type: "string", default: "25%" },
     variants: { type: "string", default: Object.keys(VARIANTS).join(",") },
     seeds: { type: "string", default: "0" },
+    documents: { type: "string", default: "48" },
+    "held-out": { type: "string", default: "24" },
+    tokens: { type: "string", default: "256" },
+    items: { type: "string", default: "24" },
+    pages: { type: "string", default: "2" },
     minutes: { type: "string", default: "Infinity" },
     out: { type: "string", default: "bench-results/methods" },
     table: { type: "string" },
   },
 });
 const list = (text) => text.split(",");
+const DOCUMENTS = {
+  documents: Number(values.documents),
+  heldOutDocuments: Number(values["held-out"]),
+  maxTokens: Number(values.tokens),
+};
 const startedAtMs = performance.now();
 mkdirSync(values.out, { recursive: true });
 const path = join(values.out, "results.json");
@@ -89,7 +99,7 @@ async function measure(model, names) {
   const figures = {};
   for (const name of names) {
     const tasks = [join(DATA, "eval/dev", `${name}.jsonl`)];
-    const report = await evaluateModel({ model, tasks, limit: LIMITS[name] ?? DEFAULT_LIMIT });
+    const report = await evaluateModel({ model, tasks, limit: Number(PAGES_OF.has(name) ? values.pages : values.items) });
     figures[name] = report.tasks[0].figures;
   }
   return figures;
