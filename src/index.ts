@@ -37,6 +37,7 @@ export type { Corpus, Dimension, TokenDocument } from "./corpora/corpus.ts";
 // Scoring: checkpoint + corpora → relevance of every unit to every document.
 export { scoreCorpora } from "./scoring/score.ts";
 export type { ScoreOptions } from "./scoring/score.ts";
+export type { WeightSource } from "./scoring/layer-program.ts";
 export type { MapChange } from "./scoring/block-energies.ts";
 export { openScores } from "./scoring/scores-file.ts";
 export { MATRIX_KINDS, UNIT_KINDS } from "./scoring/relevance.ts";
@@ -54,11 +55,24 @@ export type { DimensionCounts } from "./corpora/token-counts.ts";
 
 // Selection: relevances + budget → plan.
 export { selectUnits } from "./selection/select.ts";
-export type { Allocation, SelectionOptions } from "./selection/selection-context.ts";
+export type { SelectionOptions } from "./selection/selection-context.ts";
+export type { CutTrial, MeasuredTrial } from "./selection/damage.ts";
+export { METHOD_NAMES, METHODS } from "./selection/methods/index.ts";
+export type { MethodName } from "./selection/methods/index.ts";
+export type { Method, MethodDefaults } from "./selection/methods/method.ts";
 export type { VocabularyChoice } from "./selection/select-vocabulary.ts";
 export { readPlan, writePlan } from "./selection/plan-file.ts";
-export { LAYOUTS } from "./selection/plan.ts";
-export type { CutKind, Granularity, LayerCut, LayerPlan, Layout, PrunePlan, VocabularyCut } from "./selection/plan.ts";
+export { ALLOCATIONS, LAYOUTS } from "./selection/plan.ts";
+export type {
+  Allocation,
+  CutKind,
+  Granularity,
+  LayerCut,
+  LayerPlan,
+  Layout,
+  PrunePlan,
+  VocabularyCut,
+} from "./selection/plan.ts";
 
 // Surgery and export: checkpoint + plan → expert → a folder that stock transformers loads.
 export { cutExpert } from "./surgery/expert.ts";
@@ -67,7 +81,8 @@ export { plannedTokenIds } from "./surgery/expert-tokenizer.ts";
 export type { TokenIdMap } from "./surgery/trim-tokenizer.ts";
 export { readRepairReport, repairExpert, withRepair } from "./surgery/repair.ts";
 export type { RepairedMatrix, RepairSummary } from "./surgery/repair.ts";
-export type { FitRole } from "./scoring/block-fit.ts";
+export { REPAIR_STEPS } from "./surgery/repair-run.ts";
+export type { RepairStep } from "./surgery/repair-run.ts";
 export { SafetensorsFile } from "./checkpoint/safetensors-read.ts";
 export type { SafetensorsEntry } from "./checkpoint/safetensors-header.ts";
 export { writeHuggingFaceFolder } from "./export/hugging-face.ts";

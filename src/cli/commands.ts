@@ -49,11 +49,13 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
     options: [
       ...CORPORA,
       ...CHOICE,
+      "method",
       "vocabulary-corpus",
       ...WRITING,
       ...FORMATS,
       "maps",
       "repair",
+      "general-share",
       "measure",
       "config",
       "work",
@@ -112,7 +114,7 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
   apply: {
     summary: "Cut what a plan names out of a model and write the expert, repaired if corpora are named",
     subject: MODEL,
-    options: ["plan", ...CORPORA, ...WRITING, ...FORMATS, "work", ...RUNNING],
+    options: ["plan", ...CORPORA, ...WRITING, ...FORMATS, "general-share", "work", ...RUNNING],
     required: ["plan", "out"],
     examples: [
       "apply smollm2 --plan plan.json --out experts/medical",

@@ -31,12 +31,13 @@ import { usageError } from "./usage-error.ts";
 export async function runCommand({ command, subject, settings }: Job, job: JobOptions): Promise<JobResult> {
   switch (command) {
     case "prune": {
-      const { maps: mapChange, repair, measure, work, "vocabulary-corpus": vocabularyCorpus } = settings;
+      const { maps: mapChange, repair, measure, method, work } = settings;
+      const { "general-share": generalShare, "vocabulary-corpus": vocabularyCorpus } = settings;
       const value = await pruneModel({
         ...job,
         ...writing(settings),
         ...reading(settings),
-        ...defined({ mapChange, repair, measure, work, vocabularyCorpus }),
+        ...defined({ mapChange, repair, generalShare, measure, method, work, vocabularyCorpus }),
         model: subject,
         selection: choosing(settings),
       });
@@ -73,7 +74,7 @@ export async function runCommand({ command, subject, settings }: Job, job: JobOp
           ...job,
           ...writing(settings),
           ...reading(settings),
-          ...defined({ work: settings.work }),
+          ...defined({ work: settings.work, generalShare: settings["general-share"] }),
           model: subject,
           plan: settings.plan ?? "",
         }),

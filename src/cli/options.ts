@@ -7,7 +7,8 @@ import { DIMENSIONS, type Dimension } from "../corpora/corpus.ts";
 import type { MapChange } from "../scoring/block-energies.ts";
 import { EXPORT_FORMATS, EXPORT_TYPES, type ExportFormat, type ExportType } from "../pipeline/export.ts";
 import { EXPERT_FORMATS, type ExpertFormat } from "../pipeline/writing-step.ts";
-import type { Layout } from "../selection/plan.ts";
+import { METHOD_NAMES, type MethodName } from "../selection/methods/index.ts";
+import { ALLOCATIONS, type Allocation, type Layout } from "../selection/plan.ts";
 import { MATRIX_KINDS, UNIT_KINDS, type MatrixKind, type UnitKind } from "../scoring/relevance.ts";
 
 /** What a user can set, by flag or in the YAML file. Absent is "not said"; defaults belong to the functions that are called. */
@@ -25,7 +26,8 @@ export interface Settings {
   readonly dimensions?: readonly Dimension[];
   readonly units?: readonly UnitKind[];
   readonly matrices?: readonly MatrixKind[];
-  readonly allocation?: "layer" | "global";
+  readonly allocation?: Allocation;
+  readonly method?: MethodName;
   readonly floor?: number;
   readonly snap?: number;
   readonly aggregate?: string;
@@ -41,6 +43,7 @@ export interface Settings {
   readonly work?: string;
   readonly maps?: MapChange;
   readonly repair?: boolean;
+  readonly "general-share"?: number;
   readonly measure?: boolean;
   readonly formats?: readonly ExpertFormat[];
   readonly plan?: string;
@@ -147,9 +150,15 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     help: "With --granularity matrix: matrices that may lose rows or columns",
   },
   allocation: {
-    type: { kind: "choice", of: ["layer", "global"] },
+    type: { kind: "choice", of: ALLOCATIONS },
     group: "How much to remove",
-    help: "Same share from every layer, or by relevance across layers",
+    help: "Alike in every layer, by relevance, or by the damage of trial cuts",
+  },
+  method: {
+    type: { kind: "choice", of: METHOD_NAMES },
+    hint: "METHOD",
+    group: "How much to remove",
+    help: `Rule that chooses: ${METHOD_NAMES.join(", ")}`,
   },
   floor: {
     type: { kind: "number", minimum: 0, maximum: 1, integer: false },
@@ -214,7 +223,13 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
   repair: {
     type: { kind: "switch" },
     group: "What to write",
-    help: "Fit the output matrices anew in closed form (--no-repair leaves it out)",
+    help: "Fit the weights that stay anew in closed form (--no-repair leaves it out)",
+  },
+  "general-share": {
+    type: { kind: "number", minimum: 0, maximum: 1, integer: false },
+    hint: "SHARE",
+    group: "What to write",
+    help: "Share of general text in repair, to keep more than the expert's own",
   },
   measure: {
     type: { kind: "switch" },

@@ -23,3 +23,6 @@ export function presetNames(dimension: Dimension): readonly string[] {
 export function presetPath(dimension: Dimension, name: string): string {
   return fileURLToPath(new URL(`${dimension}/${name}${EXTENSION}`, PRESETS_FOLDER));
 }
+
+/** Path of the general mix, which is no dimension's preset. */
+export const GENERAL_PRESET_PATH: string = fileURLToPath(new URL(`general${EXTENSION}`, PRESETS_FOLDER));

@@ -190,8 +190,8 @@ function howChosen(plan: PrunePlan): string {
 function howRepaired(repair: RepairSummary | null): string {
   if (repair === null) return "The weights that stayed are the base model's own.";
   return (
-    `Repair: ${repair.fitted} of ${repair.tried} output matrices (FFN down, attention output) were fitted anew in closed form, by ridge regression ` +
-    `towards the base model's residual stream, on the ${repair.documents} documents that chose. All other weights that stayed are the base model's own.`
+    `Repair: layer by layer, the matrices that read from and write to the residual stream were fitted anew in closed form, by ridge regression towards ` +
+    `the base model's stream, on ${repair.documents} documents; ${repair.fitted} of ${repair.tried} fits helped on documents held back and were kept.`
   );
 }
 

@@ -14,17 +14,20 @@ import type { JobOptions } from "../progress.ts";
 import type { DimensionReport, PerplexityFigure, PruneReport } from "../report/report.ts";
 import type { MapChange } from "../scoring/block-energies.ts";
 import type { RelevanceScores } from "../scoring/relevance.ts";
+import { METHODS, type MethodName } from "../selection/methods/index.ts";
 import type { PrunePlan } from "../selection/plan.ts";
+import { selectUnits } from "../selection/select.ts";
 import { cutExpert } from "../surgery/expert.ts";
 import { canRepair, checkRepair } from "../surgery/repair.ts";
 import { defined } from "./defined.ts";
 import { measureDense, measureExpert, type PerplexityByDimension } from "./measure-step.ts";
 import { preferredSnap } from "./preferred-snap.ts";
 import { modelExtras, openTokenizer, withModel } from "./model.ts";
-import { repairDocuments, withRepairedExpert } from "./repair-step.ts";
+import { checkGeneralShare, gatherRepairDocuments, withRepairedExpert } from "./repair-step.ts";
 import { ensureScores } from "./scoring-step.ts";
-import { neededKinds, rehearseSelection, select, type SelectionChoice } from "./selection-step.ts";
+import { neededKinds, rehearseSelection, withMethod, type SelectionChoice } from "./selection-step.ts";
 import { countTokensOf, countUnits } from "./unit-report.ts";
+import { ensureTrials, needsTrials } from "./trial-step.ts";
 import { gatherVocabulary } from "./vocabulary-step.ts";
 import { defaultWorkRoot, openWorkFolder } from "./work-folder.ts";
 import {
@@ -44,15 +47,19 @@ export interface PruneOptions extends WriteOptions, JobOptions {
   readonly corpora: CorpusSpecs;
   readonly corpusOptions?: CorpusOptions;
   readonly selection: SelectionChoice;
+  /** The rule that chooses what goes, with its own defaults. Default `cusprun`. */
+  readonly method?: MethodName;
   /** Further text, paths as corpora are given, whose tokens count for the first dimension when the vocabulary is chosen. */
   readonly vocabularyCorpus?: readonly string[];
   /** How relevances of rotary pairs and of rows of q and k are computed. Default: `first-order`. */
   readonly mapChange?: MapChange;
   /**
-   * Whether the output matrices are fitted anew on the documents that chose, so that the expert follows the dense model again. Default: where
-   * the family allows it, but not for `granularity: matrix`, which is the paper's method as it stands.
+   * Whether the weights that stay are fitted anew on the documents that chose, so that the expert follows the dense model again. Default: where
+   * the method repairs and the family allows it, but not for `granularity: matrix`, which is the paper's as it stands.
    */
   readonly repair?: boolean;
+  /** Share of general text among the documents of repair, in [0, 1]. */
+  readonly generalShare?: number;
   /** Whether perplexity is measured before and after. Default true. */
   readonly measure?: boolean;
   /** Folder that keeps scores and figures between runs; default the user's cache. */
@@ -66,19 +73,22 @@ export interface PruneOptions extends WriteOptions, JobOptions {
  */
 export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
   const startedAtMs = performance.now();
-  const { out, overwrite, maxShardBytes, onProgress, signal } = options;
+  const { out, overwrite, maxShardBytes, generalShare, onProgress, signal } = options;
+  if (generalShare !== undefined) checkGeneralShare(generalShare);
   const job = defined({ onProgress, signal });
   const dimensions = chosenDimensions(options.corpora);
+  const method = options.method ?? "cusprun";
+  const choice = withMethod(options.selection, method);
   await checkExpertFolder(options, null);
   return withModel(options.model, job, async (checkpoint) => {
     await checkExpertFolder(options, checkpoint);
     const { config } = checkpoint;
     const dtype = options.dtype ?? outputDType(checkpoint.tensors.values());
     const extras = { ...modelExtras(checkpoint), dtype };
-    const snap = options.selection.snap ?? preferredSnap(checkpoint, options);
-    const selection = { ...options.selection, ...(snap !== null && { snap }) };
-    const structural = (options.selection.granularity ?? "structural") === "structural";
-    const repairing = options.repair ?? (structural && canRepair(config));
+    const snap = choice.snap ?? preferredSnap(checkpoint, options);
+    const selection = { ...choice, ...(snap !== null && { snap }) };
+    const structural = (choice.granularity ?? "structural") === "structural";
+    const repairing = options.repair ?? (METHODS[method].defaults.repair && structural && canRepair(config));
     if (repairing) checkRepair(config);
     const rehearsed = await rehearseSelection(config, dimensions, selection, extras);
     await checkExpertFormats(options, checkpoint, rehearsed);
@@ -88,12 +98,20 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
     const moreText = options.vocabularyCorpus ?? [];
     const workFolder = await openWorkFolder(checkpoint, options.work ?? defaultWorkRoot());
     const request = {
-      kinds: neededKinds(config, options.selection),
+      kinds: [...neededKinds(config, choice), ...(METHODS[method].scores ?? [])],
       mapChange: options.mapChange ?? "first-order",
-      vocabulary: await gatherVocabulary(checkpoint, options.corpora, corpora, tokenizer, options.selection, moreText, job),
+      vocabulary: await gatherVocabulary(checkpoint, options.corpora, corpora, tokenizer, choice, moreText, job),
     };
     const ready = await ensureScores(checkpoint, corpora, request, workFolder, job);
-    const plan = await selectAndClose(ready.scores, () => select(ready.scores, dimensions, selection, extras, job));
+    const plan = await selectAndClose(ready.scores, async () => {
+      const relevances = METHODS[method].relevances(ready.scores, checkpoint, options.corpusOptions?.seed ?? 0);
+      const choosing = { ...selection, ...extras, ...job, dimensions, method };
+      if (!needsTrials(choosing)) return selectUnits(relevances, choosing);
+      return selectUnits(relevances, {
+        ...choosing,
+        trials: await ensureTrials(checkpoint, corpora, relevances, choosing, repairing, workFolder, job),
+      });
+    });
 
     const measuring = options.measure ?? true;
     const dense = measuring ? await measureDense(checkpoint, corpora, workFolder, job) : {};
@@ -103,10 +121,12 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
     const cut = cutExpert(checkpoint, plan);
     const write = (expert: ReadyExpert): Promise<WrittenExpert> =>
       writeExpert(options.model, checkpoint, expert, where, { corpora, dense, measure }, job);
+    const repairTexts = (): ReturnType<typeof gatherRepairDocuments> =>
+      gatherRepairDocuments(corpora, tokenizer, defined({ generalShare }), options.corpusOptions ?? {}, job);
     // Without units that go there is no error to repair.
     const written =
       repairing && plan.layers.some(({ cuts }) => Object.keys(cuts).length > 0)
-        ? await withRepairedExpert(checkpoint, cut, plan, repairDocuments(corpora), workFolder, job, write)
+        ? await withRepairedExpert(checkpoint, cut, plan, await repairTexts(), workFolder, job, write)
         : await write({ plan, expert: cut, repair: null });
     return {
       ...describeRun(options, checkpoint, plan, written),

@@ -1,5 +1,5 @@
 /**
- * @file Repair as a step: a cut expert + the documents that chose it → the expert with its output matrices fitted anew. The fitted matrices
+ * @file Repair as a step: a cut expert + the documents that chose it → the expert with its matrices fitted anew. The fitted matrices
  * stay in the work folder, the newest of each model, so that an interrupted or repeated run does not fit them again.
  */
 
@@ -9,6 +9,9 @@ import { join } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { SafetensorsFile } from "../checkpoint/safetensors-read.ts";
 import type { Corpus, TokenDocument } from "../corpora/corpus.ts";
+import { loadGeneralDocuments } from "../corpora/general.ts";
+import { DEFAULT_MAX_TOKENS, type CorpusOptions } from "../corpora/load.ts";
+import type { Tokenizer } from "../corpora/tokenizer.ts";
 import { CusprunError } from "../errors.ts";
 import type { JobOptions } from "../progress.ts";
 import { documentFingerprint } from "../scoring/fingerprint.ts";
@@ -26,11 +29,17 @@ import type { ReadyExpert } from "./writing-step.ts";
 
 const FILE_PREFIX = "repair-";
 
-/**
- * Documents that a repair is fitted on at most, the same number from each dimension. Time grows with them; what more would bring is small
- * (2% of perplexity for 256 instead of 96 in the laboratory).
- */
+/** What a repair is fitted on. */
+export interface RepairOptions {
+  /** Share of general text among the documents, in [0, 1]. Default `DEFAULT_GENERAL_SHARE`. */
+  readonly generalShare?: number;
+}
+
+/** Documents that a repair is fitted on at most. Time grows with them. */
 const MAX_REPAIR_DOCUMENTS = 120;
+
+/** Share of general text where none is given. */
+export const DEFAULT_GENERAL_SHARE = 0;
 
 /**
  * Repairs an expert, unless an earlier run has, and hands it on while its fitted matrices are at hand.
@@ -69,11 +78,57 @@ async function removeOthers(workFolder: string): Promise<void> {
     await rm(join(workFolder, name), { force: true });
 }
 
-/** The documents that a repair is fitted on: calibration documents of all dimensions in equal shares, each once. */
-export function repairDocuments(corpora: readonly Corpus[]): readonly TokenDocument[] {
-  const share = Math.ceil(MAX_REPAIR_DOCUMENTS / corpora.length);
-  const documents = corpora.flatMap(({ calibration }) => calibration.slice(0, share));
+/**
+ * The documents that a repair is fitted on: calibration documents of all dimensions in equal shares and some of the general mix, in turns, each once.
+ * @throws CusprunError `USAGE` for a share that is none.
+ */
+export async function gatherRepairDocuments(
+  corpora: readonly Corpus[],
+  tokenizer: Tokenizer,
+  { generalShare = DEFAULT_GENERAL_SHARE }: RepairOptions,
+  corpusOptions: CorpusOptions,
+  job: JobOptions,
+): Promise<readonly TokenDocument[]> {
+  checkGeneralShare(generalShare);
+  const { maxTokens = DEFAULT_MAX_TOKENS, seed = 0 } = corpusOptions;
+  const share = Math.ceil(((1 - generalShare) * MAX_REPAIR_DOCUMENTS) / corpora.length);
+  const own = interleave(corpora.map(({ calibration }) => calibration.slice(0, share)));
+  const wanted = generalShare === 1 ? MAX_REPAIR_DOCUMENTS : Math.round((own.length * generalShare) / (1 - generalShare));
+  const general = await loadGeneralDocuments(tokenizer, Math.min(MAX_REPAIR_DOCUMENTS, wanted), maxTokens, seed, job);
+  const judges = new Set(corpora.flatMap(({ heldOut }) => heldOut.map(documentFingerprint)));
+  const documents = spread(
+    generalShare === 1 ? [] : own,
+    general.filter((document) => !judges.has(documentFingerprint(document))),
+  );
   return [...new Map(documents.map((document) => [documentFingerprint(document), document])).values()];
+}
+
+/** @throws CusprunError `USAGE` for a share that is none. */
+export function checkGeneralShare(share: number): void {
+  if (share >= 0 && share <= 1) return;
+  throw new CusprunError("USAGE", {
+    where: "general share",
+    found: String(share),
+    expected: "a share from 0 to 1",
+    remedy: "Choose e.g. 0.25",
+  });
+}
+
+/** One of each list in turn. Every fifth document is held back to choose strengths: it must not always be of one dimension. */
+function interleave(lists: readonly (readonly TokenDocument[])[]): TokenDocument[] {
+  const longest = Math.max(0, ...lists.map((list) => list.length));
+  return Array.from({ length: longest }, (_, index) => lists.flatMap((list) => list.slice(index, index + 1))).flat();
+}
+
+/** Documents of the second list evenly among those of the first. */
+function spread(first: readonly TokenDocument[], second: readonly TokenDocument[]): TokenDocument[] {
+  const place = (index: number, list: readonly TokenDocument[]): number => (index + 0.5) / list.length;
+  return [
+    ...first.map((document, index) => ({ document, at: place(index, first) })),
+    ...second.map((document, index) => ({ document, at: place(index, second) })),
+  ]
+    .toSorted((a, b) => a.at - b.at)
+    .map(({ document }) => document);
 }
 
 function summarize(documents: number, matrices: readonly RepairedMatrix[]): RepairSummary {

@@ -15,15 +15,42 @@ import {
   type VocabularyRelevance,
 } from "../scoring/relevance.ts";
 import { DEFAULT_KINDS } from "../scoring/score.ts";
+import { METHODS, type MethodName } from "../selection/methods/index.ts";
 import { MATRIX_RELEVANCE, type PrunePlan } from "../selection/plan.ts";
 import { selectUnits } from "../selection/select.ts";
 import type { SelectionOptions } from "../selection/selection-context.ts";
+import { CusprunError } from "../errors.ts";
 import type { FloatDType } from "../tensor.ts";
+import { defined } from "./defined.ts";
 import type { ModelExtras } from "./model.ts";
 import { mayTrim } from "./vocabulary-step.ts";
 
 /** What a user decides about the selection. The rest of `SelectionOptions` follows from the model and the corpora. */
-export type SelectionChoice = Omit<SelectionOptions, keyof JobOptions | keyof ModelExtras | "dimensions" | "dtype">;
+export type SelectionChoice = Omit<
+  SelectionOptions,
+  keyof JobOptions | keyof ModelExtras | "dimensions" | "dtype" | "method" | "trials"
+>;
+
+/**
+ * A choice with a method's defaults where the user has none.
+ * @throws CusprunError `SELECTION_INVALID` where the method cannot rank what was chosen.
+ */
+export function withMethod(choice: SelectionChoice, name: MethodName): SelectionChoice {
+  const { defaults, kinds, matrix } = METHODS[name];
+  const structural = choice.granularity !== "matrix";
+  const refused = structural ? choice.kinds?.find((kind) => !kinds.includes(kind)) : matrix ? undefined : "granularity matrix";
+  if (refused !== undefined) {
+    throw new CusprunError("SELECTION_INVALID", {
+      where: `method ${name}`,
+      found: refused,
+      expected: kinds.join(", "),
+      remedy: "Choose other units, or another method",
+    });
+  }
+  const { aggregate } = defaults;
+  const allocation = structural ? defaults.allocation?.[choice.layout] : undefined;
+  return { ...defined({ aggregate, allocation }), ...choice };
+}
 
 /** Relevances that a choice needs to be scored. */
 export function neededKinds(
@@ -63,7 +90,7 @@ export async function rehearseSelection(
     readVocabulary: () => Promise.resolve(mayTrim(choice) ? freeVocabulary(config.vocabSize, dimensions) : null),
     close: () => Promise.resolve(),
   };
-  return selectUnits(rehearsal, { ...choice, ...extras, dimensions });
+  return selectUnits(rehearsal, { ...choice, ...extras, dimensions, trials: [] });
 }
 
 function freeVocabulary(vocabSize: number, dimensions: readonly Dimension[]): VocabularyRelevance {

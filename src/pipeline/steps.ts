@@ -19,7 +19,7 @@ import { defined } from "./defined.ts";
 import { openTokenizer, withModel } from "./model.ts";
 import { checkOutputFile } from "./output-file.ts";
 import { chosenDimensions } from "./prune.ts";
-import { repairDocuments, withRepairedExpert } from "./repair-step.ts";
+import { gatherRepairDocuments, withRepairedExpert, type RepairOptions } from "./repair-step.ts";
 import { neededKinds, select, type SelectionChoice } from "./selection-step.ts";
 import { countTokensOf, countUnits } from "./unit-report.ts";
 import { gatherVocabulary } from "./vocabulary-step.ts";
@@ -140,6 +140,8 @@ export interface ApplyPlanOptions extends WriteOptions, JobOptions {
   /** Corpora whose calibration documents the expert is repaired on. Default none: the weights that stay are the checkpoint's own. */
   readonly corpora?: CorpusSpecs;
   readonly corpusOptions?: CorpusOptions;
+  /** Share of general text among the documents of repair, in [0, 1]. */
+  readonly generalShare?: number;
   /** Folder that keeps an interrupted repair; default the user's cache. */
   readonly work?: string;
 }
@@ -154,7 +156,7 @@ export interface AppliedPlan extends Omit<WrittenExpert, "figures"> {
  * @throws CusprunError `OUTPUT_EXISTS`, and what `readPlan`, `cutExpert` and `writeExpert` throw.
  */
 export async function applyPlan(options: ApplyPlanOptions): Promise<AppliedPlan> {
-  const { model, plan: planPath, corpora: specs = {}, corpusOptions, work, onProgress, signal, ...write } = options;
+  const { model, plan: planPath, corpora: specs = {}, corpusOptions, work, generalShare, onProgress, signal, ...write } = options;
   const job = defined({ onProgress, signal });
   await checkExpertFolder(write, null);
   const plan = await readPlan(planPath);
@@ -168,7 +170,7 @@ export async function applyPlan(options: ApplyPlanOptions): Promise<AppliedPlan>
     const { figures: _, ...written } =
       Object.keys(specs).length === 0
         ? await writing({ plan, expert: cut, repair: null })
-        : await repairOn(specs, checkpoint, cut, plan, corpusOptions, work, job, writing);
+        : await repairOn(specs, checkpoint, cut, plan, corpusOptions, work, defined({ generalShare }), job, writing);
     return { ...written, out: write.out };
   });
 }
@@ -181,11 +183,14 @@ async function repairOn(
   plan: PrunePlan,
   corpusOptions: CorpusOptions | undefined,
   work: string | undefined,
+  repair: RepairOptions,
   job: JobOptions,
   writing: (expert: ReadyExpert) => Promise<WrittenExpert>,
 ): Promise<WrittenExpert> {
   const options = { ...corpusOptions, heldOutDocuments: corpusOptions?.heldOutDocuments ?? 0, ...job };
-  const corpora = await loadCorpora(specs, await openTokenizer(checkpoint), options);
+  const tokenizer = await openTokenizer(checkpoint);
+  const corpora = await loadCorpora(specs, tokenizer, options);
   const workFolder = await openWorkFolder(checkpoint, work ?? defaultWorkRoot());
-  return withRepairedExpert(checkpoint, cut, plan, repairDocuments(corpora), workFolder, job, writing);
+  const documents = await gatherRepairDocuments(corpora, tokenizer, repair, options, job);
+  return withRepairedExpert(checkpoint, cut, plan, documents, workFolder, job, writing);
 }

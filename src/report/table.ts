@@ -120,12 +120,7 @@ function renderWhereabouts({ layout, out, written, repair, scores, elapsedMs }: 
   return [
     ...renderColumns(
       [
-        [
-          "repair",
-          repair === null
-            ? "none"
-            : `${repair.fitted} of ${repair.tried} output matrices fitted anew on ${repair.documents} documents`,
-        ],
+        ["repair", repair === null ? "none" : `${repair.fitted} of ${repair.tried} fits kept, on ${repair.documents} documents`],
         ["expert", out],
         ["scores", `${scores.path}${scores.reused ? " (reused)" : ""}`],
         ["time", formatDuration(elapsedMs)],

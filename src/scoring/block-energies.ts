@@ -11,6 +11,7 @@ import type { OnnxGraph, Value } from "./onnx-graph.ts";
  * Energies that a block can put out. All are sums over the document's real tokens.
  *
  * - `ffn` [B, F]: of each FFN unit's activation
+ * - `ffnSums` [B, F]: no energy, but the sum of each FFN unit's activations
  * - `ffnResidual`, `attentionResidual` [B]: of the residual stream after the sublayer wrote to it
  * - `context` [B, H·K]: of each column of the heads' outputs
  * - `heads` [B, G, R, R]: inner products of the heads' contributions to the sublayer's output, needs input `outputGram`
@@ -20,6 +21,7 @@ import type { OnnxGraph, Value } from "./onnx-graph.ts";
  */
 export const ENERGY_OUTPUTS = [
   "ffn",
+  "ffnSums",
   "ffnResidual",
   "attentionResidual",
   "context",
@@ -49,8 +51,8 @@ export interface BlockRequest {
   readonly energies?: readonly EnergyOutput[];
   /** Default: `first-order`. */
   readonly mapChange?: MapChange;
-  /** The residual stream after the attention, as output `attentionStream` [B, T, D]. */
-  readonly attentionStream?: boolean;
+  /** The residual stream after the attention, as output `attentionStream` [B, T, D]: beside the hidden states, or in their place. */
+  readonly attentionStream?: "beside" | "only";
   /** The normal equations of this output matrix, for repair (see block-fit.ts). */
   readonly fit?: FitRole;
 }
@@ -105,12 +107,14 @@ export function addResidualEnergy(context: BlockContext, name: "ffnResidual" | "
   if (energies.has(name)) g.output(name, g.sumOfSquares(g.multiply(y, g.reshape(tokenMask, [0, -1, 1])), [1, 2]), ["B"]);
 }
 
-/** Adds `ffn`. `activations` [B·T, F], `tokenScale` [B, T, 1]. */
+/** Adds `ffn` and `ffnSums`. `activations` [B·T, F], `tokenScale` [B, T, 1]. */
 export function addFfnEnergies(context: BlockContext, activations: Value, tokenScale: Value): void {
   const { graph: g, shape, energies, batchShape } = context;
-  if (!energies.has("ffn")) return;
+  if (!energies.has("ffn") && !energies.has("ffnSums")) return;
   const byDocument = g.node("Reshape", [activations, g.concat([batchShape, g.integers([shape.intermediateSize])], 0)]);
-  g.output("ffn", g.sumOfSquares(g.multiply(byDocument, tokenScale), [1]), ["B", shape.intermediateSize]);
+  const scaled = g.multiply(byDocument, tokenScale);
+  if (energies.has("ffn")) g.output("ffn", g.sumOfSquares(scaled, [1]), ["B", shape.intermediateSize]);
+  if (energies.has("ffnSums")) g.output("ffnSums", g.sum(scaled, [1]), ["B", shape.intermediateSize]);
 }
 
 /** Adds `context`, `heads` and `valueDims`. `headOutputs` [B, H, T, K], `tokenScale` [B, T, 1]. */

@@ -55,9 +55,9 @@ class BlockGraph {
     const { fit, attentionStream } = this.#request;
     const shape = ["B", "T", this.#shape.hiddenSize];
     const afterAttention = this.#attention(this.#x);
-    if (attentionStream === true) this.#g.output("attentionStream", afterAttention, shape);
+    if (attentionStream !== undefined) this.#g.output("attentionStream", afterAttention, shape);
     // A fit runs before its matrix is known: it has no hidden states to put out, and computes nothing behind the fit.
-    if (fit === undefined) this.#g.output("y", this.#ffn(afterAttention), shape);
+    if (fit === undefined && attentionStream !== "only") this.#g.output("y", this.#ffn(afterAttention), shape);
     else if (fit === "down")
       addFit(this.#context, this.#ffnActivations(afterAttention), this.#shape.intermediateSize, afterAttention);
     return this.#g.serialize();

@@ -27,7 +27,10 @@ export type BlockOutputs = Readonly<Record<string, Float32Array<ArrayBuffer>>>;
 export interface WeightSource {
   readonly config: ModelConfig;
   /** By Hugging Face's name. */
-  readonly tensors: { has(name: string): boolean };
+  readonly tensors: {
+    /** Whether there is a tensor of this name. */
+    has(name: string): boolean;
+  };
   /** Values in f32, row-major. */
   readFloat32(name: string): Promise<Float32Array<ArrayBuffer>>;
 }

@@ -3,6 +3,7 @@
  *
  *     unit           relevance (norm over a document's tokens of the change of the sublayer's output; maps: of the attention probabilities)
  *     ffn j          ‖a_j‖ · ‖W_down[:, j]‖
+ *     ffn-sum j      Σ a_j · ‖W_down[:, j]‖, no relevance but what variances are made of
  *     head h         √ Σ (XᵀX ∘ WᵀW) over the head's columns; kv-group and value-dim: over theirs, cross terms included
  *     o-column c     ‖x_c‖ · ‖W_o[:, c]‖
  *     rotary-pair, q-row, k-row    ‖P ∘ (u − Σ P u)‖, first order
@@ -30,6 +31,7 @@ export const RELEVANCE_SOURCES: Readonly<
   Record<RelevanceKind, { readonly energy: EnergyOutput; readonly reference: Reference }>
 > = {
   ffn: { energy: "ffn", reference: "ffn" },
+  "ffn-sum": { energy: "ffnSums", reference: "ffn" },
   head: { energy: "heads", reference: "attention" },
   "kv-group": { energy: "heads", reference: "attention" },
   "value-dim": { energy: "valueDims", reference: "attention" },
@@ -70,7 +72,8 @@ export class LayerScores {
     for (const kind of kinds) this.relevances.set(kind, new Float32Array(documentCount * unitCount(kind, sizes)));
     for (const reference of referencesFor(kinds)) this.references.set(reference, new Float32Array(documentCount));
     const norms: Partial<Record<RelevanceKind, Float32Array>> = {};
-    if (kinds.includes("ffn")) norms.ffn = columnNorms(block, "down", "postFfnNorm");
+    for (const kind of ["ffn", "ffn-sum"] as const)
+      if (kinds.includes(kind)) norms[kind] = columnNorms(block, "down", "postFfnNorm");
     if (kinds.includes("o-column")) norms["o-column"] = columnNorms(block, "o", "postAttentionNorm");
     this.#columnNorms = norms;
   }
@@ -85,7 +88,8 @@ export class LayerScores {
       for (const [row, document] of batch.documents.entries()) {
         for (let unit = 0; unit < count; unit++) {
           // Rounding of a Gram with cross terms can leave a tiny negative number.
-          const norm = Math.sqrt(Math.max(0, perUnit[row * count + unit]!));
+          const value = perUnit[row * count + unit]!;
+          const norm = kind === "ffn-sum" ? value : Math.sqrt(Math.max(0, value));
           target[document * count + unit] = norm * (norms?.[unit] ?? 1);
         }
       }

@@ -26,14 +26,18 @@ export const MATRIX_KINDS = ["gate", "up", "down", "q", "k", "v", "o"] as const;
 /** A matrix whose rows or columns are the paper's neurons. */
 export type MatrixKind = (typeof MATRIX_KINDS)[number];
 
-/** Names of the relevances that are scored: structural units, and those of the paper's neurons that are no structural unit's. */
-export type RelevanceKind = UnitKind | "q-row" | "k-row" | "o-column";
+/**
+ * Names of what is scored: relevances of structural units, those of the paper's neurons that are no structural unit's, and `ffn-sum`, which is no
+ * norm: the sum of an FFN unit's activations times the norm of its column of down, from which means and variances are made.
+ */
+export type RelevanceKind = UnitKind | "q-row" | "k-row" | "o-column" | "ffn-sum";
 
 /** How many units of a kind a block of the dense model has. */
 export function unitCount(kind: RelevanceKind, sizes: BlockSizes): number {
   const { numAttentionHeads: H, numKeyValueHeads: G, headDim: K, intermediateSize: F } = sizes;
   switch (kind) {
     case "ffn":
+    case "ffn-sum":
       return F;
     case "head":
       return H;

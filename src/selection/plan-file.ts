@@ -8,7 +8,7 @@ import type { Dimension } from "../corpora/corpus.ts";
 import { CusprunError } from "../errors.ts";
 import { writeFileAtomically } from "../files.ts";
 import { parseAggregate } from "./aggregate.ts";
-import { CUT_KINDS, LAYOUTS, SIZED_KINDS } from "./plan.ts";
+import { ALLOCATIONS, CUT_KINDS, LAYOUTS, SIZED_KINDS } from "./plan.ts";
 import type { CutKind, LayerCut, LayerPlan, PrunePlan, VocabularyCut } from "./plan.ts";
 
 /** Largest plan that is read: a 70B model's is under 40 MiB, and JSON.parse holds a file several times over. */
@@ -82,6 +82,8 @@ export function parsePlan(json: unknown, where: string): PrunePlan {
     layout,
     granularity,
     budget: root.text("budget"),
+    ...(root.get("method") !== undefined && { method: root.text("method") }),
+    ...(root.get("allocation") !== undefined && { allocation: root.oneOf("allocation", ALLOCATIONS) }),
     aggregate,
     weights: root.fields("weights").byDimension((fields, key) => fields.number(key)),
     corpora: root.fields("corpora").byDimension((fields, key) => fields.text(key)),

@@ -13,6 +13,15 @@ export const LAYOUTS = ["masked", "uniform", "ragged"] as const;
 /** The shape of what is written. `masked`: same sizes, zeros. `uniform`: every layer the same smaller sizes. `ragged`: layer by layer. */
 export type Layout = (typeof LAYOUTS)[number];
 
+/** Every allocation, for checks and help texts. */
+export const ALLOCATIONS = ["layer", "global", "damage"] as const;
+
+/**
+ * How the cut is shared between layers: the same in each, where the least relevance is lost (`global`), or where trials damaged the model
+ * least (`damage`).
+ */
+export type Allocation = (typeof ALLOCATIONS)[number];
+
 /** What a plan removes: structural units, or the paper's single rows and columns. */
 export type Granularity = "structural" | "matrix";
 
@@ -62,6 +71,9 @@ export interface PrunePlan {
   readonly granularity: Granularity;
   /** What was asked for, as the user wrote it, e.g. `25% of blocks`. */
   readonly budget: string;
+  /** The rule that chose, and how it shared the cut between layers; absent in plans that do not say. */
+  readonly method?: string;
+  readonly allocation?: Allocation;
   /** How a unit's relevances to the documents of a corpus became one: `mean`, `max` or `quantile:0.9`. */
   readonly aggregate: string;
   /** The chosen dimensions with their weights. */

@@ -20,12 +20,11 @@ export function rankedBlocks(context: SelectionContext, layer: number, kinds: re
   return kinds.map((kind) => ({ layer, kind, values: rankedValues(context, layer, kind) }));
 }
 
-/** The paper's neurons are ranked by relevance, structural units by energy (relevance²) per parameter that they free. */
+/** The paper's neurons are ranked by relevance, structural units by damage per parameter that they free. */
 function rankedValues(context: SelectionContext, layer: number, kind: CutKind): readonly Float64Array[] {
-  const values = context.relevance[layer]?.get(kind) ?? [];
-  if (context.granularity === "matrix") return values;
+  if (context.granularity === "matrix") return context.relevance[layer]?.get(kind) ?? [];
   const parameters = unitParameters(kind, context.costs[layer]!);
-  return values.map((perUnit) => perUnit.map((relevance) => (relevance * relevance) / parameters));
+  return (context.damage[layer]?.get(kind) ?? []).map((perUnit) => perUnit.map((damage) => damage / parameters));
 }
 
 /** Writes down which units of a pool went, and which were irrelevant in each dimension at the threshold that took the last of them. */

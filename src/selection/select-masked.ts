@@ -57,7 +57,7 @@ function rankedPools(context: SelectionContext): RankedUnits[] {
     const groups = context.kinds.map((kind) => layers.flatMap((layer) => rankedBlocks(context, layer, [kind])));
     return [rankUnits(groups, context.weights)];
   }
-  return context.allocation === "global"
+  return context.allocation !== "layer"
     ? [globalPool(context)]
     : layers.map((layer) => rankUnits([rankedBlocks(context, layer, context.kinds)], context.weights));
 }

@@ -53,8 +53,9 @@ function orderLayer(context: SelectionContext, layer: number): LayerOrders {
   const orders = new Map<UnitKind, LayerOrder>();
   for (const [kind, values] of context.relevance[layer] ?? []) {
     const { order, keys, rankShares } = rankUnits([[{ layer, kind, values }]], context.weights);
+    const damage = context.damage[layer]!.get(kind)!;
     const energy = Float64Array.from(keys, (_, unit) =>
-      Math.max(...values.map((perUnit, d) => (context.weights[d]! * perUnit[unit]!) ** 2)),
+      Math.max(...damage.map((perUnit, d) => context.weights[d]! ** 2 * perUnit[unit]!)),
     );
     orders.set(kind as UnitKind, { order: [...order], keys, rankShares, energy });
   }

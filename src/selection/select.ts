@@ -29,6 +29,8 @@ export async function selectUnits(scores: RelevanceScores, options: SelectionOpt
     layout: context.layout,
     granularity: context.granularity,
     budget: String(options.budget),
+    method: options.method ?? "cusprun",
+    allocation: context.allocation,
     aggregate: context.aggregate,
     weights: byDimension(options.dimensions, (dimension) => options.weights?.[dimension] ?? 1),
     corpora: byDimension(options.dimensions, (dimension) => scores.corpora[dimension] ?? dimension),

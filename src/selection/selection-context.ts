@@ -18,14 +18,12 @@ import { FLOAT_DTYPE_BYTES } from "../tensor.ts";
 import type { FloatDType } from "../tensor.ts";
 import { aggregateRelevance, parseAggregate } from "./aggregate.ts";
 import { parametersToRemove, parseBudget } from "./budget.ts";
+import { unitDamage, type MeasuredTrial } from "./damage.ts";
 import { relevanceKindOf, SIZED_KINDS } from "./plan.ts";
-import type { CutKind, Granularity, Layout, VocabularyCut } from "./plan.ts";
+import type { Allocation, CutKind, Granularity, Layout, VocabularyCut } from "./plan.ts";
 import { selectVocabulary, type VocabularyChoice } from "./select-vocabulary.ts";
 import { blockCosts } from "./unit-parameters.ts";
 import type { BlockCosts } from "./unit-parameters.ts";
-
-/** How the cut is shared between layers: the same in each, or where the least relevance is lost. */
-export type Allocation = "layer" | "global";
 
 /** What is to be selected, and how. */
 export interface SelectionOptions extends JobOptions {
@@ -34,6 +32,8 @@ export interface SelectionOptions extends JobOptions {
   /** How much goes; see `parseBudget`. */
   readonly budget: string | number;
   readonly layout: Layout;
+  /** Name of the rule that made the relevances, for the plan. Default `cusprun`. */
+  readonly method?: string;
   /** Default `structural`. `matrix` is masked only. */
   readonly granularity?: Granularity;
   /** Structural units that may go; default `["ffn"]`. */
@@ -54,6 +54,8 @@ export interface SelectionOptions extends JobOptions {
   readonly vocabulary?: VocabularyChoice;
   /** Dtype that is written, for budgets in bytes. Default BF16. */
   readonly dtype?: FloatDType;
+  /** What trial cuts of single layers did to the model (see damage.ts): how the cut is shared between layers and kinds. Default none. */
+  readonly trials?: readonly MeasuredTrial[];
   /** The family's optional block tensors that the checkpoint has (biases); default none. */
   readonly optionalRoles?: readonly BlockRole[];
   /** Whether the checkpoint holds an output head although the config ties it. Default false. */
@@ -85,6 +87,8 @@ export interface SelectionContext {
   readonly vocabulary: { readonly cut: VocabularyCut; readonly parameters: number } | null;
   /** One per layer. */
   readonly relevance: readonly LayerRelevance[];
+  /** One per layer: expected damage of every unit where there are trials, energies (relevance²) where there are none. */
+  readonly damage: readonly LayerRelevance[];
 }
 
 const DEFAULT_FLOOR = 0.3;
@@ -103,13 +107,13 @@ export async function openSelection(scores: RelevanceScores, options: SelectionO
   parseAggregate(aggregate);
   const kinds = matrix ? matrixKinds(scores, options) : structuralKinds(scores, options);
   const { dimensions, weights } = weightedDimensions(scores, options);
-  const allocation = options.allocation ?? (matrix || layout === "ragged" ? "global" : "layer");
+  const allocation = options.allocation ?? defaultAllocation(options, options.trials !== undefined);
   if (layout !== "masked" && matrix) {
     throw unsupported("granularity matrix", "granularity structural: no runtime holds a matrix without single rows of its own");
   }
-  if (layout === "uniform" && allocation === "global") {
+  if (layout === "uniform" && allocation !== "layer") {
     throw unsupported(
-      "global allocation",
+      `${allocation} allocation`,
       "allocation layer: in a uniform layout every layer has the same sizes",
       "Choose --layout ragged, or leave the allocation out",
     );
@@ -126,6 +130,14 @@ export async function openSelection(scores: RelevanceScores, options: SelectionO
   }
   if (matrix && allocation === "layer")
     throw invalid("allocation", "layer", "global: the paper's threshold is one over all layers", "Leave the allocation out");
+  if (allocation === "damage" && (matrix || options.trials === undefined)) {
+    throw invalid(
+      "allocation",
+      "damage",
+      matrix ? "global: trials cut structural units" : "global: no trials were made",
+      "Use 'cusprun prune', which tries every layer, or leave the allocation out",
+    );
+  }
   const floor = options.floor ?? (matrix ? 0 : DEFAULT_FLOOR);
   if (!(floor >= 0 && floor <= 1))
     throw invalid("floor", floor, "a share from 0 to 1", "Choose the share of units that each layer keeps at least, e.g. 0.3");
@@ -168,7 +180,31 @@ export async function openSelection(scores: RelevanceScores, options: SelectionO
     parameters: { total, blocks, requested: Math.max(0, requested - (ofBlocks ? 0 : (vocabulary?.parameters ?? 0))) },
     vocabulary,
     relevance,
+    damage: relevance.map((kindValues, layer) =>
+      layerDamage(kindValues, layer, dimensions, allocation === "damage" ? (options.trials ?? []) : []),
+    ),
   };
+}
+
+function layerDamage(
+  relevance: LayerRelevance,
+  layer: number,
+  dimensions: readonly Dimension[],
+  trials: readonly MeasuredTrial[],
+): LayerRelevance {
+  const trialOf = (kind: CutKind): MeasuredTrial | undefined =>
+    trials.find((trial) => trial.layer === layer && trial.kind === kind);
+  return new Map([...relevance].map(([kind, values]) => [kind, unitDamage(values, dimensions, trialOf(kind))]));
+}
+
+/** The paper has one threshold over all layers; where layers may differ, what the model minds decides as far as that was measured. */
+export function defaultAllocation(
+  { granularity, layout }: Pick<SelectionOptions, "granularity" | "layout">,
+  measured: boolean,
+): Allocation {
+  if (granularity === "matrix") return "global";
+  if (layout !== "ragged") return "layer";
+  return measured ? "damage" : "global";
 }
 
 /** Aggregated relevance of every unit, one read per layer and scored kind. */

@@ -10,6 +10,7 @@ import { raggedConfigKeys } from "../checkpoint/hf-ragged.ts";
 import { sameLayerSizes } from "../checkpoint/model-config.ts";
 import type { ModelConfig } from "../checkpoint/model-config.ts";
 import { tokenIdFields } from "../corpora/kept-tokens.ts";
+import type { WeightSource } from "../scoring/layer-program.ts";
 import { checkPlan } from "../selection/plan-check.ts";
 import type { PlannedSizes } from "../selection/plan-check.ts";
 import type { Layout, PrunePlan } from "../selection/plan.ts";
@@ -68,6 +69,12 @@ export function cutExpert(checkpoint: Checkpoint, plan: PrunePlan): Expert {
       generationConfigJson === null ? null : { ...generationConfigJson, ...renumberFields(generationConfigJson, ids) },
     tensors: [...checkpoint.tensors.values()].map((tensor) => expertTensor(checkpoint, tensor, edits.get(tensor.name))),
   };
+}
+
+/** An expert that is not written yet, as the layer program reads one. */
+export function asWeightSource({ config, tensors }: Expert): WeightSource {
+  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+  return { config, tensors: byName, readFloat32: (name) => byName.get(name)!.readFloat32() };
 }
 
 function expertTensor(checkpoint: Checkpoint, { name, shape, dtype }: TensorInfo, edit: TensorEdit | undefined): ExpertTensor {

@@ -10,7 +10,7 @@ import { solvePositiveDefinite } from "./linear-solve.ts";
 import type { Products } from "./products.ts";
 
 /** Strengths that can be chosen, as shares of each input's own energy, ascending. */
-export const RIDGE_STRENGTHS: readonly number[] = [0.1, 0.3, 1, 3];
+export const RIDGE_STRENGTHS: readonly number[] = [0.1, 0.3, 1, 3, 10];
 
 /** Where the search begins: what most matrices of real models choose (docs/LOG.md). */
 const FIRST_STRENGTH = RIDGE_STRENGTHS.indexOf(1);
@@ -100,8 +100,12 @@ async function searchStrength(
   return best;
 }
 
-/** (G + λD)⁻¹ (C + λD·W), or null where that system cannot be solved. */
-async function ridge(
+/**
+ * (G + λD)⁻¹ (C + λD·W) over the sum of equations, [n, D], or null where that system cannot be solved.
+ * @param kept W, [n, D].
+ * @param strength λ.
+ */
+export async function ridge(
   products: Products,
   equations: readonly NormalEquations[],
   kept: Float64Array<ArrayBuffer>,
@@ -135,4 +139,13 @@ async function squaredError(
 
 function addInto(target: Float64Array, values: ArrayLike<number>): void {
   for (let index = 0; index < target.length; index++) target[index] = target[index]! + values[index]!;
+}
+
+/** [rows, columns] → [columns, rows], in f64. */
+export function transpose(values: Float32Array | Float64Array, rows: number, columns: number): Float64Array<ArrayBuffer> {
+  const result = new Float64Array(values.length);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) result[column * rows + row] = values[row * columns + column]!;
+  }
+  return result;
 }

@@ -56,7 +56,7 @@ describe("an expert", () => {
       expect(report.units).toEqual([{ kind: "ffn", before: [128, 128], removedPerLayer: [32, 32] }]);
       expect(Object.keys(report.overlap)).toEqual(["language∩domain"]);
       expect(report.scores.reused).toBe(false);
-      expect(report.repair).toMatchObject({ documents: 16, tried: 2 });
+      expect(report.repair).toMatchObject({ documents: 16, tried: 4 });
 
       const expert = await openCheckpoint(options.out);
       expect(expert.config.layerSizes.map(({ intermediateSize }) => intermediateSize)).toEqual([96, 96]);
@@ -349,7 +349,7 @@ describe("the steps one by one", () => {
         out,
         ...(repair && { corpora, corpusOptions: corpusOptions!, work: whole.work! }),
       });
-      expect(written).toMatchObject({ out, parts: [{ dtype: "BF16" }], repair: repair ? { documents: 16, tried: 2 } : null });
+      expect(written).toMatchObject({ out, parts: [{ dtype: "BF16" }], repair: repair ? { documents: 16, tried: 4 } : null });
       for (const name of ["model.safetensors", "config.json", "tokenizer.json", PLAN_FILE_NAME]) {
         expect(await readFile(join(out, name)), name).toEqual(await readFile(join(whole.out, name)));
       }

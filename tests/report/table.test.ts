@@ -66,7 +66,7 @@ test("a uniform expert", () => {
     overlap of the irrelevant sets (Jaccard)
       language∩domain                         0.61
 
-    repair  3 of 3 output matrices fitted anew on 183 documents
+    repair  3 of 3 fits kept, on 183 documents
     expert  experts/medical
     scores  work/scores.safetensors (reused)
     time    1 min 23 s

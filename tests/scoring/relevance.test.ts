@@ -19,6 +19,24 @@ const EXACT_TOLERANCE = 1e-4;
 /** The reference is a difference quotient with ε = 1e-4, whose second-order term is of that size, and the energies cancel in f32. */
 const FIRST_ORDER_TOLERANCE = 2e-3;
 
+test("ffn-sum adds up what ffn squares", async () => {
+  const { checkpoint, documents, close } = await openTinyGoldens("llama");
+  const folder = await mkdtemp(join(tmpdir(), "cusprun-test-"));
+  // Of a document of one token, the square of the sum is the energy.
+  const single = documents.map((document) => ({ ...document, tokens: document.tokens.subarray(0, 1) }));
+  const path = join(folder, "scores.safetensors");
+  await scoreCorpora(checkpoint, [{ dimension: "language", label: "one", calibration: single, heldOut: [] }], path, {
+    kinds: ["ffn", "ffn-sum"],
+  });
+  const scores = await openScores(path);
+  const [norms, sums] = [await scores.read(1, "ffn"), await scores.read(1, "ffn-sum")];
+  expect(Math.min(...sums)).toBeLessThan(0);
+  for (const [index, sum] of sums.entries()) expect(Math.abs(sum)).toBeCloseTo(norms[index]!, 5);
+  await scores.close();
+  await close();
+  await rm(folder, { recursive: true });
+});
+
 describe.each(TINY_MODELS)("relevances of %s equal their definition", (name) => {
   let goldens: TinyGoldens;
   let scores: RelevanceScores;

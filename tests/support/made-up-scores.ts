@@ -20,6 +20,7 @@ export const ALL_KINDS: readonly RelevanceKind[] = [
   "q-row",
   "k-row",
   "o-column",
+  "ffn-sum",
 ];
 
 /** What a test may decide. */

@@ -1,0 +1,190 @@
+/**
+ * @file How much the model minds the loss of some units of one layer: each layer is cut alone and its output matrix is fitted anew, as repair
+ * will; the layers behind it run as they are, and the divergence of what the model then expects from what it expected is read. Forward only,
+ * and in one pass over the layers: the hidden states of all trials so far go through a layer together, so that its weights are read once.
+ * It costs trials · documents · half the model, and a small solve per trial.
+ */
+
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { TokenDocument } from "../corpora/corpus.ts";
+import type { JobOptions } from "../progress.ts";
+import { makeBatches } from "../scoring/batches.ts";
+import type { Batch } from "../scoring/batches.ts";
+import type { FitRole } from "../scoring/block-fit.ts";
+import { embedBatches } from "../scoring/embedding.ts";
+import { LayerProgram } from "../scoring/layer-program.ts";
+import type { WeightSource } from "../scoring/layer-program.ts";
+import { computeDivergences } from "../scoring/output-head.ts";
+import { Products } from "../surgery/products.ts";
+import { NormalEquations, ridge, transpose } from "../surgery/repair-fit.ts";
+
+/** A layer to be cut, and a model in which it is. */
+export interface LayerTrial {
+  readonly layer: number;
+  readonly cut: WeightSource;
+  /** The matrix that a repair of the cut would fit; null leaves it. */
+  readonly repair: FitRole | null;
+}
+
+/** Texts of a trial. */
+export interface TrialDocuments {
+  /** What the damage is read on. */
+  readonly measured: readonly TokenDocument[];
+  /** What the cut layer's output matrix is fitted on. */
+  readonly fitted: readonly TokenDocument[];
+}
+
+/** Ridge strength of a trial's repair: what nearly all matrices choose (docs/LOG.md). */
+const TRIAL_STRENGTH = 1;
+
+type States = Float32Array<ArrayBuffer>[];
+type Block = Awaited<ReturnType<LayerProgram["readWeights"]>>;
+
+/**
+ * Kullback-Leibler divergence of the model with one layer cut from the whole model, in nats per token.
+ * @returns [trials][measured documents], the mean over a document's tokens.
+ * @throws CusprunError what `Checkpoint.readFloat32` throws.
+ */
+export async function measureLayerDamage(
+  checkpoint: Checkpoint,
+  trials: readonly LayerTrial[],
+  { measured, fitted }: TrialDocuments,
+  options: JobOptions,
+): Promise<Float64Array[]> {
+  const { numHiddenLayers: L } = checkpoint.config;
+  const batches = makeBatches(measured);
+  const fitBatches = makeBatches(fitted);
+  const whole = await embedBatches(checkpoint, batches, options);
+  const fitStates = await embedBatches(checkpoint, fitBatches, options);
+  const states: (States | null)[] = trials.map(() => null);
+  const program = new LayerProgram(checkpoint, batches, {});
+  const fitProgram = new LayerProgram(checkpoint, fitBatches, { attentionStream: "beside" });
+  const products = await Products.create();
+  const total = trials.reduce((sum, { layer }) => sum + L - layer, L);
+  let done = 0;
+  const run = async (by: LayerProgram, layer: number, block: Block, of: States): Promise<void> => {
+    await runPlain(by, layer, block, of, options);
+    options.onProgress?.({ stage: "trying cuts", done: ++done, total, unit: "layers" });
+  };
+  try {
+    for (let layer = 0; layer < L; layer++) {
+      const block = await program.readWeights(layer);
+      const before = [...fitStates];
+      const between = await runPlain(fitProgram, layer, block, fitStates, options);
+      for (const [index, trial] of trials.entries()) {
+        const own = states[index]!;
+        if (own !== null) await run(program, layer, block, own);
+        else if (trial.layer === layer) {
+          const cut = new LayerProgram(trial.cut, batches, {});
+          const targets = trial.repair === "o" ? between : fitStates;
+          states[index] = [...whole];
+          await run(cut, layer, await repaired(trial, fitBatches, before, targets, products, options), states[index]);
+          await cut.close();
+        }
+      }
+      await run(program, layer, block, whole);
+    }
+  } finally {
+    await program.close();
+    await fitProgram.close();
+    await products.close();
+  }
+  return readDamage(
+    checkpoint,
+    measured,
+    batches,
+    whole,
+    states.map((own) => own!),
+    options,
+  );
+}
+
+/** The cut layer with its output matrix fitted to what the whole layer gives on the same input. */
+async function repaired(
+  { layer, cut, repair: role }: LayerTrial,
+  batches: readonly Batch[],
+  before: States,
+  targets: States,
+  products: Products,
+  options: JobOptions,
+): Promise<Block> {
+  const program = new LayerProgram(cut, batches, role === null ? {} : { fit: role });
+  try {
+    const block = await program.readWeights(layer);
+    if (role === null) return block;
+    const { data, shape } = block.weights.get(role)!;
+    const [D, n] = shape as [number, number];
+    const equations = new NormalEquations(n, D);
+    await program.runLayer(
+      layer,
+      block,
+      before,
+      (number) => ({
+        target: { data: targets[number]!, shape: [batches[number]!.documents.length, batches[number]!.length, D] },
+      }),
+      (_batch, { gram, cross, targetEnergy }) => equations.add({ gram: gram!, cross: cross!, targetEnergy: targetEnergy! }),
+      options,
+    );
+    const weights = await ridge(products, [equations], transpose(data as Float32Array, D, n), TRIAL_STRENGTH);
+    if (weights === null) return block;
+    return {
+      ...block,
+      weights: new Map([...block.weights, [role, { data: Float32Array.from(transpose(weights, n, D)), shape }]]),
+    };
+  } finally {
+    await program.close();
+  }
+}
+
+/** Moves states one layer on; returns the streams after the attention where the program puts them out. */
+async function runPlain(program: LayerProgram, layer: number, block: Block, of: States, options: JobOptions): Promise<States> {
+  const streams: States = [];
+  await program.runLayer(
+    layer,
+    block,
+    of,
+    () => ({}),
+    (_batch, { attentionStream }, number) => {
+      if (attentionStream !== undefined) streams[number] = attentionStream;
+    },
+    options,
+  );
+  return streams;
+}
+
+/** Divergences of every trial's last hidden states from the whole model's, batch by batch: of a batch, the real tokens of its rows. */
+async function readDamage(
+  checkpoint: Checkpoint,
+  documents: readonly TokenDocument[],
+  batches: readonly Batch[],
+  whole: States,
+  trials: readonly States[],
+  options: JobOptions,
+): Promise<Float64Array[]> {
+  const D = checkpoint.config.hiddenSize;
+  const damage = trials.map(() => new Float64Array(documents.length));
+  for (const [number, batch] of batches.entries()) {
+    const lengths = batch.documents.map((index) => documents[index]!.tokens.length);
+    const rowsOf = (of: States): Float32Array<ArrayBuffer> => {
+      const rows = new Float32Array(lengths.reduce((sum, length) => sum + length, 0) * D);
+      let at = 0;
+      for (const [row, length] of lengths.entries()) {
+        const start = row * batch.length * D;
+        rows.set(of[number]!.subarray(start, start + length * D), at);
+        at += length * D;
+      }
+      return rows;
+    };
+    const divergences = await computeDivergences(checkpoint, rowsOf(whole), trials.map(rowsOf), options);
+    options.onProgress?.({ stage: "reading the damage", done: number + 1, total: batches.length, unit: "batches" });
+    for (const [trial, perToken] of divergences.entries()) {
+      let at = 0;
+      for (const [row, length] of lengths.entries()) {
+        const sum = perToken.subarray(at, at + length).reduce((total, value) => total + value, 0);
+        damage[trial]![batch.documents[row]!] = sum / length;
+        at += length;
+      }
+    }
+  }
+  return damage;
+}

@@ -1,0 +1,26 @@
+/**
+ * @file Our own rule and the paper's, both on relevances as they were scored: a unit goes iff it is irrelevant in every dimension.
+ * Source: Cus-Prun, arXiv 2506.02561.
+ */
+
+import { UNIT_KINDS } from "../../scoring/relevance.ts";
+import type { Method } from "./method.ts";
+
+export const CUSPRUN: Method = {
+  summary: "relevance in every dimension, shared between layers by measured damage, then repaired",
+  source: "docs/guide.md",
+  defaults: { repair: true },
+  kinds: UNIT_KINDS,
+  matrix: true,
+  relevances: (scores) => scores,
+};
+
+/** A unit must be irrelevant to every document; nothing is repaired. */
+export const CUSPRUN_PAPER: Method = {
+  summary: "the paper's rule: irrelevant to every document of every dimension, no repair",
+  source: "Cus-Prun, arXiv 2506.02561, sections 2.2 and 2.3",
+  defaults: { aggregate: "max", allocation: { ragged: "global", masked: "global" }, repair: false },
+  kinds: UNIT_KINDS,
+  matrix: true,
+  relevances: (scores) => scores,
+};

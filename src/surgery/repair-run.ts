@@ -1,0 +1,287 @@
+/**
+ * @file One layer of repair after the other: the dense and the pruned model side by side, and in each layer, in the order of its arithmetic, the
+ * fits that bring the pruned residual stream back to the dense one. Source: architecture, "Repair".
+ */
+
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { BlockRole } from "../checkpoint/families.ts";
+import type { TokenDocument } from "../corpora/corpus.ts";
+import type { JobOptions } from "../progress.ts";
+import { makeBatches } from "../scoring/batches.ts";
+import type { Batch } from "../scoring/batches.ts";
+import type { FitRole } from "../scoring/block-fit.ts";
+import { embedBatches } from "../scoring/embedding.ts";
+import { LayerProgram } from "../scoring/layer-program.ts";
+import type { BlockWeights } from "../scoring/layer-program.ts";
+import type { Feed } from "../scoring/sessions.ts";
+import type { PrunePlan } from "../selection/plan.ts";
+import { asWeightSource } from "./expert.ts";
+import type { Expert } from "./expert.ts";
+import { Products } from "./products.ts";
+import { NormalEquations, fitMatrix, transpose } from "./repair-fit.ts";
+import type { Fit } from "./repair-fit.ts";
+import { StreamSums } from "./stream-fit.ts";
+
+/** The steps of a layer's repair, in their order. */
+export const REPAIR_STEPS = ["attentionInput", "o", "ffnInput", "down"] as const;
+
+/** What is fitted: a sublayer's input (all matrices that read it) or its output matrix. */
+export type RepairStep = (typeof REPAIR_STEPS)[number];
+
+/** Matrices that a step changes. */
+export const FITTED_MATRICES: Readonly<Record<RepairStep, readonly BlockRole[]>> = {
+  attentionInput: ["q", "k", "v"],
+  o: ["o"],
+  ffnInput: ["gate", "up"],
+  down: ["down"],
+};
+
+/** One document in this many chooses the ridge's strength; the others are fitted. */
+const HELD_BACK_EVERY = 5;
+
+/**
+ * The steps of a layer. Nothing is to be mended before the first cut, nor what that layer is fed. The attention's output is fitted only where
+ * it was cut: elsewhere what its input's fit leaves is out of its reach (docs/LOG.md).
+ */
+export function stepsOf({ layers }: PrunePlan, layer: number): readonly RepairStep[] {
+  const first = layers.findIndex(({ cuts }) => Object.keys(cuts).length > 0);
+  if (first < 0 || layer < first) return [];
+  const cutsAttention = Object.entries(layers[layer]!.cuts).some(([kind, cut]) => !FFN_CUTS.has(kind) && cut.removed.length > 0);
+  return REPAIR_STEPS.filter((step) => {
+    switch (step) {
+      case "attentionInput":
+        return layer > first;
+      case "o":
+        return cutsAttention;
+      case "ffnInput":
+        return layer > first || cutsAttention;
+      case "down":
+        return true;
+      default:
+        throw step satisfies never;
+    }
+  });
+}
+
+const FFN_CUTS: ReadonlySet<string> = new Set(["ffn", "matrix:gate", "matrix:up", "matrix:down"]);
+
+/** What repair made of a layer. */
+export interface LayerRepair {
+  /** By role, in f32, [out, in]. */
+  readonly matrices: ReadonlyMap<BlockRole, Float32Array<ArrayBuffer>>;
+  /** By step: strength (NaN where nothing was changed), and the share of the error that remains, [2]. */
+  readonly reports: ReadonlyMap<RepairStep, Float32Array<ArrayBuffer>>;
+}
+
+type States = readonly Float32Array<ArrayBuffer>[];
+type Shape = Awaited<ReturnType<LayerProgram["readWeights"]>>["shape"];
+
+/** A layer under repair. */
+interface Bench {
+  readonly layer: number;
+  readonly shape: Shape;
+  readonly weights: Map<BlockRole, Feed>;
+  readonly dense: Readonly<Record<"before" | "between" | "after", States>>;
+}
+
+/** The two models side by side, one layer further whenever the next layer's matrices are asked for. */
+export class RepairRun {
+  readonly #batches: readonly Batch[];
+  /** Batches from this number on are held back. */
+  readonly #firstHeldBack: number;
+  readonly #dense: LayerProgram;
+  readonly #pruned: LayerProgram;
+  readonly #attention: LayerProgram;
+  readonly #fits: Readonly<Record<FitRole, LayerProgram>>;
+  readonly #products: Products;
+  readonly #streams: StreamSums;
+  readonly #options: JobOptions;
+  readonly #layerCount: number;
+  readonly #denseStates: Float32Array<ArrayBuffer>[];
+  readonly #prunedStates: Float32Array<ArrayBuffer>[];
+  #current: { readonly layer: number; readonly repair: LayerRepair } | null = null;
+
+  private constructor(
+    checkpoint: Checkpoint,
+    expert: Expert,
+    batches: readonly Batch[],
+    firstHeldBack: number,
+    states: States,
+    products: Products,
+    streams: StreamSums,
+    options: JobOptions,
+  ) {
+    const pruned = asWeightSource(expert);
+    this.#batches = batches;
+    this.#firstHeldBack = firstHeldBack;
+    this.#dense = new LayerProgram(checkpoint, batches, { attentionStream: "beside" });
+    this.#pruned = new LayerProgram(pruned, batches, {});
+    this.#attention = new LayerProgram(pruned, batches, { attentionStream: "only" });
+    this.#fits = {
+      o: new LayerProgram(pruned, batches, { fit: "o" }),
+      down: new LayerProgram(pruned, batches, { fit: "down" }),
+    };
+    this.#products = products;
+    this.#streams = streams;
+    this.#options = options;
+    this.#layerCount = checkpoint.config.numHiddenLayers;
+    this.#denseStates = [...states];
+    this.#prunedStates = [...states];
+  }
+
+  static async create(
+    checkpoint: Checkpoint,
+    expert: Expert,
+    documents: readonly TokenDocument[],
+    options: JobOptions,
+  ): Promise<RepairRun> {
+    const isHeldBack = (index: number): boolean =>
+      index % HELD_BACK_EVERY === HELD_BACK_EVERY - 1 || (documents.length <= HELD_BACK_EVERY && index === documents.length - 1);
+    const training = makeBatches(documents.filter((_, index) => !isHeldBack(index)));
+    const batches = [...training, ...makeBatches(documents.filter((_, index) => isHeldBack(index)))];
+    const states = await embedBatches(checkpoint, batches, options);
+    const products = await Products.create();
+    const streams = await StreamSums.create(checkpoint.config.hiddenSize, checkpoint.config.rmsNormEps);
+    return new RepairRun(checkpoint, expert, batches, training.length, states, products, streams, options);
+  }
+
+  /** Fits a layer's matrices; layers are to be asked for in order, each any number of times. */
+  async layer(layer: number, steps: readonly RepairStep[]): Promise<LayerRepair> {
+    if (this.#current?.layer !== layer) {
+      for (let next = (this.#current?.layer ?? -1) + 1; next < layer; next++) await this.#repairLayer(next, []);
+      this.#current = { layer, repair: await this.#repairLayer(layer, steps) };
+    }
+    return this.#current.repair;
+  }
+
+  async close(): Promise<void> {
+    for (const program of [this.#dense, this.#pruned, this.#attention, this.#fits.o, this.#fits.down]) await program.close();
+    await this.#products.close();
+    await this.#streams.close();
+  }
+
+  async #repairLayer(layer: number, steps: readonly RepairStep[]): Promise<LayerRepair> {
+    const before = [...this.#denseStates];
+    const between = await this.#attentionStreams(this.#dense, layer, await this.#dense.readWeights(layer), this.#denseStates);
+    const { shape, weights } = await this.#pruned.readWeights(layer);
+    const bench: Bench = { layer, shape, weights: new Map(weights), dense: { before, between, after: this.#denseStates } };
+    const matrices = new Map<BlockRole, Float32Array<ArrayBuffer>>();
+    const reports = new Map<RepairStep, Float32Array<ArrayBuffer>>();
+    for (const step of steps) {
+      const fit = await this.#fit(bench, step);
+      for (const role of FITTED_MATRICES[step]) matrices.set(role, bench.weights.get(role)!.data as Float32Array<ArrayBuffer>);
+      reports.set(step, reportOf(fit));
+    }
+    await this.#run(this.#pruned, layer, bench, this.#prunedStates);
+    this.#options.onProgress?.({ stage: "repairing", done: layer + 1, total: this.#layerCount, unit: "layers" });
+    return { matrices, reports };
+  }
+
+  /** Does one step: leaves the new matrices in the bench's weights. */
+  async #fit(bench: Bench, step: RepairStep): Promise<Fit> {
+    switch (step) {
+      case "attentionInput":
+        return this.#fitInput(bench, step, "attentionNorm", this.#prunedStates, bench.dense.before);
+      case "ffnInput": {
+        const between = await this.#attentionStreams(this.#attention, bench.layer, bench, [...this.#prunedStates]);
+        return this.#fitInput(bench, step, "ffnNorm", between, bench.dense.between);
+      }
+      case "o":
+        return this.#fitOutput(bench, step, bench.dense.between);
+      case "down":
+        return this.#fitOutput(bench, step, bench.dense.after);
+      default:
+        throw step satisfies never;
+    }
+  }
+
+  async #fitOutput(bench: Bench, role: FitRole, targets: States): Promise<Fit> {
+    const { data, shape } = bench.weights.get(role)!;
+    const [D, n] = shape as [number, number];
+    const [training, heldBack] = await this.#outputEquations(bench, role, targets);
+    const fit = await fitMatrix(this.#products, training, heldBack, transpose(data as Float32Array, D, n));
+    bench.weights.set(role, { data: Float32Array.from(transpose(fit.weights, n, D)), shape });
+    return fit;
+  }
+
+  async #fitInput(bench: Bench, step: RepairStep, norm: BlockRole, pruned: States, dense: States): Promise<Fit> {
+    const D = bench.shape.hiddenSize;
+    const equations = [new NormalEquations(D, D), new NormalEquations(D, D)] as const;
+    for (const [number, batch] of this.#batches.entries()) {
+      const sums = equations[number < this.#firstHeldBack ? 0 : 1];
+      await this.#streams.addTo(sums, batch, pruned[number]!, dense[number]!, bench.weights.get(norm)!);
+    }
+    const identity = new Float64Array(D * D);
+    for (let i = 0; i < D; i++) identity[i * D + i] = 1;
+    const fit = await fitMatrix(this.#products, ...equations, identity);
+    if (fit.strength === null) return fit;
+    for (const role of FITTED_MATRICES[step]) {
+      const { data, shape } = bench.weights.get(role)!;
+      const rows = shape[0]!;
+      const product = await this.#products.run(
+        "transposeSecond",
+        Float64Array.from(data as Float32Array),
+        fit.weights,
+        rows,
+        D,
+        D,
+      );
+      bench.weights.set(role, { data: Float32Array.from(product), shape });
+    }
+    return fit;
+  }
+
+  /** Sums over the training and over the held-back documents. */
+  async #outputEquations(bench: Bench, role: FitRole, targets: States): Promise<readonly [NormalEquations, NormalEquations]> {
+    const [D, n] = bench.weights.get(role)!.shape as [number, number];
+    const [training, heldBack] = [new NormalEquations(n, D), new NormalEquations(n, D)];
+    await this.#fits[role].runLayer(
+      bench.layer,
+      bench,
+      this.#prunedStates,
+      (number) => {
+        const { documents, length } = this.#batches[number]!;
+        return { target: { data: targets[number]!, shape: [documents.length, length, D] } };
+      },
+      (_batch, { gram, cross, targetEnergy }, number) => {
+        const equations = number < this.#firstHeldBack ? training : heldBack;
+        equations.add({ gram: gram!, cross: cross!, targetEnergy: targetEnergy! });
+      },
+      this.#options,
+    );
+    return [training, heldBack];
+  }
+
+  /** Residual streams after a layer's attention; `states` move on where the program runs the whole layer. */
+  async #attentionStreams(
+    program: LayerProgram,
+    layer: number,
+    block: { readonly shape: Shape; readonly weights: BlockWeights },
+    states: Float32Array<ArrayBuffer>[],
+  ): Promise<States> {
+    const streams: Float32Array<ArrayBuffer>[] = [];
+    await this.#run(program, layer, block, states, (number, stream) => (streams[number] = stream));
+    return streams;
+  }
+
+  async #run(
+    program: LayerProgram,
+    layer: number,
+    block: { readonly shape: Shape; readonly weights: BlockWeights },
+    states: Float32Array<ArrayBuffer>[],
+    onStream?: (number: number, stream: Float32Array<ArrayBuffer>) => void,
+  ): Promise<void> {
+    await program.runLayer(
+      layer,
+      block,
+      states,
+      () => ({}),
+      (_batch, { attentionStream }, number) => onStream?.(number, attentionStream!),
+      this.#options,
+    );
+  }
+}
+
+function reportOf({ strength, errorBefore, errorAfter }: Fit): Float32Array<ArrayBuffer> {
+  return Float32Array.of(strength ?? Number.NaN, errorBefore === 0 ? 1 : errorAfter / errorBefore);
+}

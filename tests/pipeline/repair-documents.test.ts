@@ -1,0 +1,60 @@
+/** @file Which documents a repair is fitted on. */
+
+import { describe, expect, test } from "vitest";
+import type { Corpus, Dimension, TokenDocument } from "../../src/corpora/corpus.ts";
+import type { Tokenizer } from "../../src/corpora/tokenizer.ts";
+import { gatherRepairDocuments } from "../../src/pipeline/repair-step.ts";
+
+/** Bytes as tokens, so that different texts stay different. */
+const TOKENIZER: Tokenizer = {
+  vocabSize: 256,
+  prefix: new Int32Array(0),
+  encode: (text) => Int32Array.from(Buffer.from(text)),
+  decode: (ids) => Buffer.from(Uint8Array.from(ids)).toString(),
+};
+
+function corpusOf(dimension: Dimension, count: number): Corpus {
+  const calibration = Array.from({ length: count }, (_, index): TokenDocument => ({
+    tokens: Int32Array.of(dimension.length, index),
+    byteLength: 1,
+    source: `${dimension} ${index}`,
+  }));
+  return { dimension, label: dimension, calibration, heldOut: [] };
+}
+
+async function sources(corpora: readonly Corpus[], generalShare?: number): Promise<string[]> {
+  const options = generalShare === undefined ? {} : { generalShare };
+  const documents = await gatherRepairDocuments(corpora, TOKENIZER, options, { maxTokens: 32 }, {});
+  return documents.map(({ source }) => source.replace(/^.*general/, "general").split(/[ .]/)[0]!);
+}
+
+const countOf = (all: readonly string[], name: string): number => all.filter((source) => source === name).length;
+
+describe("documents of a repair", () => {
+  const corpora = [corpusOf("language", 100), corpusOf("task", 100)];
+
+  test("are of every dimension in turns, none of them general unless asked for", async () => {
+    const all = await sources(corpora);
+    expect(all).toHaveLength(120);
+    expect(all.slice(0, 4)).toEqual(["language", "task", "language", "task"]);
+    expect(countOf(all, "general")).toBe(0);
+  });
+
+  test("hold the share of general text that was asked for, spread evenly", async () => {
+    const all = await sources(corpora, 0.25);
+    expect([countOf(all, "language"), countOf(all, "task"), countOf(all, "general")]).toEqual([45, 45, 30]);
+    const tenths = Array.from({ length: 10 }, (_, tenth) => countOf(all.slice(12 * tenth, 12 * (tenth + 1)), "general"));
+    expect(Math.max(...tenths) - Math.min(...tenths)).toBeLessThanOrEqual(1);
+    // A few documents keep the proportion.
+    expect(countOf(await sources([corpusOf("domain", 6)], 0.25), "general")).toBe(2);
+  });
+
+  test("can be general alone", async () => {
+    const all = await sources(corpora, 1);
+    expect(new Set(all)).toEqual(new Set(["general"]));
+  });
+
+  test.each([-0.1, 1.1, Number.NaN])("refuse a share of %s", async (share) => {
+    await expect(sources(corpora, share)).rejects.toMatchObject({ code: "USAGE" });
+  });
+});

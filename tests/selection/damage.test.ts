@@ -1,0 +1,80 @@
+/** @file Expected damage of units from trials, against the law it is made from, and what selection makes of it. */
+
+import { describe, expect, it } from "vitest";
+import { planTrials, unitDamage, type MeasuredTrial } from "../../src/selection/damage.ts";
+import { openSelection } from "../../src/selection/selection-context.ts";
+import { madeUpScores } from "../support/made-up-scores.ts";
+import { FFN_PARAMETERS, MODEL, removedOf, select, THREE } from "../support/selections.ts";
+
+const RELEVANCE = [Float64Array.of(3, 1, 2, 4)];
+const trial = (removed: readonly number[], damage: number): MeasuredTrial => ({
+  layer: 0,
+  kind: "ffn",
+  removed,
+  damage: { language: damage },
+});
+const sumOf = (values: Float64Array, units: readonly number[]): number => units.reduce((sum, unit) => sum + values[unit]!, 0);
+
+describe("expected damage", () => {
+  it("is the energy where nothing was tried", () => {
+    expect([...unitDamage(RELEVANCE, ["language"], undefined)[0]!]).toEqual([9, 1, 4, 16]);
+  });
+
+  it("is the trial's, shared out by energy, and goes on at the same rate", () => {
+    const [damage] = unitDamage(RELEVANCE, ["language"], trial([1, 2], 10));
+    expect([...damage!]).toEqual([18, 2, 8, 32]);
+    expect(sumOf(damage!, [1, 2])).toBe(10);
+  });
+
+  it("is of each dimension its own", () => {
+    const values = [Float64Array.of(1, 1), Float64Array.of(1, 3)];
+    const measured: MeasuredTrial = { layer: 0, kind: "ffn", removed: [0], damage: { language: 2, task: 5 } };
+    expect(unitDamage(values, ["language", "task"], measured).map((each) => [...each])).toEqual([
+      [2, 2],
+      [5, 45],
+    ]);
+  });
+});
+
+describe("trials", () => {
+  it("take the least relevant units of every layer and kind, in shapes that a block can have", async () => {
+    const context = await openSelection(madeUpScores(MODEL.config), {
+      dimensions: THREE,
+      budget: "10%",
+      layout: "ragged",
+      kinds: ["ffn", "head", "kv-group"],
+      trials: [],
+    });
+    const trials = planTrials(context);
+    for (let layer = 0; layer < 4; layer++) {
+      const own = trials.filter((each) => each.layer === layer);
+      expect(own.map(({ kind, removed }) => [kind, removed.length])).toEqual([
+        ["ffn", 32],
+        ["head", 3],
+        ["kv-group", 1],
+      ]);
+      expect(own[1]!.removed.map((head) => Math.floor(head / 2))).toEqual([0, 1, 2]);
+    }
+  });
+
+  it("move the cut to the layers that the model minds least", async () => {
+    const flat = { relevance: (_layer: number, _kind: string, _document: number, unit: number) => 1 + unit / 100 };
+    const removed = Array.from({ length: 32 }, (_, unit) => unit);
+    const trials = [8, 4, 2, 1].map((damage, layer): MeasuredTrial => ({
+      layer,
+      kind: "ffn",
+      removed,
+      damage: { language: damage, domain: damage, task: damage },
+    }));
+    const budget = `${(48 + 48 + 16) * FFN_PARAMETERS} params`;
+    const plan = await select({ layout: "ragged", snap: 8, budget, floor: 0.25, trials }, flat);
+    expect(removedOf(plan).map((units) => units.length)).toEqual([0, 16, 48, 48]);
+  });
+
+  it("are needed where damage is to decide", async () => {
+    await expect(select({ layout: "ragged", allocation: "damage" })).rejects.toMatchObject({ code: "SELECTION_INVALID" });
+    await expect(select({ layout: "uniform", allocation: "damage", trials: [] })).rejects.toMatchObject({
+      code: "LAYOUT_UNSUPPORTED",
+    });
+  });
+});
