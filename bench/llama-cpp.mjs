@@ -4,7 +4,8 @@
  *
  *     npm run bench:llama-cpp -- DENSE.gguf EXPERT.gguf… [--rounds 5] [--threads 2] [--prompt 256] [--generate 64] [--write]
  *
- * Needs CUSPRUN_RUNTIMES as 'cusprun verify' does. Each measurement is a process of its own; the median over the rounds counts.
+ * Needs CUSPRUN_RUNTIMES as 'cusprun verify' does. Each measurement is a process of its own; the best of the rounds counts, since
+ * whatever else the machine does can only make one slower.
  */
 
 import { spawnSync } from "node:child_process";
@@ -97,21 +98,20 @@ function compare(paths) {
 }
 
 function table(paths, measured) {
-  const medianOf = (index, name) =>
-    measured[index].map((result) => result[name]).toSorted((a, b) => a - b)[Math.floor(measured[index].length / 2)];
+  const best = (index, name) => Math.max(...measured[index].map((result) => result[name]));
+  const least = (index) => Math.min(...measured[index].map(({ memoryBytes }) => memoryBytes));
   const rows = paths.map((path, index) => {
     const times = (name) => {
-      const value = medianOf(index, name);
-      return `${value.toFixed(1)}${index === 0 ? "" : ` (${(value / medianOf(0, name)).toFixed(2)}×)`}`;
+      const value = best(index, name);
+      return `${value.toFixed(1)}${index === 0 ? "" : ` (${(value / best(0, name)).toFixed(2)}×)`}`;
     };
     const share = (value, dense) =>
       `${(value / 1e6).toFixed(1)} MB${index === 0 ? "" : ` (${((100 * value) / dense).toFixed(0)}%)`}`;
-    const memory = share(medianOf(index, "memoryBytes"), medianOf(0, "memoryBytes"));
     const size = share(statSync(path).size, statSync(paths[0]).size);
-    return `| ${[basename(path), times("prompt"), times("generation"), memory, size].join(" | ")} |`;
+    return `| ${[basename(path), times("prompt"), times("generation"), share(least(index), least(0)), size].join(" | ")} |`;
   });
   return [
-    `${cpus()[0]?.model.trim() ?? "a processor"}, ${values.threads} threads, ${values.prompt} tokens of prompt, ${values.generate} generated, median of ${values.rounds} rounds in turns.`,
+    `${cpus()[0]?.model.trim() ?? "a processor"}, ${values.threads} threads, ${values.prompt} tokens of prompt, ${values.generate} generated, best of ${values.rounds} rounds in turns.`,
     "",
     "| file | prompt, tokens/s | generation, tokens/s | resident memory | file |",
     "| --- | --- | --- | --- | --- |",
