@@ -166,6 +166,8 @@ function tables() {
       const [budget, seed] = group.split("|");
       const [, { dimensions }] = runs.find(([candidate]) => candidate.startsWith(`${model}|${name}|${group}|`));
       const others = [...GENERAL, ...OTHER];
+      const { calibrationDocuments, heldOutDocuments } = dimensions[0];
+      const sizes = `${calibrationDocuments} documents of each corpus choose and mend, ${heldOutDocuments} judge.`;
       const header = [
         "method",
         ...dimensions.map(({ label }) => label.replace(/^\w+?-|\.jsonl$/g, "")),
@@ -192,7 +194,7 @@ function tables() {
       }
       const lines = [header, header.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`);
       parts.push(
-        `### ${model}, ${expert.title}, ${budget} of the blocks${seed === "0" ? "" : `, seed ${seed}`}\n\n${lines.join("\n")}\n`,
+        `### ${model}, ${expert.title}, ${budget} of the blocks${seed === "0" ? "" : `, seed ${seed}`}\n\n${sizes}\n\n${lines.join("\n")}\n`,
       );
     }
   }
