@@ -18,7 +18,7 @@ import { evaluateModel, pruneModel } from "../dist/index.js";
 const DATA = join(import.meta.dirname, "../../shared/data");
 const corpus = (name) => [join(DATA, "calibration", `${name}.jsonl`)];
 
-/** Places that are reported. None was used to choose a default: that is for en · math · math-word-problems. */
+/** Places that are reported. No default was chosen by what is measured on them. */
 const EXPERTS = {
   "en-medical": {
     title: "en · medical · multiple-choice",
