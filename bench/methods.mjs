@@ -18,7 +18,7 @@ import { evaluateModel, pruneModel } from "../dist/index.js";
 const DATA = join(import.meta.dirname, "../../shared/data");
 const corpus = (name) => [join(DATA, "calibration", `${name}.jsonl`)];
 
-/** Places that are reported. None was used to choose a default: that is for en · math · math-word-problems. */
+/** Places that are reported. No default was chosen by what is measured on them. */
 const EXPERTS = {
   "en-medical": {
     title: "en · medical · multiple-choice",
@@ -166,6 +166,8 @@ function tables() {
       const [budget, seed] = group.split("|");
       const [, { dimensions }] = runs.find(([candidate]) => candidate.startsWith(`${model}|${name}|${group}|`));
       const others = [...GENERAL, ...OTHER];
+      const { calibrationDocuments, heldOutDocuments } = dimensions[0];
+      const sizes = `${calibrationDocuments} documents of each corpus choose and mend, ${heldOutDocuments} judge.`;
       const header = [
         "method",
         ...dimensions.map(({ label }) => label.replace(/^\w+?-|\.jsonl$/g, "")),
@@ -192,7 +194,7 @@ function tables() {
       }
       const lines = [header, header.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`);
       parts.push(
-        `### ${model}, ${expert.title}, ${budget} of the blocks${seed === "0" ? "" : `, seed ${seed}`}\n\n${lines.join("\n")}\n`,
+        `### ${model}, ${expert.title}, ${budget} of the blocks${seed === "0" ? "" : `, seed ${seed}`}\n\n${sizes}\n\n${lines.join("\n")}\n`,
       );
     }
   }
