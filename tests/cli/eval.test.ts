@@ -1,6 +1,6 @@
 /** @file `cusprun eval` as it is called. */
 
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { EvaluationReport } from "../../src/pipeline/evaluate.ts";
@@ -47,13 +47,15 @@ describe("eval", () => {
       expect(JSON.parse(await readFile(out, "utf8"))).toMatchObject({ format: "cusprun-evaluation-1" });
     }));
 
-  test("refuses what it cannot measure with exit code 4, a window that is too long and no tasks with 2", () =>
-    withModel(async (model, { choices, prompts }) => {
+  test("refuses a task that is none with exit code 4, a window that is too long and no tasks with 2", () =>
+    withModel(async (model, { choices }, folder) => {
+      const poems = join(folder, "poems.jsonl");
+      await writeFile(poems, '{"type": "poem"}\n');
       const refused = async (...args: string[]) => {
         const { exitCode, stderr } = await runCommand(["eval", model, ...args]);
         return [exitCode, stderr.split("\n")[0]];
       };
-      expect(await refused("--tasks", prompts)).toEqual([4, expect.stringContaining(prompts)]);
+      expect(await refused("--tasks", poems)).toEqual([4, expect.stringContaining(`${poems}:1`)]);
       expect(await refused("--tasks", choices, "--window", "500")).toEqual([2, expect.stringContaining("--window")]);
       expect(await refused()).toEqual([2, expect.stringContaining("command line")]);
     }));

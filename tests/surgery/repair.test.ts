@@ -141,7 +141,7 @@ describe.each(REPAIRABLE)("repairing a tiny %s", (family) => {
     for (let layer = 0; layer < numHiddenLayers; layer++) {
       const name = `model.layers.${layer}.mlp.down_proj.weight`;
       const tensor = withRepair(cut, file, report).tensors.find((candidate) => candidate.name === name);
-      const isFitted = report.some(({ layer: at, strength }) => at === layer && strength !== null);
+      const isFitted = report.some(({ layer: at, step, strength }) => at === layer && step === "down" && strength !== null);
       expect(tensor!.readBytes === null).toBe(isFitted);
       repaired.set(layer, await tensor!.readFloat32());
     }
