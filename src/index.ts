@@ -98,6 +98,7 @@ export { GGUF_FILE_TYPES } from "./export/gguf-types.ts";
 export type { GgufFileType, GgufStorage } from "./export/gguf-types.ts";
 export { quantize } from "./export/ggml-quantize.ts";
 export type { WrittenGgmlType } from "./export/ggml-quantize.ts";
+export type { WrittenOnnxPart } from "./export/onnx-part.ts";
 export { exportOnnx } from "./export/onnx.ts";
 export type { OnnxOptions, WrittenOnnxFolder } from "./export/onnx.ts";
 export type { WeightLimits } from "./export/onnx-writer.ts";

@@ -128,6 +128,7 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
     required: ["to", "out"],
     examples: [
       "export experts/medical --to gguf --out medical.gguf",
+      "export model-Q4_K_M.gguf --to safetensors --out model",
       "export experts/medical --to gguf --type Q4_K_M --out medical-q4_k_m.gguf",
       "export experts/medical --to onnx --type q4 --out medical-onnx",
     ],

@@ -108,8 +108,16 @@ function writing(settings: Settings): WriteOptions {
   const size = settings["max-shard-size"];
   const maxShardBytes = size === undefined ? undefined : parseByteSize(size, "max-shard-size");
   const { formats } = settings;
-  const type = knownType(EXPORT_TYPES.gguf, settings.type, "gguf");
-  return { ...output(settings), ...defined({ formats, type, dtype: dtypeOf(settings), maxShardBytes }) };
+  return { ...output(settings), ...defined({ formats, dtype: dtypeOf(settings), maxShardBytes }), ...typeOf(settings) };
+}
+
+/** A type belongs to the format that has it: the names of GGUF's and ONNX' are unlike. */
+function typeOf({ formats, type }: Settings): Pick<WriteOptions, "type" | "onnxType"> {
+  if (type === undefined) return {};
+  const isOnnx = formats?.includes("onnx") === true && (EXPORT_TYPES.onnx as readonly string[]).includes(type);
+  return isOnnx
+    ? defined({ onnxType: knownType(EXPORT_TYPES.onnx, type, "onnx") })
+    : defined({ type: knownType(EXPORT_TYPES.gguf, type, "gguf") });
 }
 
 function dtypeOf({ dtype }: Settings): FloatDType | undefined {

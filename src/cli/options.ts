@@ -207,7 +207,7 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
   formats: {
     type: { kind: "choices", of: EXPERT_FORMATS },
     group: "What to write",
-    help: "What the folder holds: a Hugging Face model (default), a GGUF file, or both",
+    help: "What the folder holds: hf for transformers (default), gguf, onnx for transformers.js",
   },
   dtype: {
     type: { kind: "choice", of: ["f32", "f16", "bf16"] },
@@ -240,13 +240,13 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
   to: {
     type: { kind: "choice", of: EXPORT_FORMATS },
     group: "What to write",
-    help: "gguf: a file for llama.cpp; onnx: a folder for transformers.js and ONNX Runtime",
+    help: "A GGUF file, a folder for ONNX Runtime and transformers.js, or one for transformers",
   },
   type: {
-    type: { kind: "choice", of: Object.values(EXPORT_TYPES).flat() },
+    type: { kind: "choice", of: [...new Set(Object.values(EXPORT_TYPES).flat())] },
     hint: "TYPE",
     group: "What to write",
-    help: "How tensors are stored; where not said gguf: as the input does, onnx: f32",
+    help: "How tensors are stored; where not said in GGUF as in the input, in ONNX f32",
   },
   tasks: {
     type: { kind: "texts" },

@@ -40,7 +40,7 @@ export function renderResult(result: JobResult): string {
     case "export": {
       const { out, parameters, fileBytes } = result.value;
       const size = `Wrote ${out}: ${formatCount(parameters)} parameters, ${formatBytes(fileBytes)}`;
-      if (result.value.to === "onnx") return `${size} as ${result.value.type}, ${result.value.files.length} files`;
+      if (result.value.to !== "gguf") return `${size} as ${result.value.type}, ${result.value.files.length} files`;
       const { type, architecture, modelfile } = result.value;
       const how = type === "as stored" ? "in the types of the input" : `as ${type}`;
       return `${size} ${how}, architecture ${architecture}\nWrote ${modelfile} for Ollama`;

@@ -69,17 +69,17 @@ export function outputDType(tensors: Iterable<{ readonly dtype: StoredDType; rea
  * A writer of an expert in Hugging Face's form. All tensors get one dtype, norms too, as transformers does; those that have it already are
  * copied byte by byte. Its errors: `OUTPUT_DTYPE`; the checkpoint's while reading.
  * @param tokenizerFiles carried over unchanged; null where the checkpoint has no tokenizer
+ * @param removedParameters by which the checkpoint was larger.
  */
 export function huggingFaceWriter(
   expert: Expert,
   tokenizerFiles: TokenizerFiles | null,
-  plan: PrunePlan,
+  removedParameters: number,
   options: Pick<HuggingFaceOptions, "dtype" | "maxShardBytes">,
 ): FormatWriter<WrittenWeights> {
   const dtype = options.dtype ?? outputDType(expert.tensors);
   const parameters = expert.tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
   const after = parameters * FLOAT_DTYPE_BYTES[dtype];
-  const removedBytes = plan.layout === "masked" ? 0 : plan.parameters.removed * FLOAT_DTYPE_BYTES[dtype];
   const small = new Map<string, string | Uint8Array>();
   for (const [name, bytes] of tokenizerFiles?.files ?? []) {
     if (basename(name) !== name || name === "" || name === "." || name === "..")
@@ -106,7 +106,7 @@ export function huggingFaceWriter(
         dtype,
         files: [...weightFiles, ...small.keys()],
         label: `weights in ${dtype}`,
-        bytes: { before: after + removedBytes, after },
+        bytes: { before: after + removedParameters * FLOAT_DTYPE_BYTES[dtype], after },
         library: "transformers",
         howToLoad: howToLoadWeights(tokenizerFiles !== null, pythonFile),
         limitations: isQuantised
@@ -128,10 +128,15 @@ export async function writeHuggingFaceFolder(
   out: string,
   options: HuggingFaceOptions,
 ): Promise<WrittenFolder> {
-  const writer = huggingFaceWriter(expert, tokenizerFiles, options.plan, options);
+  const writer = huggingFaceWriter(expert, tokenizerFiles, removedParameters(options.plan), options);
   const { parts, files } = await writeExpertFolder(out, expert.config, [writer], options);
   const { dtype, bytes } = parts[0]!;
   return { dtype, parameters: bytes.after / FLOAT_DTYPE_BYTES[dtype], weightBytes: bytes.after, files };
+}
+
+/** Parameters that an expert has fewer than its model. */
+export function removedParameters({ layout, parameters }: PrunePlan): number {
+  return layout === "masked" ? 0 : parameters.removed;
 }
 
 /** The card's chapter on loading with transformers. */

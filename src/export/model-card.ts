@@ -57,7 +57,7 @@ export interface WrittenPart {
   /** Bytes of the expert's weights, and of the dense model's in the same form; null where it was not in this form. */
   readonly bytes: { readonly before: number | null; readonly after: number };
   /** How the hub and its tools call what loads it. */
-  readonly library: "transformers" | "gguf";
+  readonly library: "transformers" | "gguf" | "transformers.js";
   /** Markdown of the card's chapter on loading. */
   readonly howToLoad: string;
   /** What the card says among the limitations. */

@@ -3,31 +3,36 @@
  */
 
 import { basename, dirname, join, resolve } from "node:path";
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { CusprunError } from "../errors.ts";
 import { readBaseLicense } from "../export/base-license.ts";
 import { exportGguf, type WrittenGgufFile } from "../export/gguf.ts";
 import { modelfilePath, writeModelfile } from "../export/gguf-part.ts";
 import { GGUF_FILE_TYPES, type GgufFileType } from "../export/gguf-types.ts";
+import { huggingFaceWriter, type WrittenWeights } from "../export/hugging-face.ts";
 import { exportOnnx, type WrittenOnnxFolder } from "../export/onnx.ts";
 import { ONNX_TYPES, type OnnxType } from "../export/onnx-types.ts";
 import type { JobOptions } from "../progress.ts";
+import { wholeExpert } from "../surgery/expert.ts";
+import { elementCount, type FloatDType } from "../tensor.ts";
 import { defined } from "./defined.ts";
-import { checkOutputFolder } from "../files.ts";
+import { checkOutputFolder, writeFolderAtomically } from "../files.ts";
 import { withModel } from "./model.ts";
 import { checkOutputFile } from "./output-file.ts";
 import { checkExpertFolder } from "./writing-step.ts";
 
 /** Formats that a model is exported to. */
-export const EXPORT_FORMATS = ["gguf", "onnx"] as const;
+export const EXPORT_FORMATS = ["gguf", "onnx", "safetensors"] as const;
 
 /** The name of a format. */
 export type ExportFormat = (typeof EXPORT_FORMATS)[number];
 
 /** How each format can store the tensors. */
-export const EXPORT_TYPES: { readonly gguf: readonly GgufFileType[]; readonly onnx: readonly OnnxType[] } = {
-  gguf: GGUF_FILE_TYPES,
-  onnx: ONNX_TYPES,
-};
+export const EXPORT_TYPES: {
+  readonly gguf: readonly GgufFileType[];
+  readonly onnx: readonly OnnxType[];
+  readonly safetensors: readonly FloatDType[];
+} = { gguf: GGUF_FILE_TYPES, onnx: ONNX_TYPES, safetensors: ["F32", "F16", "BF16"] };
 
 /** How a format stores the tensors. */
 export type ExportType = (typeof EXPORT_TYPES)[ExportFormat][number];
@@ -39,10 +44,10 @@ export interface ExportOptions extends JobOptions {
   readonly to: ExportFormat;
   /**
    * How tensors are stored, one of the format's `EXPORT_TYPES`; default of GGUF: of a GGUF file as they are, otherwise the float type that most of
-   * the model's values have; of ONNX f32.
+   * the model's values have; of ONNX f32; of safetensors the float type of most values, BF16 for a quantised model.
    */
   readonly type?: ExportType;
-  /** The file to write, or for ONNX the folder. */
+  /** The file to write, or for ONNX and safetensors the folder. */
   readonly out: string;
   /** Replace what is there. Default false. */
   readonly overwrite?: boolean;
@@ -56,12 +61,13 @@ export type ExportedModel = { readonly out: string } & (
       readonly modelfile: string;
     } & WrittenGgufFile)
   | ({ readonly to: "onnx" } & WrittenOnnxFolder)
+  | ({ readonly to: "safetensors"; readonly type: FloatDType } & Pick<WrittenOnnxFolder, "parameters" | "fileBytes" | "files">)
 );
 
 /**
  * Exports a model.
- * @throws CusprunError `USAGE` for a type that the format does not have; `OUTPUT_EXISTS`; what `exportGguf`, `exportOnnx`, `resolveModel`
- * and `openCheckpoint` throw.
+ * @throws CusprunError `USAGE` for a type that the format does not have; `OUTPUT_EXISTS`; what `exportGguf`, `exportOnnx`, `huggingFaceWriter`,
+ * `resolveModel` and `openCheckpoint` throw.
  */
 export async function exportModel(options: ExportOptions): Promise<ExportedModel> {
   const { model, to, type, out, overwrite = false, onProgress, signal } = options;
@@ -87,9 +93,33 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
         return { ...(await exportOnnx(checkpoint, out, { ...job, ...defined({ type: known }), overwrite })), to, out };
       });
     }
+    case "safetensors": {
+      const known = knownType(EXPORT_TYPES.safetensors, type, to);
+      await checkOutputFolder(out, overwrite);
+      return withModel(model, job, async (checkpoint) => {
+        await checkExpertFolder({ out, overwrite }, checkpoint);
+        return { ...(await exportSafetensors(checkpoint, out, overwrite, known, job)), to, out };
+      });
+    }
     default:
       throw to satisfies never;
   }
+}
+
+async function exportSafetensors(
+  checkpoint: Checkpoint,
+  out: string,
+  overwrite: boolean,
+  dtype: FloatDType | undefined,
+  job: JobOptions,
+): Promise<Omit<Extract<ExportedModel, { readonly to: "safetensors" }>, "to" | "out">> {
+  const expert = wholeExpert(checkpoint);
+  const writer = huggingFaceWriter(expert, await checkpoint.readTokenizerFiles(), 0, defined({ dtype }));
+  let written: WrittenWeights | null = null;
+  await writeFolderAtomically(out, overwrite, async (folder) => void (written = await writer.write(folder, job)));
+  const { dtype: type, bytes, files } = written!;
+  const parameters = expert.tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  return { type, parameters, fileBytes: bytes.after, files };
 }
 
 /**

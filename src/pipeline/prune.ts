@@ -117,7 +117,15 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
     const dense = measuring ? await measureDense(checkpoint, corpora, workFolder, job) : {};
     const measure = async (folder: string): Promise<PerplexityByDimension> =>
       measuring ? measureExpert(folder, corpora, plan.vocabulary === undefined ? null : tokenizer, job) : {};
-    const where = defined({ out, overwrite, maxShardBytes, dtype, formats: options.formats, type: options.type });
+    const where = defined({
+      out,
+      overwrite,
+      maxShardBytes,
+      dtype,
+      formats: options.formats,
+      type: options.type,
+      onnxType: options.onnxType,
+    });
     const cut = cutExpert(checkpoint, plan);
     const write = (expert: ReadyExpert): Promise<WrittenExpert> =>
       writeExpert(options.model, checkpoint, expert, where, { corpora, dense, measure }, job);

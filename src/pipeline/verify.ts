@@ -54,7 +54,8 @@ export async function verifyExpert(options: VerifyExpertOptions): Promise<Verifi
       verifications.push({ ...skipped, status: "absent", reason: absent.reason });
       continue;
     }
-    const checkpoint = await openCheckpoint(against !== undefined && target.label.startsWith("onnx/") ? against : target.path);
+    const isOnnx = target.label.includes("onnx/");
+    const checkpoint = await openCheckpoint(isOnnx && against !== undefined ? against : target.reference);
     try {
       const untrusted = needsTrust(checkpoint, target) && !trustRemoteCode;
       const job = defined({ onProgress, signal });

@@ -12,8 +12,10 @@ import { type FormatWriter, writeExpertFolder } from "../export/expert-folder.ts
 import { checkGgufExport } from "../export/gguf.ts";
 import { ggufWriter, type WrittenGgufPart } from "../export/gguf-part.ts";
 import type { GgufFileType } from "../export/gguf-types.ts";
-import { huggingFaceWriter, type WrittenWeights } from "../export/hugging-face.ts";
+import { huggingFaceWriter, removedParameters, type WrittenWeights } from "../export/hugging-face.ts";
 import type { CardCorpus, ModelCardInput } from "../export/model-card.ts";
+import { onnxWriter, type WrittenOnnxPart } from "../export/onnx-part.ts";
+import type { OnnxType } from "../export/onnx-types.ts";
 import { checkOutputFolder } from "../files.ts";
 import type { JobOptions } from "../progress.ts";
 import type { PrunePlan } from "../selection/plan.ts";
@@ -28,13 +30,13 @@ import type { PerplexityByDimension } from "./measure-step.ts";
 import { cusprunVersion } from "./version.ts";
 
 /** Formats that an expert is written in. */
-export const EXPERT_FORMATS = ["hf", "gguf"] as const;
+export const EXPERT_FORMATS = ["hf", "gguf", "onnx"] as const;
 
-/** The name of a format: a Hugging Face folder, or a GGUF file. */
+/** The name of a format: a Hugging Face folder, a GGUF file, or an ONNX folder for transformers.js. */
 export type ExpertFormat = (typeof EXPERT_FORMATS)[number];
 
 /** What was written in one format. */
-export type ExpertPart = WrittenWeights | WrittenGgufPart;
+export type ExpertPart = WrittenWeights | WrittenGgufPart | WrittenOnnxPart;
 
 /** Where and how an expert is written. */
 export interface WriteOptions {
@@ -42,12 +44,14 @@ export interface WriteOptions {
   readonly out: string;
   /** Replace a folder that holds something. Default false. */
   readonly overwrite?: boolean;
-  /** What the folder holds; default `hf`. */
+  /** What the folder holds; default `hf`. Never `onnx` alone, which cusprun cannot read and so not measure. */
   readonly formats?: readonly ExpertFormat[];
   /** Of the safetensors; default: that of the input, BF16 where the input is quantised. */
   readonly dtype?: FloatDType;
   /** How a GGUF stores its tensors; default: as the input does where it is one, otherwise the type of most values. */
   readonly type?: GgufFileType;
+  /** How an ONNX model stores its matrices; default f32. */
+  readonly onnxType?: OnnxType;
   /** Largest weight file in bytes; default 5 GB. */
   readonly maxShardBytes?: number;
 }
@@ -82,9 +86,20 @@ export interface CardFigures {
 
 /**
  * Checks before any work that an expert may be written.
- * @throws CusprunError `USAGE` for the name of a file; `OUTPUT_EXISTS` where the folder holds something, or the model that is to be read.
+ * @throws CusprunError `USAGE` for the name of a file and for ONNX alone; `OUTPUT_EXISTS` where the folder holds something, or the model that is to be read.
  */
-export async function checkExpertFolder({ out, overwrite = false }: WriteOptions, checkpoint: Checkpoint | null): Promise<void> {
+export async function checkExpertFolder(
+  { out, overwrite = false, formats = [] }: WriteOptions,
+  checkpoint: Checkpoint | null,
+): Promise<void> {
+  if (formats.length > 0 && formats.every((format) => format === "onnx")) {
+    throw new CusprunError("USAGE", {
+      where: "formats",
+      found: "onnx alone",
+      expected: "hf or gguf with it: an expert's folder can be measured, verified and exported again",
+      remedy: "Write --formats hf,onnx",
+    });
+  }
   if (/\.gguf$/i.test(out)) {
     throw new CusprunError("USAGE", {
       where: `out '${out}'`,
@@ -172,12 +187,12 @@ async function writersOf(
   checkpoint: Checkpoint,
   { plan, expert }: ReadyExpert,
   { license }: BaseModel,
-  { out, formats = ["hf"], dtype, maxShardBytes, type }: WriteOptions,
+  { out, formats = ["hf"], dtype, maxShardBytes, type, onnxType }: WriteOptions,
 ): Promise<FormatWriter<ExpertPart>[]> {
   const tokenizer = await expertTokenizerFiles(checkpoint, plan);
   const bytesBefore = checkpoint.gguf === undefined ? null : (await stat(checkpoint.path)).size;
   const makers: Readonly<Record<ExpertFormat, () => FormatWriter<ExpertPart>>> = {
-    hf: () => huggingFaceWriter(expert, tokenizer, plan, defined({ dtype, maxShardBytes })),
+    hf: () => huggingFaceWriter(expert, tokenizer, removedParameters(plan), defined({ dtype, maxShardBytes })),
     gguf: () =>
       ggufWriter(expertCheckpoint(checkpoint, plan, expert), {
         name: basename(resolve(out)),
@@ -185,6 +200,7 @@ async function writersOf(
         bytesBefore,
         ...defined({ type }),
       }),
+    onnx: () => onnxWriter(expertCheckpoint(checkpoint, plan, expert), onnxType),
   };
   return EXPERT_FORMATS.filter((format) => formats.includes(format)).map((format) => makers[format]());
 }

@@ -52,7 +52,7 @@ export interface VocabularyReport {
 
 /** What was written in one format. */
 export interface WrittenReport {
-  readonly format: "hf" | "gguf";
+  readonly format: "hf" | "gguf" | "onnx";
   /** For a table, e.g. `weights in BF16`. */
   readonly label: string;
   /** Bytes of the expert in this format, and of the dense model; null where it was not in this form. */

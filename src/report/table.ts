@@ -13,6 +13,7 @@ import {
   padRight,
   formatSpan,
 } from "./format.ts";
+import { ONNX_PART_FOLDER } from "../export/onnx-part.ts";
 import type { Layout } from "../selection/plan.ts";
 import type { PruneReport, UnitReport, VocabularyReport, WrittenReport } from "./report.ts";
 
@@ -142,6 +143,11 @@ function tryCommand({ format, files }: WrittenReport, out: string, layout: Layou
     }
     case "gguf":
       return `llama-cli -m ${out}/${files[0] ?? ""} -p 'The doctor said' -n 40`;
+    case "onnx": {
+      // A bare name would be one of the hub's.
+      const path = `${/^[./]/.test(out) ? "" : "./"}${out}/${ONNX_PART_FOLDER}`;
+      return `node --input-type=module -e "import { pipeline } from '@huggingface/transformers'; const write = await pipeline('text-generation', '${path}'); console.log((await write('The doctor said', { max_new_tokens: 40 }))[0].generated_text)"`;
+    }
     default:
       throw format satisfies never;
   }

@@ -71,6 +71,17 @@ export function cutExpert(checkpoint: Checkpoint, plan: PrunePlan): Expert {
   };
 }
 
+/** A checkpoint as an expert of which nothing was cut, for writers of experts. The checkpoint must stay open while tensors are read. */
+export function wholeExpert(checkpoint: Checkpoint): Expert {
+  const { config, configJson, generationConfigJson, tensors } = checkpoint;
+  return {
+    config,
+    configJson,
+    generationConfigJson,
+    tensors: [...tensors.values()].map((tensor) => expertTensor(checkpoint, tensor, undefined)),
+  };
+}
+
 /** An expert that is not written yet, as the layer program reads one. */
 export function asWeightSource({ config, tensors }: Expert): WeightSource {
   const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));

@@ -34,5 +34,5 @@ async function targetOf(path: string): Promise<RuntimeTarget> {
   const checkpoint = await openGguf(path);
   await checkpoint.close();
   const isQuantized = [...checkpoint.tensors.values()].some(({ dtype }) => !Object.hasOwn(FLOAT_DTYPE_BYTES, dtype));
-  return { label: basename(path), path, weights: isQuantized ? "quantized" : "float" };
+  return { label: basename(path), path, reference: path, weights: isQuantized ? "quantized" : "float" };
 }

@@ -41,6 +41,8 @@ export interface RuntimeTarget {
   /** For readers: the GGUF file's name, `safetensors`, `onnx/model_q4.onnx`. */
   readonly label: string;
   readonly path: string;
+  /** What cusprun reads to compare with: the part itself, or what stands beside a part that it does not read. */
+  readonly reference: string;
   /**
    * `float`; `quantized`, so that a runtime may compute in integers where we do not; or `requantized`, further than what we compare with, since
    * we do not read this part ourselves.

@@ -1,9 +1,10 @@
 /**
- * @file transformers.js on ONNX Runtime: loads folders with `onnx/model*.onnx`.
+ * @file transformers.js on ONNX Runtime: loads folders with `onnx/model*.onnx`, alone or in the folder of an expert.
  */
 
 import { readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join, posix } from "node:path";
+import { ONNX_PART_FOLDER } from "../export/onnx-part.ts";
 import { askChild, scriptPath } from "./child.ts";
 import { absenceOfPackage, folderWithPackage } from "./find-package.ts";
 import { type Runtime, RuntimeFailure, type RuntimeTarget } from "./runtime.ts";
@@ -23,16 +24,21 @@ const DTYPES: Readonly<Record<string, { readonly dtype: string; readonly weights
 export const TRANSFORMERS_JS: Runtime = {
   name: "transformers.js",
   targetsOf: async (path) => {
-    const names = await readdir(join(path, "onnx")).catch((): string[] => []);
-    return Object.entries(DTYPES).flatMap(([name, { weights }]) =>
-      names.includes(name) ? [{ label: `onnx/${name}`, path, weights }] : [],
-    );
+    const found: RuntimeTarget[] = [];
+    for (const part of [".", ONNX_PART_FOLDER]) {
+      const names = await readdir(join(path, part, "onnx")).catch((): string[] => []);
+      for (const [name, { weights }] of Object.entries(DTYPES)) {
+        if (names.includes(name))
+          found.push({ label: posix.join(part, "onnx", name), path: join(path, part), reference: path, weights });
+      }
+    }
+    return found;
   },
   absence: () => Promise.resolve(folderWithPackage(PACKAGE) === null ? absenceOfPackage(PACKAGE) : null),
   ask: ({ label }, request, signal) => {
     const install = folderWithPackage(PACKAGE);
     if (install === null) throw new RuntimeFailure("not installed");
-    const dtype = DTYPES[label.replace(/^onnx\//, "")]?.dtype;
+    const dtype = DTYPES[basename(label)]?.dtype;
     return askChild([process.execPath, scriptPath("transformers-js.mjs")], { ...request, install, dtype }, signal);
   },
 };

@@ -16,7 +16,9 @@ export const TRANSFORMERS: Runtime = {
   targetsOf: async (path) => {
     if (!(await stat(path)).isDirectory()) return [];
     const names = await readdir(path);
-    return names.some((name) => name.endsWith(".safetensors")) ? [{ label: "safetensors", path, weights: "float" }] : [];
+    return names.some((name) => name.endsWith(".safetensors"))
+      ? [{ label: "safetensors", path, reference: path, weights: "float" }]
+      : [];
   },
   absence: async () => {
     const command = python();

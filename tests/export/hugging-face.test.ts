@@ -6,10 +6,12 @@ import type { Checkpoint } from "../../src/checkpoint/checkpoint.ts";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
 import { outputDType, writeHuggingFaceFolder } from "../../src/export/hugging-face.ts";
 import type { HuggingFaceOptions } from "../../src/export/hugging-face.ts";
+import { exportModel } from "../../src/pipeline/export.ts";
 import { readPlan } from "../../src/selection/plan-file.ts";
 import { cutExpert } from "../../src/surgery/expert.ts";
 import { cardInput } from "../support/cards.ts";
 import { planOf } from "../support/plans.ts";
+import { quantizedGguf } from "../support/quantized-gguf.ts";
 import { TINY_FAMILIES, tinyBytes, tinyCheckpoint, tinyModel } from "../support/tiny-models.ts";
 
 let home: string;
@@ -43,6 +45,27 @@ async function write(
 async function readJson(name: string): Promise<Record<string, unknown>> {
   return JSON.parse(await readFile(join(out, name), "utf8")) as Record<string, unknown>;
 }
+
+it("is written of a model without a cut, a GGUF file too", async () => {
+  const gguf = join(home, "tiny.gguf");
+  await writeFile(
+    gguf,
+    quantizedGguf(tinyModel("llama", { hiddenSize: 64, intermediateSize: 96, numAttentionHeads: 8, numKeyValueHeads: 4 })),
+  );
+  const written = await exportModel({ model: gguf, to: "safetensors", type: "F32", out });
+  expect(written).toMatchObject({
+    to: "safetensors",
+    type: "F32",
+    files: expect.arrayContaining(["model.safetensors"]) as string[],
+  });
+  const [before, after] = [await openCheckpoint(gguf), await openCheckpoint(out)];
+  expect([...after.tensors.keys()].toSorted()).toEqual([...before.tensors.keys()].toSorted());
+  for (const name of before.tensors.keys()) expect(await after.readFloat32(name)).toEqual(await before.readFloat32(name));
+  await before.close();
+  await after.close();
+  const unknown = exportModel({ model: gguf, to: "safetensors", type: "q4", out: join(home, "other") });
+  await expect(unknown).rejects.toMatchObject({ code: "USAGE" });
+});
 
 describe("writeHuggingFaceFolder", () => {
   it.each(TINY_FAMILIES.flatMap((family) => (["F32", "BF16"] as const).map((dtype) => [family, dtype] as const)))(

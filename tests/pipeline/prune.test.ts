@@ -125,6 +125,28 @@ describe("an expert", () => {
       ]);
     }));
 
+  test("in ONNX beside another form has a folder of its own, which the expert's card names", () =>
+    withFolder(async (folder) => {
+      const options = await prepare(folder, { formats: ["onnx", "hf"], onnxType: "q4" });
+      const { written } = await pruneModel(options);
+      expect(written.map(({ format, label }) => ({ format, label }))).toEqual([
+        { format: "hf", label: "weights in BF16" },
+        { format: "onnx", label: "ONNX, q4" },
+      ]);
+      const part = join(options.out, "transformers.js");
+      expect((await readdir(part)).toSorted()).toEqual([
+        "config.json",
+        "generation_config.json",
+        "onnx",
+        "tokenizer.json",
+        "tokenizer_config.json",
+      ]);
+      expect(await readdir(join(part, "onnx"))).toEqual(["model_q4.onnx"]);
+      expect(await readFile(join(options.out, "README.md"), "utf8")).toContain(
+        'pipeline("text-generation", "./FOLDER/transformers.js")',
+      );
+    }));
+
   test("that becomes K-quants keeps FFN widths that are whole blocks of them, unless another snap is asked for", () =>
     withFolder(async (folder) => {
       const sizes = { ...SIZES, intermediateSize: 768, hiddenSize: 64, numAttentionHeads: 8, numKeyValueHeads: 4 };
@@ -268,6 +290,7 @@ describe("before any work", () => {
       /task/,
     ],
     ["the name of a file for the folder", { out: "expert.gguf" }, "USAGE", /--out expert --formats gguf/],
+    ["ONNX alone, which cannot be measured", { formats: ["onnx"] }, "USAGE", /--formats hf,onnx/],
     ["a tokenizer that no GGUF holds", { formats: ["gguf"] }, "TOKENIZER_UNSUPPORTED", /./],
     ["no corpus", { corpora: {} }, "USAGE", /--language/],
     ["a preset that is none", { corpora: { language: ["klingon"] } }, "PRESET_UNKNOWN", /klingon/],

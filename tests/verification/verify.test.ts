@@ -2,13 +2,14 @@
  * @file What verification says of runtimes that are not there, fail, hang or disagree. Runtimes are scripts that do just that.
  */
 
-import { writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { verifyExpert } from "../../src/pipeline/verify.ts";
 import { renderVerifications } from "../../src/report/verification-table.ts";
 import { askChild } from "../../src/verification/child.ts";
 import { type Runtime, RuntimeFailure } from "../../src/verification/runtime.ts";
+import { TRANSFORMERS_JS } from "../../src/verification/transformers-js.ts";
 import { verifyPart } from "../../src/verification/verify.ts";
 import { ourLogits } from "../../src/verification/our-logits.ts";
 import { errorOf } from "../support/temporary-gguf.ts";
@@ -16,7 +17,7 @@ import { withFolder } from "../support/temporary-folder.ts";
 import { tinyCheckpoint, tinyModel, writeTinyCheckpoint } from "../support/tiny-models.ts";
 
 const REQUEST = { path: "x", ids: [1, 2], text: null, newTokens: 1, trustRemoteCode: false };
-const TARGET = { label: "safetensors", path: "x", weights: "float" } as const;
+const TARGET = { label: "safetensors", path: "x", reference: "x", weights: "float" } as const;
 
 afterEach(() => {
   delete process.env["CUSPRUN_VERIFY_TIMEOUT"];
@@ -88,6 +89,20 @@ test("a runtime that computes otherwise disagrees, one that computes the same ag
   expect(wrong.status).toBe("disagrees");
   expect(renderVerifications("expert", [wrong])).toMatch(/safetensors +some 1\.0 +disagrees +\d+\.\d{3}% +0\.0\d+ +1 of 1/);
 });
+
+test("an ONNX model in an expert's folder is compared with the expert", () =>
+  withFolder(async (folder) => {
+    await mkdir(join(folder, "transformers.js/onnx"), { recursive: true });
+    await writeFile(join(folder, "transformers.js/onnx/model_q4.onnx"), "");
+    expect(await TRANSFORMERS_JS.targetsOf(folder)).toEqual([
+      {
+        label: "transformers.js/onnx/model_q4.onnx",
+        path: join(folder, "transformers.js"),
+        reference: folder,
+        weights: "requantized",
+      },
+    ]);
+  }));
 
 test("a runtime that is not there is said to be", () =>
   withFolder(async (folder) => {
