@@ -2,7 +2,7 @@
  * @file An exported ONNX model in ONNX Runtime, asked as a program would that knows its inputs and nothing of cusprun.
  */
 
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { ModelProtoSchema } from "onnx-buf";
 import { InferenceSession, Tensor } from "onnxruntime-node";
@@ -27,14 +27,17 @@ export class OnnxModel {
 
   /**
    * Loads an .onnx file with the runtime's own settings.
-   * @param exact products with quantised weights in f32, though the file asks for integers; for files with all their weights inside.
+   * @param exact products with quantised weights in f32, though the file asks for integers: a copy that does not ask is written beside it.
    */
   static async load(path: string, { exact = false } = {}): Promise<OnnxModel> {
-    const settings = { logSeverityLevel: 3 } as const;
-    if (!exact) return new OnnxModel(await InferenceSession.create(path, settings));
-    const model = fromBinary(ModelProtoSchema, await readFile(path));
-    for (const node of model.graph!.node) node.attribute = node.attribute.filter(({ name }) => name !== "accuracy_level");
-    return new OnnxModel(await InferenceSession.create(toBinary(ModelProtoSchema, model), settings));
+    let file = path;
+    if (exact) {
+      const model = fromBinary(ModelProtoSchema, await readFile(path));
+      for (const node of model.graph!.node) node.attribute = node.attribute.filter(({ name }) => name !== "accuracy_level");
+      file = `${path}.exact`;
+      await writeFile(file, toBinary(ModelProtoSchema, model));
+    }
+    return new OnnxModel(await InferenceSession.create(file, { logSeverityLevel: 3 }));
   }
 
   /**
