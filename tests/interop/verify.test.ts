@@ -71,7 +71,7 @@ describe.each(["uniform", "ragged"] as const)("SmolLM2, %s", (layout) => {
       const report = await pruneModel({
         model,
         corpora: { language: ["en"], domain: ["medical"] },
-        corpusOptions: { documents: 24, heldOutDocuments: 4, maxTokens: 128 },
+        corpusOptions: { documents: 16, heldOutDocuments: 4, maxTokens: 128 },
         selection: { budget: "20% of blocks", layout, vocabulary: "keep" },
         formats: ["gguf"],
         out,
@@ -88,7 +88,10 @@ describe.each(["uniform", "ragged"] as const)("SmolLM2, %s", (layout) => {
       expect([...dtypes].toSorted()).toEqual(["F32", "Q4_1", "Q8_0"]);
       const { verifications } = await verifyExpert({ expert: file });
       expect(verifications).toMatchObject([{ runtime: "llama.cpp", status: "agrees" }]);
-      const { text } = await runLlamaCpp<{ text: string }>(file, { texts: [], prompt: "The capital of France is" });
+      const { text } = await runLlamaCpp<{ text: string }>(file, {
+        texts: [],
+        prompt: "Diabetes mellitus is a disease in which",
+      });
       // Words of letters, and not one of them over and over.
       const words = text.toLowerCase().match(/[a-z]{2,}/g) ?? [];
       expect(new Set(words).size, text).toBeGreaterThan(5);
