@@ -16,17 +16,14 @@ import {
   ROTATED_ROLES,
 } from "../checkpoint/gguf-names.ts";
 import { ggmlByteLength } from "../checkpoint/ggml-types.ts";
-import { CusprunError } from "../errors.ts";
 import { quantize, type WrittenGgmlType } from "./ggml-quantize.ts";
 import type { GgufForm } from "./gguf-architecture.ts";
 import { finestType, type GgufStorage, matrixType, requantizedType } from "./gguf-types.ts";
+import { checkStoredRange } from "./stored-range.ts";
 import type { GgufTensorSource } from "./gguf-writer.ts";
 
 /** Values that are held at a time, about: 4 MiB in f32. */
 const PIECE_VALUES = 2 ** 20;
-
-/** Largest value of binary16, which is also how quantised blocks hold their scales and minima. */
-const MAX_F16 = 65_504;
 
 /** A tensor of the model, and what becomes of it. */
 interface PlacedTensor {
@@ -206,16 +203,7 @@ function interleaved<T extends Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffe
 
 /** @throws CusprunError `OUTPUT_DTYPE` for a value that the type cannot hold. */
 function encode(type: WrittenGgmlType, values: Float32Array, name: string): Uint8Array {
-  const largest = type === "F32" || type === "BF16" ? Number.MAX_VALUE : MAX_F16;
-  for (const value of values) {
-    if (Math.abs(value) <= largest) continue;
-    const isRange = Number.isFinite(value);
-    throw new CusprunError("OUTPUT_DTYPE", {
-      where: `tensor '${name}'`,
-      found: `the value ${value}`,
-      expected: isRange ? `values within ±${MAX_F16}, the range of ${type}` : "finite values",
-      remedy: isRange ? "Write with --type BF16 or F32" : "The model is damaged; download or make it again",
-    });
-  }
+  const isFloat16 = type !== "F32" && type !== "BF16";
+  checkStoredRange(values, { name, isFloat16, typeName: type, remedy: "Write with --type BF16 or F32" });
   return quantize(type, values);
 }

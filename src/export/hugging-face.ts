@@ -17,6 +17,7 @@ import type { FloatDType } from "../tensor.ts";
 import { raggedModule } from "./ragged-module.ts";
 import { type ExpertFolderOptions, type FormatWriter, writeExpertFolder } from "./expert-folder.ts";
 import type { WrittenPart } from "./model-card.ts";
+import { MAX_F16 } from "./stored-range.ts";
 
 /** Largest weight file: what transformers' `save_pretrained` wrote for years, and every host takes. */
 export const DEFAULT_MAX_SHARD_BYTES = 5e9;
@@ -47,9 +48,6 @@ export interface WrittenFolder {
 
 /** `torch_dtype` in config.json. */
 const TORCH_DTYPES: Readonly<Record<FloatDType, string>> = { F32: "float32", F16: "float16", BF16: "bfloat16" };
-
-/** Largest finite binary16. */
-const MAX_F16 = 65_504;
 
 /**
  * The dtype that an expert is written in unless another is asked for: the one that holds most of the checkpoint's elements, or BF16

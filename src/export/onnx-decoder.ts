@@ -14,6 +14,7 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { type BlockRole, blockTensorName, FAMILIES, MODEL_TENSOR_NAMES, type ModelRole } from "../checkpoint/families.ts";
 import type { LayerType, ModelConfig } from "../checkpoint/model-config.ts";
 import { OnnxGraph, type Value } from "../scoring/onnx-graph.ts";
+import { addActivation } from "../scoring/activation.ts";
 import { inverseFrequencies } from "../scoring/rope.ts";
 import { presentOptionalRoles } from "../surgery/expert.ts";
 import { QUANT_BLOCK } from "./onnx-quantize.ts";
@@ -182,21 +183,9 @@ class DecoderBuilder {
   #ffn(x: Value, layer: number): Value {
     const g = this.#g;
     const normed = this.#norm(x, layer, "ffnNorm");
-    const gate = this.#activation(this.#linear(normed, layer, "gate"));
+    const gate = addActivation(g, this.#linear(normed, layer, "gate"), this.#config.hiddenActivation);
     const output = this.#linear(g.multiply(gate, this.#linear(normed, layer, "up")), layer, "down");
     return g.add(x, this.#postNorm(output, layer, "postFfnNorm"));
-  }
-
-  #activation(x: Value): Value {
-    const kind = this.#config.hiddenActivation;
-    switch (kind) {
-      case "silu":
-        return this.#g.multiply(x, this.#g.node("Sigmoid", [x]));
-      case "gelu_pytorch_tanh":
-        return this.#g.gelu(x);
-      default:
-        throw kind satisfies never;
-    }
   }
 
   /** [rows, in] → [rows, out], with the role's bias where there is one. */

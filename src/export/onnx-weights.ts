@@ -4,18 +4,15 @@
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { CusprunError } from "../errors.ts";
 import { narrowFromFloat32 } from "../float-convert.ts";
 import type { ValueType } from "../scoring/onnx-graph.ts";
 import { elementCount } from "../tensor.ts";
 import { blocksOf, QUANT_BLOCK, quantizeRows4, quantizeRows8, zeroPointRowBytes } from "./onnx-quantize.ts";
 import type { MatrixStorage } from "./onnx-types.ts";
+import { checkStoredRange } from "./stored-range.ts";
 
 /** Values that are held at a time, about: 4 MiB in f32. */
 const PIECE_VALUES = 2 ** 20;
-
-/** Largest value of binary16, which also holds the scales of quantised blocks. */
-const MAX_F16 = 65_504;
 
 /** A weight of the graph. */
 export interface PlannedWeight {
@@ -114,15 +111,5 @@ function planned(name: string, shape: readonly number[], type: ValueType, elemen
 
 /** @throws CusprunError `OUTPUT_DTYPE` for a value that the storage cannot hold. */
 function checkValues(values: Float32Array, storage: MatrixStorage, name: string): void {
-  const largest = storage === "f32" ? Number.MAX_VALUE : MAX_F16;
-  for (const value of values) {
-    if (Math.abs(value) <= largest) continue;
-    const isRange = Number.isFinite(value);
-    throw new CusprunError("OUTPUT_DTYPE", {
-      where: `tensor '${name}'`,
-      found: `the value ${value}`,
-      expected: isRange ? `values within ±${MAX_F16}, the range of binary16` : "finite values",
-      remedy: isRange ? "Write with --type f32" : "The model is damaged; download or make it again",
-    });
-  }
+  checkStoredRange(values, { name, isFloat16: storage !== "f32", typeName: "binary16", remedy: "Write with --type f32" });
 }

@@ -12,6 +12,7 @@
 
 import { blockTensorShape } from "../checkpoint/check-tensors.ts";
 import type { BlockRole } from "../checkpoint/families.ts";
+import { addActivation } from "./activation.ts";
 import { addFfnEnergies, addHeadEnergies, addMapEnergies, addResidualEnergy, groupMaps, toHeads } from "./block-energies.ts";
 import type { BlockContext, BlockRequest, Halves, RotatedHeads } from "./block-energies.ts";
 import { addFit } from "./block-fit.ts";
@@ -107,7 +108,7 @@ class BlockGraph {
   /** [B, T, D] → [B·T, F]. */
   #ffnActivations(x: Value): Value {
     const normed = this.#normedRows(x, "ffnNorm");
-    const gate = this.#activation(this.#g.linear(normed, this.#weight("gate")));
+    const gate = addActivation(this.#g, this.#g.linear(normed, this.#weight("gate")), this.#shape.hiddenActivation);
     return this.#g.multiply(gate, this.#g.linear(normed, this.#weight("up")));
   }
 
@@ -153,18 +154,6 @@ class BlockGraph {
     if (!this.#weights.has(role)) return mask;
     const meanSquare = g.multiply(g.sumOfSquares(output, [2], true), g.scalar(1 / this.#shape.hiddenSize));
     return g.node("Div", [mask, g.node("Sqrt", [g.add(meanSquare, g.scalar(this.#shape.rmsNormEps))])]);
-  }
-
-  #activation(x: Value): Value {
-    const kind = this.#shape.hiddenActivation;
-    switch (kind) {
-      case "silu":
-        return this.#g.multiply(x, this.#g.node("Sigmoid", [x]));
-      case "gelu_pytorch_tanh":
-        return this.#g.gelu(x);
-      default:
-        throw kind satisfies never;
-    }
   }
 
   /** [B·T, D] → [B, T, D]. */
