@@ -54,3 +54,32 @@ test.each(TINY_FAMILIES)("%s", async (family) => {
   // No stock class takes it for a model of its own.
   await expect(runPython("../reference/check_loads.py", [out, IDS.join(",")])).rejects.toThrow(/trust_remote_code/);
 });
+
+interface Blocks {
+  readonly error?: string;
+  readonly qkv_bias?: boolean | null;
+  readonly blocks?: readonly (readonly [headsInGroup: number, intermediateSize: number])[];
+}
+
+/** FFN units alone, so that query heads are alike in all layers. */
+const FFN_CUTS = RAGGED_CUTS.map(({ ffn }) => ({ ffn: ffn! }));
+
+test("vLLM's DeciLMForCausalLM finds the sizes where it computes the same, and an error where not", async () => {
+  const blocksOf = async (family: (typeof TINY_FAMILIES)[number], cuts: typeof RAGGED_CUTS): Promise<Blocks> => {
+    const out = join(home, "expert");
+    await raggedFolder(tinyModel(family), cuts, out);
+    const found = await runPython<Blocks>("../reference/check_blocks.py", [out]);
+    await rm(out, { recursive: true });
+    return found;
+  };
+  const blocks = [
+    [2, 32],
+    [2, 33],
+    [2, 24],
+  ];
+  expect(await blocksOf("llama", FFN_CUTS)).toEqual({ qkv_bias: null, blocks });
+  expect(await blocksOf("qwen2", FFN_CUTS)).toEqual({ qkv_bias: true, blocks });
+  expect(await blocksOf("llama", RAGGED_CUTS)).toEqual({
+    error: expect.stringMatching(/6 query heads in every layer, this model 3/),
+  });
+});
