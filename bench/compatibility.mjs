@@ -2,14 +2,14 @@
  * @file Which stock runtimes load the experts of the real models, and how near they come to our own forward pass: makes docs/compatibility.md. One result is kept
  * per line of the table, so that an interrupted run goes on where it stopped.
  *
- *     npm run compatibility -- [--models smollm2,qwen2,gemma3] [--formats hf,gguf-f16,gguf-q4_k_m,gguf-input] [--out FOLDER] [--fresh]
+ *     npm run compatibility -- [--models smollm2,qwen2,gemma3] [--formats hf,gguf-f16,gguf-q4_k_m,gguf-input,onnx-f32,onnx-q4] [--out FOLDER] [--fresh]
  *
- * Needs CUSPRUN_RUNTIMES and CUSPRUN_PYTHON as 'cusprun verify' does. The experts are scored on few documents and not repaired: what is asked is whether
+ * Needs CUSPRUN_RUNTIMES and CUSPRUN_PYTHON as 'cusprun verify' does, and in CUSPRUN_PYTHON_ONNX a Python with onnx and onnxruntime for their own quantisation. The experts are scored on few documents and not repaired: what is asked is whether
  * runtimes compute what was written, not how good it is.
  */
 
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -28,9 +28,13 @@ const Q4_K_M_FTYPE = "15";
 const FORMATS = {
   hf: { title: "Hugging Face, BF16", make: ({ hf }) => hf },
   "gguf-f16": { title: "GGUF, F16", make: ({ f16 }) => f16 },
-  "gguf-q4_k_m": { title: "GGUF, Q4_K_M", make: quantized, reference: llamaQuantized },
+  "gguf-q4_k_m": { title: "GGUF, Q4_K_M", make: quantized, compare: compareWithLlama },
   "gguf-input": { title: "GGUF, types of the input", make: ({ asInput }) => asInput },
+  "onnx-f32": { title: "ONNX, f32", make: (files, home) => onnx(files, home, "f32") },
+  "onnx-q4": { title: "ONNX, q4", make: (files, home) => onnx(files, home, "q4"), compare: compareWithOnnxRuntime },
 };
+/** Texts and tokens of each that two quantisations to ONNX are compared by. */
+const COMPARED = { texts: 24, promptTokens: 192 };
 
 const { values } = parseArgs({
   options: {
@@ -101,35 +105,68 @@ async function quantized({ f16 }, home) {
   return out;
 }
 
+async function onnx({ hf }, home, type) {
+  if (hf instanceof Error) return hf;
+  const out = join(home, `onnx-${type}`);
+  await exportModel({ model: hf, to: "onnx", type, out, overwrite: true });
+  return out;
+}
+
+/** How much more perplexity our quantisation to 4 bits has than ONNX Runtime's of the same weights, both in ONNX Runtime. */
+async function compareWithOnnxRuntime(path, files, home) {
+  const theirs = join(home, "onnx-q4-theirs");
+  cpSync(path, theirs, { recursive: true });
+  const [float, ours, out] = [await onnx(files, home, "f32"), path, theirs].map((at) => onnxFileOf(at));
+  python(process.env.CUSPRUN_PYTHON_ONNX, "onnx_quantize.py", [float, ours, out]);
+  const text = readFileSync(join(import.meta.dirname, "../presets/general.jsonl"), "utf8");
+  const texts = text.trim().split("\n").slice(0, COMPARED.texts).map((line) => JSON.parse(line).text);
+  const bits = [path, theirs].map((folderOf) => {
+    const input = JSON.stringify({ promptTokens: COMPARED.promptTokens, newTokens: 0, texts });
+    const done = spawnSync(process.execPath, [join(import.meta.dirname, "onnx-child.mjs"), folderOf], { input });
+    if (done.status !== 0) throw new Error(String(done.stderr).trim().split("\n").at(-1));
+    return JSON.parse(String(done.stdout));
+  });
+  return { reference: Math.exp(bits[0].natsPerToken - bits[1].natsPerToken) - 1 };
+}
+
+function onnxFileOf(at) {
+  const folderOf = join(at, "onnx");
+  return join(folderOf, readdirSync(folderOf).find((name) => name.endsWith(".onnx")));
+}
+
+function python(program, script, args, env = process.env) {
+  const done = spawnSync(program ?? "python3", [join(import.meta.dirname, script), ...args], { env });
+  if (done.status !== 0) throw new Error(String(done.stderr).trim().split("\n").at(-1));
+}
+
 /** llama.cpp's own quantisation of the same F16 file. */
 function llamaQuantized({ f16 }, home) {
   const libraries = join(process.env.CUSPRUN_RUNTIMES, "node_modules/@node-llama-cpp/linux-x64/bins/linux-x64");
   const out = join(home, "q4_k_m-llama.gguf");
-  const script = join(import.meta.dirname, "llama_quantize.py");
   const environment = { ...process.env, LD_LIBRARY_PATH: libraries };
-  const done = spawnSync(process.env.CUSPRUN_PYTHON ?? "python3", [script, libraries, f16, out, Q4_K_M_FTYPE], {
-    env: environment,
-  });
-  if (done.status !== 0) throw new Error(String(done.stderr).trim().split("\n").at(-1));
+  python(process.env.CUSPRUN_PYTHON, "llama_quantize.py", [libraries, f16, out, Q4_K_M_FTYPE], environment);
   return out;
 }
 
-async function verify({ make, reference }, files, home) {
+async function compareWithLlama(path, files, home, ours) {
+  const other = llamaQuantized(files, home);
+  const difference = await differingTensors(path, other);
+  if (difference === 0) return { reference: "byte-identical" };
+  const theirs = (await verifyExpert({ expert: other })).verifications[0].comparison;
+  return { reference: ours.perplexity.theirs / theirs.perplexity.theirs - 1, difference };
+}
+
+async function verify({ make, compare }, files, home) {
   const path = await make(files, home);
   if (path instanceof Error) return { refused: path.message };
-  const { verifications } = await verifyExpert({ expert: path, trustRemoteCode: true });
+  const { verifications } = await verifyExpert({ expert: path, against: files.hf, trustRemoteCode: true });
   const found = { bytes: bytesOf(path), verification: verifications[0] };
-  if (reference === undefined) return found;
-  const other = reference(files, home);
-  const difference = await differingTensors(path, other);
-  if (difference === 0) return { ...found, reference: "byte-identical" };
-  const theirs = (await verifyExpert({ expert: other })).verifications[0].comparison;
-  return { ...found, reference: found.verification.comparison.perplexity.theirs / theirs.perplexity.theirs - 1, difference };
+  return compare === undefined ? found : { ...found, ...(await compare(path, files, home, verifications[0].comparison)) };
 }
 
 function bytesOf(path) {
   if (statSync(path).isFile()) return statSync(path).size;
-  const weights = readdirSync(path).filter((name) => name.endsWith(".safetensors"));
+  const weights = readdirSync(path, { recursive: true }).filter((name) => /\.safetensors$|\.onnx(_data)?$/.test(name));
   return weights.reduce((sum, name) => sum + statSync(join(path, name)).size, 0);
 }
 
@@ -170,9 +207,9 @@ function table() {
 
 Made by \`npm run compatibility\` with ${[...versions].join(", ")}: experts of the real models, 20% of the blocks cut, as the stock runtime loads them. "Logits error" is the
 largest difference of a log probability from our own forward pass on the same file, as a share of the largest one, over about 40 tokens, "divergence" the mean Kullback-Leibler divergence of the next-token distributions in nats; "greedy text" counts the
-tokens of a continuation with the runtime's cache that we would write as well. "Against llama-quantize" compares with what llama.cpp makes of the same F16 file.
+tokens of a continuation with the runtime's cache that we would write as well. "Against the runtime's own quantisation" compares with what llama.cpp makes of the same F16 file, and ONNX Runtime of the same f32 weights (perplexity of 24 texts).
 
-| model | layout | file | MB | runtime | verdict | logits error | divergence | greedy text | perplexity ours, theirs | against llama-quantize |
+| model | layout | file | MB | runtime | verdict | logits error | divergence | greedy text | perplexity ours, theirs | against the runtime's own quantisation |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 ${rows.join("\n")}
 

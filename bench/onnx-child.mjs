@@ -87,11 +87,13 @@ if (newTokens > 0) {
 } else {
   let bits = 0;
   let bytes = 0;
+  let predicted = 0;
   for (const text of texts) {
     const ids = tokenizer.encode(text).slice(0, promptTokens);
     bits += (await nats(ids)) / Math.LN2;
     bytes += Buffer.byteLength(tokenizer.decode(ids.slice(1)));
+    predicted += ids.length - 1;
   }
-  result.bitsPerByte = bits / bytes;
+  Object.assign(result, { bitsPerByte: bits / bytes, natsPerToken: (bits * Math.LN2) / predicted });
 }
 console.log(JSON.stringify(result));

@@ -2,7 +2,7 @@
  * @file What a smaller vocabulary costs: bits per byte of held-back text, dense against trimmed, nothing but tokens gone; and what it saves of the blocks when both
  * share a budget. Every run's figures are kept, so that an interrupted measurement goes on where it stopped; then tables and a plot.
  *
- *     npm run bench:vocabulary -- [--models smollm2,gemma3,qwen2] [--experts en,zh,de] [--coverages 0.999,0.995,0.98] [--no-budgets] [--out FOLDER]
+ *     npm run bench:vocabulary -- [--models smollm2,gemma3,qwen2] [--experts en,zh,de] [--coverages 0.999,0.997,0.99] [--no-budgets] [--out FOLDER]
  *
  * Text that is not the expert's own comes from evaluation files beside the project (../shared/data).
  */
@@ -25,7 +25,9 @@ const EXPERTS = {
 };
 /** Pieces of a paragraph. */
 const ITEMS = 16;
-const CORPUS_OPTIONS = { maxTokens: 256, heldOutDocuments: 16 };
+const CORPUS_OPTIONS = { documents: 48, maxTokens: 256, heldOutDocuments: 16 };
+/** Where units of the blocks go too, and what is left is repaired, which takes longer. */
+const BUDGET_CORPUS_OPTIONS = { ...CORPUS_OPTIONS, documents: 24 };
 /** An amount that the vocabulary and the blocks share, for the first expert; kinds without which the blocks alone cannot give so much. */
 const BUDGETS = {
   smollm2: { budget: "25%", kinds: ["ffn"] },
@@ -38,7 +40,7 @@ const { values } = parseArgs({
   options: {
     models: { type: "string", default: "smollm2,gemma3,qwen2" },
     experts: { type: "string", default: "en,zh,de" },
-    coverages: { type: "string", default: "0.999,0.995,0.98" },
+    coverages: { type: "string", default: "0.999,0.997,0.99" },
     "no-budgets": { type: "boolean", default: false },
     out: { type: "string", default: "bench-results/vocabulary" },
   },
@@ -63,10 +65,10 @@ async function measure(model, names) {
   return Object.fromEntries(tasks.map(({ name, figures }) => [name, figures.bitsPerByte.value]));
 }
 
-async function prune(model, { corpora, same, other }, selection) {
+async function prune(model, { corpora, same, other }, selection, corpusOptions = CORPUS_OPTIONS) {
   const out = join(folder, "expert");
   const startedAtMs = performance.now();
-  const report = await pruneModel({ model, corpora, corpusOptions: CORPUS_OPTIONS, selection, out, overwrite: true });
+  const report = await pruneModel({ model, corpora, corpusOptions, selection, out, overwrite: true });
   const elapsedMs = performance.now() - startedAtMs;
   const { parameters, vocabulary, dimensions, bytes } = report;
   const heldOut = Object.fromEntries(
@@ -108,7 +110,7 @@ for (const model of models) {
     ];
     for (const coverage of values.coverages.split(",").map(Number)) {
       // Nothing but tokens: they alone free more than this.
-      const selection = { budget: "0.01%", layout: "uniform", vocabulary: { coverage } };
+      const selection = { budget: "0.01%", layout: "uniform", kinds: ["ffn"], vocabulary: { coverage } };
       const run = await once(`${model} ${name} ${coverage}`, () => prune(model, expert, selection));
       sizes.push(row(`${(100 * coverage).toFixed(1)}%`, run));
       const share = 1 - run.parameters.after / run.parameters.before;
@@ -120,7 +122,9 @@ for (const model of models) {
       const { budget, kinds } = BUDGETS[model];
       for (const vocabulary of [undefined, "keep"]) {
         const selection = { budget, layout: "uniform", kinds, ...(vocabulary ? { vocabulary } : {}) };
-        const run = await once(`${model} ${name} ${budget} ${vocabulary ?? "shared"}`, () => prune(model, expert, selection));
+        const run = await once(`${model} ${name} ${budget} ${vocabulary ?? "shared"}`, () =>
+          prune(model, expert, selection, BUDGET_CORPUS_OPTIONS),
+        );
         budgets.push(row(vocabulary === "keep" ? "blocks alone" : "shared", run));
       }
     }

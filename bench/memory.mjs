@@ -1,0 +1,220 @@
+/**
+ * @file What a model larger than memory takes: a checkpoint of random weights in the shape of a real one is written, scored, selected from, cut and written as safetensors
+ * and GGUF, each step in a process whose memory the kernel limits. Prints a table of seconds and peak resident memory, and whether the limit held.
+ *
+ *     npm run bench:memory -- [--shape 8b] [--layers 32] [--limit 6144] [--documents 8] [--tokens 128] [--out FOLDER] [--keep]
+ *
+ * `--limit` is in MiB, held by a memory cgroup (needs root on Linux); 0 is none. `--layers 8,16,32` runs each in turn. The tokenizer is SmolLM2's, the rest of the rows are unused.
+ */
+
+import { spawn } from "node:child_process";
+import { randomFillSync } from "node:crypto";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmdirSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { totalmem } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import { fetchCatalogModel, openCheckpoint } from "../dist/index.js";
+
+/** Llama 3 8B and 70B, and a small one whose layers are cheap. D, H, G, head size, F, V, layers. */
+const SHAPES = {
+  "8b": { D: 4096, H: 32, G: 8, K: 128, F: 14336, V: 128256, layers: 32 },
+  "70b": { D: 8192, H: 64, G: 8, K: 128, F: 28672, V: 128256, layers: 80 },
+  small: { D: 1024, H: 16, G: 4, K: 64, F: 4096, V: 49152, layers: 8 },
+};
+/** Bytes of random BF16 values that tensors are filled from again and again. */
+const FILL_BYTES = 2 ** 24;
+const CLI = join(import.meta.dirname, "../dist/cli/main.js");
+const POLL_MS = 100;
+
+const { values } = parseArgs({
+  options: {
+    shape: { type: "string", default: "8b" },
+    layers: { type: "string" },
+    limit: { type: "string", default: "6144" },
+    documents: { type: "string", default: "8" },
+    tokens: { type: "string", default: "128" },
+    out: { type: "string", default: "bench-results/memory" },
+    keep: { type: "boolean", default: false },
+  },
+});
+const shape = SHAPES[values.shape];
+const gigabytes = (bytes) => (bytes / 2 ** 30).toFixed(2);
+const rows = [];
+for (const layers of (values.layers ?? String(shape.layers)).split(",").map(Number)) rows.push(...(await measure(layers)));
+const cells = rows.map(({ layers, step, seconds, peakBytes, limitHits }) => [
+  layers,
+  step,
+  seconds.toFixed(0),
+  gigabytes(peakBytes),
+  limitHits === null ? "" : limitHits,
+]);
+const header = ["layers", "step", "seconds", "peak resident, GiB", "reclaims at the limit"];
+const limited = values.limit === "0" ? "no limit" : `at most ${values.limit} MiB`;
+console.log(
+  `${values.shape}, ${limited}, ${values.documents} documents of ${values.tokens} tokens a corpus, ${gigabytes(totalmem())} GiB in the machine\n`,
+);
+console.log([header, header.map(() => "---"), ...cells].map((row) => `| ${row.join(" | ")} |`).join("\n"));
+
+async function measure(layers) {
+  const home = join(values.out, `${values.shape}-${layers}`);
+  rmSync(home, { recursive: true, force: true });
+  const model = join(home, "model");
+  const startedAtMs = performance.now();
+  const bytes = await writeModel(model, layers);
+  console.error(`wrote ${gigabytes(bytes)} GiB in ${((performance.now() - startedAtMs) / 1000).toFixed(0)} s`);
+  const [scores, plan, expert] = ["scores.safetensors", "plan.json", "expert"].map((name) => join(home, name));
+  const corpora = ["--language", "en", "--domain", "medical", "--documents", values.documents, "--max-tokens", values.tokens];
+  const steps = {
+    score: ["score", model, ...corpora, "--out", scores],
+    select: ["select", scores, "--reduce", "25% of blocks", "--out", plan],
+    "apply: safetensors, GGUF": ["apply", model, "--plan", plan, "--formats", "hf,gguf", "--out", expert],
+  };
+  const measured = [];
+  for (const [step, args] of Object.entries(steps)) {
+    console.error(`${layers} layers: ${step}`);
+    measured.push({ layers, step, ...(await run(args)) });
+  }
+  if (!values.keep) rmSync(home, { recursive: true });
+  return measured;
+}
+
+/** Writes one file for each layer and one for the rest; returns the bytes of all tensors. */
+async function writeModel(folder, layers) {
+  const { D, H, G, K, F, V } = shape;
+  mkdirSync(folder, { recursive: true });
+  const source = await openCheckpoint(await fetchCatalogModel("smollm2"));
+  for (const [name, text] of (await source.readTokenizerFiles()).files) writeFileSync(join(folder, name), text);
+  await source.close();
+  const config = {
+    architectures: ["LlamaForCausalLM"],
+    model_type: "llama",
+    hidden_size: D,
+    intermediate_size: F,
+    num_hidden_layers: layers,
+    num_attention_heads: H,
+    num_key_value_heads: G,
+    head_dim: K,
+    vocab_size: V,
+    max_position_embeddings: 8192,
+    rms_norm_eps: 1e-5,
+    rope_theta: 500000,
+    hidden_act: "silu",
+    tie_word_embeddings: false,
+    torch_dtype: "bfloat16",
+  };
+  writeFileSync(join(folder, "config.json"), JSON.stringify(config));
+  const fill = bfloat16Noise();
+  const block = (layer) => ({
+    [`model.layers.${layer}.input_layernorm.weight`]: [D],
+    [`model.layers.${layer}.post_attention_layernorm.weight`]: [D],
+    [`model.layers.${layer}.self_attn.q_proj.weight`]: [H * K, D],
+    [`model.layers.${layer}.self_attn.k_proj.weight`]: [G * K, D],
+    [`model.layers.${layer}.self_attn.v_proj.weight`]: [G * K, D],
+    [`model.layers.${layer}.self_attn.o_proj.weight`]: [D, H * K],
+    [`model.layers.${layer}.mlp.gate_proj.weight`]: [F, D],
+    [`model.layers.${layer}.mlp.up_proj.weight`]: [F, D],
+    [`model.layers.${layer}.mlp.down_proj.weight`]: [D, F],
+  });
+  const rest = { "model.embed_tokens.weight": [V, D], "model.norm.weight": [D], "lm_head.weight": [V, D] };
+  const files = [rest, ...Array.from({ length: layers }, (_, layer) => block(layer))];
+  const weightMap = {};
+  let total = 0;
+  for (const [index, tensors] of files.entries()) {
+    const name = `model-${String(index + 1).padStart(5, "0")}-of-${String(files.length).padStart(5, "0")}.safetensors`;
+    for (const tensor of Object.keys(tensors)) weightMap[tensor] = name;
+    total += writeSafetensors(join(folder, name), tensors, fill);
+  }
+  const index = { metadata: { total_size: total }, weight_map: weightMap };
+  writeFileSync(join(folder, "model.safetensors.index.json"), JSON.stringify(index));
+  return total;
+}
+
+/** Values with signs at random and sizes up to about 0.03, as trained matrices have them. */
+function bfloat16Noise() {
+  const bits = new Uint16Array(FILL_BYTES / 2);
+  randomFillSync(bits);
+  // Sign, an exponent of 2^-6 to 2^-9, mantissa.
+  for (let i = 0; i < bits.length; i++) bits[i] = (bits[i] & 0x807f) | ((118 + ((bits[i] >> 7) & 3)) << 7);
+  return Buffer.from(bits.buffer);
+}
+
+function writeSafetensors(path, tensors, fill) {
+  const header = {};
+  let end = 0;
+  for (const [name, dims] of Object.entries(tensors)) {
+    const start = end;
+    end += 2 * dims.reduce((product, size) => product * size, 1);
+    header[name] = { dtype: "BF16", shape: dims, data_offsets: [start, end] };
+  }
+  const text = Buffer.from(JSON.stringify(header));
+  const size = Buffer.alloc(8);
+  size.writeBigUInt64LE(BigInt(text.length));
+  const file = openSync(path, "w");
+  writeSync(file, size);
+  writeSync(file, text);
+  for (const [name, { data_offsets: offsets }] of Object.entries(header)) {
+    const length = offsets[1] - offsets[0];
+    // 1 in BF16.
+    const source = name.endsWith("norm.weight") ? Buffer.from(new Uint16Array(length / 2).fill(0x3f80).buffer) : fill;
+    for (let written = 0; written < length;) written += writeSync(file, source, 0, Math.min(source.length, length - written));
+  }
+  closeSync(file);
+  return end;
+}
+
+/** Runs the command line in a process of its own, under the limit. */
+async function run(args) {
+  const group = values.limit === "0" ? null : makeGroup(Number(values.limit) * 2 ** 20);
+  const startedAtMs = performance.now();
+  const child = spawn(
+    "/bin/sh",
+    [
+      "-c",
+      group === null ? 'exec "$@"' : `echo $$ > "${group.procs}" && exec "$@"`,
+      "sh",
+      process.execPath,
+      CLI,
+      ...args,
+      "--quiet",
+    ],
+    { stdio: ["ignore", "ignore", "inherit"] },
+  );
+  const ended = new Promise((resolve) => child.once("exit", (code, signal) => resolve(code ?? signal)));
+  let peakBytes = 0;
+  let code;
+  void ended.then((value) => (code = value));
+  while (code === undefined) {
+    await Promise.race([ended, sleep(POLL_MS)]);
+    peakBytes = Math.max(peakBytes, peakOf(child.pid));
+  }
+  const seconds = (performance.now() - startedAtMs) / 1000;
+  const limitHits = group === null ? null : Number(readFileSync(group.hits, "utf8").match(/\d+/)[0]);
+  if (group !== null) rmdirSync(group.folder);
+  if (code !== 0) throw new Error(`cusprun ${args[0]} ended with ${code}`);
+  return { seconds, peakBytes, limitHits };
+}
+
+/** Largest resident memory so far; 0 once it is gone. */
+function peakOf(pid) {
+  try {
+    return 1024 * Number(readFileSync(`/proc/${pid}/status`, "utf8").match(/^VmHWM:\s+(\d+)/m)?.[1] ?? 0);
+  } catch {
+    return 0;
+  }
+}
+
+/** A memory cgroup of version 2 or 1 under the one of this process. */
+function makeGroup(limitBytes) {
+  const own = readFileSync("/proc/self/cgroup", "utf8");
+  const v1 = own.match(/^\d+:memory:(.*)$/m)?.[1];
+  const base = v1 === undefined ? `/sys/fs/cgroup${own.match(/^0::(.*)$/m)[1]}` : `/sys/fs/cgroup/memory${v1}`;
+  const folder = join(existsSync(base) ? base : "/sys/fs/cgroup/memory", `cusprun-bench-${process.pid}`);
+  mkdirSync(folder);
+  writeFileSync(join(folder, v1 === undefined ? "memory.max" : "memory.limit_in_bytes"), String(limitBytes));
+  return {
+    folder,
+    procs: join(folder, "cgroup.procs"),
+    hits: join(folder, v1 === undefined ? "memory.events" : "memory.failcnt"),
+  };
+}
