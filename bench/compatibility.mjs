@@ -119,7 +119,11 @@ async function compareWithOnnxRuntime(path, files, home) {
   const [float, ours, out] = [await onnx(files, home, "f32"), path, theirs].map((at) => onnxFileOf(at));
   python(process.env.CUSPRUN_PYTHON_ONNX, "onnx_quantize.py", [float, ours, out]);
   const text = readFileSync(join(import.meta.dirname, "../presets/general.jsonl"), "utf8");
-  const texts = text.trim().split("\n").slice(0, COMPARED.texts).map((line) => JSON.parse(line).text);
+  const texts = text
+    .trim()
+    .split("\n")
+    .slice(0, COMPARED.texts)
+    .map((line) => JSON.parse(line).text);
   const bits = [path, theirs].map((folderOf) => {
     const input = JSON.stringify({ promptTokens: COMPARED.promptTokens, newTokens: 0, texts });
     const done = spawnSync(process.execPath, [join(import.meta.dirname, "onnx-child.mjs"), folderOf], { input });
@@ -131,7 +135,10 @@ async function compareWithOnnxRuntime(path, files, home) {
 
 function onnxFileOf(at) {
   const folderOf = join(at, "onnx");
-  return join(folderOf, readdirSync(folderOf).find((name) => name.endsWith(".onnx")));
+  return join(
+    folderOf,
+    readdirSync(folderOf).find((name) => name.endsWith(".onnx")),
+  );
 }
 
 function python(program, script, args, env = process.env) {

@@ -9,10 +9,10 @@
 
 import { spawn } from "node:child_process";
 import { randomFillSync } from "node:crypto";
+import { once } from "node:events";
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmdirSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { totalmem } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { fetchCatalogModel, openCheckpoint } from "../dist/index.js";
 
@@ -180,18 +180,14 @@ async function run(args) {
     ],
     { stdio: ["ignore", "ignore", "inherit"] },
   );
-  const ended = new Promise((resolve) => child.once("exit", (code, signal) => resolve(code ?? signal)));
   let peakBytes = 0;
-  let code;
-  void ended.then((value) => (code = value));
-  while (code === undefined) {
-    await Promise.race([ended, sleep(POLL_MS)]);
-    peakBytes = Math.max(peakBytes, peakOf(child.pid));
-  }
+  const watch = setInterval(() => (peakBytes = Math.max(peakBytes, peakOf(child.pid))), POLL_MS);
+  const [code, signal] = await once(child, "exit");
+  clearInterval(watch);
   const seconds = (performance.now() - startedAtMs) / 1000;
   const limitHits = group === null ? null : Number(readFileSync(group.hits, "utf8").match(/\d+/)[0]);
   if (group !== null) rmdirSync(group.folder);
-  if (code !== 0) throw new Error(`cusprun ${args[0]} ended with ${code}`);
+  if (code !== 0) throw new Error(`cusprun ${args[0]} ended with ${String(code ?? signal)}`);
   return { seconds, peakBytes, limitHits };
 }
 

@@ -12,6 +12,7 @@ import type { Tokenizer } from "../corpora/tokenizer.ts";
 import { exportOnnx, onnxModelPath } from "../export/onnx.ts";
 import { type JobOptions, pause } from "../progress.ts";
 import { type Feed, GraphSession } from "../scoring/sessions.ts";
+import { indexOfLargest } from "./index-of-largest.ts";
 
 /** Prompts that go on together at most: enough that reading the weights is shared. */
 const MAX_ROWS = 16;
@@ -196,10 +197,4 @@ function emptyCache(config: ModelConfig, rows: number): Readonly<Record<string, 
 
 function integers(rows: readonly (readonly number[])[]): Feed {
   return { data: BigInt64Array.from(rows.flat(), BigInt), shape: [rows.length, rows[0]!.length] };
-}
-
-function indexOfLargest(values: Float32Array): number {
-  let best = 0;
-  for (let index = 1; index < values.length; index++) if (values[index]! > values[best]!) best = index;
-  return best;
 }

@@ -2,6 +2,7 @@
  * @file Scores of a task's items → its figures with their intervals, and how they differ from another model's on the same items.
  */
 
+import { indexOfLargest } from "./index-of-largest.ts";
 import {
   expFigure,
   ratioDifference,
@@ -159,11 +160,6 @@ function textSamples(scores: readonly TextScore[]): Partial<Record<FigureName, S
       exp: false,
     },
   };
-}
-
-/** The first where several are equal, as NumPy's argmax. */
-function indexOfLargest(values: readonly number[]): number {
-  return values.indexOf(Math.max(...values));
 }
 
 function entries(samples: Readonly<Partial<Record<FigureName, Sample>>>): [FigureName, Sample][] {

@@ -5,7 +5,6 @@
 
 import { basename, extname } from "node:path";
 import type { Checkpoint, StoredDType } from "../checkpoint/checkpoint.ts";
-import { CusprunError } from "../errors.ts";
 import type { JobOptions } from "../progress.ts";
 import { elementCount } from "../tensor.ts";
 import { fuseQueryKeyValue } from "./gguf-fused.ts";
@@ -18,6 +17,7 @@ import { tokenizerPairs } from "./gguf-tokenizer-keys.ts";
 import type { GgufFileType, GgufStorage } from "./gguf-types.ts";
 import { type GgufPair, writeGguf } from "./gguf-writer.ts";
 import { outputDType } from "./hugging-face.ts";
+import { tokenizerMissing } from "./tokenizer-missing.ts";
 
 /** What is written, and how. */
 export interface GgufOptions extends JobOptions {
@@ -57,7 +57,7 @@ export async function exportGguf(checkpoint: Checkpoint, out: string, options: G
   const storage: GgufStorage = options.type ?? (origin === undefined ? outputDType(checkpoint.tensors.values()) : "as stored");
   const form = ggufFormOf(checkpoint);
   const tokens = origin === undefined ? await tokenizerKeys(checkpoint) : null;
-  if (origin !== undefined && !hasTokenizer(origin)) throw noTokenizer(checkpoint.path);
+  if (origin !== undefined && !hasTokenizer(origin)) throw tokenizerMissing(checkpoint.path);
   const placed = ggufTensors(checkpoint, form, storage);
   const tensors = form.fusesQkv ? fuseQueryKeyValue(placed) : placed;
   const parameters = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
@@ -87,20 +87,11 @@ export async function exportGguf(checkpoint: Checkpoint, out: string, options: G
 export async function checkGgufExport(checkpoint: Checkpoint): Promise<void> {
   ggufFormOf(checkpoint);
   if (checkpoint.gguf === undefined) await tokenizerKeys(checkpoint);
-  else if (!hasTokenizer(checkpoint.gguf)) throw noTokenizer(checkpoint.path);
+  else if (!hasTokenizer(checkpoint.gguf)) throw tokenizerMissing(checkpoint.path);
 }
 
 async function tokenizerKeys(checkpoint: Checkpoint): Promise<GgufPair[]> {
   const files = await checkpoint.readTokenizerFiles();
-  if (files === null) throw noTokenizer(checkpoint.path);
+  if (files === null) throw tokenizerMissing(checkpoint.path);
   return tokenizerPairs(files, checkpoint.config, checkpoint.path);
-}
-
-function noTokenizer(path: string): CusprunError {
-  return new CusprunError("TOKENIZER_MISSING", {
-    where: path,
-    found: "no tokenizer",
-    expected: "a tokenizer.json, which a GGUF file holds too",
-    remedy: "Put the model's tokenizer.json and tokenizer_config.json beside its weights",
-  });
 }

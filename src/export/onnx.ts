@@ -6,13 +6,13 @@
 import { mkdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { CusprunError } from "../errors.ts";
 import { checkOutputFolder, writeFolderAtomically } from "../files.ts";
 import type { JobOptions } from "../progress.ts";
 import { onnxFolderFiles } from "./onnx-config.ts";
 import { buildDecoder } from "./onnx-decoder.ts";
 import { ONNX_TYPE_FORMS, type OnnxType } from "./onnx-types.ts";
 import { DEFAULT_WEIGHT_LIMITS, type WeightLimits, writeWeights } from "./onnx-writer.ts";
+import { tokenizerMissing } from "./tokenizer-missing.ts";
 
 /** What is written, and how. */
 export interface OnnxOptions extends JobOptions {
@@ -52,7 +52,7 @@ export async function exportOnnx(checkpoint: Checkpoint, out: string, options: O
   const { type = "f32", overwrite = false, limits = DEFAULT_WEIGHT_LIMITS, ...job } = options;
   await checkOutputFolder(out, overwrite);
   const tokenizer = await checkpoint.readTokenizerFiles();
-  if (tokenizer === null) throw noTokenizer(checkpoint.path);
+  if (tokenizer === null) throw tokenizerMissing(checkpoint.path);
   const form = ONNX_TYPE_FORMS[type];
   const { graph, sources, parameters } = buildDecoder(checkpoint, form);
   const files: string[] = [];
@@ -74,13 +74,4 @@ export async function exportOnnx(checkpoint: Checkpoint, out: string, options: O
     }
   });
   return { type, parameters, fileBytes, files };
-}
-
-function noTokenizer(path: string): CusprunError {
-  return new CusprunError("TOKENIZER_MISSING", {
-    where: path,
-    found: "no tokenizer",
-    expected: "a tokenizer.json, or a GGUF file that holds its tokenizer",
-    remedy: "Put the model's tokenizer.json and tokenizer_config.json beside its weights",
-  });
 }
