@@ -27,7 +27,7 @@ import type { Fit } from "./repair-fit.ts";
 import { StreamSums } from "./stream-fit.ts";
 
 /** The steps of a layer's repair, in their order. */
-export const REPAIR_STEPS = MATRIX_INPUTS;
+export const REPAIR_STEPS: typeof MATRIX_INPUTS = MATRIX_INPUTS;
 
 /** What is fitted: a sublayer's input (all matrices that read it) or its output matrix. */
 export type RepairStep = MatrixInput;
