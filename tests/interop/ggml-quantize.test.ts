@@ -1,10 +1,12 @@
 /**
- * @file Quantisers against llama.cpp's own on random matrices, without importances and with: every byte the same.
+ * @file Quantisers against llama.cpp's own, on random matrices without importances and with, and on a file that was written after repair:
+ * every byte the same.
  */
 
 import { expect, test } from "vitest";
 import type { GgmlQuantType } from "../../src/checkpoint/checkpoint.ts";
 import { quantize, type WrittenGgmlType } from "../../src/export/ggml-quantize.ts";
+import { requantizedMatrices } from "../support/repaired-gguf.ts";
 import { seededNormal } from "../support/tiny-models.ts";
 import { type QuantizeRequest, quantizeChunks } from "./ggml-quantize.ts";
 
@@ -54,4 +56,13 @@ test.each(TYPES)("%s is bit-identical to ggml_quantize_chunk", async (type) => {
     ({ values, importance }, index) => Buffer.compare(quantize(type, values, importance), expected[index]!) !== 0,
   );
   expect(unlike.map(({ what }) => what)).toEqual([]);
+});
+
+test.each([null, "Q4_K_M"] as const)("a repaired file written as %s has the bytes of ggml_quantize_chunk", async (type) => {
+  const matrices = await requantizedMatrices("llama", type);
+  const requests = matrices.map((matrix) => ({ ...matrix, type: matrix.type as (typeof TYPES)[number] }));
+  const expected = await quantizeChunks(requests);
+  expect(new Set(requests.map((request) => request.type)).size).toBeGreaterThan(2);
+  const unlike = requests.filter(({ bytes }, index) => Buffer.compare(bytes, expected[index]!) !== 0);
+  expect(unlike.map(({ name }) => name)).toEqual([]);
 });

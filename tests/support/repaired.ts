@@ -12,25 +12,23 @@ import type { PrunePlan } from "../../src/selection/plan.ts";
 import { cutExpert, type Expert } from "../../src/surgery/expert.ts";
 import { readRepairReport, repairExpert, withRepair } from "../../src/surgery/repair.ts";
 import type { RepairedMatrix } from "../../src/surgery/repair.ts";
-import { seededNormal, tinyCheckpoint, type TinyModel } from "./tiny-models.ts";
+import { seededNormal } from "./tiny-models.ts";
 
 /** What repair made. */
 export interface Repaired {
-  readonly checkpoint: Checkpoint;
   readonly documents: readonly TokenDocument[];
   readonly report: readonly RepairedMatrix[];
   readonly expert: Expert;
 }
 
 /** Cuts and repairs a model, and hands the expert on while its fitted matrices are at hand. */
-export async function withRepaired<T>(model: TinyModel, plan: PrunePlan, use: (made: Repaired) => Promise<T>): Promise<T> {
+export async function withRepaired<T>(checkpoint: Checkpoint, plan: PrunePlan, use: (made: Repaired) => Promise<T>): Promise<T> {
   const random = seededNormal(9);
   const documents: TokenDocument[] = Array.from({ length: 12 }, (_, index) => ({
-    tokens: Int32Array.from({ length: 20 + index }, () => Math.floor(Math.abs(random() * 1e4)) % model.config.vocabSize),
+    tokens: Int32Array.from({ length: 20 + index }, () => Math.floor(Math.abs(random() * 1e4)) % checkpoint.config.vocabSize),
     byteLength: 1,
     source: `${index}`,
   }));
-  const checkpoint = tinyCheckpoint(model, "F32");
   const cut = cutExpert(checkpoint, plan);
   const folder = await mkdtemp(join(tmpdir(), "cusprun-test-"));
   try {
@@ -39,7 +37,7 @@ export async function withRepaired<T>(model: TinyModel, plan: PrunePlan, use: (m
     const file = await SafetensorsFile.open(path);
     try {
       const report = await readRepairReport(file);
-      return await use({ checkpoint, documents, report, expert: withRepair(cut, file, report) });
+      return await use({ documents, report, expert: withRepair(cut, file, report) });
     } finally {
       await file.close();
     }

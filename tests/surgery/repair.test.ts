@@ -113,7 +113,7 @@ describe.each(REPAIRABLE)("repairing a tiny %s", (family) => {
       layout,
       Array.from({ length: numHiddenLayers }, () => removed),
     );
-    return withRepaired(model, plan, async ({ expert, report }) => {
+    return withRepaired(tinyCheckpoint(model), plan, async ({ expert, report }) => {
       const repaired = new Map<number, Float32Array>();
       for (let layer = 0; layer < numHiddenLayers; layer++) {
         const name = `model.layers.${layer}.mlp.down_proj.weight`;
