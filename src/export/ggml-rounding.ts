@@ -18,9 +18,6 @@ export function writeFloat16(bytes: Uint8Array, at: number, value: number): numb
 /** 1.5 · 2^23: added to an f32 under 2^22, it leaves no places behind the point. */
 const NO_FRACTION = 12_582_912;
 
-/** Largest magnitude that `nearestInteger` rounds. */
-const LARGEST_ROUNDED = 4_194_303;
-
 const pattern = new Int32Array(single.buffer);
 
 /**
@@ -28,7 +25,6 @@ const pattern = new Int32Array(single.buffer);
  * happen to be, as in C: weights that are very unlike lead there, and what follows bounds it.
  */
 export function nearestInteger(value: number): number {
-  if (Math.abs(value) <= LARGEST_ROUNDED) return Math.fround(value + NO_FRACTION) - NO_FRACTION;
   single[0] = value + NO_FRACTION;
   return (pattern[0]! & 0x7f_ffff) - 0x40_0000;
 }
