@@ -10,8 +10,8 @@ import type { JobOptions } from "../progress.ts";
 import { makeBatches } from "../scoring/batches.ts";
 import type { Batch } from "../scoring/batches.ts";
 import type { FitRole } from "../scoring/block-fit.ts";
-import { MATRIX_INPUTS } from "../scoring/block-inputs.ts";
-import type { MatrixInput } from "../scoring/block-inputs.ts";
+import { MATRIX_INPUTS as REPAIR_STEPS } from "../scoring/block-inputs.ts";
+import type { MatrixInput as RepairStep } from "../scoring/block-inputs.ts";
 import { embedBatches } from "../scoring/embedding.ts";
 import { LayerProgram } from "../scoring/layer-program.ts";
 import type { BlockOutputs, BlockWeights } from "../scoring/layer-program.ts";
@@ -26,11 +26,9 @@ import { NormalEquations, fitMatrix, transpose } from "./repair-fit.ts";
 import type { Fit } from "./repair-fit.ts";
 import { StreamSums } from "./stream-fit.ts";
 
-/** The steps of a layer's repair, in their order. */
-export const REPAIR_STEPS: typeof MATRIX_INPUTS = MATRIX_INPUTS;
-
-/** What is fitted: a sublayer's input (all matrices that read it) or its output matrix. */
-export type RepairStep = MatrixInput;
+/** The steps of a layer's repair, in their order; each fits a sublayer's input (all matrices that read it) or its output matrix. */
+export { REPAIR_STEPS };
+export type { RepairStep };
 
 /** Matrices that a step changes: those that multiply the input that it is named after. */
 export const FITTED_MATRICES: Readonly<Record<RepairStep, readonly BlockRole[]>> = {
