@@ -22,7 +22,8 @@ export interface ScaleSearch {
 /** Longest block that is searched at once. */
 const MAX_VALUES = 32;
 
-const tried = new Uint8Array(MAX_VALUES);
+/** Quants of the scale that was tried last. Where the next scale has the same, its error is the same too, and is not computed again. */
+const tried = new Int8Array(MAX_VALUES);
 
 /**
  * Scale and minimum of x ≈ scale·l − minimum.
@@ -57,8 +58,9 @@ export function findScaleAndMinimum(
   let inverse = fround(largestQuant / fround(max - min));
   let scale = fround(1 / inverse);
   let leastError = 0;
+  tryQuants(values, inverse, min, 0, largestQuant);
   for (let i = 0; i < count; i++) {
-    const l = bounded(nearestInteger(fround(inverse * fround(values[i]! - min))), largestQuant);
+    const l = tried[i]!;
     quants[i] = l;
     const difference = fround(fround(fround(scale * l) + min) - values[i]!);
     leastError = fround(leastError + fround(weights[i]! * fround(difference * difference)));
@@ -66,13 +68,13 @@ export function findScaleAndMinimum(
   for (let step = 0; step <= search.steps; step++) {
     // The range shrinks with the minimum that was found last, as in the source.
     inverse = fround(fround(fround(search.first + fround(search.step * step)) + largestQuant) / fround(max - min));
+    if (!tryQuants(values, inverse, min, 0, largestQuant) && step > 0) continue;
     let sumL = 0;
     let sumL2 = 0;
     let sumXL = 0;
     for (let i = 0; i < count; i++) {
       const x = values[i]!;
-      const l = bounded(nearestInteger(fround(inverse * fround(x - min))), largestQuant);
-      tried[i] = l;
+      const l = tried[i]!;
       const wl = fround(weights[i]! * l);
       sumL = fround(sumL + wl);
       sumL2 = fround(sumL2 + fround(wl * l));
@@ -86,8 +88,9 @@ export function findScaleAndMinimum(
       thisMin = 0;
       thisScale = fround(sumXL / sumL2);
     }
+    // The error only grows: it is not summed further than what was found.
     let error = 0;
-    for (let i = 0; i < count; i++) {
+    for (let i = 0; i < count && error < leastError; i++) {
       const difference = fround(fround(fround(thisScale * tried[i]!) + thisMin) - values[i]!);
       error = fround(error + fround(weights[i]! * fround(difference * difference)));
     }
@@ -101,8 +104,16 @@ export function findScaleAndMinimum(
   return { scale, minimum: -min };
 }
 
-function bounded(quant: number, largest: number): number {
-  return quant < 0 ? 0 : quant > largest ? largest : quant;
+/** Quants inverse·(x − min), bounded, into `tried`. @returns whether one is another than it was. */
+function tryQuants(values: Float32Array, inverse: number, min: number, smallest: number, largest: number): boolean {
+  let changed = 0;
+  for (let i = 0; i < values.length; i++) {
+    const quant = nearestInteger(fround(inverse * fround(values[i]! - min)));
+    const l = quant < smallest ? smallest : quant > largest ? largest : quant;
+    changed |= tried[i]! ^ l;
+    tried[i] = l;
+  }
+  return changed !== 0;
 }
 
 /**
@@ -117,39 +128,40 @@ export function findScale(values: Float32Array, weights: Float32Array, quants: U
     quants.fill(0);
     return 0;
   }
-  let sums = sumQuants(values, weights, fround(-half / extreme), half);
-  setQuants(values, quants, fround(-half / extreme), half);
+  tryQuants(values, fround(-half / extreme), 0, -half, half - 1);
+  let sums = sumQuants(values, weights);
+  setQuants(quants, half);
   let scale = sums.l2 === 0 ? 0 : fround(sums.lx / sums.l2);
   let best = fround(scale * sums.lx);
   for (let step = -9; step <= 9; step++) {
     if (step === 0) continue;
     const inverse = fround(-fround(half + fround(fround(0.1) * step)) / extreme);
-    sums = sumQuants(values, weights, inverse, half);
+    if (!tryQuants(values, inverse, 0, -half, half - 1)) continue;
+    sums = sumQuants(values, weights);
     if (!(sums.l2 > 0 && fround(sums.lx * sums.lx) > fround(best * sums.l2))) continue;
-    setQuants(values, quants, inverse, half);
+    setQuants(quants, half);
     scale = fround(sums.lx / sums.l2);
     best = fround(scale * sums.lx);
   }
   return scale;
 }
 
-function sumQuants(values: Float32Array, weights: Float32Array, inverse: number, half: number): { lx: number; l2: number } {
+/** Sums of `tried`. */
+function sumQuants(values: Float32Array, weights: Float32Array): { lx: number; l2: number } {
   let lx = 0;
   let l2 = 0;
   for (let i = 0; i < values.length; i++) {
-    const x = values[i]!;
-    const l = Math.max(-half, Math.min(half - 1, nearestInteger(fround(inverse * x))));
+    const l = tried[i]!;
     const w = weights[i]!;
-    lx = fround(lx + fround(fround(w * x) * l));
+    lx = fround(lx + fround(fround(w * values[i]!) * l));
     l2 = fround(l2 + fround(fround(w * l) * l));
   }
   return { lx, l2 };
 }
 
-function setQuants(values: Float32Array, quants: Uint8Array, inverse: number, half: number): void {
-  for (let i = 0; i < values.length; i++) {
-    quants[i] = half + Math.max(-half, Math.min(half - 1, nearestInteger(fround(inverse * values[i]!))));
-  }
+/** Keeps `tried`, shifted to be positive. */
+function setQuants(quants: Uint8Array, half: number): void {
+  for (let i = 0; i < quants.length; i++) quants[i] = half + tried[i]!;
 }
 
 /** Times that the quants of `findPositiveScale` are bettered one by one, at most. */
