@@ -5,6 +5,7 @@
  */
 
 import { float16Values } from "../checkpoint/ggml-float16.ts";
+import { minimumOf, scaleOf } from "../checkpoint/ggml-k-quants.ts";
 import { nearestInteger, writeFloat16 } from "./ggml-rounding.ts";
 import { findPositiveScale, findScale, findScaleAndMinimum, NEGLIGIBLE, type ScaleSearch } from "./ggml-scale-search.ts";
 import { meanSquare, sumOfWeights, weighByImportance, weighByMagnitude, weighBySquare } from "./ggml-weights.ts";
@@ -72,14 +73,13 @@ function quantizeWithMinima(
       minima[sub] = found.minimum;
     }
     const sums = importance === null ? null : weightSums;
-    const d = float16[writeFloat16(bytes, to, quantizeScales(scales, sums, sixBitScales))]!;
-    const dmin = float16[writeFloat16(bytes, to + 2, quantizeScales(minima, sums, sixBitMinima))]!;
+    const d = float16[writeFloat16(bytes, to, quantizeScales(scales, sums, sixBitScales, bits))]!;
+    const dmin = float16[writeFloat16(bytes, to + 2, quantizeScales(minima, sums, sixBitMinima, bits))]!;
+    for (let sub = 0; sub < 8; sub++) packScale(bytes, to + 4, sub, sixBitScales[sub]!, sixBitMinima[sub]!);
     for (let sub = 0; sub < 8; sub++) {
-      const [scale, minimum] = [sixBitScales[sub]!, sixBitMinima[sub]!];
-      packScale(bytes, to + 4, sub, scale, minimum);
-      const step = fround(d * scale);
+      const step = fround(d * scaleOf(bytes, to + 4, sub));
       if (step === 0) continue; // the quants that were found stay
-      const offset = fround(dmin * minimum);
+      const offset = fround(dmin * minimumOf(bytes, to + 4, sub));
       for (let i = 32 * sub; i < 32 * sub + 32; i++) {
         const quant = nearestInteger(fround(fround(values[at + i]! + offset) / step));
         quants[i] = Math.max(0, Math.min(largestQuant, quant));
@@ -93,12 +93,14 @@ function quantizeWithMinima(
 /**
  * A block's scales (or minima) as 6 bits each.
  * @param weightSums how much each part counts; null: the largest is hit exactly.
+ * @param bits of a quant: the source bounds weighted scales of Q5_K, and not of Q4_K. Over 63 is only what was negative, where next to no column
+ * of a part has an importance; what is read back from the packed bits then counts.
  * @returns what the 6 bits are multiplied by.
  */
-function quantizeScales(scales: Float32Array, weightSums: Float32Array | null, sixBitScales: Uint8Array): number {
+function quantizeScales(scales: Float32Array, weightSums: Float32Array | null, sixBitScales: Uint8Array, bits: 4 | 5): number {
   if (weightSums !== null) {
     const scale = findPositiveScale(scales, weightSums, sixBitScales, LARGEST_SCALE);
-    for (let sub = 0; sub < scales.length; sub++) sixBitScales[sub] = sixBits(sixBitScales[sub]!);
+    if (bits === 5) for (let sub = 0; sub < scales.length; sub++) sixBitScales[sub] = sixBits(sixBitScales[sub]!);
     return scale;
   }
   const largest = Math.max(0, ...scales);

@@ -13,7 +13,7 @@ import { type QuantizeRequest, quantizeChunks } from "./ggml-quantize.ts";
 const TYPES = ["Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"] as const satisfies readonly (GgmlQuantType &
   WrittenGgmlType)[];
 
-const [ROWS, COLUMNS] = [12, 768];
+const [ROWS, COLUMNS] = [48, 768];
 const random = seededNormal(23);
 
 /** Values by row and column. */
@@ -26,6 +26,8 @@ const MATRICES: Readonly<Record<string, (row: number, column: number) => number>
     const value = random();
     return [Math.abs(value), -Math.abs(value), 1e-6 * value, 1e3 * value, 1e-20 * value, value - 2][row % 6]!;
   },
+  // With importances as unlike, quants leave the range that nearest_int rounds in.
+  "outliers over many magnitudes": () => 0.03 * random() ** 3 * (random() > 1.28 ? 10 ** (3 * random()) : 1),
   "columns of unlike size": (_row, column) => random() * 10 ** ((column % 7) - 4),
   "blocks of unlike size": (_row, column) => random() * 10 ** ((Math.floor(column / 32) % 9) - 6),
 };
@@ -38,7 +40,7 @@ const IMPORTANCES: Readonly<Record<string, ((column: number) => number) | null>>
   zeros: () => 0,
   "a huge outlier": (column) => (column === 77 ? 1e9 : random() ** 2),
   "partly zero": (column) => (column % 3 === 0 || (column >= 128 && column < 192) ? 0 : random() ** 2),
-  "over many magnitudes": () => 10 ** (4 * random()),
+  "over many magnitudes": () => 10 ** (5 * random()),
   "one column alone": (column) => (column === 400 ? 1 : 0),
 };
 
