@@ -81,6 +81,8 @@ export interface Checkpoint {
    * The tensor's bytes exactly as stored, in Hugging Face's row order. Only for F32, F16 and BF16.
    */
   readBytes(name: string): Promise<Uint8Array<ArrayBuffer>>;
+  /** How much each column of a matrix counts when it is quantised, [columns]; null where it is not known. Absent where none is. */
+  readImportance?(name: string): Promise<Float32Array | null>;
   /** The tokenizer's files, or null where the checkpoint has no tokenizer. */
   readTokenizerFiles(): Promise<TokenizerFiles | null>;
   /** What a GGUF file has beside this; absent for other formats. */

@@ -99,13 +99,13 @@ export function dequantizeQ5K(bytes: Uint8Array, out: Float32Array): void {
 }
 
 /** 6-bit scale of sub-block 0–7 of Q4_K and Q5_K. The upper four take their low bits from the last four bytes. */
-function scaleOf(bytes: Uint8Array, scales: number, sub: number): number {
+export function scaleOf(bytes: Uint8Array, scales: number, sub: number): number {
   if (sub < 4) return bytes[scales + sub]! & 63;
   return (bytes[scales + 4 + sub]! & 15) | ((bytes[scales + sub - 4]! >> 2) & 48);
 }
 
 /** 6-bit minimum of sub-block 0–7 of Q4_K and Q5_K. */
-function minimumOf(bytes: Uint8Array, scales: number, sub: number): number {
+export function minimumOf(bytes: Uint8Array, scales: number, sub: number): number {
   if (sub < 4) return bytes[scales + 4 + sub]! & 63;
   return (bytes[scales + 4 + sub]! >> 4) | ((bytes[scales + sub]! >> 2) & 48);
 }

@@ -18,7 +18,13 @@ export function writeFloat16(bytes: Uint8Array, at: number, value: number): numb
 /** 1.5 · 2^23: added to an f32 under 2^22, it leaves no places behind the point. */
 const NO_FRACTION = 12_582_912;
 
-/** GGML's `nearest_int`: an f32 of magnitude under 2^22 to the nearest integer, ties to even. */
+const pattern = new Int32Array(single.buffer);
+
+/**
+ * GGML's `nearest_int`: an f32 of magnitude under 2^22 to the nearest integer, ties to even. What is larger, or NaN, gives what its bits
+ * happen to be, as in C: weights that are very unlike lead there, and what follows bounds it.
+ */
 export function nearestInteger(value: number): number {
-  return Math.fround(value + NO_FRACTION) - NO_FRACTION;
+  single[0] = value + NO_FRACTION;
+  return (pattern[0]! & 0x7f_ffff) - 0x40_0000;
 }

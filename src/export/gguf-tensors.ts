@@ -1,6 +1,7 @@
 /**
  * @file A checkpoint's tensors as a GGUF file holds them: under its names, q and k with their rotary halves interleaved where the
- * architecture wants it, norms with their offset, each in the type that was chosen for it. Rows that a GGUF file stores in this type are
+ * architecture wants it, norms with their offset, each in the type that was chosen for it, weighted by the importance of the columns where
+ * it is known. Rows that a GGUF file stores in this type are
  * copied as bytes. Read piece by piece.
  */
 
@@ -168,9 +169,10 @@ async function* matrixPieces(
 ): AsyncIterable<Uint8Array> {
   const [rowCount = 0, rowLength = 0] = tensor.shape;
   const headDim = interleavedHeadDim(checkpoint, tensor, form);
+  const importance = (await checkpoint.readImportance?.(tensor.name)) ?? null;
   for (const rows of pieceRanges(rowCount, rowLength, headDim)) {
     const values = await checkpoint.readFloat32(tensor.name, rows);
-    yield encode(type, headDim === null ? values : interleaved(values, rowLength, headDim), tensor.name);
+    yield encode(type, headDim === null ? values : interleaved(values, rowLength, headDim), tensor.name, importance);
   }
 }
 
@@ -202,8 +204,8 @@ function interleaved<T extends Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffe
 }
 
 /** @throws CusprunError `OUTPUT_DTYPE` for a value that the type cannot hold. */
-function encode(type: WrittenGgmlType, values: Float32Array, name: string): Uint8Array {
+function encode(type: WrittenGgmlType, values: Float32Array, name: string, importance: Float32Array | null = null): Uint8Array {
   const isFloat16 = type !== "F32" && type !== "BF16";
   checkStoredRange(values, { name, isFloat16, typeName: type, remedy: "Write with --type BF16 or F32" });
-  return quantize(type, values);
+  return quantize(type, values, importance);
 }

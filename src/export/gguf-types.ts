@@ -1,6 +1,6 @@
 /**
  * @file Which type each tensor of a GGUF file gets: the names that users know from llama-quantize, with the types that it chooses.
- * Source: llama.cpp, `llama_tensor_get_type` and `use_more_bits` (src/llama-quant.cpp) without an importance matrix; `llama_ftype`.
+ * Source: llama.cpp, `llama_tensor_get_type` and `use_more_bits` (src/llama-quant.cpp) without an importance matrix, also where importances are known; `llama_ftype`.
  */
 
 import type { BlockRole, ModelRole } from "../checkpoint/families.ts";

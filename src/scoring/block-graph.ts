@@ -4,7 +4,7 @@
  *
  * Inputs:  x [B, T, D] · tokenMask [B, T] (1 real, 0 padding) · cos, sin [T, K/2] · attentionMask [T, T] (0 or −∞) · the weights by role
  * Outputs: y [B, T, D] · and, where asked for, the energies of `ENERGY_OUTPUTS`, summed over a document's real tokens, the residual
- *          stream after the attention, or the normal equations of an output matrix
+ *          stream after the attention, the sums of squares of what matrices multiply, or the normal equations of an output matrix
  *
  * Padding stands on the right, where causal attention never looks at it; it is masked out of every energy.
  * Formulas: architecture, "Relevance, exactly". Paper: PLND, arXiv 2402.18815, section 3 and appendix.
@@ -16,6 +16,7 @@ import { addActivation } from "./activation.ts";
 import { addFfnEnergies, addHeadEnergies, addMapEnergies, addResidualEnergy, groupMaps, toHeads } from "./block-energies.ts";
 import type { BlockContext, BlockRequest, Halves, RotatedHeads } from "./block-energies.ts";
 import { addFit } from "./block-fit.ts";
+import { addInputSquares, type MatrixInput } from "./block-inputs.ts";
 import type { BlockShape } from "./block-shape.ts";
 import { OnnxGraph } from "./onnx-graph.ts";
 import type { Value } from "./onnx-graph.ts";
@@ -69,6 +70,7 @@ class BlockGraph {
     const g = this.#g;
     const { numAttentionHeads: H, numKeyValueHeads: G, headDim: K, attentionScale } = this.#shape;
     const normed = this.#normedRows(x, "attentionNorm");
+    this.#inputSquares("attentionInput", normed, this.#shape.hiddenSize);
     const q = this.#rotatedHeads(normed, "q", H);
     const k = this.#rotatedHeads(normed, "k", G);
     const v = this.#project(normed, "v", G);
@@ -84,6 +86,7 @@ class BlockGraph {
     const headOutputs = toHeads(this.#context, g.matmul(maps, v), H, K);
 
     const merged = g.reshape(g.transpose(headOutputs, [0, 2, 1, 3]), [-1, H * K]);
+    this.#inputSquares("o", merged, H * K);
     const output = this.#byDocument(g.linear(merged, this.#weight("o"), this.#weights.get("oBias")));
     const y = g.add(x, this.#postNorm(output, "postAttentionNorm"));
 
@@ -98,6 +101,7 @@ class BlockGraph {
   #ffn(x: Value): Value {
     const g = this.#g;
     const activations = this.#ffnActivations(x);
+    this.#inputSquares("down", activations, this.#shape.intermediateSize);
     const output = this.#byDocument(g.linear(activations, this.#weight("down")));
     const y = g.add(x, this.#postNorm(output, "postFfnNorm"));
     addFfnEnergies(this.#context, activations, this.#tokenScale(output, "postFfnNorm"));
@@ -108,6 +112,7 @@ class BlockGraph {
   /** [B, T, D] → [B·T, F]. */
   #ffnActivations(x: Value): Value {
     const normed = this.#normedRows(x, "ffnNorm");
+    this.#inputSquares("ffnInput", normed, this.#shape.hiddenSize);
     const gate = addActivation(this.#g, this.#g.linear(normed, this.#weight("gate")), this.#shape.hiddenActivation);
     return this.#g.multiply(gate, this.#g.linear(normed, this.#weight("up")));
   }
@@ -160,6 +165,10 @@ class BlockGraph {
   #byDocument(x: Value): Value {
     const g = this.#g;
     return g.node("Reshape", [x, g.concat([this.#context.batchShape, g.integers([this.#shape.hiddenSize])], 0)]);
+  }
+
+  #inputSquares(input: MatrixInput, rows: Value, width: number): void {
+    if (this.#request.inputSquares) addInputSquares(this.#context, input, rows, width);
   }
 
   #weight(role: BlockRole): Value {

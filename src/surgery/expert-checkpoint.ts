@@ -36,6 +36,7 @@ export function expertCheckpoint(base: Checkpoint, plan: PrunePlan, expert: Expe
       if (dtype === "F32" || dtype === "F16" || dtype === "BF16") return narrowFromFloat32(await tensor.readFloat32(), dtype);
       throw new RangeError(`tensor '${name}' is ${dtype}; only float dtypes have bytes of their own`);
     },
+    readImportance: async (name) => (await find(name).readImportance?.()) ?? null,
     readTokenizerFiles: () => expertTokenizerFiles(base, plan),
     ...(base.gguf !== undefined && { gguf: originOf(base.gguf, plan, find) }),
     close: () => Promise.resolve(),

@@ -35,6 +35,8 @@ export interface ExpertTensor {
   readonly readBytes: (() => Promise<Uint8Array<ArrayBuffer>>) | null;
   /** Rows as the checkpoint's GGUF file stores them; null where they are no longer so, or it is no such file. See `GgufOrigin`. */
   readonly rowsAsStored: RowReader | null;
+  /** How much each column of a matrix counts when it is quantised, [columns]: the mean square of its input. Absent where it is not known. */
+  readonly readImportance?: () => Promise<Float32Array<ArrayBuffer>>;
 }
 
 /** A pruned model, ready to be written. */

@@ -10,25 +10,27 @@ import type { JobOptions } from "../progress.ts";
 import { makeBatches } from "../scoring/batches.ts";
 import type { Batch } from "../scoring/batches.ts";
 import type { FitRole } from "../scoring/block-fit.ts";
+import { MATRIX_INPUTS as REPAIR_STEPS } from "../scoring/block-inputs.ts";
+import type { MatrixInput as RepairStep } from "../scoring/block-inputs.ts";
 import { embedBatches } from "../scoring/embedding.ts";
 import { LayerProgram } from "../scoring/layer-program.ts";
-import type { BlockWeights } from "../scoring/layer-program.ts";
+import type { BlockOutputs, BlockWeights } from "../scoring/layer-program.ts";
 import type { Feed } from "../scoring/sessions.ts";
 import type { PrunePlan } from "../selection/plan.ts";
 import { asWeightSource } from "./expert.ts";
 import type { Expert } from "./expert.ts";
+import { ImportanceSums } from "./importance.ts";
+import type { LayerImportances } from "./importance.ts";
 import { Products } from "./products.ts";
 import { NormalEquations, fitMatrix, transpose } from "./repair-fit.ts";
 import type { Fit } from "./repair-fit.ts";
 import { StreamSums } from "./stream-fit.ts";
 
-/** The steps of a layer's repair, in their order. */
-export const REPAIR_STEPS = ["attentionInput", "o", "ffnInput", "down"] as const;
+/** The steps of a layer's repair, in their order; each fits a sublayer's input (all matrices that read it) or its output matrix. */
+export { REPAIR_STEPS };
+export type { RepairStep };
 
-/** What is fitted: a sublayer's input (all matrices that read it) or its output matrix. */
-export type RepairStep = (typeof REPAIR_STEPS)[number];
-
-/** Matrices that a step changes. */
+/** Matrices that a step changes: those that multiply the input that it is named after. */
 export const FITTED_MATRICES: Readonly<Record<RepairStep, readonly BlockRole[]>> = {
   attentionInput: ["q", "k", "v"],
   o: ["o"],
@@ -71,6 +73,8 @@ export interface LayerRepair {
   readonly matrices: ReadonlyMap<BlockRole, Float32Array<ArrayBuffer>>;
   /** By step: strength (NaN where nothing was changed), and the share of the error that remains, [2]. */
   readonly reports: ReadonlyMap<RepairStep, Float32Array<ArrayBuffer>>;
+  /** Of all matrices, those that no step changed among them: what the repaired model feeds them. */
+  readonly importances: LayerImportances;
 }
 
 type States = readonly Float32Array<ArrayBuffer>[];
@@ -115,7 +119,7 @@ export class RepairRun {
     this.#batches = batches;
     this.#firstHeldBack = firstHeldBack;
     this.#dense = new LayerProgram(checkpoint, batches, { attentionStream: "beside" });
-    this.#pruned = new LayerProgram(pruned, batches, {});
+    this.#pruned = new LayerProgram(pruned, batches, { inputSquares: true });
     this.#attention = new LayerProgram(pruned, batches, { attentionStream: "only" });
     this.#fits = {
       o: new LayerProgram(pruned, batches, { fit: "o" }),
@@ -172,9 +176,11 @@ export class RepairRun {
       for (const role of FITTED_MATRICES[step]) matrices.set(role, bench.weights.get(role)!.data as Float32Array<ArrayBuffer>);
       reports.set(step, reportOf(fit));
     }
-    await this.#run(this.#pruned, layer, bench, this.#prunedStates);
+    const sums = new ImportanceSums();
+    await this.#run(this.#pruned, layer, bench, this.#prunedStates, (_number, outputs) => sums.add(outputs));
+    const tokens = this.#batches.reduce((count, { mask }) => mask.reduce((sum, real) => sum + real, count), 0);
     this.#options.onProgress?.({ stage: "repairing", done: layer + 1, total: this.#layerCount, unit: "layers" });
-    return { matrices, reports };
+    return { matrices, reports, importances: sums.means(tokens) };
   }
 
   /** Does one step: leaves the new matrices in the bench's weights. */
@@ -260,7 +266,9 @@ export class RepairRun {
     states: Float32Array<ArrayBuffer>[],
   ): Promise<States> {
     const streams: Float32Array<ArrayBuffer>[] = [];
-    await this.#run(program, layer, block, states, (number, stream) => (streams[number] = stream));
+    await this.#run(program, layer, block, states, (number, { attentionStream }) => {
+      streams[number] = attentionStream!;
+    });
     return streams;
   }
 
@@ -269,14 +277,14 @@ export class RepairRun {
     layer: number,
     block: { readonly shape: Shape; readonly weights: BlockWeights },
     states: Float32Array<ArrayBuffer>[],
-    onStream?: (number: number, stream: Float32Array<ArrayBuffer>) => void,
+    onBatch: (number: number, outputs: BlockOutputs) => void,
   ): Promise<void> {
     await program.runLayer(
       layer,
       block,
       states,
       () => ({}),
-      (_batch, { attentionStream }, number) => onStream?.(number, attentionStream!),
+      (_batch, outputs, number) => onBatch(number, outputs),
       this.#options,
     );
   }

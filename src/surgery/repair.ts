@@ -17,11 +17,11 @@ import { writeFileAtomically } from "../files.ts";
 import type { JobOptions } from "../progress.ts";
 import type { PrunePlan } from "../selection/plan.ts";
 import type { Expert, ExpertTensor } from "./expert.ts";
-import { FITTED_MATRICES, RepairRun, stepsOf } from "./repair-run.ts";
+import { FITTED_MATRICES, REPAIR_STEPS, RepairRun, stepsOf } from "./repair-run.ts";
 import type { RepairStep } from "./repair-run.ts";
 
 /** Name and version of the file's layout, in its metadata. */
-export const REPAIR_FORMAT = "cusprun-repair-2";
+export const REPAIR_FORMAT = "cusprun-repair-3";
 
 /** What one step of repair did to a layer. */
 export interface RepairedMatrix {
@@ -49,7 +49,8 @@ export function canRepair({ family }: ModelConfig): boolean {
 
 /**
  * Fits the matrices of an expert and writes them to `out`, under their names and in f32; beside those of each step, as
- * `repair.{layer}.{step}` [2], the strength (NaN where they were left as they were) and the share of the error that remains.
+ * `repair.{layer}.{step}` [2], the strength (NaN where they were left as they were) and the share of the error that remains; and of every
+ * layer, as `importance.{layer}.{step}` [columns], the mean square of what the step's matrices multiply in the repaired model.
  * @param expert the cut model; the checkpoint is the one it was cut from.
  * @param documents at least two.
  * @throws CusprunError `REPAIR_UNSUPPORTED`; what reading the checkpoint and writing files throw.
@@ -69,7 +70,13 @@ export async function repairExpert(
   const tensors = plan.layers.flatMap(({ layer }) => {
     const steps = stepsOf(plan, layer);
     const result = (): ReturnType<RepairRun["layer"]> => run.layer(layer, steps);
-    return steps.flatMap((step) => [
+    const importances = REPAIR_STEPS.map((step) => ({
+      name: importanceName(layer, step),
+      dtype: "F32" as const,
+      shape: [shapes.get(blockTensorName(family, layer, FITTED_MATRICES[step][0]!))![1]!],
+      read: async () => asBytes((await result()).importances.get(step)!),
+    }));
+    const fitted = steps.flatMap((step) => [
       ...FITTED_MATRICES[step].map((role) => {
         const name = blockTensorName(family, layer, role);
         const read = async (): Promise<Uint8Array<ArrayBuffer>> => asBytes((await result()).matrices.get(role)!);
@@ -82,6 +89,7 @@ export async function repairExpert(
         read: async () => asBytes((await result()).reports.get(step)!),
       },
     ]);
+    return [...fitted, ...importances];
   });
   try {
     await writeFileAtomically(out, (temporary) => writeSafetensors(temporary, tensors, { format: REPAIR_FORMAT }));
@@ -106,6 +114,7 @@ export function checkRepair(config: ModelConfig): void {
 
 /**
  * An expert whose repaired matrices come from a file that `repairExpert` wrote; those that the fit left as they were stay as they are stored.
+ * All matrices of its blocks know the importance of their columns from the file.
  * The file must stay open while tensors are read.
  * @param report what `readRepairReport` reads from the file.
  */
@@ -115,11 +124,21 @@ export function withRepair(expert: Expert, repair: SafetensorsFile, report: read
   const names = new Set(
     fitted.flatMap(({ layer, step }) => FITTED_MATRICES[step].map((role) => blockTensorName(family, layer, role))),
   );
+  const importances = new Map(
+    expert.config.layerSizes.flatMap((_, layer) =>
+      REPAIR_STEPS.flatMap((step) =>
+        FITTED_MATRICES[step].map((role) => [blockTensorName(family, layer, role), importanceName(layer, step)] as const),
+      ),
+    ),
+  );
   return {
     ...expert,
     tensors: expert.tensors.map((tensor): ExpertTensor => {
-      if (!names.has(tensor.name)) return tensor;
-      return { ...tensor, readFloat32: (rows) => repair.readFloat32(tensor.name, rows), readBytes: null, rowsAsStored: null };
+      const importance = importances.get(tensor.name);
+      const known: ExpertTensor =
+        importance === undefined ? tensor : { ...tensor, readImportance: () => repair.readFloat32(importance) };
+      if (!names.has(tensor.name)) return known;
+      return { ...known, readFloat32: (rows) => repair.readFloat32(tensor.name, rows), readBytes: null, rowsAsStored: null };
     }),
   };
 }
@@ -143,6 +162,10 @@ export async function readRepairReport(repair: SafetensorsFile): Promise<readonl
 
 function reportName(layer: number, step: RepairStep): string {
   return `repair.${layer}.${step}`;
+}
+
+function importanceName(layer: number, step: RepairStep): string {
+  return `importance.${layer}.${step}`;
 }
 
 function asBytes(values: Float32Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {

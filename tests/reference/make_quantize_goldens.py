@@ -1,4 +1,5 @@
-"""Makes tests/fixtures/gguf/quantize.json: blocks of values and the bytes that llama.cpp's own quantisers make of them.
+"""Makes tests/fixtures/gguf/quantize.json: blocks of values and the bytes that llama.cpp's own quantisers make of them, without and
+with an importance of each column.
 
     python tests/reference/make_quantize_goldens.py LIBRARY
 
@@ -27,12 +28,17 @@ blocks += [abs(normal[12]), -abs(normal[13]), np.where(normal[14] > 1.5, 20 * no
            normal[16] ** 3, np.full(256, 0.25), np.zeros(256), np.full(256, -1e-16), normal[20] * 1e-9, normal[21] * 1000,
            np.where(np.arange(256) // 32 % 2, 0, normal[22]), np.sign(normal[23])]
 values = np.concatenate(blocks).astype(np.float32)
-quantised = {}
+importance = generator.standard_normal(256).astype(np.float32) ** 2
+importance[:3] = [0, 1000, 0]
+importance[64:96] = 0
+quantised, weighted = {}, {}
 for name, (type_id, block_size, block_bytes) in TYPES.items():
-    out = np.zeros(len(values) // block_size * block_bytes, dtype=np.uint8)
-    library.ggml_quantize_chunk(type_id, values.ctypes.data, out.ctypes.data, 0, len(values) // 256, 256, None)
-    quantised[name] = base64.b64encode(out.tobytes()).decode()
-golden = {"reference": "ggml_quantize_chunk of llama.cpp in node-llama-cpp 3.22.1, without importance matrix",
-          "values": base64.b64encode(values.tobytes()).decode(), "quantised": quantised}
+    for results, weights in ((quantised, None), (weighted, importance.ctypes.data)):
+        out = np.zeros(len(values) // block_size * block_bytes, dtype=np.uint8)
+        library.ggml_quantize_chunk(type_id, values.ctypes.data, out.ctypes.data, 0, len(values) // 256, 256, weights)
+        results[name] = base64.b64encode(out.tobytes()).decode()
+golden = {"reference": "ggml_quantize_chunk of llama.cpp in node-llama-cpp 3.22.1, without and with an importance matrix",
+          "values": base64.b64encode(values.tobytes()).decode(), "quantised": quantised,
+          "importance": base64.b64encode(importance.tobytes()).decode(), "weighted": weighted}
 path = Path(__file__).parent.parent / "fixtures/gguf/quantize.json"
 path.write_text(json.dumps(golden, indent=1) + "\n")

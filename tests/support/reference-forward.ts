@@ -24,8 +24,16 @@ function modelType(config: Json): string {
   return String(config["model_type"]).replace("cusprun_ragged_", "");
 }
 
-/** Logits of every position, [T, V] as T rows. */
-export function referenceLogits(config: Json, tensors: ReadonlyMap<string, ReferenceTensor>, ids: readonly number[]): Vector[] {
+/**
+ * Logits of every position, [T, V] as T rows.
+ * @param onInput receives every vector that a block's matrix multiplies, with the matrix' name.
+ */
+export function referenceLogits(
+  config: Json,
+  tensors: ReadonlyMap<string, ReferenceTensor>,
+  ids: readonly number[],
+  onInput: (name: string, x: Vector) => void = () => undefined,
+): Vector[] {
   const get = (name: string): ReferenceTensor => {
     const tensor = tensors.get(name);
     if (tensor === undefined) throw new Error(`no tensor ${name}`);
@@ -42,8 +50,10 @@ export function referenceLogits(config: Json, tensors: ReadonlyMap<string, Refer
   );
   for (let layer = 0; layer < num(config, "num_hidden_layers"); layer++) {
     const block = `model.layers.${layer}`;
-    const linear = (x: Vector, name: string): Vector =>
-      project(x, get(`${block}.${name}.weight`), tensors.get(`${block}.${name}.bias`));
+    const linear = (x: Vector, name: string): Vector => {
+      onInput(`${block}.${name}.weight`, x);
+      return project(x, get(`${block}.${name}.weight`), tensors.get(`${block}.${name}.bias`));
+    };
 
     const normed = stream.map((x) => norm(x, `${block}.input_layernorm.weight`));
     let attended = attention(config, layer, normed, linear, (x, name) =>

@@ -1,19 +1,15 @@
 /** @file Repair, against its formula and against cuts whose perfect repair is known. */
 
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { SafetensorsFile } from "../../src/checkpoint/safetensors-read.ts";
-import type { TokenDocument } from "../../src/corpora/corpus.ts";
 import type { Layout } from "../../src/selection/plan.ts";
 import { cutExpert } from "../../src/surgery/expert.ts";
 import { Products } from "../../src/surgery/products.ts";
 import { NormalEquations, fitMatrix } from "../../src/surgery/repair-fit.ts";
-import { readRepairReport, repairExpert, withRepair } from "../../src/surgery/repair.ts";
+import { repairExpert } from "../../src/surgery/repair.ts";
 import type { RepairedMatrix } from "../../src/surgery/repair.ts";
 import { planOf } from "../support/plans.ts";
 import type { Removed } from "../support/plans.ts";
+import { withRepaired } from "../support/repaired.ts";
 import { TINY_FAMILIES, seededNormal, tinyCheckpoint, tinyModel } from "../support/tiny-models.ts";
 import type { TinyModel } from "../support/tiny-models.ts";
 
@@ -106,47 +102,28 @@ describe("fitting one matrix", () => {
 const REPAIRABLE = TINY_FAMILIES.filter((family) => family !== "gemma3");
 
 describe.each(REPAIRABLE)("repairing a tiny %s", (family) => {
-  let folder: string;
-  beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), "cusprun-test-"));
-  });
-  afterAll(async () => {
-    await rm(folder, { recursive: true });
-  });
-
   /** Repairs a cut of the model and returns the report and the repaired matrices. */
   async function repair(
     model: TinyModel,
     layout: Layout,
     removed: Removed,
   ): Promise<{ report: readonly RepairedMatrix[]; down: (layer: number) => Promise<Float32Array> }> {
-    const random = seededNormal(9);
-    const { vocabSize, numHiddenLayers } = model.config;
-    const documents: TokenDocument[] = Array.from({ length: 12 }, (_, index) => ({
-      tokens: Int32Array.from({ length: 20 + index }, () => Math.floor(Math.abs(random() * 1e4)) % vocabSize),
-      byteLength: 1,
-      source: `${index}`,
-    }));
-    const checkpoint = tinyCheckpoint(model, "F32");
+    const { numHiddenLayers } = model.config;
     const plan = planOf(
       layout,
       Array.from({ length: numHiddenLayers }, () => removed),
     );
-    const cut = cutExpert(checkpoint, plan);
-    const path = join(folder, "repair.safetensors");
-    await repairExpert(checkpoint, cut, plan, documents, path, {});
-    const file = await SafetensorsFile.open(path);
-    const report = await readRepairReport(file);
-    const repaired = new Map<number, Float32Array>();
-    for (let layer = 0; layer < numHiddenLayers; layer++) {
-      const name = `model.layers.${layer}.mlp.down_proj.weight`;
-      const tensor = withRepair(cut, file, report).tensors.find((candidate) => candidate.name === name);
-      const isFitted = report.some(({ layer: at, step, strength }) => at === layer && step === "down" && strength !== null);
-      expect(tensor!.readBytes === null).toBe(isFitted);
-      repaired.set(layer, await tensor!.readFloat32());
-    }
-    await file.close();
-    return { report, down: async (layer) => repaired.get(layer)! };
+    return withRepaired(tinyCheckpoint(model), plan, async ({ expert, report }) => {
+      const repaired = new Map<number, Float32Array>();
+      for (let layer = 0; layer < numHiddenLayers; layer++) {
+        const name = `model.layers.${layer}.mlp.down_proj.weight`;
+        const tensor = expert.tensors.find((candidate) => candidate.name === name);
+        const isFitted = report.some(({ layer: at, step, strength }) => at === layer && step === "down" && strength !== null);
+        expect(tensor!.readBytes === null).toBe(isFitted);
+        repaired.set(layer, await tensor!.readFloat32());
+      }
+      return { report, down: async (layer) => repaired.get(layer)! };
+    });
   }
 
   test("brings back what a duplicate of each removed unit can carry", async () => {
