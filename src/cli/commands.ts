@@ -194,7 +194,7 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
     notes: METHOD_NOTES,
     examples: [
       "compare smollm2 --language en --domain medical --budgets '15% of blocks,25% of blocks' --out comparison",
-      "compare smollm2 --domain notes.jsonl --methods cusprun,flap,random --budgets 20% --seeds 0,1,2 --tasks questions.jsonl --out notes",
+      "compare smollm2 --domain notes.jsonl --budgets 20% --seeds 0,1,2 --tasks questions.jsonl --out notes",
       "compare smollm2 --language de --methods cusprun,wanda-sp --repair --layout ragged --budgets 20%,30% --out repaired",
     ],
   },

@@ -31,6 +31,7 @@ import {
   writeComparison,
 } from "./comparison-file.ts";
 import {
+  budgetKey,
   expertFolderName,
   planExperts,
   planSeeds,
@@ -109,7 +110,7 @@ export async function compareMethods(options: CompareOptions): Promise<Compariso
     if (known !== null) checkSettings(out, known.settings, settings);
     const wanted = seeds.flatMap((seed) =>
       experts.map((expert): WantedRun => {
-        const run = { ...expert, seed };
+        const run = { ...expert, budget: knownBudget(known, expert.budget), seed };
         return { ...run, fingerprint: runFingerprint(run, settings, documentsDigest(corpora.get(seed)!)) };
       }),
     );
@@ -154,6 +155,11 @@ async function makeRuns(session: Session, begun: MethodComparison, wanted: reado
     await rmdir(join(out, EXPERTS_FOLDER)).catch(() => undefined);
   }
   return { ...comparison, out, files, made, reused: wanted.length - made };
+}
+
+/** A budget as the results call it, where they have it: however it is written, it is one row. */
+function knownBudget(known: MethodComparison | null, budget: string): string {
+  return known?.runs.find((run) => budgetKey(run.budget) === budgetKey(budget))?.budget ?? budget;
 }
 
 function withRun(comparison: MethodComparison, replaced: MethodRun | undefined, run: MethodRun): MethodComparison {
