@@ -195,7 +195,7 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
     examples: [
       "compare smollm2 --language en --domain medical --budgets '15% of blocks,25% of blocks' --out comparison",
       "compare smollm2 --domain notes.jsonl --budgets 20% --seeds 0,1,2 --tasks questions.jsonl --out notes",
-      "compare smollm2 --language de --methods cusprun,wanda-sp --repair --layout ragged --budgets 20%,30% --out repaired",
+      "compare smollm2 --language de --methods cusprun,wanda-sp --repair --budgets 20%,30% --out repaired",
     ],
   },
 };

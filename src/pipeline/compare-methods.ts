@@ -3,16 +3,12 @@
  * interrupted comparison goes on where it stopped, and later calls add methods, budgets and seeds.
  */
 
-import { rm, rmdir, stat } from "node:fs/promises";
+import { rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Corpus } from "../corpora/corpus.ts";
 import { DEFAULT_DOCUMENTS, DEFAULT_HELD_OUT_DOCUMENTS, DEFAULT_MAX_TOKENS, loadCorpora } from "../corpora/load.ts";
-import type { Tokenizer } from "../corpora/tokenizer.ts";
 import { CusprunError } from "../errors.ts";
-import { summarizeTask, type TaskResult } from "../evaluation/summarize-task.ts";
-import { readTasks, type Task } from "../evaluation/task-file.ts";
-import type { JobOptions } from "../progress.ts";
+import { readTasks } from "../evaluation/task-file.ts";
 import {
   COMPARISON_FORMAT,
   type ComparisonSettings,
@@ -20,7 +16,6 @@ import {
   type MethodRun,
 } from "../report/method-comparison.ts";
 import { checkpointFingerprint, documentFingerprint } from "../scoring/fingerprint.ts";
-import { METHODS } from "../selection/methods/index.ts";
 import {
   checkSettings,
   clearComparison,
@@ -30,28 +25,12 @@ import {
   RESULTS_FILE,
   writeComparison,
 } from "./comparison-file.ts";
-import {
-  budgetKey,
-  expertFolderName,
-  planExperts,
-  planSeeds,
-  runFingerprint,
-  runKey,
-  runName,
-  type CompareOptions,
-  type PlannedExpert,
-  type PlannedRun,
-} from "./comparison-plan.ts";
+import { budgetKey, planExperts, planSeeds, runFingerprint, runKey, runName, type CompareOptions } from "./comparison-plan.ts";
+import { jobOf, makeRun, measureOnTasks, prepareSeed, type Session, type WantedRun } from "./comparison-runs.ts";
 import { defined } from "./defined.ts";
-import { scoreTasks } from "./evaluate.ts";
-import { measureDense } from "./measure-step.ts";
 import { openTokenizer, withModel } from "./model.ts";
-import { chosenDimensions, pruneModel, rehearsePrune } from "./prune.ts";
-import { ensureScores } from "./scoring-step.ts";
-import { neededKinds } from "./selection-step.ts";
+import { chosenDimensions, rehearsePrune } from "./prune.ts";
 import { cusprunVersion } from "./version.ts";
-import { gatherVocabulary, mayTrim } from "./vocabulary-step.ts";
-import { defaultWorkRoot, openWorkFolder } from "./work-folder.ts";
 import { checkExpertFolder } from "./writing-step.ts";
 
 /** What a call found, with what earlier calls had. */
@@ -63,20 +42,6 @@ export interface ComparisonReport extends MethodComparison {
   /** Runs that this call made, and those that it wanted and were there. */
   readonly made: number;
   readonly reused: number;
-}
-
-/** A run that is wanted, with what it is told from others by. */
-interface WantedRun extends PlannedRun {
-  readonly fingerprint: string;
-}
-
-/** What every step of a call needs. */
-interface Session {
-  readonly options: CompareOptions;
-  readonly checkpoint: Checkpoint;
-  readonly tokenizer: Tokenizer;
-  readonly tasks: readonly Task[];
-  readonly corpora: ReadonlyMap<number, readonly Corpus[]>;
 }
 
 /**
@@ -171,80 +136,6 @@ async function hasWhatIsKept({ expert }: MethodRun, { out, keep = false }: Compa
   return !keep || (expert !== null && (await stat(join(out, expert)).catch(() => null)) !== null);
 }
 
-/**
- * Scores for all methods at once, and the dense model's figures: what all runs of a seed share is there before the first, so that no run's time holds it.
- */
-async function prepareSeed(session: Session, wanted: readonly PlannedExpert[], seed: number, prefix: string): Promise<void> {
-  const { options, checkpoint, tokenizer, corpora } = session;
-  const job = jobOf(options, prefix);
-  const documents = corpora.get(seed)!;
-  const workFolder = await openWorkFolder(checkpoint, options.work ?? defaultWorkRoot());
-  const kinds = wanted.flatMap(({ variant, choice }) => [
-    ...neededKinds(checkpoint.config, choice),
-    ...(METHODS[variant.method].scores ?? []),
-  ]);
-  const trimming = wanted.find(({ choice }) => mayTrim(choice))?.choice;
-  const vocabulary =
-    trimming === undefined ? null : await gatherVocabulary(checkpoint, options.corpora, documents, tokenizer, trimming, [], job);
-  const request = { kinds: [...new Set(kinds)], mapChange: "first-order", vocabulary } as const;
-  const { scores } = await ensureScores(checkpoint, documents, request, workFolder, job);
-  await scores.close();
-  await measureDense(checkpoint, documents, workFolder, job);
-}
-
-async function makeRun(session: Session, run: WantedRun, prefix: string): Promise<MethodRun> {
-  const { options } = session;
-  const { variant, budget, choice, repair, seed, fingerprint } = run;
-  const expert = `${EXPERTS_FOLDER}/${expertFolderName(run)}`;
-  const folder = join(options.out, expert);
-  const { model, corpora, work, keep = false } = options;
-  let isKept = false;
-  try {
-    const report = await pruneModel({
-      ...jobOf(options, prefix),
-      ...defined({ repair, work, generalShare: variant.generalShare }),
-      model,
-      corpora,
-      corpusOptions: { ...options.corpusOptions, seed },
-      selection: choice,
-      method: variant.method,
-      out: folder,
-      overwrite: true,
-    });
-    const tasks = await measureOnTasks(session, folder, "evaluating the expert", prefix);
-    isKept = keep;
-    const { parameters, units, vocabulary, dimensions, elapsedMs } = report;
-    return {
-      method: variant.name,
-      budget,
-      seed,
-      fingerprint,
-      repaired: report.repair !== null,
-      parameters,
-      units,
-      vocabulary,
-      dimensions,
-      tasks,
-      elapsedMs,
-      expert: keep ? expert : null,
-    };
-  } finally {
-    if (!isKept) await rm(folder, { recursive: true, force: true });
-  }
-}
-
-async function measureOnTasks(
-  { options, tasks }: Session,
-  model: string,
-  stage: string,
-  prefix: string,
-): Promise<readonly TaskResult[]> {
-  if (tasks.length === 0) return [];
-  const settings = { ...jobOf(options, prefix), ...defined({ maxTokens: options.maxTokens }) };
-  const scores = await scoreTasks(model, tasks, stage, settings);
-  return tasks.map((task, index) => summarizeTask(task, scores[index]!, null));
-}
-
 async function settingsOf({ options, checkpoint, tasks, corpora }: Session): Promise<ComparisonSettings> {
   const { corpusOptions: { documents, heldOutDocuments, maxTokens } = {}, selection, repair } = options;
   const [anySeed = []] = corpora.values();
@@ -293,15 +184,4 @@ function checkRuns(out: string, known: MethodComparison, wanted: readonly Wanted
       remedy: "Choose another --out, or pass --overwrite to begin anew",
     });
   }
-}
-
-/** Progress of all steps of a call, told apart by what stands before the stage. */
-function jobOf({ onProgress, signal }: CompareOptions, prefix = ""): JobOptions {
-  return defined({
-    signal,
-    onProgress:
-      onProgress === undefined
-        ? undefined
-        : (event: Parameters<typeof onProgress>[0]) => onProgress({ ...event, stage: `${prefix}${event.stage}` }),
-  });
 }

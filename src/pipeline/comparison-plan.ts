@@ -151,7 +151,7 @@ export function runFingerprint(
   documents: string,
 ): string {
   const { budget: _, ...selection } = choice;
-  const { method, generalShare } = variant;
-  const own = defined({ method, generalShare, selection, repair });
+  const { name, method, generalShare } = variant;
+  const own = defined({ name, method, generalShare, selection, repair });
   return digestOf({ settings, own, budget: budgetKey(budget), seed, documents });
 }
