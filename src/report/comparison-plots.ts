@@ -23,6 +23,8 @@ export interface ComparisonPlot {
 
 const HEIGHT = 400;
 const PLOT_WIDTH = 560;
+/** Pixels between the bars of two methods. */
+const BAR_STEP = 4;
 /** Pixels between two lines of the legend, and of a letter in the plot's 10 pixel sans-serif, about. */
 const LEGEND_LINE = 16;
 const LETTER = 6.5;
@@ -59,7 +61,7 @@ function figurePlot(
     const removed = runs.reduce((sum, { parameters }) => sum + parameters.removed, 0) / runs.length;
     return { ...spread, method, x: (100 * removed) / base.parameters };
   });
-  const several = drawn.filter(({ least, most }) => least < most);
+  const hasBars = drawn.some(({ least, most }) => least < most);
   const denseRule = dense !== null && Number.isFinite(dense.mean) ? [dense.mean] : [];
   const legendWidth = 30 + LETTER * Math.max(...[...methods, "dense"].map(displayWidth));
   return {
@@ -70,7 +72,7 @@ function figurePlot(
     marginRight: legendWidth,
     inset: 10,
     grid: true,
-    x: { label: `${base.label} removed, % →`, ticks: 6 },
+    x: { label: `${base.label} removed, % →`, ticks: 6, zero: true },
     y: {
       label: figure.caption,
       type: figure.logarithmic ? "log" : "linear",
@@ -81,13 +83,25 @@ function figurePlot(
     symbol: { domain: methods },
     marks: [
       Plot.ruleY(denseRule, { stroke: "black", strokeDasharray: "5 4" }),
-      Plot.ruleX(several, { x: "x", y1: "least", y2: "most", stroke: "method", strokeWidth: 2, strokeOpacity: 0.5 }),
-      Plot.lineY(drawn, { x: "x", y: "mean", stroke: "method", z: "method", sort: "x" }),
-      Plot.dot(drawn, { x: "x", y: "mean", stroke: "method", fill: "white", symbol: "method" }),
+      ...methods.flatMap((method, index) => {
+        const own = drawn.filter((point) => point.method === method);
+        // Methods at the same budget have the same place: bars side by side can be told apart.
+        return methodMarks(Plot, own, hasBars ? (index - (methods.length - 1) / 2) * BAR_STEP : 0);
+      }),
       ...methods.flatMap((method, line) => legendEntry(Plot, method, line)),
       ...denseEntry(Plot, denseRule, methods.length),
     ],
   };
+}
+
+/** A line through the means, with a bar from the least to the most over seeds at each. */
+function methodMarks(Plot: Plot, points: readonly Drawn[], dx: number): Markish[] {
+  const bars = points.filter(({ least, most }) => least < most);
+  return [
+    Plot.ruleX(bars, { x: "x", y1: "least", y2: "most", stroke: "method", strokeWidth: 2, strokeOpacity: 0.5, dx }),
+    Plot.lineY(points, { x: "x", y: "mean", stroke: "method", z: "method", sort: "x", dx }),
+    Plot.dot(points, { x: "x", y: "mean", stroke: "method", fill: "white", symbol: "method", dx }),
+  ];
 }
 
 /** A legend inside the SVG: Plot's own is HTML. */
