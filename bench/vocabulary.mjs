@@ -136,7 +136,7 @@ const text = [
   table(["model", "expert", "budget", ...last], budgets),
 ].join("\n\n");
 writeFileSync(join(folder, "tables.md"), `${text}\n`);
-writePlot(join(folder, "vocabulary.svg"), {
+await writePlot(join(folder, "vocabulary.svg"), {
   width: 720,
   marginLeft: 50,
   marginRight: 110,

@@ -130,6 +130,14 @@ export type { Difference, Figure, Interval } from "./evaluation/intervals.ts";
 export { evaluateModel } from "./pipeline/evaluate.ts";
 export type { EvaluateOptions, EvaluationReport } from "./pipeline/evaluate.ts";
 
+// Comparison: methods of pruning side by side.
+export { compareMethods } from "./pipeline/compare-methods.ts";
+export type { ComparisonReport } from "./pipeline/compare-methods.ts";
+export type { CompareOptions, MethodVariant } from "./pipeline/comparison-plan.ts";
+export { COMPARISON_FORMAT } from "./report/method-comparison.ts";
+export type { ComparisonSettings, MethodComparison, MethodRun } from "./report/method-comparison.ts";
+export { renderComparison } from "./report/comparison-table.ts";
+
 // Verification: what stock runtimes make of what was written.
 export { verifyExpert } from "./pipeline/verify.ts";
 export type { VerificationReport, VerifyExpertOptions } from "./pipeline/verify.ts";

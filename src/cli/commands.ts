@@ -2,10 +2,12 @@
  * @file The commands as data: what each takes, and its examples.
  */
 
+import { renderColumns } from "../report/table.ts";
+import { METHOD_NAMES, METHODS } from "../selection/methods/index.ts";
 import type { OptionName } from "./options.ts";
 
 /** Names of the commands. */
-export type CommandName = "prune" | "inspect" | "fetch" | "score" | "select" | "apply" | "export" | "verify" | "eval";
+export type CommandName = "prune" | "inspect" | "fetch" | "score" | "select" | "apply" | "export" | "verify" | "eval" | "compare";
 
 /** One command. */
 export interface Command {
@@ -16,6 +18,8 @@ export interface Command {
   readonly options: readonly OptionName[];
   /** Options without which the command does nothing. */
   readonly required: readonly OptionName[];
+  /** Lines below the options. */
+  readonly notes?: readonly string[];
   /** Command lines, without `cusprun`. */
   readonly examples: readonly string[];
 }
@@ -37,6 +41,15 @@ const CHOICE = [
   "vocabulary",
   "vocabulary-coverage",
 ] as const;
+/** What each method is, as its table says. */
+const METHOD_NOTES = [
+  "What each method brings, unless --repair, --no-repair or --allocation decides for all:",
+  ...renderColumns(
+    METHOD_NAMES.map((name) => [`  ${name}`, METHODS[name].defaults.repair ? "repaired" : "not repaired", METHODS[name].summary]),
+    3,
+  ),
+  "Runs that are in the folder are not made again: call it again to go on, or with more methods, budgets and seeds.",
+];
 const WRITING = ["out", "overwrite"] as const;
 const FORMATS = ["formats", "dtype", "max-shard-size", "type"] as const;
 const RUNNING = ["json", "quiet"] as const;
@@ -149,6 +162,40 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
       "eval smollm2 --tasks questions.jsonl --limit 100",
       "eval experts/medical --against smollm2 --tasks medqa.jsonl --tasks news.jsonl",
       "eval experts/medical --tasks eval/ --json --out medical-eval.json",
+    ],
+  },
+  compare: {
+    summary: "Compare methods of pruning side by side: a table and plots over methods, budgets and seeds",
+    subject: MODEL,
+    options: [
+      ...CORPORA.filter((name) => name !== "seed"),
+      "seeds",
+      "methods",
+      "budgets",
+      "layout",
+      "units",
+      "allocation",
+      "floor",
+      "snap",
+      "weights",
+      "keep-vocabulary",
+      "vocabulary",
+      "vocabulary-coverage",
+      "repair",
+      "tasks",
+      "limit",
+      "window",
+      ...WRITING,
+      "keep",
+      "work",
+      ...RUNNING,
+    ],
+    required: ["budgets", "out"],
+    notes: METHOD_NOTES,
+    examples: [
+      "compare smollm2 --language en --domain medical --budgets '15% of blocks,25% of blocks' --out comparison",
+      "compare smollm2 --domain notes.jsonl --budgets 20% --seeds 0,1,2 --tasks questions.jsonl --out notes",
+      "compare smollm2 --language de --methods cusprun,wanda-sp --repair --budgets 20%,30% --out repaired",
     ],
   },
 };

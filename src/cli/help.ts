@@ -30,7 +30,7 @@ export function renderProgramHelp(version: string): string {
 
 /** Help of one command. */
 export function renderCommandHelp(name: CommandName): string {
-  const { summary, subject, options, required, examples } = COMMANDS[name];
+  const { summary, subject, options, required, notes = [], examples } = COMMANDS[name];
   const needed = required.map((option) => ` ${flag(option)}`).join("");
   const groups = [...new Set(options.map((option) => OPTIONS[option].group))];
   const sections = groups.flatMap((group) => [
@@ -48,6 +48,7 @@ export function renderCommandHelp(name: CommandName): string {
     "",
     ...renderColumns([[`  ${subject.hint}`, subject.help]], 2),
     ...sections,
+    ...(notes.length === 0 ? [] : ["", ...notes]),
     "",
     "Examples:",
     ...examples.map((example) => `  cusprun ${example}`),

@@ -3,6 +3,7 @@
  */
 
 import type { ModelDescription } from "../checkpoint/inspect.ts";
+import type { ComparisonReport } from "../pipeline/compare-methods.ts";
 import type { EvaluationReport } from "../pipeline/evaluate.ts";
 import type { ExportedModel } from "../pipeline/export.ts";
 import type { AppliedPlan, ScoredModel, SelectedPlan } from "../pipeline/steps.ts";
@@ -19,4 +20,5 @@ export type JobResult =
   | { readonly command: "apply"; readonly value: AppliedPlan }
   | { readonly command: "export"; readonly value: ExportedModel }
   | { readonly command: "verify"; readonly value: VerificationReport }
-  | { readonly command: "eval"; readonly value: EvaluationReport };
+  | { readonly command: "eval"; readonly value: EvaluationReport }
+  | { readonly command: "compare"; readonly value: ComparisonReport };

@@ -7,6 +7,7 @@ import { describeModel } from "../checkpoint/inspect.ts";
 import { resolveModel } from "../checkpoint/resolve.ts";
 import type { CorpusOptions, CorpusSpecs } from "../corpora/load.ts";
 import { defined } from "../pipeline/defined.ts";
+import { compareMethods } from "../pipeline/compare-methods.ts";
 import { evaluateModel } from "../pipeline/evaluate.ts";
 import { EXPORT_TYPES, exportModel, knownType } from "../pipeline/export.ts";
 import { pruneModel } from "../pipeline/prune.ts";
@@ -15,6 +16,7 @@ import { applyPlan, scoreModel, selectFromScores } from "../pipeline/steps.ts";
 import { verifyExpert } from "../pipeline/verify.ts";
 import type { WriteOptions } from "../pipeline/writing-step.ts";
 import type { JobOptions } from "../progress.ts";
+import { METHOD_NAMES } from "../selection/methods/index.ts";
 import type { VocabularyChoice } from "../selection/select-vocabulary.ts";
 import type { FloatDType } from "../tensor.ts";
 import { parseByteSize } from "./byte-size.ts";
@@ -93,6 +95,23 @@ export async function runCommand({ command, subject, settings }: Job, job: JobOp
         command,
         value: await evaluateModel({ ...job, model: subject, tasks, ...defined({ limit, against, maxTokens, out, overwrite }) }),
       };
+    }
+    case "compare": {
+      const { methods = METHOD_NAMES, budgets = [], seeds, repair, tasks, limit, window: maxTokens, keep, work } = settings;
+      const { corpora, corpusOptions } = reading(settings);
+      const { budget: _, ...selection } = choosing(settings);
+      const value = await compareMethods({
+        ...job,
+        ...output(settings),
+        ...defined({ seeds, repair, tasks, limit, maxTokens, keep, work }),
+        model: subject,
+        corpora,
+        corpusOptions,
+        methods,
+        budgets,
+        selection,
+      });
+      return { command, value };
     }
     default:
       throw command satisfies never;

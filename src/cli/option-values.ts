@@ -7,7 +7,9 @@ import { suggestName } from "./suggest.ts";
 import { usageError } from "./usage-error.ts";
 
 /** A value of `Settings`. */
-export type OptionValue = string | number | boolean | readonly string[] | Readonly<Record<string, number>>;
+export type OptionValue = string | number | boolean | readonly string[] | readonly number[] | Readonly<Record<string, number>>;
+
+const ANY_COUNT = { kind: "number", minimum: 0, maximum: Number.MAX_SAFE_INTEGER, integer: true } as const;
 
 /** A JSON schema, as far as ours need it. */
 export type JsonSchema = Readonly<Record<string, unknown>>;
@@ -20,13 +22,14 @@ export function parseOptionText(name: OptionName, given: readonly string[]): Opt
   const { type } = OPTIONS[name];
   if (type.kind === "texts") return given;
   if (type.kind === "choices") return splitList(given).map((word) => parseChoice(name, word, type.of));
+  if (type.kind === "list") return splitList(given).map((word) => checkText(name, word));
+  if (type.kind === "counts") return splitList(given).map((word) => parseNumber(name, word, ANY_COUNT));
   if (type.kind === "numbers") return Object.fromEntries(splitList(given).map((pair) => parsePair(name, pair, type.of)));
   const [text = "", second] = given;
   if (second !== undefined) throw usageError(`--${name}`, `two values ('${text}' and '${second}')`, "one", `Give --${name} once`);
   switch (type.kind) {
     case "text":
-      if (text === "") throw usageError(`--${name}`, "an empty value", "some text", `Write --${name} VALUE`);
-      return text;
+      return checkText(name, text);
     case "choice":
       return parseChoice(name, text, type.of);
     case "number":
@@ -36,6 +39,11 @@ export function parseOptionText(name: OptionName, given: readonly string[]): Opt
     default:
       throw type satisfies never;
   }
+}
+
+function checkText(name: OptionName, text: string): string {
+  if (text !== "") return text;
+  throw usageError(`--${name}`, "an empty value", "some text", `Write --${name} VALUE`);
 }
 
 function splitList(given: readonly string[]): string[] {
@@ -79,6 +87,7 @@ function schemaOf(type: OptionType): JsonSchema {
     case "text":
       return { type: "string", minLength: 1 };
     case "texts":
+    case "list":
       return oneOrMore({ type: "string", minLength: 1 });
     case "choice":
       return { enum: type.of };
@@ -86,6 +95,8 @@ function schemaOf(type: OptionType): JsonSchema {
       return oneOrMore({ enum: type.of });
     case "number":
       return { type: type.integer ? "integer" : "number", minimum: type.minimum, maximum: type.maximum };
+    case "counts":
+      return oneOrMore({ type: "integer", minimum: 0 });
     case "numbers":
       return {
         type: "object",

@@ -28,6 +28,10 @@ export interface Settings {
   readonly matrices?: readonly MatrixKind[];
   readonly allocation?: Allocation;
   readonly method?: MethodName;
+  readonly methods?: readonly MethodName[];
+  readonly budgets?: readonly string[];
+  readonly seeds?: readonly number[];
+  readonly keep?: boolean;
   readonly floor?: number;
   readonly snap?: number;
   readonly aggregate?: string;
@@ -70,7 +74,11 @@ export type OptionType =
   | { readonly kind: "choice"; readonly of: readonly string[] }
   /** Values parted by commas. */
   | { readonly kind: "choices"; readonly of: readonly string[] }
+  /** Any texts parted by commas. */
+  | { readonly kind: "list" }
   | { readonly kind: "number"; readonly minimum: number; readonly maximum: number; readonly integer: boolean }
+  /** Whole numbers from 0 parted by commas. */
+  | { readonly kind: "counts" }
   /** `name=number` pairs parted by commas. */
   | { readonly kind: "numbers"; readonly of: readonly string[] }
   /** Present or absent; `--no-NAME` says false. */
@@ -118,6 +126,12 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     group: "What to keep",
     help: "Another seed takes other documents",
   },
+  seeds: {
+    type: { kind: "counts" },
+    hint: "N,…",
+    group: "What to keep",
+    help: "Every run once with the documents of each of these seeds, e.g. 0,1,2; 0 where not said",
+  },
   dimensions: {
     type: { kind: "choices", of: DIMENSIONS },
     group: "What to keep",
@@ -159,6 +173,17 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     hint: "METHOD",
     group: "How much to remove",
     help: `Rule that chooses: ${METHOD_NAMES.join(", ")}`,
+  },
+  methods: {
+    type: { kind: "choices", of: METHOD_NAMES },
+    group: "How much to remove",
+    help: "Rules to compare, parted by commas; all where not said",
+  },
+  budgets: {
+    type: { kind: "list" },
+    hint: "AMOUNT,…",
+    group: "How much to remove",
+    help: "Amounts to remove, parted by commas, e.g. '15% of blocks,25% of blocks'",
   },
   floor: {
     type: { kind: "number", minimum: 0, maximum: 1, integer: false },
@@ -204,6 +229,7 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
   },
   out: { type: { kind: "text" }, hint: "PATH", group: "What to write", help: "Where the result is written" },
   overwrite: { type: { kind: "switch" }, group: "What to write", help: "Replace what is there" },
+  keep: { type: { kind: "switch" }, group: "What to write", help: "Keep the experts, in the folder experts below --out" },
   formats: {
     type: { kind: "choices", of: EXPERT_FORMATS },
     group: "What to write",

@@ -4,6 +4,7 @@
 
 import type { ModelDescription } from "../checkpoint/inspect.ts";
 import type { SelectedPlan } from "../pipeline/steps.ts";
+import { renderComparison } from "../report/comparison-table.ts";
 import { renderEvaluation } from "../report/evaluation-table.ts";
 import { formatBytes, formatCount, formatPercent, formatSpan } from "../report/format.ts";
 import { renderVerifications } from "../report/verification-table.ts";
@@ -55,6 +56,11 @@ export function renderResult(result: JobResult): string {
       const { model, against, tasks, out } = result.value;
       const table = renderEvaluation(model, against, tasks);
       return out === null ? table : `${table}\n\nWrote ${out}`;
+    }
+    case "compare": {
+      const { out, files, made, reused } = result.value;
+      const runs = `${made} ${made === 1 ? "run" : "runs"} made${reused === 0 ? "" : `, ${reused} there before`}`;
+      return `${renderComparison(result.value)}\n\nWrote ${out}: ${files.join(", ")} (${runs})`;
     }
     default:
       throw result satisfies never;

@@ -39,7 +39,7 @@ export interface EvaluationReport {
 }
 
 /** What is known of a model: a list of scores per task. */
-type ModelScores = readonly (readonly ItemScore[])[];
+export type ModelScores = readonly (readonly ItemScore[])[];
 
 /**
  * Evaluates a model on files, all in one pass through its layers.
@@ -49,16 +49,25 @@ export async function evaluateModel(options: EvaluateOptions): Promise<Evaluatio
   const { model, against = null, out = null } = options;
   if (out !== null) await checkOutputFile(out, options.overwrite ?? false);
   const tasks = await readTasks(options.tasks, options.limit);
-  const scores = await measure(model, tasks, against === null ? "evaluating" : "evaluating the model", options);
-  const others = against === null ? null : await measure(against, tasks, "evaluating the other model", options);
+  const scores = await scoreTasks(model, tasks, against === null ? "evaluating" : "evaluating the model", options);
+  const others = against === null ? null : await scoreTasks(against, tasks, "evaluating the other model", options);
   const results = tasks.map((task, index) => summarizeTask(task, scores[index]!, others?.[index] ?? null));
   const report: EvaluationReport = { model, against, tasks: results, out };
   if (out !== null) await writeReport(out, report, scores, others);
   return report;
 }
 
-function measure(model: string, tasks: readonly Task[], stage: string, options: EvaluateOptions): Promise<ModelScores> {
-  const { maxTokens, onProgress, signal } = options;
+/**
+ * Scores every item of tasks that were read.
+ * @param stage what progress events call this.
+ * @throws CusprunError what `measureTasks` and opening the model throw.
+ */
+export function scoreTasks(
+  model: string,
+  tasks: readonly Task[],
+  stage: string,
+  { maxTokens, onProgress, signal }: Pick<EvaluateOptions, "maxTokens" | keyof JobOptions>,
+): Promise<ModelScores> {
   const job = defined({ onProgress, signal });
   return withModel(model, job, async (checkpoint) =>
     measureTasks(checkpoint, await openTokenizer(checkpoint), tasks, { ...job, ...defined({ maxTokens }), stage }),

@@ -19,10 +19,11 @@ import type { PrunePlan } from "../selection/plan.ts";
 import { selectUnits } from "../selection/select.ts";
 import { cutExpert } from "../surgery/expert.ts";
 import { canRepair, checkRepair } from "../surgery/repair.ts";
+import type { FloatDType } from "../tensor.ts";
 import { defined } from "./defined.ts";
 import { measureDense, measureExpert, type PerplexityByDimension } from "./measure-step.ts";
 import { preferredSnap } from "./preferred-snap.ts";
-import { modelExtras, openTokenizer, withModel } from "./model.ts";
+import { modelExtras, openTokenizer, withModel, type ModelExtras } from "./model.ts";
 import { checkGeneralShare, gatherRepairDocuments, withRepairedExpert } from "./repair-step.ts";
 import { ensureScores } from "./scoring-step.ts";
 import { neededKinds, rehearseSelection, withMethod, type SelectionChoice } from "./selection-step.ts";
@@ -83,15 +84,8 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
   return withModel(options.model, job, async (checkpoint) => {
     await checkExpertFolder(options, checkpoint);
     const { config } = checkpoint;
-    const dtype = options.dtype ?? outputDType(checkpoint.tensors.values());
-    const extras = { ...modelExtras(checkpoint), dtype };
-    const snap = choice.snap ?? preferredSnap(checkpoint, options);
-    const selection = { ...choice, ...(snap !== null && { snap }) };
-    const structural = (choice.granularity ?? "structural") === "structural";
-    const repairing = options.repair ?? (METHODS[method].defaults.repair && structural && canRepair(config));
-    if (repairing) checkRepair(config);
-    const rehearsed = await rehearseSelection(config, dimensions, selection, extras);
-    await checkExpertFormats(options, checkpoint, rehearsed);
+    const { selection, extras, repairing } = await rehearsePrune(checkpoint, dimensions, choice, options);
+    const { dtype } = extras;
 
     const tokenizer = await openTokenizer(checkpoint);
     const corpora = await loadCorpora(options.corpora, tokenizer, { ...options.corpusOptions, ...job });
@@ -144,6 +138,40 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
       elapsedMs: Math.round(performance.now() - startedAtMs),
     };
   });
+}
+
+/** What a run will do with a model, settled and rehearsed. */
+export interface RehearsedPrune {
+  /** The choice with everything that the model and the formats decide. */
+  readonly selection: SelectionChoice;
+  readonly extras: ModelExtras & { readonly dtype: FloatDType };
+  readonly repairing: boolean;
+  /** Of the sizes that the expert will have; which units go is made up. */
+  readonly plan: PrunePlan;
+}
+
+/**
+ * Settles what a run will do with an opened model, and tries it on made-up relevances: what cannot be met is refused here.
+ * @param choice with the method's defaults.
+ * @throws CusprunError what `checkRepair`, `rehearseSelection` and `checkExpertFormats` throw.
+ */
+export async function rehearsePrune(
+  checkpoint: Checkpoint,
+  dimensions: readonly Dimension[],
+  choice: SelectionChoice,
+  options: WriteOptions & Pick<PruneOptions, "method" | "repair">,
+): Promise<RehearsedPrune> {
+  const { config } = checkpoint;
+  const extras = { ...modelExtras(checkpoint), dtype: options.dtype ?? outputDType(checkpoint.tensors.values()) };
+  const snap = choice.snap ?? preferredSnap(checkpoint, options);
+  const selection = { ...choice, ...(snap !== null && { snap }) };
+  const structural = (choice.granularity ?? "structural") === "structural";
+  const { defaults } = METHODS[options.method ?? "cusprun"];
+  const repairing = options.repair ?? (defaults.repair && structural && canRepair(config));
+  if (repairing) checkRepair(config);
+  const plan = await rehearseSelection(config, dimensions, selection, extras);
+  await checkExpertFormats(options, checkpoint, plan);
+  return { selection, extras, repairing, plan };
 }
 
 /**

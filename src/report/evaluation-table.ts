@@ -8,7 +8,7 @@ import { formatPercent, formatPerplexity } from "./format.ts";
 import { renderColumns } from "./table.ts";
 
 /** How a figure is named and written. */
-interface Style {
+export interface FigureStyle {
   readonly label: string;
   readonly format: (value: number) => string;
   /** Of a difference, without its sign. */
@@ -18,7 +18,8 @@ interface Style {
 const decimals = (digits: number) => (value: number) => value.toFixed(digits);
 const points = (value: number): string => `${(value * 100).toFixed(1)} pt`;
 
-const STYLES: Readonly<Record<FigureName, Style>> = {
+/** How each figure is named and written. */
+export const FIGURE_STYLES: Readonly<Record<FigureName, FigureStyle>> = {
   accuracy: { label: "accuracy", format: formatPercent, formatDifference: points },
   normalizedAccuracy: { label: "accuracy per character", format: formatPercent, formatDifference: points },
   answerNegativeLogLikelihood: { label: "nats of the right choice", format: decimals(3), formatDifference: decimals(3) },
@@ -39,21 +40,21 @@ export function renderEvaluation(model: string, against: string | null, tasks: r
   const rows = tasks.flatMap((task) =>
     FIGURE_NAMES.filter((name) => task.figures[name] !== undefined).map((name, index) => [
       index === 0 ? task.name : "",
-      STYLES[name].label,
+      FIGURE_STYLES[name].label,
       String(task.items),
-      ...figureCells(STYLES[name], task.figures[name]!),
+      ...figureCells(FIGURE_STYLES[name], task.figures[name]!),
       ...(against === null ? [] : differenceCells(name, task.against?.[name], task.differences?.[name])),
     ]),
   );
   return [title, "", ...renderColumns([header, ...rows], 2)].join("\n");
 }
 
-function figureCells({ format }: Style, { value, interval }: Figure): string[] {
+function figureCells({ format }: FigureStyle, { value, interval }: Figure): string[] {
   return [format(value), interval === null ? "–" : `${format(interval[0])} – ${format(interval[1])}`];
 }
 
 function differenceCells(name: FigureName, other: Figure | undefined, difference: Difference | undefined): string[] {
-  const { format, formatDifference } = STYLES[name];
+  const { format, formatDifference } = FIGURE_STYLES[name];
   const value = other === undefined ? "–" : format(other.value);
   if (difference === undefined) return [value, "–", "–", "–"];
   const show = (number: number): string =>

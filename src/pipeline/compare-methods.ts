@@ -1,0 +1,187 @@
+/**
+ * @file Methods side by side: one model, the same documents, budgets and evaluation for all. Every finished run is in the folder at once, so that an
+ * interrupted comparison goes on where it stopped, and later calls add methods, budgets and seeds.
+ */
+
+import { rmdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { Corpus } from "../corpora/corpus.ts";
+import { DEFAULT_DOCUMENTS, DEFAULT_HELD_OUT_DOCUMENTS, DEFAULT_MAX_TOKENS, loadCorpora } from "../corpora/load.ts";
+import { CusprunError } from "../errors.ts";
+import { readTasks } from "../evaluation/task-file.ts";
+import {
+  COMPARISON_FORMAT,
+  type ComparisonSettings,
+  type MethodComparison,
+  type MethodRun,
+} from "../report/method-comparison.ts";
+import { checkpointFingerprint, documentFingerprint } from "../scoring/fingerprint.ts";
+import {
+  checkSettings,
+  clearComparison,
+  digestOf,
+  EXPERTS_FOLDER,
+  readComparison,
+  RESULTS_FILE,
+  writeComparison,
+} from "./comparison-file.ts";
+import { budgetKey, planExperts, planSeeds, runFingerprint, runKey, runName, type CompareOptions } from "./comparison-plan.ts";
+import { jobOf, makeRun, measureOnTasks, prepareSeed, type Session, type WantedRun } from "./comparison-runs.ts";
+import { defined } from "./defined.ts";
+import { openTokenizer, withModel } from "./model.ts";
+import { chosenDimensions, rehearsePrune } from "./prune.ts";
+import { cusprunVersion } from "./version.ts";
+import { checkExpertFolder } from "./writing-step.ts";
+
+/** What a call found, with what earlier calls had. */
+export interface ComparisonReport extends MethodComparison {
+  /** Folder of the results. */
+  readonly out: string;
+  /** Names of the files in it, without the experts. */
+  readonly files: readonly string[];
+  /** Runs that this call made, and those that it wanted and were there. */
+  readonly made: number;
+  readonly reused: number;
+}
+
+/**
+ * Makes an expert with every method at every budget and seed, measures it, and keeps the figures.
+ * @throws CusprunError `OUTPUT_EXISTS` where the folder holds something else or runs under other settings, `USAGE` without a method, budget or corpus,
+ *   and what `readTasks`, `loadCorpora`, `pruneModel` and `evaluateModel` throw; as far as it can be known, before anything expensive. The reason of the
+ *   signal, if it aborts; the runs that were finished stay.
+ */
+export async function compareMethods(options: CompareOptions): Promise<ComparisonReport> {
+  const { model, out, overwrite = false } = options;
+  const job = jobOf(options);
+  const dimensions = chosenDimensions(options.corpora);
+  const experts = planExperts(options);
+  const seeds = planSeeds(options);
+  const known = await readComparison(out, overwrite);
+  const tasks = await readTasks(options.tasks ?? [], options.limit);
+  return withModel(model, job, async (checkpoint) => {
+    await checkExpertFolder({ out: join(out, EXPERTS_FOLDER), overwrite: true }, checkpoint);
+    const rehearsed = [];
+    for (const { variant, choice, repair } of experts) {
+      const settled = defined({ method: variant.method, repair });
+      rehearsed.push(await rehearsePrune(checkpoint, dimensions, choice, { out, ...settled }));
+    }
+    const tokenizer = await openTokenizer(checkpoint);
+    const corpora = new Map<number, readonly Corpus[]>();
+    for (const seed of seeds)
+      corpora.set(seed, await loadCorpora(options.corpora, tokenizer, { ...options.corpusOptions, seed, ...job }));
+    const session = { options, checkpoint, tokenizer, tasks, corpora };
+
+    const settings = await settingsOf(session);
+    if (known !== null) checkSettings(out, known.settings, settings);
+    const wanted = seeds.flatMap((seed) =>
+      experts.map((expert): WantedRun => {
+        const run = { ...expert, budget: knownBudget(known, expert.budget), seed };
+        return { ...run, fingerprint: runFingerprint(run, settings, documentsDigest(corpora.get(seed)!)) };
+      }),
+    );
+    if (known !== null) checkRuns(out, known, wanted);
+
+    if (overwrite) await clearComparison(out);
+    const { total, blocks } = rehearsed[0]!.plan.parameters;
+    const begun = known ?? {
+      format: COMPARISON_FORMAT,
+      model,
+      settings,
+      parameters: { total, blocks },
+      dense: { tasks: await measureOnTasks(session, model, "evaluating the dense model", "") },
+      runs: [],
+    };
+    return makeRuns(session, begun, wanted);
+  });
+}
+
+/** Makes the runs that are missing, one after the other. */
+async function makeRuns(session: Session, begun: MethodComparison, wanted: readonly WantedRun[]): Promise<ComparisonReport> {
+  const { options, corpora } = session;
+  const { out } = options;
+  let comparison = begun;
+  let files = await writeComparison(out, comparison);
+  let made = 0;
+  const prepared = new Set<number>();
+  try {
+    for (const [index, run] of wanted.entries()) {
+      const known = comparison.runs.find((candidate) => candidate.fingerprint === run.fingerprint);
+      if (known !== undefined && (await hasWhatIsKept(known, options))) continue;
+      if (!prepared.has(run.seed)) await prepareSeed(session, wanted, run.seed, corpora.size > 1 ? `seed ${run.seed}: ` : "");
+      prepared.add(run.seed);
+      const prefix = `${index + 1}/${wanted.length} ${runName(run, corpora.size > 1)}: `;
+      const finished = await makeRun(session, run, prefix);
+      made += 1;
+      comparison = withRun(comparison, known, finished);
+      files = await writeComparison(out, comparison);
+    }
+  } finally {
+    // Stays where experts are kept: it is not empty then.
+    await rmdir(join(out, EXPERTS_FOLDER)).catch(() => undefined);
+  }
+  return { ...comparison, out, files, made, reused: wanted.length - made };
+}
+
+/** A budget as the results call it, where they have it: however it is written, it is one row. */
+function knownBudget(known: MethodComparison | null, budget: string): string {
+  return known?.runs.find((run) => budgetKey(run.budget) === budgetKey(budget))?.budget ?? budget;
+}
+
+function withRun(comparison: MethodComparison, replaced: MethodRun | undefined, run: MethodRun): MethodComparison {
+  return { ...comparison, runs: [...comparison.runs.filter((candidate) => candidate !== replaced), run] };
+}
+
+/** Whether the expert of a run is there, where experts are to be kept. */
+async function hasWhatIsKept({ expert }: MethodRun, { out, keep = false }: CompareOptions): Promise<boolean> {
+  return !keep || (expert !== null && (await stat(join(out, expert)).catch(() => null)) !== null);
+}
+
+async function settingsOf({ options, checkpoint, tasks, corpora }: Session): Promise<ComparisonSettings> {
+  const { corpusOptions: { documents, heldOutDocuments, maxTokens } = {}, selection, repair } = options;
+  const [anySeed = []] = corpora.values();
+  return {
+    cusprun: cusprunVersion(),
+    model: await checkpointFingerprint(checkpoint),
+    corpora: Object.fromEntries(anySeed.map(({ dimension, label }) => [dimension, label])),
+    documents: documents ?? DEFAULT_DOCUMENTS,
+    heldOutDocuments: heldOutDocuments ?? DEFAULT_HELD_OUT_DOCUMENTS,
+    maxTokens: maxTokens ?? DEFAULT_MAX_TOKENS,
+    selection: { layout: "uniform", ...selection },
+    repair: repair ?? null,
+    tasks: tasks.map(({ name, items }) => ({
+      name,
+      items: items.length,
+      digest: digestOf(items.map((item) => ({ ...item, source: null }))),
+    })),
+    window: options.maxTokens ?? null,
+  };
+}
+
+/** SHA-256 of the documents of a seed. */
+function documentsDigest(corpora: readonly Corpus[]): string {
+  return digestOf(
+    corpora.map(({ dimension, calibration, heldOut }) => [
+      dimension,
+      calibration.map(documentFingerprint),
+      heldOut.map(documentFingerprint),
+    ]),
+  );
+}
+
+/**
+ * Checks that a run that is there under the same name is the same.
+ * @throws CusprunError `OUTPUT_EXISTS`.
+ */
+function checkRuns(out: string, known: MethodComparison, wanted: readonly WantedRun[]): void {
+  const fingerprints = new Map(known.runs.map((run) => [runKey(run), run.fingerprint]));
+  for (const { variant, budget, seed, fingerprint } of wanted) {
+    const there = fingerprints.get(runKey({ method: variant.name, budget, seed }));
+    if (there === undefined || there === fingerprint) continue;
+    throw new CusprunError("OUTPUT_EXISTS", {
+      where: join(out, RESULTS_FILE),
+      found: `a run of ${variant.name} at ${budget}, seed ${seed}, on other documents or with other settings of the method`,
+      expected: "the same corpora and methods as before",
+      remedy: "Choose another --out, or pass --overwrite to begin anew",
+    });
+  }
+}

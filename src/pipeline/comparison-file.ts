@@ -1,0 +1,178 @@
+/**
+ * @file The folder of a comparison: `results.json`, which runs are found in again, and what is made from it, `table.md` and the plots.
+ */
+
+import { createHash } from "node:crypto";
+import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import { Ajv } from "ajv";
+import { CusprunError } from "../errors.ts";
+import { checkOutputFolder, writeFileAtomically } from "../files.ts";
+import { plotComparison } from "../report/comparison-plots.ts";
+import { comparisonMarkdown } from "../report/comparison-table.ts";
+import { COMPARISON_FORMAT, type ComparisonSettings, type MethodComparison } from "../report/method-comparison.ts";
+
+/** Names in the folder of a comparison. */
+export const RESULTS_FILE = "results.json";
+const TABLE_FILE = "table.md";
+/** Folder of the experts that are kept. */
+export const EXPERTS_FOLDER = "experts";
+const PLOT_NAME = /^(held-out|task)-.*\.svg$/;
+
+/** Far more than thousands of runs need; keeps a wrong file from being read into memory. */
+const MAX_RESULTS_BYTES = 256 * 1024 * 1024;
+
+const COUNT = { type: "integer", minimum: 0 };
+const TEXT = { type: "string" };
+const objectOf = (properties: Readonly<Record<string, object>>): object => ({
+  type: "object",
+  properties,
+  required: Object.keys(properties),
+});
+const listOf = (items: object): object => ({ type: "array", items });
+/** What overflowed is null in JSON. */
+const VALUE = { type: ["number", "null"] };
+const PERPLEXITY = { ...objectOf({ perplexity: VALUE, bitsPerByte: VALUE, tokenCount: COUNT }), type: ["object", "null"] };
+const TASKS = listOf(
+  objectOf({
+    name: TEXT,
+    type: TEXT,
+    items: COUNT,
+    figures: { type: "object", additionalProperties: objectOf({ value: VALUE }) },
+  }),
+);
+
+/** What tables and plots are made from: a file that was edited or made elsewhere is not trusted to hold it. */
+const SCHEMA = objectOf({
+  format: { const: COMPARISON_FORMAT },
+  model: TEXT,
+  settings: objectOf({
+    cusprun: TEXT,
+    model: TEXT,
+    corpora: { type: "object", additionalProperties: TEXT },
+    selection: { type: "object" },
+    tasks: listOf(objectOf({ name: TEXT, items: COUNT, digest: TEXT })),
+  }),
+  parameters: objectOf({ total: COUNT, blocks: COUNT }),
+  dense: objectOf({ tasks: TASKS }),
+  runs: listOf(
+    objectOf({
+      method: TEXT,
+      budget: TEXT,
+      seed: COUNT,
+      fingerprint: TEXT,
+      repaired: { type: "boolean" },
+      parameters: objectOf({ before: COUNT, after: COUNT, removed: COUNT }),
+      vocabulary: { type: ["object", "null"] },
+      dimensions: listOf(
+        objectOf({
+          dimension: TEXT,
+          label: TEXT,
+          calibrationDocuments: COUNT,
+          heldOutDocuments: COUNT,
+          dense: PERPLEXITY,
+          expert: PERPLEXITY,
+        }),
+      ),
+      tasks: TASKS,
+      expert: { type: ["string", "null"] },
+    }),
+  ),
+});
+
+/**
+ * Reads what earlier calls left in a folder.
+ * @returns null where there is nothing, or it is to be replaced.
+ * @throws CusprunError `OUTPUT_EXISTS` where the folder holds something else, or results that cannot be read.
+ */
+export async function readComparison(folder: string, overwrite: boolean): Promise<MethodComparison | null> {
+  const path = join(folder, RESULTS_FILE);
+  const found = await stat(path).catch(() => null);
+  if (found === null || overwrite) {
+    await checkOutputFolder(folder, overwrite);
+    return null;
+  }
+  const comparison = found.isFile() && found.size <= MAX_RESULTS_BYTES ? parseResults(await readFile(path, "utf8")) : null;
+  if (comparison !== null) return comparison;
+  throw new CusprunError("OUTPUT_EXISTS", {
+    where: path,
+    found: "a file that is no comparison of this form",
+    expected: `the results of an earlier call ('format': '${COMPARISON_FORMAT}'), or nothing`,
+    remedy: "Choose another --out, or pass --overwrite to begin anew",
+  });
+}
+
+function parseResults(text: string): MethodComparison | null {
+  try {
+    // JSON has no infinity: a value that overflowed was written as null.
+    const overflowed = (key: string): boolean => key === "perplexity" || key === "bitsPerByte" || key === "value";
+    const parsed: unknown = JSON.parse(text, (key, value: unknown) =>
+      value === null && overflowed(key) ? Number.POSITIVE_INFINITY : value,
+    );
+    return new Ajv({ allowUnionTypes: true, strictNumbers: false }).validate(SCHEMA, parsed)
+      ? (parsed as MethodComparison)
+      : null;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Checks that runs may stand beside those of an earlier call.
+ * @throws CusprunError `OUTPUT_EXISTS` that names the settings that differ.
+ */
+export function checkSettings(folder: string, known: ComparisonSettings, wanted: ComparisonSettings): void {
+  const keys = Object.keys(wanted) as (keyof ComparisonSettings)[];
+  // Through JSON, as the known ones came.
+  const now = JSON.parse(JSON.stringify(wanted)) as ComparisonSettings;
+  const differing = keys.filter((key) => !isDeepStrictEqual(known[key], now[key]));
+  if (differing.length === 0) return;
+  const show = (settings: ComparisonSettings): string =>
+    differing.map((key) => `${key} ${brief(JSON.stringify(settings[key]) ?? "absent")}`).join(", ");
+  throw new CusprunError("OUTPUT_EXISTS", {
+    where: join(folder, RESULTS_FILE),
+    found: `runs with other settings: ${show(known)}`,
+    expected: show(now),
+    remedy: "Choose another --out, or pass --overwrite to begin anew",
+  });
+}
+
+function brief(text: string): string {
+  return text.length > 80 ? `${text.slice(0, 79)}…` : text;
+}
+
+/** SHA-256 (hex) of plain JSON, whatever the order of its keys. */
+export function digestOf(value: unknown): string {
+  const sorted = (_key: string, entry: unknown): unknown =>
+    typeof entry === "object" && entry !== null && !Array.isArray(entry)
+      ? Object.fromEntries(Object.entries(entry).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+      : entry;
+  return createHash("sha256").update(JSON.stringify(value, sorted)).digest("hex");
+}
+
+/** Removes what an earlier comparison left, and nothing else that is in the folder. */
+export async function clearComparison(folder: string): Promise<void> {
+  await rm(join(folder, EXPERTS_FOLDER), { recursive: true, force: true });
+  const names = await readdir(folder).catch(() => []);
+  for (const name of names.filter(
+    (candidate) => candidate === RESULTS_FILE || candidate === TABLE_FILE || PLOT_NAME.test(candidate),
+  ))
+    await rm(join(folder, name), { force: true });
+}
+
+/**
+ * Writes the results, each file whole or not at all, and makes the table and the plots anew.
+ * @returns names of the files.
+ * @throws CusprunError `DISK_FULL`, `OUTPUT_UNWRITABLE`.
+ */
+export async function writeComparison(folder: string, comparison: MethodComparison): Promise<readonly string[]> {
+  const write = (name: string, text: string): Promise<void> =>
+    writeFileAtomically(join(folder, name), (temporary) => writeFile(temporary, text));
+  await write(RESULTS_FILE, `${JSON.stringify(comparison, null, 1)}\n`);
+  if (comparison.runs.length === 0) return [RESULTS_FILE];
+  await write(TABLE_FILE, comparisonMarkdown(comparison));
+  const plots = await plotComparison(comparison);
+  for (const { fileName, svg } of plots) await write(fileName, svg);
+  return [RESULTS_FILE, TABLE_FILE, ...plots.map(({ fileName }) => fileName)];
+}

@@ -1,0 +1,130 @@
+/**
+ * @file The steps of a comparison that cost something: what the runs of a seed share, a run, a model on the evaluation files.
+ */
+
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { Corpus } from "../corpora/corpus.ts";
+import type { Tokenizer } from "../corpora/tokenizer.ts";
+import { summarizeTask, type TaskResult } from "../evaluation/summarize-task.ts";
+import type { Task } from "../evaluation/task-file.ts";
+import type { JobOptions } from "../progress.ts";
+import type { MethodRun } from "../report/method-comparison.ts";
+import { METHODS } from "../selection/methods/index.ts";
+import { EXPERTS_FOLDER } from "./comparison-file.ts";
+import { expertFolderName, type CompareOptions, type PlannedExpert, type PlannedRun } from "./comparison-plan.ts";
+import { defined } from "./defined.ts";
+import { scoreTasks } from "./evaluate.ts";
+import { measureDense } from "./measure-step.ts";
+import { pruneModel } from "./prune.ts";
+import { ensureScores } from "./scoring-step.ts";
+import { neededKinds } from "./selection-step.ts";
+import { gatherVocabulary, mayTrim } from "./vocabulary-step.ts";
+import { defaultWorkRoot, openWorkFolder } from "./work-folder.ts";
+
+/** A run that is wanted, with what it is told from others by. */
+export interface WantedRun extends PlannedRun {
+  readonly fingerprint: string;
+}
+
+/** What every step of a call needs. */
+export interface Session {
+  readonly options: CompareOptions;
+  readonly checkpoint: Checkpoint;
+  readonly tokenizer: Tokenizer;
+  readonly tasks: readonly Task[];
+  readonly corpora: ReadonlyMap<number, readonly Corpus[]>;
+}
+
+/**
+ * Scores for all methods at once, and the dense model's figures: what all runs of a seed share is there before the first, so that no run's time holds it.
+ */
+export async function prepareSeed(
+  session: Session,
+  wanted: readonly PlannedExpert[],
+  seed: number,
+  prefix: string,
+): Promise<void> {
+  const { options, checkpoint, tokenizer, corpora } = session;
+  const job = jobOf(options, prefix);
+  const documents = corpora.get(seed)!;
+  const workFolder = await openWorkFolder(checkpoint, options.work ?? defaultWorkRoot());
+  const kinds = wanted.flatMap(({ variant, choice }) => [
+    ...neededKinds(checkpoint.config, choice),
+    ...(METHODS[variant.method].scores ?? []),
+  ]);
+  const trimming = wanted.find(({ choice }) => mayTrim(choice))?.choice;
+  const vocabulary =
+    trimming === undefined ? null : await gatherVocabulary(checkpoint, options.corpora, documents, tokenizer, trimming, [], job);
+  const request = { kinds: [...new Set(kinds)], mapChange: "first-order", vocabulary } as const;
+  const { scores } = await ensureScores(checkpoint, documents, request, workFolder, job);
+  await scores.close();
+  await measureDense(checkpoint, documents, workFolder, job);
+}
+
+/** Makes one expert, measures it, and removes it unless it is to be kept. */
+export async function makeRun(session: Session, run: WantedRun, prefix: string): Promise<MethodRun> {
+  const { options } = session;
+  const { variant, budget, choice, repair, seed, fingerprint } = run;
+  const expert = `${EXPERTS_FOLDER}/${expertFolderName(run)}`;
+  const folder = join(options.out, expert);
+  const { model, corpora, work, keep = false } = options;
+  let isKept = false;
+  try {
+    const report = await pruneModel({
+      ...jobOf(options, prefix),
+      ...defined({ repair, work, generalShare: variant.generalShare }),
+      model,
+      corpora,
+      corpusOptions: { ...options.corpusOptions, seed },
+      selection: choice,
+      method: variant.method,
+      out: folder,
+      overwrite: true,
+    });
+    const tasks = await measureOnTasks(session, folder, "evaluating the expert", prefix);
+    isKept = keep;
+    const { parameters, units, vocabulary, dimensions, elapsedMs } = report;
+    return {
+      method: variant.name,
+      budget,
+      seed,
+      fingerprint,
+      repaired: report.repair !== null,
+      parameters,
+      units,
+      vocabulary,
+      dimensions,
+      tasks,
+      elapsedMs,
+      expert: keep ? expert : null,
+    };
+  } finally {
+    if (!isKept) await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** A model on the evaluation files. */
+export async function measureOnTasks(
+  { options, tasks }: Session,
+  model: string,
+  stage: string,
+  prefix: string,
+): Promise<readonly TaskResult[]> {
+  if (tasks.length === 0) return [];
+  const settings = { ...jobOf(options, prefix), ...defined({ maxTokens: options.maxTokens }) };
+  const scores = await scoreTasks(model, tasks, stage, settings);
+  return tasks.map((task, index) => summarizeTask(task, scores[index]!, null));
+}
+
+/** Progress of all steps of a call, told apart by what stands before the stage. */
+export function jobOf({ onProgress, signal }: CompareOptions, prefix = ""): JobOptions {
+  return defined({
+    signal,
+    onProgress:
+      onProgress === undefined
+        ? undefined
+        : (event: Parameters<typeof onProgress>[0]) => onProgress({ ...event, stage: `${prefix}${event.stage}` }),
+  });
+}

@@ -1,0 +1,144 @@
+/** @file The table and the plots of a comparison, from made-up runs. */
+
+import { XMLParser, XMLValidator } from "fast-xml-parser";
+import { describe, expect, test } from "vitest";
+import { plotComparison } from "../../src/report/comparison-plots.ts";
+import { comparisonMarkdown, renderComparison } from "../../src/report/comparison-table.ts";
+import type { MethodComparison, MethodRun } from "../../src/report/method-comparison.ts";
+
+const LABEL = "notes & <b>|x.jsonl";
+
+function madeUp(method: string, removed: number, seed: number, perplexity: number): MethodRun {
+  const figure = (value: number) => ({ perplexity: value, bitsPerByte: Math.log2(value) / 4, tokenCount: 100 });
+  return {
+    method,
+    budget: `${removed}% of blocks`,
+    seed,
+    fingerprint: `${method} ${removed} ${seed}`,
+    repaired: method === "cusprun",
+    parameters: { before: 2000, after: 2000 - removed * 10, removed: removed * 10 },
+    units: [],
+    vocabulary: null,
+    dimensions: [
+      {
+        dimension: "domain",
+        label: LABEL,
+        calibrationDocuments: 8,
+        heldOutDocuments: 3,
+        dense: figure(10 + seed),
+        expert: figure(perplexity),
+      },
+    ],
+    tasks: [],
+    elapsedMs: 1,
+    expert: null,
+  };
+}
+
+function comparisonOf(runs: readonly MethodRun[]): MethodComparison {
+  return {
+    format: "cusprun-comparison-1",
+    model: "tiny",
+    settings: {
+      cusprun: "0.0.0",
+      model: "m",
+      corpora: { domain: LABEL },
+      documents: 8,
+      heldOutDocuments: 3,
+      maxTokens: 64,
+      selection: { layout: "uniform" },
+      repair: null,
+      tasks: [],
+      window: null,
+    },
+    parameters: { total: 2000, blocks: 1000 },
+    dense: { tasks: [] },
+    runs,
+  };
+}
+
+const TWO_SEEDS = comparisonOf(
+  [0, 1].flatMap((seed) => [
+    madeUp("random", 30, seed, 90 + 20 * seed),
+    madeUp("cusprun", 30, seed, 20 + seed),
+    madeUp("random", 10, seed, 40 + seed),
+    madeUp("cusprun", 10, seed, 12 + seed),
+  ]),
+);
+
+/** What is read of an element. */
+interface Group {
+  readonly "@aria-label"?: string;
+  readonly path?: unknown;
+}
+
+function pathsOf(svg: string, label: string): number {
+  const parser = new XMLParser({
+    ignoreAttributes: false,
+    attributeNamePrefix: "@",
+    isArray: (name) => name === "g" || name === "path",
+  });
+  const { svg: root } = parser.parse(svg) as { svg: { g: readonly Group[] } };
+  return root.g
+    .filter((group) => group["@aria-label"] === label)
+    .reduce((sum, { path }) => sum + (Array.isArray(path) ? path.length : 0), 0);
+}
+
+describe("plots of a comparison", () => {
+  test("are well-formed, with a path per method", async () => {
+    const [plot, ...others] = await plotComparison(TWO_SEEDS);
+    expect(others).toEqual([]);
+    expect(plot?.fileName).toBe("held-out-domain.svg");
+    expect(XMLValidator.validate(plot?.svg ?? "")).toBe(true);
+    expect(plot?.svg).toContain("notes &amp; &lt;b&gt;|x.jsonl");
+    expect(plot?.svg).toContain("parameters of the blocks removed");
+    expect(pathsOf(plot?.svg ?? "", "line")).toBe(2);
+  });
+
+  test("are drawn of a single run, and leave out what overflowed", async () => {
+    const [single] = await plotComparison(comparisonOf([madeUp("flap", 20, 0, 30)]));
+    expect(XMLValidator.validate(single?.svg ?? "")).toBe(true);
+    const [plot] = await plotComparison(
+      comparisonOf([madeUp("flap", 20, 0, 30), madeUp("random", 20, 0, Number.POSITIVE_INFINITY)]),
+    );
+    expect(plot?.svg).not.toMatch(/NaN|Infinity/);
+    expect(pathsOf(plot?.svg ?? "", "line")).toBe(1);
+    expect(await plotComparison(comparisonOf([madeUp("random", 20, 0, Number.POSITIVE_INFINITY)]))).toEqual([]);
+  });
+});
+
+describe("the table of a comparison", () => {
+  test("has the smallest cut first, means over seeds with their deviation", () => {
+    const lines = renderComparison(TWO_SEEDS).split("\n");
+    expect(lines[2]).toMatch(/^budget +method +repaired +parameters +removed +domain: notes.* +seeds$/);
+    expect(lines[3]).toMatch(/^ +dense +2.00k +10\.50 ± 0\.71$/);
+    expect(lines.slice(4, 8).map((line) => line.replaceAll(/ {2,}/g, "|"))).toEqual([
+      "10% of blocks|random|no|1.90k|5.0%|40.50 ± 0.71|2",
+      "10% of blocks|cusprun|yes|1.90k|5.0%|12.50 ± 0.71|2",
+      "30% of blocks|random|no|1.70k|15.0%|100.00 ± 14.14|2",
+      "30% of blocks|cusprun|yes|1.70k|15.0%|20.50 ± 0.71|2",
+    ]);
+  });
+
+  test("of one seed has neither deviations nor seeds, and shows what overflowed", () => {
+    const table = renderComparison(comparisonOf([madeUp("random", 20, 0, Number.POSITIVE_INFINITY)]));
+    expect(table).not.toMatch(/±|seeds/);
+    expect(table).toMatch(/random +no +1.80k +10.0% +∞/);
+  });
+
+  test("has bits per byte where tokens of some expert went", () => {
+    const trimmed = { ...madeUp("flap", 20, 0, 16), vocabulary: { before: 64, after: 40, splits: {} } };
+    const table = renderComparison(comparisonOf([trimmed, madeUp("random", 20, 0, 256)]));
+    expect(table).toMatch(/dense .* 0\.830\n.* flap .* 1\.000\n.* random .* 2\.000\n/);
+    expect(table).toContain("Bits per byte on held-out documents");
+  });
+
+  test("as Markdown keeps the user's names inside their cells", () => {
+    const rows = comparisonMarkdown(TWO_SEEDS)
+      .split("\n")
+      .filter((line) => line.startsWith("|"));
+    expect(rows).toHaveLength(2 + 1 + 4);
+    expect(rows[0]).toContain("domain: notes & &lt;b>\\|x.jsonl");
+    expect(new Set(rows.map((row) => row.replaceAll("\\|", "").split("|").length)).size).toBe(1);
+  });
+});
