@@ -220,7 +220,7 @@ tokens of a continuation with the runtime's cache that we would write as well. "
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 ${rows.join("\n")}
 
-A float file agrees up to an error of 1%, a quantised one up to a divergence of 0.05: there, runtimes quantise the activations to 8 bits as well, and we do not. A dash is a layout that no architecture of llama.cpp holds, or that is refused with its reason ([export.md](export.md)).
+A float file agrees up to an error of 1%, a quantised one up to a divergence of 0.05: there, runtimes quantise the activations to 8 bits as well, and we do not. ONNX in q4 is compared with the float weights that it was made from, since cusprun does not read ONNX: what 4 bits cost is in its divergence, and the last column says how it stands beside ONNX Runtime's own quantiser. A dash is a layout that no architecture of llama.cpp holds, or that is refused with its reason ([export.md](export.md)).
 `;
 }
 
