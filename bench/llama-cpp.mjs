@@ -1,15 +1,14 @@
 /**
- * @file A dense model against its experts in llama.cpp, in one run and in turns: prompt and generation in tokens per second, resident memory, file size. Makes the
- * table of docs/performance.md.
+ * @file A dense model against its experts in llama.cpp, in one run and in turns: prompt and generation in tokens per second, resident memory, file size. Makes a
+ * table as in docs/performance.md.
  *
- *     npm run bench:llama-cpp -- DENSE.gguf EXPERT.gguf… [--rounds 5] [--threads 2] [--prompt 256] [--generate 64] [--write]
+ *     npm run bench:llama-cpp -- DENSE.gguf EXPERT.gguf… [--rounds 5] [--threads 2] [--prompt 256] [--generate 64]
  *
- * Needs CUSPRUN_RUNTIMES as 'cusprun verify' does. Each measurement is a process of its own; the best of the rounds counts, since
- * whatever else the machine does can only make one slower.
+ * Needs CUSPRUN_RUNTIMES as 'cusprun verify' does. Each measurement is a process of its own; the medians of the rounds count, on a machine that does nothing else.
  */
 
 import { spawnSync } from "node:child_process";
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { cpus } from "node:os";
 import { basename, join } from "node:path";
@@ -18,8 +17,6 @@ import { parseArgs } from "node:util";
 
 /** One measurement may take so long; a runtime that hangs is named and not waited for. */
 const TIMEOUT_MS = 180_000;
-const START = "<!-- bench:llama-cpp -->";
-const END = "<!-- /bench:llama-cpp -->";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -28,7 +25,6 @@ const { values, positionals } = parseArgs({
     threads: { type: "string", default: String(cpus().length) },
     prompt: { type: "string", default: "256" },
     generate: { type: "string", default: "64" },
-    write: { type: "boolean", default: false },
     measure: { type: "boolean", default: false },
   },
 });
@@ -88,30 +84,27 @@ function compare(paths) {
       process.stderr.write(`round ${round + 1}, ${basename(path)}: ${JSON.stringify(result)}\n`);
     });
   }
-  const text = table(paths, measured);
-  process.stdout.write(`${text}\n`);
-  if (!values.write) return;
-  const file = "docs/performance.md";
-  const document = readFileSync(file, "utf8");
-  const [before, after] = [document.slice(0, document.indexOf(START)), document.slice(document.indexOf(END))];
-  writeFileSync(file, `${before}${START}\n\n${text}\n\n${after}`);
+  process.stdout.write(`${table(paths, measured)}\n`);
 }
 
 function table(paths, measured) {
-  const best = (index, name) => Math.max(...measured[index].map((result) => result[name]));
-  const least = (index) => Math.min(...measured[index].map(({ memoryBytes }) => memoryBytes));
+  const median = (index, name) => {
+    const sorted = measured[index].map((result) => result[name]).toSorted((a, b) => a - b);
+    const middle = (sorted.length - 1) / 2;
+    return (sorted[Math.floor(middle)] + sorted[Math.ceil(middle)]) / 2;
+  };
   const rows = paths.map((path, index) => {
     const times = (name) => {
-      const value = best(index, name);
-      return `${value.toFixed(1)}${index === 0 ? "" : ` (${(value / best(0, name)).toFixed(2)}×)`}`;
+      const value = median(index, name);
+      return `${value.toFixed(1)}${index === 0 ? "" : ` (${(value / median(0, name)).toFixed(2)}×)`}`;
     };
     const share = (value, dense) =>
       `${(value / 1e6).toFixed(1)} MB${index === 0 ? "" : ` (${((100 * value) / dense).toFixed(0)}%)`}`;
     const size = share(statSync(path).size, statSync(paths[0]).size);
-    return `| ${[basename(path), times("prompt"), times("generation"), share(least(index), least(0)), size].join(" | ")} |`;
+    return `| ${[basename(path), times("prompt"), times("generation"), share(median(index, "memoryBytes"), median(0, "memoryBytes")), size].join(" | ")} |`;
   });
   return [
-    `${cpus()[0]?.model.trim() ?? "a processor"}, ${values.threads} threads, ${values.prompt} tokens of prompt, ${values.generate} generated, best of ${values.rounds} rounds in turns.`,
+    `${cpus()[0]?.model.trim() ?? "a processor"}, ${values.threads} threads, ${values.prompt} tokens of prompt, ${values.generate} generated, medians of ${values.rounds} rounds in turns.`,
     "",
     "| file | prompt, tokens/s | generation, tokens/s | resident memory | file |",
     "| --- | --- | --- | --- | --- |",
