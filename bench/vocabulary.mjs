@@ -28,10 +28,10 @@ const ITEMS = 16;
 const CORPUS_OPTIONS = { maxTokens: 256, heldOutDocuments: 16 };
 /** Where units of the blocks go too, and what is left is repaired, which takes longer. */
 const BUDGET_CORPUS_OPTIONS = { ...CORPUS_OPTIONS, documents: 24 };
-/** An amount that the vocabulary and the blocks share, for the first expert; kinds without which the blocks alone cannot give so much. */
+/** An amount that the vocabulary and the blocks share, for the first expert; kinds and a floor without which the blocks alone cannot give so much. */
 const BUDGETS = {
   smollm2: { budget: "25%", kinds: ["ffn"] },
-  gemma3: { budget: "25%", kinds: ["ffn", "head"] },
+  gemma3: { budget: "25%", kinds: ["ffn", "head"], floor: 0.2 },
   qwen2: { budget: "25%", kinds: ["ffn"] },
 };
 const DATA = join(import.meta.dirname, "../../shared/data/eval/dev");
@@ -119,9 +119,9 @@ for (const model of models) {
       points.push({ model, expert: `${model} · ${name}`, share: 100 * share, change: 100 * change });
     }
     if (name === experts[0] && !values["no-budgets"]) {
-      const { budget, kinds } = BUDGETS[model];
+      const { budget, ...units } = BUDGETS[model];
       for (const vocabulary of [undefined, "keep"]) {
-        const selection = { budget, layout: "uniform", kinds, ...(vocabulary ? { vocabulary } : {}) };
+        const selection = { budget, layout: "uniform", ...units, ...(vocabulary ? { vocabulary } : {}) };
         const run = await once(`${model} ${name} ${budget} ${vocabulary ?? "shared"}`, () =>
           prune(model, expert, selection, BUDGET_CORPUS_OPTIONS),
         );
