@@ -108,7 +108,7 @@ async function quantized({ f16 }, home) {
 async function onnx({ hf }, home, type) {
   if (hf instanceof Error) return hf;
   const out = join(home, `onnx-${type}`);
-  await exportModel({ model: hf, to: "onnx", type, out, overwrite: true });
+  if (!existsSync(out)) await exportModel({ model: hf, to: "onnx", type, out });
   return out;
 }
 
