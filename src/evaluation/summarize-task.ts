@@ -131,12 +131,12 @@ function choiceSamples(scores: readonly ChoiceScore[]): Partial<Record<FigureNam
   const losses = scores.map(({ logLikelihoods, answer }) => -logLikelihoods[answer]!);
   const ones = scores.map(() => 1);
   return {
-    accuracy: { kind: "share", right: scores.map(({ logLikelihoods, answer }) => indexOfLargest(logLikelihoods) === answer) },
+    accuracy: { kind: "share", right: scores.map(({ logLikelihoods, answer }) => likeliest(logLikelihoods) === answer) },
     normalizedAccuracy: {
       kind: "share",
       right: scores.map(
         ({ logLikelihoods, characters, answer }) =>
-          indexOfLargest(logLikelihoods.map((value, index) => value / characters[index]!)) === answer,
+          likeliest(logLikelihoods.map((value, index) => value / characters[index]!)) === answer,
       ),
     },
     answerNegativeLogLikelihood: { kind: "ratio", values: losses, weights: ones, exp: false },
@@ -160,6 +160,11 @@ function textSamples(scores: readonly TextScore[]): Partial<Record<FigureName, S
       exp: false,
     },
   };
+}
+
+/** The choice that a model takes; −1, which is never right, where a likelihood is no number. */
+function likeliest(values: readonly number[]): number {
+  return values.some(Number.isNaN) ? -1 : indexOfLargest(values);
 }
 
 function entries(samples: Readonly<Partial<Record<FigureName, Sample>>>): [FigureName, Sample][] {

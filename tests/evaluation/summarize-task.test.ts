@@ -39,6 +39,13 @@ describe("a summary", () => {
     expect(Object.keys(figures)).toHaveLength(4);
   });
 
+  test("of a likelihood that is no number counts no choice as right", () => {
+    for (const broken of [choice([Number.NaN, -1], [1, 1], 0), choice([-1, Number.NaN], [1, 1], 0)]) {
+      const { figures } = summarizeTask(task("multiple_choice"), [broken], null);
+      expect([figures.accuracy?.value, figures.normalizedAccuracy?.value]).toEqual([0, 0]);
+    }
+  });
+
   test("of texts counts every token and byte once", () => {
     const { figures } = summarizeTask(task("perplexity"), [text(10, 5, 20), text(30, 5, 20)], null);
     expect(figures.perplexity?.value).toBeCloseTo(2 ** 4, 10);
