@@ -39,7 +39,7 @@ export interface GgufTensorSource {
 const ALIGNMENT_BYTES = 32;
 
 /** Ids of tensor types: `enum ggml_type`. */
-const GGML_TYPE_IDS: Readonly<Record<StoredDType, number>> = {
+export const GGML_TYPE_IDS: Readonly<Record<StoredDType, number>> = {
   F32: 0,
   F16: 1,
   Q4_0: 2,

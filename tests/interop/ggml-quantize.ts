@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { GGML_BLOCK_FORMATS } from "../../src/checkpoint/ggml-types.ts";
 import type { GgmlQuantType } from "../../src/checkpoint/checkpoint.ts";
+import { GGML_TYPE_IDS } from "../../src/export/gguf-writer.ts";
 import { runPython } from "./python.ts";
 
 /** What is quantised. */
@@ -18,20 +19,6 @@ export interface QuantizeRequest {
   /** [columns] */
   readonly importance: Float32Array | null;
 }
-
-/** Ids of tensor types: `enum ggml_type`. */
-const TYPE_IDS: Readonly<Record<GgmlQuantType, number>> = {
-  Q4_0: 2,
-  Q4_1: 3,
-  Q5_0: 6,
-  Q5_1: 7,
-  Q8_0: 8,
-  Q2_K: 10,
-  Q3_K: 11,
-  Q4_K: 12,
-  Q5_K: 13,
-  Q6_K: 14,
-};
 
 /**
  * The bytes of each request by `ggml_quantize_chunk`.
@@ -48,7 +35,7 @@ export async function quantizeChunks(requests: readonly QuantizeRequest[]): Prom
         if (importance !== null) await writeFile(join(folder, `${index}.importance`), bytesOf(importance));
         const { blockSize, blockBytes } = GGML_BLOCK_FORMATS[type];
         return {
-          type: TYPE_IDS[type],
+          type: GGML_TYPE_IDS[type],
           rows: values.length / columns,
           columns,
           values: `${index}.values`,
