@@ -80,12 +80,17 @@ export interface LayerRepair {
 type States = readonly Float32Array<ArrayBuffer>[];
 type Shape = Awaited<ReturnType<LayerProgram["readWeights"]>>["shape"];
 
-/** A layer under repair. */
-interface Bench {
+/** A layer's weights. */
+interface Block {
   readonly layer: number;
   readonly shape: Shape;
+  readonly weights: BlockWeights;
+}
+
+/** A layer under repair. */
+interface Bench extends Block {
+  /** As they are so far. */
   readonly weights: Map<BlockRole, Feed>;
-  readonly dense: Readonly<Record<"before" | "between" | "after", States>>;
 }
 
 /** The two models side by side, one layer further whenever the next layer's matrices are asked for. */
@@ -94,8 +99,8 @@ export class RepairRun {
   /** Batches from this number on are held back. */
   readonly #firstHeldBack: number;
   readonly #dense: LayerProgram;
-  readonly #pruned: LayerProgram;
   readonly #attention: LayerProgram;
+  readonly #ffn: LayerProgram;
   readonly #fits: Readonly<Record<FitRole, LayerProgram>>;
   readonly #products: Products;
   readonly #streams: StreamSums;
@@ -119,11 +124,11 @@ export class RepairRun {
     this.#batches = batches;
     this.#firstHeldBack = firstHeldBack;
     this.#dense = new LayerProgram(checkpoint, batches, { attentionStream: "beside" });
-    this.#pruned = new LayerProgram(pruned, batches, { inputSquares: true });
-    this.#attention = new LayerProgram(pruned, batches, { attentionStream: "only" });
+    this.#attention = new LayerProgram(pruned, batches, { attentionStream: "only", inputSquares: true });
+    this.#ffn = new LayerProgram(pruned, batches, { from: "attentionStream", inputSquares: true });
     this.#fits = {
       o: new LayerProgram(pruned, batches, { fit: "o" }),
-      down: new LayerProgram(pruned, batches, { fit: "down" }),
+      down: new LayerProgram(pruned, batches, { from: "attentionStream", fit: "down" }),
     };
     this.#products = products;
     this.#streams = streams;
@@ -159,57 +164,49 @@ export class RepairRun {
   }
 
   async close(): Promise<void> {
-    for (const program of [this.#dense, this.#pruned, this.#attention, this.#fits.o, this.#fits.down]) await program.close();
+    for (const program of [this.#dense, this.#attention, this.#ffn, this.#fits.o, this.#fits.down]) await program.close();
     await this.#products.close();
     await this.#streams.close();
   }
 
   async #repairLayer(layer: number, steps: readonly RepairStep[]): Promise<LayerRepair> {
-    const before = [...this.#denseStates];
-    const between = await this.#attentionStreams(this.#dense, layer, await this.#dense.readWeights(layer), this.#denseStates);
-    const { shape, weights } = await this.#pruned.readWeights(layer);
-    const bench: Bench = { layer, shape, weights: new Map(weights), dense: { before, between, after: this.#denseStates } };
+    const denseBefore = [...this.#denseStates];
+    const denseBlock = { layer, ...(await this.#dense.readWeights(layer)) };
+    const denseBetween = await this.#attentionStreams(this.#dense, denseBlock, this.#denseStates, () => {});
+    const { shape, weights } = await this.#attention.readWeights(layer);
+    const bench: Bench = { layer, shape, weights: new Map(weights) };
     const matrices = new Map<BlockRole, Float32Array<ArrayBuffer>>();
     const reports = new Map<RepairStep, Float32Array<ArrayBuffer>>();
-    for (const step of steps) {
-      const fit = await this.#fit(bench, step);
+    const doStep = async (step: RepairStep, fit: () => Promise<Fit>): Promise<void> => {
+      if (!steps.includes(step)) return;
+      reports.set(step, reportOf(await fit()));
       for (const role of FITTED_MATRICES[step]) matrices.set(role, bench.weights.get(role)!.data as Float32Array<ArrayBuffer>);
-      reports.set(step, reportOf(fit));
-    }
+    };
     const sums = new ImportanceSums();
-    await this.#run(this.#pruned, layer, bench, this.#prunedStates, (_number, outputs) => sums.add(outputs));
+    const states = this.#prunedStates;
+    await doStep("attentionInput", () => this.#fitInput(bench, "attentionInput", "attentionNorm", states, denseBefore));
+    await doStep("o", () => this.#fitOutput(bench, "o", states, denseBetween));
+    const between = await this.#attentionStreams(this.#attention, bench, states, (outputs) => sums.add(outputs));
+    await doStep("ffnInput", () => this.#fitInput(bench, "ffnInput", "ffnNorm", between, denseBetween));
+    await doStep("down", () => this.#fitOutput(bench, "down", between, this.#denseStates));
+    await this.#run(this.#ffn, bench, between, (_number, outputs) => sums.add(outputs));
+    states.splice(0, states.length, ...between);
     const tokens = this.#batches.reduce((count, { mask }) => mask.reduce((sum, real) => sum + real, count), 0);
     this.#options.onProgress?.({ stage: "repairing", done: layer + 1, total: this.#layerCount, unit: "layers" });
     return { matrices, reports, importances: sums.means(tokens) };
   }
 
-  /** Does one step: leaves the new matrices in the bench's weights. */
-  async #fit(bench: Bench, step: RepairStep): Promise<Fit> {
-    switch (step) {
-      case "attentionInput":
-        return this.#fitInput(bench, step, "attentionNorm", this.#prunedStates, bench.dense.before);
-      case "ffnInput": {
-        const between = await this.#attentionStreams(this.#attention, bench.layer, bench, [...this.#prunedStates]);
-        return this.#fitInput(bench, step, "ffnNorm", between, bench.dense.between);
-      }
-      case "o":
-        return this.#fitOutput(bench, step, bench.dense.between);
-      case "down":
-        return this.#fitOutput(bench, step, bench.dense.after);
-      default:
-        throw step satisfies never;
-    }
-  }
-
-  async #fitOutput(bench: Bench, role: FitRole, targets: States): Promise<Fit> {
+  /** Fits an output matrix: leaves it in the bench's weights. @param inputs what its program reads. */
+  async #fitOutput(bench: Bench, role: FitRole, inputs: Float32Array<ArrayBuffer>[], targets: States): Promise<Fit> {
     const { data, shape } = bench.weights.get(role)!;
     const [D, n] = shape as [number, number];
-    const [training, heldBack] = await this.#outputEquations(bench, role, targets);
+    const [training, heldBack] = await this.#outputEquations(bench, role, inputs, targets);
     const fit = await fitMatrix(this.#products, training, heldBack, transpose(data as Float32Array, D, n));
     bench.weights.set(role, { data: Float32Array.from(transpose(fit.weights, n, D)), shape });
     return fit;
   }
 
+  /** Fits the matrices that read a sublayer's input: leaves them in the bench's weights. */
   async #fitInput(bench: Bench, step: RepairStep, norm: BlockRole, pruned: States, dense: States): Promise<Fit> {
     const D = bench.shape.hiddenSize;
     const equations = [new NormalEquations(D, D), new NormalEquations(D, D)] as const;
@@ -238,13 +235,18 @@ export class RepairRun {
   }
 
   /** Sums over the training and over the held-back documents. */
-  async #outputEquations(bench: Bench, role: FitRole, targets: States): Promise<readonly [NormalEquations, NormalEquations]> {
+  async #outputEquations(
+    bench: Bench,
+    role: FitRole,
+    inputs: Float32Array<ArrayBuffer>[],
+    targets: States,
+  ): Promise<readonly [NormalEquations, NormalEquations]> {
     const [D, n] = bench.weights.get(role)!.shape as [number, number];
     const [training, heldBack] = [new NormalEquations(n, D), new NormalEquations(n, D)];
     await this.#fits[role].runLayer(
       bench.layer,
       bench,
-      this.#prunedStates,
+      inputs,
       (number) => {
         const { documents, length } = this.#batches[number]!;
         return { target: { data: targets[number]!, shape: [documents.length, length, D] } };
@@ -261,26 +263,26 @@ export class RepairRun {
   /** Residual streams after a layer's attention; `states` move on where the program runs the whole layer. */
   async #attentionStreams(
     program: LayerProgram,
-    layer: number,
-    block: { readonly shape: Shape; readonly weights: BlockWeights },
+    block: Block,
     states: Float32Array<ArrayBuffer>[],
-  ): Promise<States> {
+    onBatch: (outputs: BlockOutputs) => void,
+  ): Promise<Float32Array<ArrayBuffer>[]> {
     const streams: Float32Array<ArrayBuffer>[] = [];
-    await this.#run(program, layer, block, states, (number, { attentionStream }) => {
-      streams[number] = attentionStream!;
+    await this.#run(program, block, states, (number, outputs) => {
+      streams[number] = outputs["attentionStream"]!;
+      onBatch(outputs);
     });
     return streams;
   }
 
   async #run(
     program: LayerProgram,
-    layer: number,
-    block: { readonly shape: Shape; readonly weights: BlockWeights },
+    block: Block,
     states: Float32Array<ArrayBuffer>[],
     onBatch: (number: number, outputs: BlockOutputs) => void,
   ): Promise<void> {
     await program.runLayer(
-      layer,
+      block.layer,
       block,
       states,
       () => ({}),
