@@ -177,7 +177,7 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
   methods: {
     type: { kind: "choices", of: METHOD_NAMES },
     group: "How much to remove",
-    help: "Rules to compare, parted by commas; all where not said",
+    help: "Rules to compare, parted by commas; all that can make what is chosen where not said",
   },
   budgets: {
     type: { kind: "list" },

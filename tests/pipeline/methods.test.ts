@@ -3,8 +3,11 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { openCheckpoint } from "../../src/checkpoint/open.ts";
 import { PLAN_FILE_NAME } from "../../src/export/expert-folder.ts";
 import { pruneModel, type PruneOptions } from "../../src/pipeline/prune.ts";
+import { applyPlan, scoreModel, selectFromScores } from "../../src/pipeline/steps.ts";
+import { renderReport } from "../../src/report/table.ts";
 import { METHOD_NAMES } from "../../src/selection/methods/index.ts";
 import type { PrunePlan } from "../../src/selection/plan.ts";
 import { withFolder } from "../support/temporary-folder.ts";
@@ -59,7 +62,8 @@ describe("trials", () => {
     }));
 });
 
-test.each(METHOD_NAMES)("%s makes an expert of the same size, repaired only if it is ours", (method) =>
+const METHODS_OF_UNITS = METHOD_NAMES.filter((method) => method !== "shortgpt");
+test.each(METHODS_OF_UNITS)("%s makes an expert of the same size, repaired only if it is ours", (method) =>
   withFolder(async (folder) => {
     const options = await prepare(folder, { method, selection: { budget: "25% of blocks", layout: "uniform" } });
     const { plan, repaired } = await run(options);
@@ -68,3 +72,57 @@ test.each(METHOD_NAMES)("%s makes an expert of the same size, repaired only if i
     expect(repaired).toBe(method === "cusprun");
   }),
 );
+
+describe("shortgpt", () => {
+  test("drops whole layers, measures and reports them, and its plan can be applied", () =>
+    withFolder(async (folder) => {
+      const selection = { budget: "25% of blocks", layout: "uniform" } as const;
+      const options = await prepare(folder, { method: "shortgpt", selection, measure: true });
+      const report = await pruneModel(options);
+      expect(report.repair).toBeNull();
+      const gone = report.units.find(({ kind }) => kind === "layer")!.removedPerLayer;
+      expect(gone.toSorted()).toEqual([0, 0, 1]);
+      expect(renderReport(report)).toContain(`removed 1 of 3 layers, by their number from 0: ${gone.indexOf(1)}`);
+      expect(report.dimensions[0]!.expert!.perplexity).toBeGreaterThan(1);
+      expect(await readFile(join(options.out, "README.md"), "utf8")).toContain("Of 3 layers 2 stay");
+      const out = join(folder, "applied");
+      const plan = join(options.out, PLAN_FILE_NAME);
+      await applyPlan({ model: options.model, plan, out });
+      const weights = async (of: string): Promise<Buffer> => readFile(join(of, "model.safetensors"));
+      expect(await weights(out)).toEqual(await weights(options.out));
+      const repairing = { model: options.model, plan, out: join(folder, "repaired"), corpora: options.corpora };
+      await expect(applyPlan(repairing)).rejects.toMatchObject({ code: "REPAIR_UNSUPPORTED" });
+    }));
+
+  test("refuses what whole layers cannot be, before anything is scored", () =>
+    withFolder(async (folder) => {
+      const options = await prepare(folder, { method: "shortgpt" });
+      const uniform = { budget: "25% of blocks", layout: "uniform" } as const;
+      const attempts = [
+        [{ selection: { ...uniform, layout: "ragged" } }, "LAYOUT_UNSUPPORTED"],
+        [{ selection: { ...uniform, kinds: ["ffn"] } }, "SELECTION_INVALID"],
+        [{ selection: { ...uniform, budget: "5% of blocks" } }, "BUDGET_UNREACHABLE"],
+        [{ selection: uniform, repair: true }, "REPAIR_UNSUPPORTED"],
+      ] as const;
+      for (const [changes, code] of attempts) {
+        const stages = new Set<string>();
+        const onProgress: PruneOptions["onProgress"] = ({ stage }) => stages.add(stage);
+        await expect(pruneModel({ ...options, ...changes, onProgress })).rejects.toMatchObject({ code });
+        expect(stages).not.toContain("scoring");
+      }
+    }));
+
+  test("is scored, selected and applied step by step as kind layer", () =>
+    withFolder(async (folder) => {
+      const { model, corpora, corpusOptions } = await prepare(folder, {});
+      const [scores, plan] = [join(folder, "scores.safetensors"), join(folder, "plan.json")];
+      await scoreModel({ model, corpora, corpusOptions: corpusOptions!, selection: { kinds: ["layer"] }, out: scores });
+      const selection = { budget: "60% of blocks", layout: "uniform", kinds: ["layer"] } as const;
+      const { units } = await selectFromScores({ scores, selection, out: plan });
+      expect(units.map(({ kind }) => kind)).toEqual(["layer"]);
+      await applyPlan({ model, plan, out: join(folder, "applied") });
+      const expert = await openCheckpoint(join(folder, "applied"));
+      expect(expert.config.numHiddenLayers).toBe(1);
+      await expert.close();
+    }));
+});
