@@ -49,6 +49,7 @@ const VARIANTS = {
   "wanda-sp": { text: "Wanda-sp", method: "wanda-sp", layout: "uniform" },
   flap: { text: "FLAP, without its bias", method: "flap", layout: "uniform" },
   "flap-ragged": { text: "FLAP, without its bias, its own widths (ragged)", method: "flap", layout: "ragged" },
+  shortgpt: { text: "ShortGPT, whole layers", method: "shortgpt", layout: "uniform" },
   paper: { text: "Cus-Prun's rule", method: "cusprun-paper", layout: "uniform" },
   "uniform-cut": { text: "cusprun, uniform, no repair", layout: "uniform", repair: false },
   "wanda-sp-repair": { text: "Wanda-sp + our repair", method: "wanda-sp", layout: "uniform", repair: true },

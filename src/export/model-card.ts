@@ -106,7 +106,7 @@ export function modelCard(input: ModelCardInput, plan: PrunePlan, output: CardOu
     "## Limitations",
     limitations(input, plan, output),
     "## Source",
-    `${source(plan)} ` + `Made with cusprun ${inline(input.version)}; \`cusprun-plan.json\` lists every unit that went.`,
+    `${source(plan)} Made with cusprun ${inline(input.version)}; \`cusprun-plan.json\` lists every unit that went.`,
   ];
   return `${sections.join("\n\n")}\n`;
 }

@@ -31,7 +31,7 @@ export function selectLayers(context: SelectionContext): LayerChoice[] {
         layerCount === 1
           ? "a model of more than one layer"
           : `1 to ${layerCount - 1} layers of ${parameters} parameters, ${share(1)} to ${share(layerCount - 1)} of the blocks`,
-      remedy: isNothing ? "Ask for more, or let units within the layers go" : "Ask for less",
+      remedy: isNothing ? "Ask for more, or choose another method or --units that take less than a layer" : "Ask for less",
     });
   }
   const pool = globalPool(context);

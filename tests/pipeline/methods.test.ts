@@ -1,6 +1,6 @@
 /** @file Methods and trials on the whole way, with a tiny model. */
 
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
@@ -10,6 +10,7 @@ import { applyPlan, scoreModel, selectFromScores } from "../../src/pipeline/step
 import { renderReport } from "../../src/report/table.ts";
 import { METHOD_NAMES } from "../../src/selection/methods/index.ts";
 import type { PrunePlan } from "../../src/selection/plan.ts";
+import { quantizedGguf } from "../support/quantized-gguf.ts";
 import { withFolder } from "../support/temporary-folder.ts";
 import { writeTinyCorpus } from "../support/tiny-corpus.ts";
 import { tinyModel, writeTinyCheckpoint } from "../support/tiny-models.ts";
@@ -81,10 +82,12 @@ describe("shortgpt", () => {
       const report = await pruneModel(options);
       expect(report.repair).toBeNull();
       const gone = report.units.find(({ kind }) => kind === "layer")!.removedPerLayer;
-      expect(gone.toSorted()).toEqual([0, 0, 1]);
+      expect(gone.toSorted((a, b) => a - b)).toEqual([0, 0, 1]);
       expect(renderReport(report)).toContain(`removed 1 of 3 layers, by their number from 0: ${gone.indexOf(1)}`);
       expect(report.dimensions[0]!.expert!.perplexity).toBeGreaterThan(1);
-      expect(await readFile(join(options.out, "README.md"), "utf8")).toContain("Of 3 layers 2 stay");
+      const card = await readFile(join(options.out, "README.md"), "utf8");
+      for (const text of ["1 of its 3 decoder layers were cut out", "Of 3 layers 2 stay", "The rule that chose is `shortgpt`"])
+        expect(card).toContain(text);
       const out = join(folder, "applied");
       const plan = join(options.out, PLAN_FILE_NAME);
       await applyPlan({ model: options.model, plan, out });
@@ -110,6 +113,26 @@ describe("shortgpt", () => {
         await expect(pruneModel({ ...options, ...changes, onProgress })).rejects.toMatchObject({ code });
         expect(stages).not.toContain("scoring");
       }
+    }));
+
+  test("refuses a GGUF of Gemma 3 whose sliding layers follow no period any more, before it measures or writes", () =>
+    withFolder(async (folder) => {
+      const selection = { budget: "8% of blocks", layout: "uniform" } as const;
+      const model = join(folder, "tiny.gguf");
+      const options = await prepare(folder, { model, method: "shortgpt", selection, formats: ["gguf"], measure: true });
+      const sizes = { hiddenSize: 64, intermediateSize: 64, numAttentionHeads: 8, numKeyValueHeads: 4, vocabSize: 300 };
+      // Every 6th layer sees everything. Norms that pass nothing on make layer 2 the one that goes.
+      const gemma = tinyModel("gemma3", { ...sizes, numHiddenLayers: 12 });
+      for (const norm of ["post_attention_layernorm", "post_feedforward_layernorm"])
+        gemma.tensors.get(`model.layers.2.${norm}.weight`)!.values.fill(-1);
+      await writeFile(model, quantizedGguf(gemma));
+      const stages = new Set<string>();
+      const onProgress: PruneOptions["onProgress"] = ({ stage }) => stages.add(stage);
+      await expect(pruneModel({ ...options, onProgress })).rejects.toMatchObject({
+        code: "EXPORT_UNSUPPORTED",
+        parts: { found: "sliding layers that follow no period" },
+      });
+      expect([...stages].at(-1)).toBe("selecting");
     }));
 
   test("is scored, selected and applied step by step as kind layer", () =>
