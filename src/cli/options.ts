@@ -172,7 +172,7 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     type: { kind: "choice", of: METHOD_NAMES },
     hint: "METHOD",
     group: "How much to remove",
-    help: `Rule that chooses: ${METHOD_NAMES.join(", ")}`,
+    help: "Rule that chooses",
   },
   methods: {
     type: { kind: "choices", of: METHOD_NAMES },
