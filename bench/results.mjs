@@ -65,6 +65,7 @@ const METHODS = {
   "wanda-sp": { name: "Wanda-sp", method: "wanda-sp" },
   flap: { name: "FLAP, without its bias", method: "flap" },
   "flap-ragged": { name: "FLAP, without its bias, its own widths (ragged)", method: "flap", selection: { layout: "ragged" } },
+  shortgpt: { name: "ShortGPT, whole layers", method: "shortgpt" },
   paper: { name: "Cus-Prun's rule", method: "cusprun-paper" },
   "uniform-cut": { name: "cusprun, uniform, no repair", method: "cusprun", repair: false },
   "wanda-sp-repair": { name: "Wanda-sp + our repair", method: "wanda-sp", repair: true },
