@@ -16,13 +16,14 @@ import type { PrunePlan } from "../selection/plan.ts";
 import { cutExpert, type Expert } from "../surgery/expert.ts";
 import type { FloatDType } from "../tensor.ts";
 import { defined } from "./defined.ts";
+import { planRun, type MemoryReport } from "./memory-step.ts";
 import { openTokenizer, withModel } from "./model.ts";
 import { checkOutputFile } from "./output-file.ts";
 import { chosenDimensions } from "./prune.ts";
 import { gatherRepairDocuments, withRepairedExpert, type RepairOptions } from "./repair-step.ts";
 import { neededKinds, select, type SelectionChoice } from "./selection-step.ts";
 import { countTokensOf, countUnits } from "./unit-report.ts";
-import { gatherVocabulary } from "./vocabulary-step.ts";
+import { gatherVocabulary, mayTrim } from "./vocabulary-step.ts";
 import { defaultWorkRoot, openWorkFolder } from "./work-folder.ts";
 import {
   checkExpertFolder,
@@ -55,11 +56,15 @@ export interface ScoredModel {
   readonly kinds: readonly RelevanceKind[];
   /** Calibration documents per dimension. */
   readonly documents: Readonly<Partial<Record<Dimension, number>>>;
+  /** What scoring was estimated to need. */
+  readonly memory: MemoryReport;
 }
+
+const NOTHING_ELSE = { scoring: null, trials: 0, repairing: false, measuring: false } as const;
 
 /**
  * Scores a model on corpora and saves the relevances.
- * @throws CusprunError `USAGE`, `OUTPUT_EXISTS`, and what opening the model, reading the corpora and writing throw.
+ * @throws CusprunError `USAGE`, `OUTPUT_EXISTS`, `MEMORY_LIMIT`, and what opening the model, reading the corpora and writing throw.
  */
 export async function scoreModel(options: ScoreModelOptions): Promise<ScoredModel> {
   chosenDimensions(options.corpora);
@@ -74,8 +79,11 @@ export async function scoreModel(options: ScoreModelOptions): Promise<ScoredMode
       ...defined({ onProgress: options.onProgress, signal: options.signal }),
     });
     const { granularity, vocabulary: kept } = options.selection ?? {};
+    const mapChange = options.mapChange ?? "first-order";
     // What a plan will ask for is not known yet: tokens are scored unless they are to stay.
     const choice = { budget: "1%", layout: "uniform" as const, ...defined({ granularity, vocabulary: kept }) };
+    const scoring = { kinds, mapChange, vocabulary: mayTrim(choice) };
+    const memory = planRun(checkpoint.config, corpora, { ...NOTHING_ELSE, scoring }, options);
     const moreText = options.vocabularyCorpus ?? [];
     const vocabulary = await gatherVocabulary(checkpoint, options.corpora, corpora, tokenizer, choice, moreText, options);
     await scoreCorpora(checkpoint, corpora, options.out, { ...options, kinds, vocabulary });
@@ -83,6 +91,7 @@ export async function scoreModel(options: ScoreModelOptions): Promise<ScoredMode
       out: options.out,
       kinds,
       documents: Object.fromEntries(corpora.map(({ dimension, calibration }) => [dimension, calibration.length])),
+      memory,
     };
   });
 }
@@ -153,11 +162,12 @@ export interface AppliedPlan extends Omit<WrittenExpert, "figures"> {
 
 /**
  * Cuts what a plan names out of a model and writes the expert.
- * @throws CusprunError `OUTPUT_EXISTS`, and what `readPlan`, `cutExpert` and `writeExpert` throw.
+ * @throws CusprunError `OUTPUT_EXISTS`, `MEMORY_LIMIT`, and what `readPlan`, `cutExpert` and `writeExpert` throw.
  */
 export async function applyPlan(options: ApplyPlanOptions): Promise<AppliedPlan> {
-  const { model, plan: planPath, corpora: specs = {}, corpusOptions, work, generalShare, onProgress, signal, ...write } = options;
-  const job = defined({ onProgress, signal });
+  const { model, plan: planPath, corpora: specs = {}, corpusOptions, work, generalShare, ...rest } = options;
+  const { onProgress, signal, memoryLimit, ...write } = rest;
+  const job = defined({ onProgress, signal, memoryLimit });
   await checkExpertFolder(write, null);
   const plan = await readPlan(planPath);
   return withModel(model, options, async (checkpoint) => {
@@ -190,6 +200,7 @@ async function repairOn(
   const options = { ...corpusOptions, heldOutDocuments: corpusOptions?.heldOutDocuments ?? 0, ...job };
   const tokenizer = await openTokenizer(checkpoint);
   const corpora = await loadCorpora(specs, tokenizer, options);
+  planRun(checkpoint.config, corpora, { ...NOTHING_ELSE, repairing: true }, job);
   const workFolder = await openWorkFolder(checkpoint, work ?? defaultWorkRoot());
   const documents = await gatherRepairDocuments(corpora, tokenizer, repair, options, job);
   return withRepairedExpert(checkpoint, cut, plan, documents, workFolder, job, writing);

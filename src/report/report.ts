@@ -4,6 +4,7 @@
 
 import type { StoredDType } from "../checkpoint/checkpoint.ts";
 import type { Dimension } from "../corpora/corpus.ts";
+import type { MemoryPlan } from "../scoring/memory-plan.ts";
 import type { Layout, PrunePlan } from "../selection/plan.ts";
 import type { RepairSummary } from "../surgery/repair.ts";
 
@@ -91,5 +92,7 @@ export interface PruneReport {
   readonly repair: RepairSummary | null;
   /** File of the relevance scores, and whether an earlier run had made it. */
   readonly scores: { readonly path: string; readonly reused: boolean };
+  /** What the run might take of memory, and what each stage was estimated to need, in bytes. */
+  readonly memory: { readonly limitBytes: number; readonly stages: readonly MemoryPlan[] };
   readonly elapsedMs: number;
 }

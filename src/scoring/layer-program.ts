@@ -13,6 +13,7 @@ import type { Batch } from "./batches.ts";
 import { buildBlockGraph } from "./block-graph.ts";
 import type { BlockRequest } from "./block-energies.ts";
 import type { BlockShape } from "./block-shape.ts";
+import type { HiddenStates } from "./hidden-states.ts";
 import { attentionMask, ropeTable } from "./rope.ts";
 import { GraphSession } from "./sessions.ts";
 import type { Feed } from "./sessions.ts";
@@ -75,17 +76,19 @@ export class LayerProgram {
   }
 
   /**
-   * Runs one block over every batch. `states[b]` is replaced by the block's output, unless the request is for a fit.
-   * @param states hidden states [B, T, D] per batch.
+   * Runs one block over every batch.
+   * @param from hidden states before the block.
+   * @param to where those after it go, which may be `from`; null where the request leaves them out.
    * @param extraFeeds inputs that what was asked for needs, by the batch's number.
    * @param onBatch receives what was asked for, batch by batch.
    */
   async runLayer(
     layer: number,
     block: { readonly shape: BlockShape; readonly weights: BlockWeights },
-    states: Float32Array<ArrayBuffer>[],
-    extraFeeds: (number: number) => Readonly<Record<string, Feed>>,
-    onBatch: (batch: Batch, outputs: BlockOutputs, number: number) => void,
+    from: HiddenStates,
+    to: HiddenStates | null,
+    extraFeeds: (number: number) => Readonly<Record<string, Feed>> | Promise<Readonly<Record<string, Feed>>>,
+    onBatch: (batch: Batch, outputs: BlockOutputs, number: number) => void | Promise<void>,
     options: JobOptions,
   ): Promise<void> {
     const session = await this.#session(block.shape);
@@ -93,14 +96,14 @@ export class LayerProgram {
       await pause(options.signal);
       const rows = batch.documents.length;
       const { y, ...outputs } = await session.run({
-        x: { data: states[index]!, shape: [rows, batch.length, block.shape.hiddenSize] },
+        x: { data: await from.get(index), shape: [rows, batch.length, block.shape.hiddenSize] },
         tokenMask: { data: batch.mask, shape: [rows, batch.length] },
         ...this.#positionFeeds(this.#source.config.layerTypes[layer]!, batch.length),
         ...Object.fromEntries(block.weights),
-        ...extraFeeds(index),
+        ...(await extraFeeds(index)),
       });
-      if (y !== undefined) states[index] = y;
-      onBatch(batch, outputs, index);
+      if (y !== undefined) await to?.set(index, y);
+      await onBatch(batch, outputs, index);
     }
   }
 

@@ -12,9 +12,10 @@ import type { Batch } from "../scoring/batches.ts";
 import type { FitRole } from "../scoring/block-fit.ts";
 import { MATRIX_INPUTS as REPAIR_STEPS } from "../scoring/block-inputs.ts";
 import type { MatrixInput as RepairStep } from "../scoring/block-inputs.ts";
-import { embedBatches } from "../scoring/embedding.ts";
+import type { HiddenStates } from "../scoring/hidden-states.ts";
 import { LayerProgram } from "../scoring/layer-program.ts";
 import type { BlockOutputs, BlockWeights } from "../scoring/layer-program.ts";
+import { planMemory } from "../scoring/memory-plan.ts";
 import type { Feed } from "../scoring/sessions.ts";
 import type { PrunePlan } from "../selection/plan.ts";
 import { asWeightSource } from "./expert.ts";
@@ -22,6 +23,8 @@ import type { Expert } from "./expert.ts";
 import { ImportanceSums } from "./importance.ts";
 import type { LayerImportances } from "./importance.ts";
 import { Products } from "./products.ts";
+import { closeRepairStates, openRepairStates } from "./repair-states.ts";
+import type { RepairStates } from "./repair-states.ts";
 import { NormalEquations, fitMatrix, transpose } from "./repair-fit.ts";
 import type { Fit } from "./repair-fit.ts";
 import { StreamSums } from "./stream-fit.ts";
@@ -77,7 +80,6 @@ export interface LayerRepair {
   readonly importances: LayerImportances;
 }
 
-type States = readonly Float32Array<ArrayBuffer>[];
 type Shape = Awaited<ReturnType<LayerProgram["readWeights"]>>["shape"];
 
 /** A layer under repair. */
@@ -85,7 +87,7 @@ interface Bench {
   readonly layer: number;
   readonly shape: Shape;
   readonly weights: Map<BlockRole, Feed>;
-  readonly dense: Readonly<Record<"before" | "between" | "after", States>>;
+  readonly dense: Readonly<Record<"before" | "between" | "after", HiddenStates>>;
 }
 
 /** The two models side by side, one layer further whenever the next layer's matrices are asked for. */
@@ -101,8 +103,7 @@ export class RepairRun {
   readonly #streams: StreamSums;
   readonly #options: JobOptions;
   readonly #layerCount: number;
-  readonly #denseStates: Float32Array<ArrayBuffer>[];
-  readonly #prunedStates: Float32Array<ArrayBuffer>[];
+  readonly #states: RepairStates;
   #current: { readonly layer: number; readonly repair: LayerRepair } | null = null;
 
   private constructor(
@@ -110,7 +111,7 @@ export class RepairRun {
     expert: Expert,
     batches: readonly Batch[],
     firstHeldBack: number,
-    states: States,
+    states: RepairStates,
     products: Products,
     streams: StreamSums,
     options: JobOptions,
@@ -129,8 +130,7 @@ export class RepairRun {
     this.#streams = streams;
     this.#options = options;
     this.#layerCount = checkpoint.config.numHiddenLayers;
-    this.#denseStates = [...states];
-    this.#prunedStates = [...states];
+    this.#states = states;
   }
 
   static async create(
@@ -141,11 +141,19 @@ export class RepairRun {
   ): Promise<RepairRun> {
     const isHeldBack = (index: number): boolean =>
       index % HELD_BACK_EVERY === HELD_BACK_EVERY - 1 || (documents.length <= HELD_BACK_EVERY && index === documents.length - 1);
-    const training = makeBatches(documents.filter((_, index) => !isHeldBack(index)));
-    const batches = [...training, ...makeBatches(documents.filter((_, index) => isHeldBack(index)))];
-    const states = await embedBatches(checkpoint, batches, options);
+    const { config } = checkpoint;
+    const lengths = documents.map(({ tokens }) => tokens.length);
+    const { batchTokens, spills } = planMemory({ stage: "repairing", config, lengths }, options.memoryLimit);
+    const partition = (held: boolean): readonly Batch[] =>
+      makeBatches(
+        documents.filter((_, index) => isHeldBack(index) === held),
+        batchTokens,
+      );
+    const training = partition(false);
+    const batches = [...training, ...partition(true)];
+    const states = await openRepairStates(checkpoint, batches, spills, options);
     const products = await Products.create();
-    const streams = await StreamSums.create(checkpoint.config.hiddenSize, checkpoint.config.rmsNormEps);
+    const streams = await StreamSums.create(config.hiddenSize, config.rmsNormEps);
     return new RepairRun(checkpoint, expert, batches, training.length, states, products, streams, options);
   }
 
@@ -159,16 +167,17 @@ export class RepairRun {
   }
 
   async close(): Promise<void> {
+    await closeRepairStates(this.#states);
     for (const program of [this.#dense, this.#pruned, this.#attention, this.#fits.o, this.#fits.down]) await program.close();
     await this.#products.close();
     await this.#streams.close();
   }
 
   async #repairLayer(layer: number, steps: readonly RepairStep[]): Promise<LayerRepair> {
-    const before = [...this.#denseStates];
-    const between = await this.#attentionStreams(this.#dense, layer, await this.#dense.readWeights(layer), this.#denseStates);
+    const { before, after, between, pruned } = this.#states;
+    await this.#attentionStreams(this.#dense, layer, await this.#dense.readWeights(layer), before, after, between);
     const { shape, weights } = await this.#pruned.readWeights(layer);
-    const bench: Bench = { layer, shape, weights: new Map(weights), dense: { before, between, after: this.#denseStates } };
+    const bench: Bench = { layer, shape, weights: new Map(weights), dense: { before, between, after } };
     const matrices = new Map<BlockRole, Float32Array<ArrayBuffer>>();
     const reports = new Map<RepairStep, Float32Array<ArrayBuffer>>();
     for (const step of steps) {
@@ -177,7 +186,8 @@ export class RepairRun {
       reports.set(step, reportOf(fit));
     }
     const sums = new ImportanceSums();
-    await this.#run(this.#pruned, layer, bench, this.#prunedStates, (_number, outputs) => sums.add(outputs));
+    await this.#run(this.#pruned, layer, bench, pruned, pruned, (_number, outputs) => sums.add(outputs));
+    Object.assign(this.#states, { before: after, after: before });
     const tokens = this.#batches.reduce((count, { mask }) => mask.reduce((sum, real) => sum + real, count), 0);
     this.#options.onProgress?.({ stage: "repairing", done: layer + 1, total: this.#layerCount, unit: "layers" });
     return { matrices, reports, importances: sums.means(tokens) };
@@ -187,10 +197,11 @@ export class RepairRun {
   async #fit(bench: Bench, step: RepairStep): Promise<Fit> {
     switch (step) {
       case "attentionInput":
-        return this.#fitInput(bench, step, "attentionNorm", this.#prunedStates, bench.dense.before);
+        return this.#fitInput(bench, step, "attentionNorm", this.#states.pruned, bench.dense.before);
       case "ffnInput": {
-        const between = await this.#attentionStreams(this.#attention, bench.layer, bench, [...this.#prunedStates]);
-        return this.#fitInput(bench, step, "ffnNorm", between, bench.dense.between);
+        const { pruned, prunedBetween } = this.#states;
+        await this.#attentionStreams(this.#attention, bench.layer, bench, pruned, null, prunedBetween);
+        return this.#fitInput(bench, step, "ffnNorm", prunedBetween, bench.dense.between);
       }
       case "o":
         return this.#fitOutput(bench, step, bench.dense.between);
@@ -201,7 +212,7 @@ export class RepairRun {
     }
   }
 
-  async #fitOutput(bench: Bench, role: FitRole, targets: States): Promise<Fit> {
+  async #fitOutput(bench: Bench, role: FitRole, targets: HiddenStates): Promise<Fit> {
     const { data, shape } = bench.weights.get(role)!;
     const [D, n] = shape as [number, number];
     const [training, heldBack] = await this.#outputEquations(bench, role, targets);
@@ -210,12 +221,12 @@ export class RepairRun {
     return fit;
   }
 
-  async #fitInput(bench: Bench, step: RepairStep, norm: BlockRole, pruned: States, dense: States): Promise<Fit> {
+  async #fitInput(bench: Bench, step: RepairStep, norm: BlockRole, pruned: HiddenStates, dense: HiddenStates): Promise<Fit> {
     const D = bench.shape.hiddenSize;
     const equations = [new NormalEquations(D, D), new NormalEquations(D, D)] as const;
     for (const [number, batch] of this.#batches.entries()) {
       const sums = equations[number < this.#firstHeldBack ? 0 : 1];
-      await this.#streams.addTo(sums, batch, pruned[number]!, dense[number]!, bench.weights.get(norm)!);
+      await this.#streams.addTo(sums, batch, await pruned.get(number), await dense.get(number), bench.weights.get(norm)!);
     }
     const identity = new Float64Array(D * D);
     for (let i = 0; i < D; i++) identity[i * D + i] = 1;
@@ -238,16 +249,21 @@ export class RepairRun {
   }
 
   /** Sums over the training and over the held-back documents. */
-  async #outputEquations(bench: Bench, role: FitRole, targets: States): Promise<readonly [NormalEquations, NormalEquations]> {
+  async #outputEquations(
+    bench: Bench,
+    role: FitRole,
+    targets: HiddenStates,
+  ): Promise<readonly [NormalEquations, NormalEquations]> {
     const [D, n] = bench.weights.get(role)!.shape as [number, number];
     const [training, heldBack] = [new NormalEquations(n, D), new NormalEquations(n, D)];
     await this.#fits[role].runLayer(
       bench.layer,
       bench,
-      this.#prunedStates,
-      (number) => {
+      this.#states.pruned,
+      null,
+      async (number) => {
         const { documents, length } = this.#batches[number]!;
-        return { target: { data: targets[number]!, shape: [documents.length, length, D] } };
+        return { target: { data: await targets.get(number), shape: [documents.length, length, D] } };
       },
       (_batch, { gram, cross, targetEnergy }, number) => {
         const equations = number < this.#firstHeldBack ? training : heldBack;
@@ -258,31 +274,31 @@ export class RepairRun {
     return [training, heldBack];
   }
 
-  /** Residual streams after a layer's attention; `states` move on where the program runs the whole layer. */
+  /** Residual streams after a layer's attention, into `streams`; those after the layer into `to` where the program runs all of it. */
   async #attentionStreams(
     program: LayerProgram,
     layer: number,
     block: { readonly shape: Shape; readonly weights: BlockWeights },
-    states: Float32Array<ArrayBuffer>[],
-  ): Promise<States> {
-    const streams: Float32Array<ArrayBuffer>[] = [];
-    await this.#run(program, layer, block, states, (number, { attentionStream }) => {
-      streams[number] = attentionStream!;
-    });
-    return streams;
+    from: HiddenStates,
+    to: HiddenStates | null,
+    streams: HiddenStates,
+  ): Promise<void> {
+    await this.#run(program, layer, block, from, to, (number, { attentionStream }) => streams.set(number, attentionStream!));
   }
 
   async #run(
     program: LayerProgram,
     layer: number,
     block: { readonly shape: Shape; readonly weights: BlockWeights },
-    states: Float32Array<ArrayBuffer>[],
-    onBatch: (number: number, outputs: BlockOutputs) => void,
+    from: HiddenStates,
+    to: HiddenStates | null,
+    onBatch: (number: number, outputs: BlockOutputs) => void | Promise<void>,
   ): Promise<void> {
     await program.runLayer(
       layer,
       block,
-      states,
+      from,
+      to,
       () => ({}),
       (_batch, outputs, number) => onBatch(number, outputs),
       this.#options,

@@ -1,0 +1,55 @@
+/**
+ * @file Memory as a step: what every stage of a run will need, before the first of them begins.
+ */
+
+import type { ModelConfig } from "../checkpoint/model-config.ts";
+import type { Corpus, TokenDocument } from "../corpora/corpus.ts";
+import type { JobOptions } from "../progress.ts";
+import type { MapChange } from "../scoring/block-energies.ts";
+import { defaultMemoryLimit, planMemory, type MemoryPlan, type MemoryRequest } from "../scoring/memory-plan.ts";
+import type { RelevanceKind } from "../scoring/relevance.ts";
+import { trialTexts } from "./trial-step.ts";
+
+/** What a run may take and what its stages need, in bytes. */
+export interface MemoryReport {
+  readonly limitBytes: number;
+  readonly stages: readonly MemoryPlan[];
+}
+
+/** The stages of a run. */
+export interface PlannedStages {
+  /** Null where nothing is scored. */
+  readonly scoring: {
+    readonly kinds: readonly RelevanceKind[];
+    readonly mapChange: MapChange;
+    readonly vocabulary: boolean;
+  } | null;
+  /** Trial cuts at most. */
+  readonly trials: number;
+  readonly repairing: boolean;
+  readonly measuring: boolean;
+}
+
+/**
+ * Plans all stages of a run, and says as a first event of progress what the hungriest will need.
+ * @throws CusprunError `MEMORY_LIMIT` where a stage cannot be done within the limit.
+ */
+export function planRun(config: ModelConfig, corpora: readonly Corpus[], stages: PlannedStages, job: JobOptions): MemoryReport {
+  const { memoryLimit: limitBytes = defaultMemoryLimit(), onProgress } = job;
+  const lengthsOf = (documents: readonly TokenDocument[]): number[] => documents.map(({ tokens }) => tokens.length);
+  const calibration = lengthsOf(corpora.flatMap((corpus) => corpus.calibration));
+  const heldOut = lengthsOf(corpora.flatMap((corpus) => corpus.heldOut));
+  const requests: MemoryRequest[] = [];
+  if (stages.scoring !== null) requests.push({ stage: "scoring", config, lengths: calibration, ...stages.scoring });
+  const { trials, repairing: repairs } = stages;
+  if (trials > 0) {
+    const tried = lengthsOf(trialTexts(corpora, repairs).flatMap(({ documents }) => documents));
+    requests.push({ stage: "trying cuts", config, lengths: tried, trials, repairs });
+  }
+  if (repairs) requests.push({ stage: "repairing", config, lengths: calibration });
+  if (stages.measuring && heldOut.length > 0) requests.push({ stage: "measuring", config, lengths: heldOut });
+  const plans = requests.map((request) => planMemory(request, limitBytes));
+  const done = Math.max(0, ...plans.map(({ peakBytes }) => peakBytes));
+  onProgress?.({ stage: "memory at most", done, total: limitBytes, unit: "bytes" });
+  return { limitBytes, stages: plans };
+}
