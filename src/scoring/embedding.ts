@@ -50,7 +50,6 @@ async function embed(
   const { hiddenSize: D, vocabSize: V, embeddingScale } = checkpoint.config;
   const slicesOf = batches.map(({ tokens }) => new Set(Array.from(tokens, (token) => Math.floor(token / ROWS_PER_SLICE))));
   const needed = new Set(slicesOf.flatMap((slices) => [...slices]));
-  for (const [number, { tokens }] of batches.entries()) await states.set(number, new Float32Array(tokens.length * D));
   // Runtimes hold the factor in f32.
   const scale = Math.fround(embeddingScale);
   for (const slice of [...needed].toSorted((a, b) => a - b)) {
@@ -61,8 +60,7 @@ async function embed(
     if (scale !== 1) for (let index = 0; index < rows.length; index++) rows[index] = rows[index]! * scale;
     for (const [number, batch] of batches.entries()) {
       if (!slicesOf[number]!.has(slice)) continue;
-      // Nobody else holds the array yet.
-      const own = await states.get(number);
+      const own = (await states.get(number)).slice();
       copyRows(batch, rows, start, end, D, own);
       await states.set(number, own);
     }

@@ -8,11 +8,11 @@ import { join } from "node:path";
 import { cusprunCacheDir } from "../checkpoint/catalog.ts";
 import { CusprunError } from "../errors.ts";
 
-/** Hidden states of every batch, [B, T, D] in f32 each. Close them when done, whatever happened. */
+/** Hidden states of every batch, [B, T, D] in f32 each, zeros at first. Close them when done, whatever happened. */
 export interface HiddenStates {
-  /** What was set last of a batch. It is not to be changed: other holders may share the array. */
+  /** The states of a batch, to be read until the next call. */
   get(batch: number): Promise<Float32Array<ArrayBuffer>>;
-  /** Keeps the states of a batch, in the size that was said when they were opened. The array is not to be changed afterwards. */
+  /** Copies the states of a batch, in the size that was said when they were opened. */
   set(batch: number, states: Float32Array<ArrayBuffer>): Promise<void>;
   /** Releases memory and disk. Twice does no harm. */
   close(): Promise<void>;
@@ -33,7 +33,7 @@ export function scratchFolder(): string {
  * @throws CusprunError `DISK_FULL`, `OUTPUT_UNWRITABLE`, here and in `set`; `SCRATCH_LOST` in `get`.
  */
 export async function openHiddenStates(sizes: readonly number[], spills: boolean): Promise<HiddenStates> {
-  if (!spills) return new MemoryStates();
+  if (!spills) return new MemoryStates(sizes);
   const folder = scratchFolder();
   const path = join(folder, `states-${process.pid}-${randomUUID()}`);
   return orScratchError(folder, async () => {
@@ -43,24 +43,35 @@ export async function openHiddenStates(sizes: readonly number[], spills: boolean
       () => true,
       () => false,
     );
-    return new FileStates(handle, isUnlinked ? null : path, sizes);
+    const states = new FileStates(handle, isUnlinked ? null : path, sizes);
+    try {
+      await states.clear();
+      return states;
+    } catch (error) {
+      await states.close();
+      throw error;
+    }
   });
 }
 
 class MemoryStates implements HiddenStates {
-  readonly #states: Float32Array<ArrayBuffer>[] = [];
+  #states: readonly Float32Array<ArrayBuffer>[];
+
+  constructor(sizes: readonly number[]) {
+    this.#states = sizes.map((size) => new Float32Array(size));
+  }
 
   get(batch: number): Promise<Float32Array<ArrayBuffer>> {
     return Promise.resolve(this.#states[batch]!);
   }
 
   set(batch: number, states: Float32Array<ArrayBuffer>): Promise<void> {
-    this.#states[batch] = states;
+    this.#states[batch]!.set(states);
     return Promise.resolve();
   }
 
   close(): Promise<void> {
-    this.#states.length = 0;
+    this.#states = [];
     return Promise.resolve();
   }
 }
@@ -71,6 +82,8 @@ class FileStates implements HiddenStates {
   readonly #path: string | null;
   /** First byte of each batch, and one past the last. */
   readonly #starts: readonly number[];
+  /** Room for the largest batch. */
+  readonly #buffer: Uint8Array<ArrayBuffer>;
   #isOpen = true;
 
   constructor(handle: FileHandle, path: string | null, sizes: readonly number[]) {
@@ -79,18 +92,24 @@ class FileStates implements HiddenStates {
     const starts = [0];
     for (const size of sizes) starts.push(starts.at(-1)! + size * Float32Array.BYTES_PER_ELEMENT);
     this.#starts = starts;
+    this.#buffer = new Uint8Array(Math.max(0, ...sizes) * Float32Array.BYTES_PER_ELEMENT);
+  }
+
+  /** Makes the file as long as it will be: zeros, which take no room on the disk. */
+  async clear(): Promise<void> {
+    await this.#handle.truncate(this.#starts.at(-1)!);
   }
 
   async get(batch: number): Promise<Float32Array<ArrayBuffer>> {
     const [start, end] = [this.#starts[batch]!, this.#starts[batch + 1]!];
-    const bytes = new Uint8Array(end - start);
+    const bytes = this.#buffer.subarray(0, end - start);
     for (let done = 0; done < bytes.length;) {
       const length = Math.min(bytes.length - done, MAX_TRANSFER_BYTES);
       const { bytesRead } = await orScratchError(scratchFolder(), () => this.#handle.read(bytes, done, length, start + done));
       if (bytesRead === 0) throw lost(`${done} of ${bytes.length} bytes of a batch`);
       done += bytesRead;
     }
-    return new Float32Array(bytes.buffer);
+    return new Float32Array(bytes.buffer, 0, bytes.length / Float32Array.BYTES_PER_ELEMENT);
   }
 
   async set(batch: number, states: Float32Array<ArrayBuffer>): Promise<void> {

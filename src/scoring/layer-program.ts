@@ -11,6 +11,7 @@ import type { JobOptions } from "../progress.ts";
 import { pause } from "../progress.ts";
 import type { Batch } from "./batches.ts";
 import { buildBlockGraph } from "./block-graph.ts";
+import { OutputBuffers } from "./output-buffers.ts";
 import type { BlockRequest } from "./block-energies.ts";
 import type { BlockShape } from "./block-shape.ts";
 import type { HiddenStates } from "./hidden-states.ts";
@@ -21,7 +22,7 @@ import type { Feed } from "./sessions.ts";
 /** Weights of one block as they are fed, by role; norms with the family's offset added. */
 export type BlockWeights = ReadonlyMap<BlockRole, Feed>;
 
-/** What a block put out for one batch beside its hidden states, by name; see `BlockRequest`. */
+/** What a block put out for one batch beside its hidden states, by name; see `BlockRequest`. The arrays are used again for the next batch. */
 export type BlockOutputs = Readonly<Record<string, Float32Array<ArrayBuffer>>>;
 
 /** Where weights come from: a checkpoint, or an expert that is not written yet. */
@@ -92,16 +93,18 @@ export class LayerProgram {
     options: JobOptions,
   ): Promise<void> {
     const session = await this.#session(block.shape);
+    const buffers = new OutputBuffers(this.#batches, block.shape, this.#request);
     for (const [index, batch] of this.#batches.entries()) {
       await pause(options.signal);
       const rows = batch.documents.length;
-      const { y, ...outputs } = await session.run({
+      const feeds = {
         x: { data: await from.get(index), shape: [rows, batch.length, block.shape.hiddenSize] },
         tokenMask: { data: batch.mask, shape: [rows, batch.length] },
         ...this.#positionFeeds(this.#source.config.layerTypes[layer]!, batch.length),
         ...Object.fromEntries(block.weights),
         ...(await extraFeeds(index)),
-      });
+      };
+      const { y, ...outputs } = await session.run(feeds, undefined, buffers.of(batch));
       if (y !== undefined) await to?.set(index, y);
       await onBatch(batch, outputs, index);
     }

@@ -6,13 +6,14 @@
  *     program = 250 MB + 900·V (1500·V where tokens are scored)   Node, ONNX Runtime, tokenizer, corpora
  *     states  = 4·sets·D·Σ B·T over batches, 0 in a scratch file  sets: 1; repairing 5; trying n cuts n + 4
  *     scores  = 4·N·(units of the kinds)                          scoring alone
- *     blocks  = 4·layers·W + max(4·D·F, batch + fit)              W: parameters of a block; layers: 1, with a fit 3; D·F: as it is read
+ *     blocks  = 4·layers·W + garbage + max(4·D·F, batch + fit)    W: parameters of a block; layers: 1, with a fit 3; D·F: as it is read
+ *     garbage = 2·min(4·W, 128 MB)                                layers that the collector has not taken yet
  *     batch   = 4·B·T·(6·D + max(2·(H + 2·G)·K + pairs·H·K + maps·H·T, 3·F)), the largest
  *     fit     = 8·((sums + 2.5)·n² + (sums + 4)·n·D)              repairing: sums 2; trying cuts with repair: 1; n = max(F, H·K)
  *     ends    = 4·(2·S·D + 2·R·S + M·D)                           embedding and head: S = 8192 tokens of V, M rows of states, R = 1024 of them at once
  *
  * maps [B, H, T, T] are 2 at once, 4 where pairs or rows of q and k are scored to first order, 6 exactly; pairs is 10 there. The program's share
- * and `layers` are measured on whole processes (docs/LOG.md), with what the garbage collector leaves lying.
+ * and the garbage are measured on whole processes (docs/LOG.md).
  */
 
 import { totalmem } from "node:os";
@@ -65,6 +66,8 @@ const DEFAULT_SHARE = 0.75;
 const PROGRAM_BYTES = 250e6;
 const TOKEN_BYTES = 900;
 const SCORED_TOKEN_BYTES = 1500;
+/** Of one layer. */
+const MAX_GARBAGE_BYTES = 128e6;
 const MAP_KINDS: readonly RelevanceKind[] = ["rotary-pair", "q-row", "k-row"];
 
 /** Bytes that a run may take where the user names no limit: three quarters of the machine's memory, or of the container's. */
@@ -121,14 +124,15 @@ function peakOf(request: MemoryRequest, batchTokens: number, spills: boolean): n
   const states = spills ? 0 : 4 * sets * D * sum(tokens);
   let blocks = 0;
   let scores = 0;
-  for (const layer of config.layerSizes.keys()) {
-    const sizes = blockSizes(config, layer);
+  for (const index of config.layerSizes.keys()) {
+    const sizes = blockSizes(config, index);
     const { intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: K } = sizes;
     const batch = batches.map(({ rows, length }) => {
       const attention = 2 * (H + 2 * G) * K + (scoresMaps ? 10 * H * K : 0) + maps * H * length;
       return 4 * rows * length * (6 * D + Math.max(attention, 3 * F));
     });
-    const weights = 4 * (sums > 0 ? 3 : 1) * parametersOf(sizes);
+    const layer = 4 * parametersOf(sizes);
+    const weights = (sums > 0 ? 3 : 1) * layer + 2 * Math.min(layer, MAX_GARBAGE_BYTES);
     const n = Math.max(F, H * K);
     const fit = sums === 0 ? 0 : 8 * ((sums + 2.5) * n * n + (sums + 4) * n * D);
     blocks = Math.max(blocks, weights + Math.max(4 * D * F, Math.max(0, ...batch) + fit));
