@@ -53,7 +53,9 @@ export interface BlockRequest {
   readonly mapChange?: MapChange;
   /** The residual stream after the attention, as output `attentionStream` [B, T, D]: beside the hidden states, or in their place. */
   readonly attentionStream?: "beside" | "only";
-  /** Sums of squares of what each matrix multiplies (see block-inputs.ts). Not with a fit, and not with the attention alone. */
+  /** The FFN alone: `x` is the residual stream after the attention. Not with what the attention puts out. */
+  readonly from?: "attentionStream";
+  /** Sums of squares of what each matrix multiplies (see block-inputs.ts), of those that are computed. Not with a fit. */
   readonly inputSquares?: true;
   /** The normal equations of this output matrix, for repair (see block-fit.ts). */
   readonly fit?: FitRole;

@@ -54,9 +54,9 @@ class BlockGraph {
   }
 
   build(): Uint8Array<ArrayBuffer> {
-    const { fit, attentionStream } = this.#request;
+    const { fit, attentionStream, from } = this.#request;
     const shape = ["B", "T", this.#shape.hiddenSize];
-    const afterAttention = this.#attention(this.#x);
+    const afterAttention = from === "attentionStream" ? this.#x : this.#attention(this.#x);
     if (attentionStream !== undefined) this.#g.output("attentionStream", afterAttention, shape);
     // A fit runs before its matrix is known: it has no hidden states to put out, and computes nothing behind the fit.
     if (fit === undefined && attentionStream !== "only") this.#g.output("y", this.#ffn(afterAttention), shape);

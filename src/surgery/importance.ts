@@ -16,10 +16,11 @@ const LEAST_SHARE = 1e-6;
 export class ImportanceSums {
   readonly #squares = new Map<MatrixInput, Float64Array>();
 
-  /** Adds what a block with `inputSquares` put out for a batch. */
+  /** Adds what a block, or a part of it, put out for a batch with `inputSquares`. */
   add(outputs: BlockOutputs): void {
     for (const input of MATRIX_INPUTS) {
-      const squares = outputs[squaresName(input)]!;
+      const squares = outputs[squaresName(input)];
+      if (squares === undefined) continue;
       const sum = this.#squares.get(input) ?? new Float64Array(squares.length);
       for (let column = 0; column < sum.length; column++) sum[column] = sum[column]! + squares[column]!;
       this.#squares.set(input, sum);

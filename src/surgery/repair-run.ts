@@ -23,10 +23,10 @@ import type { Expert } from "./expert.ts";
 import { ImportanceSums } from "./importance.ts";
 import type { LayerImportances } from "./importance.ts";
 import { Products } from "./products.ts";
-import { closeRepairStates, openRepairStates } from "./repair-states.ts";
-import type { RepairStates } from "./repair-states.ts";
 import { NormalEquations, fitMatrix, transpose } from "./repair-fit.ts";
 import type { Fit } from "./repair-fit.ts";
+import { closeRepairStates, openRepairStates } from "./repair-states.ts";
+import type { RepairStates } from "./repair-states.ts";
 import { StreamSums } from "./stream-fit.ts";
 
 /** The steps of a layer's repair, in their order; each fits a sublayer's input (all matrices that read it) or its output matrix. */
@@ -82,12 +82,17 @@ export interface LayerRepair {
 
 type Shape = Awaited<ReturnType<LayerProgram["readWeights"]>>["shape"];
 
-/** A layer under repair. */
-interface Bench {
+/** A layer's weights. */
+interface Block {
   readonly layer: number;
   readonly shape: Shape;
+  readonly weights: BlockWeights;
+}
+
+/** A layer under repair. */
+interface Bench extends Block {
+  /** As they are so far. */
   readonly weights: Map<BlockRole, Feed>;
-  readonly dense: Readonly<Record<"before" | "between" | "after", HiddenStates>>;
 }
 
 /** The two models side by side, one layer further whenever the next layer's matrices are asked for. */
@@ -96,8 +101,8 @@ export class RepairRun {
   /** Batches from this number on are held back. */
   readonly #firstHeldBack: number;
   readonly #dense: LayerProgram;
-  readonly #pruned: LayerProgram;
   readonly #attention: LayerProgram;
+  readonly #ffn: LayerProgram;
   readonly #fits: Readonly<Record<FitRole, LayerProgram>>;
   readonly #products: Products;
   readonly #streams: StreamSums;
@@ -120,11 +125,11 @@ export class RepairRun {
     this.#batches = batches;
     this.#firstHeldBack = firstHeldBack;
     this.#dense = new LayerProgram(checkpoint, batches, { attentionStream: "beside" });
-    this.#pruned = new LayerProgram(pruned, batches, { inputSquares: true });
-    this.#attention = new LayerProgram(pruned, batches, { attentionStream: "only" });
+    this.#attention = new LayerProgram(pruned, batches, { attentionStream: "only", inputSquares: true });
+    this.#ffn = new LayerProgram(pruned, batches, { from: "attentionStream", inputSquares: true });
     this.#fits = {
       o: new LayerProgram(pruned, batches, { fit: "o" }),
-      down: new LayerProgram(pruned, batches, { fit: "down" }),
+      down: new LayerProgram(pruned, batches, { from: "attentionStream", fit: "down" }),
     };
     this.#products = products;
     this.#streams = streams;
@@ -168,59 +173,53 @@ export class RepairRun {
 
   async close(): Promise<void> {
     await closeRepairStates(this.#states);
-    for (const program of [this.#dense, this.#pruned, this.#attention, this.#fits.o, this.#fits.down]) await program.close();
+    for (const program of [this.#dense, this.#attention, this.#ffn, this.#fits.o, this.#fits.down]) await program.close();
     await this.#products.close();
     await this.#streams.close();
   }
 
   async #repairLayer(layer: number, steps: readonly RepairStep[]): Promise<LayerRepair> {
-    const { before, after, between, pruned } = this.#states;
-    await this.#attentionStreams(this.#dense, layer, await this.#dense.readWeights(layer), before, after, between);
-    const { shape, weights } = await this.#pruned.readWeights(layer);
-    const bench: Bench = { layer, shape, weights: new Map(weights), dense: { before, between, after } };
+    const { before, after, between, pruned, prunedBetween } = this.#states;
+    const denseBlock = { layer, ...(await this.#dense.readWeights(layer)) };
+    await this.#run(this.#dense, denseBlock, before, after, (number, outputs) =>
+      between.set(number, outputs["attentionStream"]!),
+    );
+    const { shape, weights } = await this.#attention.readWeights(layer);
+    const bench: Bench = { layer, shape, weights: new Map(weights) };
     const matrices = new Map<BlockRole, Float32Array<ArrayBuffer>>();
     const reports = new Map<RepairStep, Float32Array<ArrayBuffer>>();
-    for (const step of steps) {
-      const fit = await this.#fit(bench, step);
+    const doStep = async (step: RepairStep, fit: () => Promise<Fit>): Promise<void> => {
+      if (!steps.includes(step)) return;
+      reports.set(step, reportOf(await fit()));
       for (const role of FITTED_MATRICES[step]) matrices.set(role, bench.weights.get(role)!.data as Float32Array<ArrayBuffer>);
-      reports.set(step, reportOf(fit));
-    }
+    };
     const sums = new ImportanceSums();
-    await this.#run(this.#pruned, layer, bench, pruned, pruned, (_number, outputs) => sums.add(outputs));
+    await doStep("attentionInput", () => this.#fitInput(bench, "attentionInput", "attentionNorm", pruned, before));
+    await doStep("o", () => this.#fitOutput(bench, "o", pruned, between));
+    await this.#run(this.#attention, bench, pruned, null, (number, outputs) => {
+      sums.add(outputs);
+      return prunedBetween.set(number, outputs["attentionStream"]!);
+    });
+    await doStep("ffnInput", () => this.#fitInput(bench, "ffnInput", "ffnNorm", prunedBetween, between));
+    await doStep("down", () => this.#fitOutput(bench, "down", prunedBetween, after));
+    await this.#run(this.#ffn, bench, prunedBetween, pruned, (_number, outputs) => sums.add(outputs));
     Object.assign(this.#states, { before: after, after: before });
     const tokens = this.#batches.reduce((count, { mask }) => mask.reduce((sum, real) => sum + real, count), 0);
     this.#options.onProgress?.({ stage: "repairing", done: layer + 1, total: this.#layerCount, unit: "layers" });
     return { matrices, reports, importances: sums.means(tokens) };
   }
 
-  /** Does one step: leaves the new matrices in the bench's weights. */
-  async #fit(bench: Bench, step: RepairStep): Promise<Fit> {
-    switch (step) {
-      case "attentionInput":
-        return this.#fitInput(bench, step, "attentionNorm", this.#states.pruned, bench.dense.before);
-      case "ffnInput": {
-        const { pruned, prunedBetween } = this.#states;
-        await this.#attentionStreams(this.#attention, bench.layer, bench, pruned, null, prunedBetween);
-        return this.#fitInput(bench, step, "ffnNorm", prunedBetween, bench.dense.between);
-      }
-      case "o":
-        return this.#fitOutput(bench, step, bench.dense.between);
-      case "down":
-        return this.#fitOutput(bench, step, bench.dense.after);
-      default:
-        throw step satisfies never;
-    }
-  }
-
-  async #fitOutput(bench: Bench, role: FitRole, targets: HiddenStates): Promise<Fit> {
+  /** Fits an output matrix: leaves it in the bench's weights. @param inputs what its program reads. */
+  async #fitOutput(bench: Bench, role: FitRole, inputs: HiddenStates, targets: HiddenStates): Promise<Fit> {
     const { data, shape } = bench.weights.get(role)!;
     const [D, n] = shape as [number, number];
-    const [training, heldBack] = await this.#outputEquations(bench, role, targets);
+    const [training, heldBack] = await this.#outputEquations(bench, role, inputs, targets);
     const fit = await fitMatrix(this.#products, training, heldBack, transpose(data as Float32Array, D, n));
     bench.weights.set(role, { data: Float32Array.from(transpose(fit.weights, n, D)), shape });
     return fit;
   }
 
+  /** Fits the matrices that read a sublayer's input: leaves them in the bench's weights. */
   async #fitInput(bench: Bench, step: RepairStep, norm: BlockRole, pruned: HiddenStates, dense: HiddenStates): Promise<Fit> {
     const D = bench.shape.hiddenSize;
     const equations = [new NormalEquations(D, D), new NormalEquations(D, D)] as const;
@@ -252,6 +251,7 @@ export class RepairRun {
   async #outputEquations(
     bench: Bench,
     role: FitRole,
+    inputs: HiddenStates,
     targets: HiddenStates,
   ): Promise<readonly [NormalEquations, NormalEquations]> {
     const [D, n] = bench.weights.get(role)!.shape as [number, number];
@@ -259,7 +259,7 @@ export class RepairRun {
     await this.#fits[role].runLayer(
       bench.layer,
       bench,
-      this.#states.pruned,
+      inputs,
       null,
       async (number) => {
         const { documents, length } = this.#batches[number]!;
@@ -274,28 +274,15 @@ export class RepairRun {
     return [training, heldBack];
   }
 
-  /** Residual streams after a layer's attention, into `streams`; those after the layer into `to` where the program runs all of it. */
-  async #attentionStreams(
-    program: LayerProgram,
-    layer: number,
-    block: { readonly shape: Shape; readonly weights: BlockWeights },
-    from: HiddenStates,
-    to: HiddenStates | null,
-    streams: HiddenStates,
-  ): Promise<void> {
-    await this.#run(program, layer, block, from, to, (number, { attentionStream }) => streams.set(number, attentionStream!));
-  }
-
   async #run(
     program: LayerProgram,
-    layer: number,
-    block: { readonly shape: Shape; readonly weights: BlockWeights },
+    block: Block,
     from: HiddenStates,
     to: HiddenStates | null,
     onBatch: (number: number, outputs: BlockOutputs) => void | Promise<void>,
   ): Promise<void> {
     await program.runLayer(
-      layer,
+      block.layer,
       block,
       from,
       to,
