@@ -6,7 +6,7 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { DIMENSIONS, type Dimension } from "../corpora/corpus.ts";
 import { loadCorpora, type CorpusOptions, type CorpusSpecs } from "../corpora/load.ts";
 import type { JobOptions } from "../progress.ts";
-import type { UnitReport, VocabularyReport } from "../report/report.ts";
+import type { MemoryReport, UnitReport, VocabularyReport } from "../report/report.ts";
 import type { MapChange } from "../scoring/block-energies.ts";
 import type { RelevanceKind } from "../scoring/relevance.ts";
 import { scoreCorpora } from "../scoring/score.ts";
@@ -16,7 +16,7 @@ import type { PrunePlan } from "../selection/plan.ts";
 import { cutExpert, type Expert } from "../surgery/expert.ts";
 import type { FloatDType } from "../tensor.ts";
 import { defined } from "./defined.ts";
-import { planRun, type MemoryReport } from "./memory-step.ts";
+import { NO_STAGES, planRun, writtenValueBytes } from "./memory-step.ts";
 import { openTokenizer, withModel } from "./model.ts";
 import { checkOutputFile } from "./output-file.ts";
 import { chosenDimensions } from "./prune.ts";
@@ -60,8 +60,6 @@ export interface ScoredModel {
   readonly memory: MemoryReport;
 }
 
-const NOTHING_ELSE = { scoring: null, trials: 0, repairing: false, measuring: false } as const;
-
 /**
  * Scores a model on corpora and saves the relevances.
  * @throws CusprunError `USAGE`, `OUTPUT_EXISTS`, `MEMORY_LIMIT`, and what opening the model, reading the corpora and writing throw.
@@ -83,7 +81,7 @@ export async function scoreModel(options: ScoreModelOptions): Promise<ScoredMode
     // What a plan will ask for is not known yet: tokens are scored unless they are to stay.
     const choice = { budget: "1%", layout: "uniform" as const, ...defined({ granularity, vocabulary: kept }) };
     const scoring = { kinds, mapChange, vocabulary: mayTrim(choice) };
-    const memory = planRun(checkpoint.config, corpora, { ...NOTHING_ELSE, scoring }, options);
+    const memory = planRun(checkpoint.config, corpora, { ...NO_STAGES, scoring }, options);
     const moreText = options.vocabularyCorpus ?? [];
     const vocabulary = await gatherVocabulary(checkpoint, options.corpora, corpora, tokenizer, choice, moreText, options);
     await scoreCorpora(checkpoint, corpora, options.out, { ...options, kinds, vocabulary });
@@ -173,6 +171,8 @@ export async function applyPlan(options: ApplyPlanOptions): Promise<AppliedPlan>
   return withModel(model, options, async (checkpoint) => {
     await checkExpertFolder(write, checkpoint);
     const unmeasured = { corpora: null, dense: {}, measure: () => Promise.resolve({}) };
+    const valueBytes = writtenValueBytes(checkpoint, write, plan.vocabulary !== undefined);
+    planRun(checkpoint.config, [], { ...NO_STAGES, valueBytes }, job);
     const cut = cutExpert(checkpoint, plan);
     await checkExpertFormats(write, checkpoint, plan);
     const writing = (expert: ReadyExpert): Promise<WrittenExpert> =>
@@ -200,7 +200,7 @@ async function repairOn(
   const options = { ...corpusOptions, heldOutDocuments: corpusOptions?.heldOutDocuments ?? 0, ...job };
   const tokenizer = await openTokenizer(checkpoint);
   const corpora = await loadCorpora(specs, tokenizer, options);
-  planRun(checkpoint.config, corpora, { ...NOTHING_ELSE, repairing: true }, job);
+  planRun(checkpoint.config, corpora, { ...NO_STAGES, repairing: true }, job);
   const workFolder = await openWorkFolder(checkpoint, work ?? defaultWorkRoot());
   const documents = await gatherRepairDocuments(corpora, tokenizer, repair, options, job);
   return withRepairedExpert(checkpoint, cut, plan, documents, workFolder, job, writing);

@@ -63,6 +63,12 @@ export interface WrittenReport {
   readonly files: readonly string[];
 }
 
+/** What a run may take of memory and what its stages need, in bytes. */
+export interface MemoryReport {
+  readonly limitBytes: number;
+  readonly stages: readonly MemoryPlan[];
+}
+
 /** What a run did. Plain JSON. */
 export interface PruneReport {
   /** What the user called the model. */
@@ -92,7 +98,7 @@ export interface PruneReport {
   readonly repair: RepairSummary | null;
   /** File of the relevance scores, and whether an earlier run had made it. */
   readonly scores: { readonly path: string; readonly reused: boolean };
-  /** What the run might take of memory, and what each stage was estimated to need, in bytes. */
-  readonly memory: { readonly limitBytes: number; readonly stages: readonly MemoryPlan[] };
+  /** As it was planned before the run. */
+  readonly memory: MemoryReport;
   readonly elapsedMs: number;
 }

@@ -12,6 +12,8 @@
  *     fit     = 8·((sums + 2.5)·n² + (sums + 4)·n·D)              repairing: sums 2; trying cuts with repair: 1; n = max(F, H·K)
  *     ends    = 4·(2·S·D + 2·R·S + M·D)                           embedding and head: S = 8192 tokens of V, M rows of states, R = 1024 of them at once
  *
+ * Writing: program + V·D·(bytes of a value as stored, in f32 and as written): tensors are written one by one, and the embedding is the largest.
+ *
  * maps [B, H, T, T] are 2 at once, 4 where pairs or rows of q and k are scored to first order, 6 exactly; pairs is 10 there. The program's share
  * and the garbage are measured on whole processes (docs/LOG.md).
  */
@@ -42,6 +44,8 @@ export type MemoryRequest = {
   | { readonly stage: "measuring" | "repairing" }
   /** Trials, and whether each fits its layer's output matrix anew. */
   | { readonly stage: "trying cuts"; readonly trials: number; readonly repairs: boolean }
+  /** Bytes that each value of a tensor takes while it is written: as stored, in f32, and as written. */
+  | { readonly stage: "writing"; readonly valueBytes: number }
 );
 
 /** How a stage is run, and what it needs. */
@@ -89,17 +93,19 @@ export function planMemory(request: MemoryRequest, limit: number = defaultMemory
   for (let batchTokens = MAX_BATCH_TOKENS; plan.peakBytes > limit && batchTokens >= MIN_BATCH_TOKENS; batchTokens /= 2)
     plan = { stage, batchTokens, spills: true, peakBytes: peakOf(request, batchTokens, true) };
   if (plan.peakBytes <= limit) return plan;
+  const longest = Math.max(...request.lengths);
+  const how = stage === "writing" ? "" : `, with one document of ${longest} tokens at a time and a scratch file`;
   throw new CusprunError("MEMORY_LIMIT", {
     where: `memory for ${stage}`,
     found: `a limit of ${inMebibytes(limit)}`,
-    expected: `at least ${inMebibytes(plan.peakBytes)}, with one document of ${Math.max(...request.lengths)} tokens at a time and a scratch file`,
+    expected: `at least ${inMebibytes(plan.peakBytes)}${how}`,
     remedy: remediesOf(request, limit).join(", or "),
   });
 }
 
 /** What would help. */
 function remediesOf(request: MemoryRequest, limit: number): string[] {
-  const isTooLong = peakOf({ ...request, lengths: [1] }, MIN_BATCH_TOKENS, true) <= limit;
+  const isTooLong = request.stage !== "writing" && peakOf({ ...request, lengths: [1] }, MIN_BATCH_TOKENS, true) <= limit;
   return [
     "Allow more with --memory",
     ...(isTooLong ? ["take shorter documents (--max-tokens, of an evaluation --window)"] : []),
@@ -111,6 +117,7 @@ function remediesOf(request: MemoryRequest, limit: number): string[] {
 function peakOf(request: MemoryRequest, batchTokens: number, spills: boolean): number {
   const { config, lengths, stage } = request;
   const { hiddenSize: D, vocabSize: V } = config;
+  if (request.stage === "writing") return PROGRAM_BYTES + V * (TOKEN_BYTES + request.valueBytes * D);
   const trials = request.stage === "trying cuts" ? request.trials : 0;
   const sets = stage === "repairing" ? 5 : stage === "trying cuts" ? trials + 4 : 1;
   const sums = stage === "repairing" ? 2 : request.stage === "trying cuts" && request.repairs ? 1 : 0;

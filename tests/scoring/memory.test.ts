@@ -81,6 +81,9 @@ describe("the planner", () => {
     expect(planMemory({ stage: "measuring", config: large, lengths }, 1e12).peakBytes).toBe(
       program + states + weights + garbage + batch,
     );
+    expect(planMemory({ stage: "writing", config: large, lengths: [], valueBytes: 4 }, 1e12).peakBytes).toBe(
+      program + 4 * 128_256 * 4096,
+    );
     const fit = 8 * (4.5 * 14_336 ** 2 + 6 * 14_336 * 4096);
     expect(planMemory({ stage: "repairing", config: large, lengths }, 1e13).peakBytes).toBe(
       program + 5 * states + 3 * weights + garbage + batch + fit,
