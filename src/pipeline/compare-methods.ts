@@ -76,8 +76,8 @@ export async function compareMethods(options: CompareOptions): Promise<Compariso
       mapChange: "first-order",
       vocabulary: experts.some(({ choice }) => mayTrim(choice)),
     } as const;
-    const repairing = rehearsed.some((each) => each.repairing);
-    // Trial cuts are planned by the run that makes them.
+    // What a run makes beyond this, such as smaller cuts to be repaired and trial cuts, it plans itself.
+    const repairing = rehearsed.find(({ repaired }) => repaired !== null)?.repaired ?? null;
     const stages = {
       scoring,
       trials: 0,

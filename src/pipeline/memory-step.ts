@@ -26,14 +26,15 @@ export interface PlannedStages {
   } | null;
   /** Trial cuts at most. */
   readonly trials: number;
-  readonly repairing: boolean;
+  /** Sizes of the cut layers; null where nothing is repaired. */
+  readonly repairing: Pick<ModelConfig, "layerSizes"> | null;
   readonly measuring: boolean;
   /** Bytes of a value while it is written, see `writtenValueBytes`; null where nothing is written that takes much. */
   readonly valueBytes: number | null;
 }
 
 /** The stages of a run that does nothing. */
-export const NO_STAGES: PlannedStages = { scoring: null, trials: 0, repairing: false, measuring: false, valueBytes: null };
+export const NO_STAGES: PlannedStages = { scoring: null, trials: 0, repairing: null, measuring: false, valueBytes: null };
 
 /**
  * Bytes that a value of the embedding takes while it is written to a Hugging Face folder; the other formats are written in pieces.
@@ -62,12 +63,13 @@ export function planRun(config: ModelConfig, corpora: readonly Corpus[], stages:
   const heldOut = lengthsOf(corpora.flatMap((corpus) => corpus.heldOut));
   const requests: MemoryRequest[] = [];
   if (stages.scoring !== null) requests.push({ stage: "scoring", config, lengths: calibration, ...stages.scoring });
-  const { trials, repairing: repairs } = stages;
+  const { trials, repairing: expert } = stages;
+  const repairs = expert !== null;
   if (trials > 0) {
     const tried = lengthsOf(trialTexts(corpora, repairs).flatMap(({ documents }) => documents));
     requests.push({ stage: "trying cuts", config, lengths: tried, trials, repairs });
   }
-  if (repairs) requests.push({ stage: "repairing", config, lengths: calibration });
+  if (expert !== null) requests.push({ stage: "repairing", config, lengths: calibration, expert });
   if (stages.measuring && heldOut.length > 0) requests.push({ stage: "measuring", config, lengths: heldOut });
   if (stages.valueBytes !== null) requests.push({ stage: "writing", config, lengths: [], valueBytes: stages.valueBytes });
   const plans = requests.map((request) => planMemory(request, limitBytes));

@@ -5,6 +5,7 @@
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { ModelConfig } from "../checkpoint/model-config.ts";
 import { DIMENSIONS, type Corpus, type Dimension } from "../corpora/corpus.ts";
 import { loadCorpora, type CorpusOptions, type CorpusSpecs } from "../corpora/load.ts";
 import { CusprunError } from "../errors.ts";
@@ -85,7 +86,7 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
   return withModel(options.model, job, async (checkpoint) => {
     await checkExpertFolder(options, checkpoint);
     const { config } = checkpoint;
-    const { selection, extras, repairing } = await rehearsePrune(checkpoint, dimensions, choice, options);
+    const { selection, extras, repairing, repaired } = await rehearsePrune(checkpoint, dimensions, choice, options);
     const { dtype } = extras;
 
     const tokenizer = await openTokenizer(checkpoint);
@@ -96,7 +97,7 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
     const trials = needsTrials({ ...selection, ...extras, dimensions, method }) ? config.numHiddenLayers * kinds.length : 0;
     const scoring = { kinds, mapChange, vocabulary: mayTrim(choice) };
     const valueBytes = writtenValueBytes(checkpoint, options, mayTrim(choice));
-    const memory = planRun(config, corpora, { scoring, trials, repairing, measuring, valueBytes }, job);
+    const memory = planRun(config, corpora, { scoring, trials, repairing: repaired, measuring, valueBytes }, job);
     const moreText = options.vocabularyCorpus ?? [];
     const workFolder = await openWorkFolder(checkpoint, options.work ?? defaultWorkRoot());
     const request = {
@@ -154,6 +155,8 @@ export interface RehearsedPrune {
   readonly selection: SelectionChoice;
   readonly extras: ModelExtras & { readonly dtype: FloatDType };
   readonly repairing: boolean;
+  /** Sizes of the layers that are repaired, as far as they are known; null where none is. */
+  readonly repaired: Pick<ModelConfig, "layerSizes"> | null;
   /** Of the sizes that the expert will have; which units go is made up. */
   readonly plan: PrunePlan;
 }
@@ -179,7 +182,9 @@ export async function rehearsePrune(
   if (repairing) checkRepair(config);
   const plan = await rehearseSelection(config, dimensions, selection, extras);
   await checkExpertFormats(options, checkpoint, plan);
-  return { selection, extras, repairing, plan };
+  // Layers of unlike size are not known yet: one may stay whole.
+  const sizes = plan.layout === "uniform" ? cutExpert(checkpoint, plan).config : config;
+  return { selection, extras, repairing, repaired: repairing ? sizes : null, plan };
 }
 
 /**

@@ -200,7 +200,7 @@ async function repairOn(
   const options = { ...corpusOptions, heldOutDocuments: corpusOptions?.heldOutDocuments ?? 0, ...job };
   const tokenizer = await openTokenizer(checkpoint);
   const corpora = await loadCorpora(specs, tokenizer, options);
-  planRun(checkpoint.config, corpora, { ...NO_STAGES, repairing: true }, job);
+  planRun(checkpoint.config, corpora, { ...NO_STAGES, repairing: cut.config }, job);
   const workFolder = await openWorkFolder(checkpoint, work ?? defaultWorkRoot());
   const documents = await gatherRepairDocuments(corpora, tokenizer, repair, options, job);
   return withRepairedExpert(checkpoint, cut, plan, documents, workFolder, job, writing);

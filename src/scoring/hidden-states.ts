@@ -97,7 +97,7 @@ class FileStates implements HiddenStates {
 
   /** Makes the file as long as it will be: zeros, which take no room on the disk. */
   async clear(): Promise<void> {
-    await this.#handle.truncate(this.#starts.at(-1)!);
+    await this.#handle.truncate(this.#starts.at(-1));
   }
 
   async get(batch: number): Promise<Float32Array<ArrayBuffer>> {

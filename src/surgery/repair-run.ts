@@ -148,7 +148,10 @@ export class RepairRun {
       index % HELD_BACK_EVERY === HELD_BACK_EVERY - 1 || (documents.length <= HELD_BACK_EVERY && index === documents.length - 1);
     const { config } = checkpoint;
     const lengths = documents.map(({ tokens }) => tokens.length);
-    const { batchTokens, spills } = planMemory({ stage: "repairing", config, lengths }, options.memoryLimit);
+    const { batchTokens, spills } = planMemory(
+      { stage: "repairing", config, lengths, expert: expert.config },
+      options.memoryLimit,
+    );
     const partition = (held: boolean): readonly Batch[] =>
       makeBatches(
         documents.filter((_, index) => isHeldBack(index) === held),

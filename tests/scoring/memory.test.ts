@@ -84,8 +84,9 @@ describe("the planner", () => {
     expect(planMemory({ stage: "writing", config: large, lengths: [], valueBytes: 4 }, 1e12).peakBytes).toBe(
       program + 4 * 128_256 * 4096,
     );
-    const fit = 8 * (4.5 * 14_336 ** 2 + 6 * 14_336 * 4096);
-    expect(planMemory({ stage: "repairing", config: large, lengths }, 1e13).peakBytes).toBe(
+    const narrow = { layerSizes: large.layerSizes.map((sizes) => ({ ...sizes, intermediateSize: 10_240 })) };
+    const fit = 8 * (4.5 * 10_240 ** 2 + 6 * 10_240 * 4096);
+    expect(planMemory({ stage: "repairing", config: large, lengths, expert: narrow }, 1e13).peakBytes).toBe(
       program + 5 * states + 3 * weights + garbage + batch + fit,
     );
   });
@@ -123,7 +124,7 @@ describe("the planner", () => {
   test("names documents that are too long, and repair", () => {
     const long = Array.from({ length: 4 }, () => 16_384);
     expect(() => planMemory({ stage: "measuring", config: large, lengths: long }, 3e9)).toThrow("--max-tokens");
-    expect(() => planMemory({ stage: "repairing", config: large, lengths }, 6e9)).toThrow(
+    expect(() => planMemory({ stage: "repairing", config: large, lengths, expert: large }, 6e9)).toThrow(
       /--memory, or do without repair \(--no-repair\)/,
     );
   });
@@ -263,7 +264,7 @@ describe("under a limit", () => {
   test("a repair is that of the whole memory", () =>
     withFolder(async (folder) => {
       const plan = cutsOf([0, 1]);
-      const plans = plansOf({ stage: "repairing", config, lengths: LENGTHS });
+      const plans = plansOf({ stage: "repairing", config, lengths: LENGTHS, expert: cutExpert(checkpoint, plan).config });
       const repair = (out: string, memoryLimit: number): Promise<void> =>
         repairExpert(checkpoint, cutExpert(checkpoint, plan), plan, documents, out, { memoryLimit });
       const [inMemory, spilled, smallest] = ["a", "b", "c"].map((name) => join(folder, name)) as [string, string, string];
