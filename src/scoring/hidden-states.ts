@@ -92,7 +92,7 @@ class FileStates implements HiddenStates {
     const starts = [0];
     for (const size of sizes) starts.push(starts.at(-1)! + size * Float32Array.BYTES_PER_ELEMENT);
     this.#starts = starts;
-    this.#buffer = new Uint8Array(Math.max(0, ...sizes) * Float32Array.BYTES_PER_ELEMENT);
+    this.#buffer = new Uint8Array(sizes.reduce((most, size) => Math.max(most, size), 0) * Float32Array.BYTES_PER_ELEMENT);
   }
 
   /** Makes the file as long as it will be: zeros, which take no room on the disk. */

@@ -4,7 +4,7 @@
  *
  *     peak    = program + states + scores + max(blocks, ends)
  *     program = 250 MB + 900·V (1500·V where tokens are scored)   Node, ONNX Runtime, tokenizer, corpora
- *     states  = 4·sets·D·Σ B·T over batches, 0 in a scratch file  sets: 1; repairing 5; trying n cuts n + 4
+ *     states  = 4·sets·D·Σ B·T over batches                       sets: 1; repairing 5; trying n cuts n + 4; in a scratch file the largest B·T alone
  *     scores  = 4·N·(units of the kinds)                          scoring alone
  *     blocks  = 4·layers·W + garbage + max(4·D·F, batch + fit)    W: parameters of a block; layers: 1, with a fit 3; D·F: as it is read
  *     garbage = 2·min(4·W, 128 MB)                                layers that the collector has not taken yet
@@ -95,7 +95,7 @@ export function planMemory(request: MemoryRequest, limit: number = defaultMemory
   for (let batchTokens = MAX_BATCH_TOKENS; plan.peakBytes > limit && batchTokens >= MIN_BATCH_TOKENS; batchTokens /= 2)
     plan = { stage, batchTokens, spills: true, peakBytes: peakOf(request, batchTokens, true) };
   if (plan.peakBytes <= limit) return plan;
-  const longest = Math.max(...request.lengths);
+  const longest = largest(request.lengths);
   const how = stage === "writing" ? "" : `, with one document of ${longest} tokens at a time and a scratch file`;
   throw new CusprunError("MEMORY_LIMIT", {
     where: `memory for ${stage}`,
@@ -130,7 +130,7 @@ function peakOf(request: MemoryRequest, batchTokens: number, spills: boolean): n
 
   const batches = planBatches(lengths, batchTokens).map(({ documents, length }) => ({ rows: documents.length, length }));
   const tokens = batches.map(({ rows, length }) => rows * length);
-  const states = spills ? 0 : 4 * sets * D * sum(tokens);
+  const states = 4 * sets * D * (spills ? largest(tokens) : sum(tokens));
   let blocks = 0;
   let scores = 0;
   for (const index of config.layerSizes.keys()) {
@@ -145,12 +145,12 @@ function peakOf(request: MemoryRequest, batchTokens: number, spills: boolean): n
     const fitted = request.stage === "repairing" ? request.expert.layerSizes[index]! : sizes;
     const n = Math.max(fitted.intermediateSize, fitted.numAttentionHeads * K);
     const fit = sums === 0 ? 0 : 8 * ((sums + 2.5) * n * n + (sums + 4) * n * D);
-    blocks = Math.max(blocks, weights + Math.max(4 * D * F, Math.max(0, ...batch) + fit));
+    blocks = Math.max(blocks, weights + Math.max(4 * D * F, largest(batch) + fit));
     scores = Math.max(scores, 4 * lengths.length * sum(kinds.map((kind) => unitCount(kind, sizes))));
   }
   const slice = Math.min(VOCABULARY_PER_PRODUCT, V);
   const targets = Math.min(sum(lengths), scoresTokens ? MAX_POSITIONS : MAX_TARGETS);
-  const rows = stage === "repairing" ? 0 : stage === "trying cuts" ? (trials + 1) * Math.max(0, ...tokens) : targets;
+  const rows = stage === "repairing" ? 0 : stage === "trying cuts" ? (trials + 1) * largest(tokens) : targets;
   const ends = 4 * (2 * slice * D + 2 * Math.min(ROWS_PER_PRODUCT, rows) * slice + rows * D);
   const program = PROGRAM_BYTES + V * (scoresTokens ? SCORED_TOKEN_BYTES : TOKEN_BYTES);
   return program + states + scores + Math.max(blocks, ends);
@@ -165,6 +165,10 @@ function parametersOf({
   headDim: K,
 }: BlockSizes): number {
   return D * (2 * H * K + 2 * G * K + 3 * F);
+}
+
+function largest(values: readonly number[]): number {
+  return values.reduce((most, value) => Math.max(most, value), 0);
 }
 
 function sum(values: readonly number[]): number {

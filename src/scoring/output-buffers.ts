@@ -19,7 +19,7 @@ export class OutputBuffers {
   constructor(batches: readonly Batch[], shape: BlockShape, { fit, attentionStream }: BlockRequest) {
     const { hiddenSize: D, numAttentionHeads: H, headDim: K, intermediateSize: F } = shape;
     this.#hiddenSize = D;
-    const largest = Math.max(0, ...batches.map(({ tokens }) => tokens.length)) * D;
+    const largest = batches.reduce((most, { tokens }) => Math.max(most, tokens.length), 0) * D;
     const names = [
       ...(fit === undefined && attentionStream !== "only" ? ["y"] : []),
       ...(attentionStream === undefined ? [] : ["attentionStream"]),
