@@ -254,6 +254,18 @@ export function blockTensorName(family: Family, layer: number, role: BlockRole):
 }
 
 /**
+ * Name of a tensor where layers have other numbers.
+ * @param numbers new numbers of the layers by the old ones.
+ * @returns null for a tensor of a layer that has none; the same name outside the blocks.
+ */
+export function renumberedTensorName(name: string, numbers: ReadonlyMap<number, number>): string | null {
+  const [, layer, suffix] = /^model\.layers\.(\d+)\.(.*)$/.exec(name) ?? [];
+  if (layer === undefined) return name;
+  const number = numbers.get(Number(layer));
+  return number === undefined ? null : `model.layers.${number}.${suffix}`;
+}
+
+/**
  * The family of a config.json's `model_type`.
  * @param where the config file, for the message.
  * @throws CusprunError `UNKNOWN_FAMILY`, listing what is supported.

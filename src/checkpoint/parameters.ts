@@ -61,7 +61,7 @@ export function countParameters(
   options: { readonly optionalRoles?: readonly BlockRole[]; readonly separateHead?: boolean } = {},
 ): ParameterCounts {
   const roles = [...FAMILIES[config.family].requiredRoles, ...(options.optionalRoles ?? [])];
-  const perLayer = config.layerSizes.map((_, layer) => countLayer(blockSizes(config, layer), roles));
+  const perLayer = config.layerSizes.map((_, layer) => countBlock(blockSizes(config, layer), roles));
   const blocks = perLayer.reduce((sum, { total }) => sum + total, 0);
   const embedding = elementCount(modelTensorShape("embedding", config));
   const finalNorm = elementCount(modelTensorShape("finalNorm", config));
@@ -70,7 +70,8 @@ export function countParameters(
   return { total: embedding + head + finalNorm + blocks, embedding, head, finalNorm, perLayer, blocks };
 }
 
-function countLayer(sizes: BlockSizes, roles: readonly BlockRole[]): LayerParameters {
+/** Counts the parameters of a block that has tensors of these roles. */
+export function countBlock(sizes: BlockSizes, roles: Iterable<BlockRole>): LayerParameters {
   const parts = { attention: 0, ffn: 0, norms: 0 };
   for (const role of roles) parts[PART_OF_ROLE[role]] += elementCount(blockTensorShape(role, sizes));
   return { ...parts, total: parts.attention + parts.ffn + parts.norms };

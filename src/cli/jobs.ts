@@ -11,12 +11,11 @@ import { compareMethods } from "../pipeline/compare-methods.ts";
 import { evaluateModel } from "../pipeline/evaluate.ts";
 import { EXPORT_TYPES, exportModel, knownType } from "../pipeline/export.ts";
 import { pruneModel } from "../pipeline/prune.ts";
-import type { SelectionChoice } from "../pipeline/selection-step.ts";
+import { methodsFor, type SelectionChoice } from "../pipeline/selection-step.ts";
 import { applyPlan, scoreModel, selectFromScores } from "../pipeline/steps.ts";
 import { verifyExpert } from "../pipeline/verify.ts";
 import type { WriteOptions } from "../pipeline/writing-step.ts";
 import type { JobOptions } from "../progress.ts";
-import { METHOD_NAMES } from "../selection/methods/index.ts";
 import type { VocabularyChoice } from "../selection/select-vocabulary.ts";
 import type { FloatDType } from "../tensor.ts";
 import { parseByteSize } from "./byte-size.ts";
@@ -99,9 +98,11 @@ export async function runCommand({ command, subject, settings }: Job, progress: 
       };
     }
     case "compare": {
-      const { methods = METHOD_NAMES, budgets = [], seeds, repair, tasks, limit, window: maxTokens, keep, work } = settings;
+      const { budgets = [], seeds, repair, tasks, limit, window: maxTokens, keep, work } = settings;
       const { corpora, corpusOptions } = reading(settings);
-      const { budget: _, ...selection } = choosing(settings);
+      const choice = choosing(settings);
+      const { methods = methodsFor(choice, repair) } = settings;
+      const { budget: _, ...selection } = choice;
       const value = await compareMethods({
         ...job,
         ...output(settings),

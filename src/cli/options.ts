@@ -173,12 +173,12 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     type: { kind: "choice", of: METHOD_NAMES },
     hint: "METHOD",
     group: "How much to remove",
-    help: `Rule that chooses: ${METHOD_NAMES.join(", ")}`,
+    help: "Rule that chooses",
   },
   methods: {
     type: { kind: "choices", of: METHOD_NAMES },
     group: "How much to remove",
-    help: "Rules to compare, parted by commas; all where not said",
+    help: "Rules to compare, parted by commas; all that can make what is chosen where not said",
   },
   budgets: {
     type: { kind: "list" },

@@ -13,6 +13,14 @@ import type { GgufPair, GgufTypedValue } from "./gguf-writer.ts";
 
 /** Keys behind the architecture's name that a cut changes. */
 const SIZE_KEYS = ["feed_forward_length", "attention.head_count", "attention.head_count_kv", "vocab_size"] as const;
+/** Keys that another number of layers changes. */
+const LAYER_KEYS = [
+  "block_count",
+  "feed_forward_length",
+  "attention.head_count",
+  "attention.head_count_kv",
+  "attention.sliding_window_pattern",
+] as const;
 /** Keys that a file may lack, because they are what follows from the head count that it has. */
 const HEAD_SIZE_KEYS = ["attention.key_length", "attention.value_length", "rope.dimension_count"] as const;
 /** Keys of how the file itself is laid out, which its successor is not. */
@@ -65,7 +73,16 @@ function changedSizes(
     const implied = name === "attention.head_count_kv" ? metadata.get(`${architecture}.attention.head_count`) : undefined;
     return isSameValue(metadata.get(key) ?? implied, value) ? [] : [[key, value]];
   };
-  const changed = SIZE_KEYS.filter((name) => name !== "vocab_size" || metadata.has(`${architecture}.${name}`)).flatMap(different);
+  const present = SIZE_KEYS.filter((name) => name !== "vocab_size" || metadata.has(`${architecture}.${name}`));
+  // With fewer layers a list of one entry for each is too long, also where all are alike.
+  const renewed = different("block_count").length === 0 ? [] : LAYER_KEYS;
+  const changed = [
+    ...renewed.flatMap((name): [string, GgufTypedValue][] => {
+      const value = sizes.get(`${architecture}.${name}`);
+      return value === undefined ? [] : [[`${architecture}.${name}`, value]];
+    }),
+    ...present.filter((name) => !renewed.some((key) => key === name)).flatMap(different),
+  ];
   return changed.length === 0 ? [] : [...changed, ...HEAD_SIZE_KEYS.flatMap(different)];
 }
 

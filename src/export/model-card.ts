@@ -7,7 +7,8 @@ import { stringify } from "yaml";
 import { blockSizes } from "../checkpoint/check-tensors.ts";
 import type { ModelConfig } from "../checkpoint/model-config.ts";
 import type { Dimension } from "../corpora/corpus.ts";
-import { CUT_KINDS } from "../selection/plan.ts";
+import { METHOD_NAMES, METHODS } from "../selection/methods/index.ts";
+import { CUT_KINDS, keptLayers } from "../selection/plan.ts";
 import type { CutKind, PrunePlan } from "../selection/plan.ts";
 import { cutUnitCount } from "../selection/unit-parameters.ts";
 import type { RepairSummary } from "../surgery/repair.ts";
@@ -77,6 +78,7 @@ const KIND_NAMES: Readonly<Record<CutKind, string>> = {
   "kv-group": "KV groups",
   "value-dim": "value dimensions",
   "rotary-pair": "rotary pairs",
+  layer: "whole layers",
   "matrix:gate": "rows of gate",
   "matrix:up": "rows of up",
   "matrix:down": "columns of down",
@@ -104,8 +106,7 @@ export function modelCard(input: ModelCardInput, plan: PrunePlan, output: CardOu
     "## Limitations",
     limitations(input, plan, output),
     "## Source",
-    "The method is Cus-Prun: [Pruning General Large Language Models into Customized Expert Models](https://arxiv.org/abs/2506.02561), Findings of ACL 2025. " +
-      `Made with cusprun ${inline(input.version)}; \`cusprun-plan.json\` lists every unit that went.`,
+    `${source(plan)} Made with cusprun ${inline(input.version)}; \`cusprun-plan.json\` lists every unit that went.`,
   ];
   return `${sections.join("\n\n")}\n`;
 }
@@ -128,10 +129,12 @@ function introduction(input: ModelCardInput, plan: PrunePlan): string {
     input.baseModelId === null ? `\`${baseName(input)}\`` : `[${baseName(input)}](https://huggingface.co/${input.baseModelId})`;
   const place = input.corpora.map(({ dimension, label }) => `${dimension} **${inline(label)}**`).join(", ");
   const done = plan.layout === "masked" ? "zeroed" : "cut out";
-  return (
-    `${base}, pruned to an expert in ${place}. Units that are irrelevant in ${input.corpora.length === 1 ? "this dimension" : "every one of these dimensions"} ` +
-    `were ${done}. Nothing was trained.`
-  );
+  const dropped = droppedLayers(plan);
+  const what =
+    dropped.length > 0
+      ? `${dropped.length} of its ${plan.layers.length} decoder layers`
+      : `Units that are irrelevant in ${input.corpora.length === 1 ? "this dimension" : "every one of these dimensions"}`;
+  return `${base}, pruned to an expert in ${place}. ${what} were ${done}. Nothing was trained.`;
 }
 
 function sizeTable(plan: PrunePlan, { parts }: CardOutput): string {
@@ -150,12 +153,18 @@ function sizeTable(plan: PrunePlan, { parts }: CardOutput): string {
   ].join("\n");
 }
 
+function droppedLayers(plan: PrunePlan): number[] {
+  const kept = new Set(keptLayers(plan));
+  return plan.layers.map(({ layer }) => layer).filter((layer) => !kept.has(layer));
+}
+
 function unitTable(config: ModelConfig, plan: PrunePlan): string {
+  const layers = keptLayers(plan);
   const rows = CUT_KINDS.flatMap((kind) => {
-    const lost = plan.layers.map((layer) => layer.cuts[kind]?.removed.length ?? 0);
+    const lost = layers.map((layer) => plan.layers[layer]!.cuts[kind]?.removed.length ?? 0);
     if (lost.every((units) => units === 0)) return [];
-    const dense = config.layerSizes.map((_, layer) => cutUnitCount(kind, blockSizes(config, layer)));
-    const sorted = lost.map((units, layer) => dense[layer]! - units).toSorted((a, b) => a - b);
+    const dense = layers.map((layer) => cutUnitCount(kind, blockSizes(config, layer)));
+    const sorted = lost.map((units, index) => dense[index]! - units).toSorted((a, b) => a - b);
     const [least = 0, most = 0] = [sorted[0], sorted.at(-1)];
     const median = sorted[Math.floor(sorted.length / 2)] ?? 0;
     return [
@@ -169,10 +178,18 @@ function unitTable(config: ModelConfig, plan: PrunePlan): string {
           `Of ${count(plan.vocabulary.size)} tokens ${count(plan.vocabulary.size - plan.vocabulary.removed.length)} stay, numbered anew: those that are hardly ever ` +
             "written in any of these dimensions went. A text of tokens that stay is cut as before; any other is written in smaller pieces.",
         ];
-  if (rows.length === 0) return tokens.length > 0 ? tokens.join("") : "Nothing was removed.";
+  const dropped = droppedLayers(plan);
+  const texts =
+    dropped.length === 0
+      ? tokens
+      : [
+          `Of ${plan.layers.length} layers ${layers.length} stay, numbered anew. Gone are, by their numbers from 0: ${dropped.join(", ")}.`,
+          ...tokens,
+        ];
+  if (rows.length === 0) return texts.length > 0 ? texts.join("\n\n") : "Nothing was removed.";
   return [
-    ...tokens.flatMap((text) => [text, ""]),
-    `| per layer, of ${plan.layers.length} | before | ${plan.layout === "masked" ? "not zeroed" : "after"} |`,
+    ...texts.flatMap((text) => [text, ""]),
+    `| per layer, of ${layers.length} | before | ${plan.layout === "masked" ? "not zeroed" : "after"} |`,
     "| --- | --- | --- |",
     ...rows,
   ].join("\n");
@@ -185,6 +202,14 @@ function howChosen(plan: PrunePlan): string {
     `Relevance over documents: \`${inline(plan.aggregate)}\`. Weights: ${weights.join(", ")}. Granularity: ${plan.granularity}. Layout: ${plan.layout}.`,
     ...(overlap.length > 0 ? [`Overlap of the dimensions' irrelevant units (Jaccard): ${overlap.join(", ")}.`] : []),
   ].join(" ");
+}
+
+/** Where the rule comes from. Plans may name one that is none. */
+function source({ method }: PrunePlan): string {
+  const name = METHOD_NAMES.find((candidate) => candidate === method) ?? "cusprun";
+  if (name !== "cusprun" && name !== "cusprun-paper")
+    return `The rule that chose is \`${name}\`: ${METHODS[name].summary}. Source: ${METHODS[name].source}.`;
+  return "The method is Cus-Prun: [Pruning General Large Language Models into Customized Expert Models](https://arxiv.org/abs/2506.02561), Findings of ACL 2025.";
 }
 
 function howRepaired(repair: RepairSummary | null): string {

@@ -28,7 +28,7 @@ import { preferredSnap } from "./preferred-snap.ts";
 import { modelExtras, openTokenizer, withModel, type ModelExtras } from "./model.ts";
 import { checkGeneralShare, gatherRepairDocuments, withRepairedExpert } from "./repair-step.ts";
 import { ensureScores } from "./scoring-step.ts";
-import { neededKinds, rehearseSelection, withMethod, type SelectionChoice } from "./selection-step.ts";
+import { dropsLayers, neededKinds, rehearseSelection, withMethod, type SelectionChoice } from "./selection-step.ts";
 import { countTokensOf, countUnits } from "./unit-report.ts";
 import { ensureTrials, needsTrials } from "./trial-step.ts";
 import { gatherVocabulary, mayTrim } from "./vocabulary-step.ts";
@@ -58,7 +58,7 @@ export interface PruneOptions extends WriteOptions, JobOptions {
   readonly mapChange?: MapChange;
   /**
    * Whether the weights that stay are fitted anew on the documents that chose, so that the expert follows the dense model again. Default: where
-   * the method repairs and the family allows it, but not for `granularity: matrix`, which is the paper's as it stands.
+   * the method repairs and the family allows it, but not for `granularity: matrix`, which is the paper's as it stands, nor for whole layers.
    */
   readonly repair?: boolean;
   /** Share of general text among the documents of repair, in [0, 1]. */
@@ -116,6 +116,8 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
       });
     });
 
+    // Which layers go, and so whether those that slide still follow a period, is known only now.
+    if (dropsLayers(choice)) await checkExpertFormats(options, checkpoint, plan);
     const dense = measuring ? await measureDense(checkpoint, corpora, workFolder, job) : {};
     const measure = async (folder: string): Promise<PerplexityByDimension> =>
       measuring ? measureExpert(folder, corpora, plan.vocabulary === undefined ? null : tokenizer, job) : {};
@@ -178,9 +180,9 @@ export async function rehearsePrune(
   const selection = { ...choice, ...(snap !== null && { snap }) };
   const structural = (choice.granularity ?? "structural") === "structural";
   const { defaults } = METHODS[options.method ?? "cusprun"];
-  const repairing = options.repair ?? (defaults.repair && structural && canRepair(config));
-  if (repairing) checkRepair(config);
+  const repairing = options.repair ?? (defaults.repair && structural && !dropsLayers(choice) && canRepair(config));
   const plan = await rehearseSelection(config, dimensions, selection, extras);
+  if (repairing) checkRepair(config, plan);
   await checkExpertFormats(options, checkpoint, plan);
   // Layers of unlike size are not known yet: one may stay whole.
   const sizes = plan.layout === "uniform" ? cutExpert(checkpoint, plan).config : config;

@@ -15,7 +15,7 @@ import {
   type VocabularyRelevance,
 } from "../scoring/relevance.ts";
 import { DEFAULT_KINDS } from "../scoring/score.ts";
-import { METHODS, type MethodName } from "../selection/methods/index.ts";
+import { METHOD_NAMES, METHODS, type MethodName } from "../selection/methods/index.ts";
 import { MATRIX_RELEVANCE, type PrunePlan } from "../selection/plan.ts";
 import { selectUnits } from "../selection/select.ts";
 import type { SelectionOptions } from "../selection/selection-context.ts";
@@ -36,9 +36,8 @@ export type SelectionChoice = Omit<
  * @throws CusprunError `SELECTION_INVALID` where the method cannot rank what was chosen.
  */
 export function withMethod(choice: SelectionChoice, name: MethodName): SelectionChoice {
-  const { defaults, kinds, matrix } = METHODS[name];
-  const structural = choice.granularity !== "matrix";
-  const refused = structural ? choice.kinds?.find((kind) => !kinds.includes(kind)) : matrix ? undefined : "granularity matrix";
+  const { defaults, kinds } = METHODS[name];
+  const refused = refusedBy(name, choice);
   if (refused !== undefined) {
     throw new CusprunError("SELECTION_INVALID", {
       where: `method ${name}`,
@@ -48,8 +47,28 @@ export function withMethod(choice: SelectionChoice, name: MethodName): Selection
     });
   }
   const { aggregate } = defaults;
-  const allocation = structural ? defaults.allocation?.[choice.layout] : undefined;
-  return { ...defined({ aggregate, allocation }), ...choice };
+  if (choice.granularity === "matrix") return { ...defined({ aggregate }), ...choice };
+  return { ...defined({ kinds: defaults.kinds, aggregate, allocation: defaults.allocation?.[choice.layout] }), ...choice };
+}
+
+/** Methods that can make what was chosen: what a comparison has where the user names none. */
+export function methodsFor(choice: SelectionChoice, repair: boolean | undefined): readonly MethodName[] {
+  return METHOD_NAMES.filter((name) => {
+    if (refusedBy(name, choice) !== undefined) return false;
+    return !dropsLayers(withMethod(choice, name)) || (choice.layout === "uniform" && repair !== true);
+  });
+}
+
+/** Whether whole layers are what goes. */
+export function dropsLayers({ kinds }: Pick<SelectionChoice, "kinds">): boolean {
+  return kinds?.includes("layer") ?? false;
+}
+
+/** What of a choice a method cannot rank. */
+function refusedBy(name: MethodName, choice: SelectionChoice): string | undefined {
+  const { kinds, matrix } = METHODS[name];
+  if (choice.granularity === "matrix") return matrix ? undefined : "granularity matrix";
+  return choice.kinds?.find((kind) => !kinds.includes(kind));
 }
 
 /** Relevances that a choice needs to be scored. */
@@ -83,8 +102,13 @@ export async function rehearseSelection(
     corpora: {},
     kinds,
     // Any distinct positive values do: whether a budget can be met depends on how many units there are.
+    // Of whole layers the last go, which leaves the order of those that slide as it is.
     read: (layer, kind) =>
-      Promise.resolve(Float32Array.from({ length: unitCount(kind, blockSizes(config, layer)) }, (_, unit) => 1 + unit)),
+      Promise.resolve(
+        kind === "layer"
+          ? Float32Array.of(config.numHiddenLayers - layer)
+          : Float32Array.from({ length: unitCount(kind, blockSizes(config, layer)) }, (_, unit) => 1 + unit),
+      ),
     readReference: () => Promise.resolve(Float32Array.of(1)),
     // As if every token might go: whether so many really may is known once they have been counted.
     readVocabulary: () => Promise.resolve(mayTrim(choice) ? freeVocabulary(config.vocabSize, dimensions) : null),

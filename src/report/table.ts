@@ -88,9 +88,14 @@ export function renderVocabulary(vocabulary: VocabularyReport | null): string[] 
   ];
 }
 
-/** Renders how many units of each kind a layer loses and keeps. */
+/** Renders how many units of each kind a layer loses and keeps, or which layers are gone. */
 export function renderUnitTable(units: readonly UnitReport[], layers: number, layout: Layout): string[] {
   if (units.length === 0) return ["No unit of the blocks was removed."];
+  const whole = units.find(({ kind }) => kind === "layer");
+  if (whole !== undefined) {
+    const numbers = whole.removedPerLayer.flatMap((count, layer) => (count > 0 ? [layer] : []));
+    return [`removed ${numbers.length} of ${layers} layers, by their number from 0: ${numbers.join(", ")}`];
+  }
   const header = [
     `${layout === "masked" ? "zeroed" : "removed"} in ${layers} layers`,
     "of a layer's",

@@ -18,6 +18,7 @@ import type { OnnxGraph, Value } from "./onnx-graph.ts";
  * - `valueDims` [B, G, K]: of each value dimension's contribution, its heads together, needs input `outputGram`
  * - `attentionMap` [B]: of the attention probabilities
  * - `rotaryPairs` [B, G, K/2], `queryRows` [B, H, K], `keyRows` [B, G, K]: of the first-order change of the attention probabilities
+ * - `blockInfluence` [B]: no sum, but the mean of 1 − cos between what enters the block and what leaves it
  */
 export const ENERGY_OUTPUTS = [
   "ffn",
@@ -31,6 +32,7 @@ export const ENERGY_OUTPUTS = [
   "rotaryPairs",
   "queryRows",
   "keyRows",
+  "blockInfluence",
 ] as const;
 
 /** An energy that a block can put out. */
@@ -109,6 +111,22 @@ export function groupMaps({ graph: g, shape }: BlockContext, probabilities: Valu
 export function addResidualEnergy(context: BlockContext, name: "ffnResidual" | "attentionResidual", y: Value): void {
   const { graph: g, energies, tokenMask } = context;
   if (energies.has(name)) g.output(name, g.sumOfSquares(g.multiply(y, g.reshape(tokenMask, [0, -1, 1])), [1, 2]), ["B"]);
+}
+
+/** Under every norm of a hidden state but that of padding, which is 0. */
+const SMALLEST_NORM = 1e-12;
+
+/**
+ * Adds `blockInfluence`. `x`, `y` [B, T, D]: the residual stream before and behind the block. 1 − cos(x, y) is computed as ½‖x/‖x‖ − y/‖y‖‖², which
+ * does not cancel where the two are nearly alike.
+ */
+export function addBlockInfluence({ graph: g, energies, tokenMask }: BlockContext, x: Value, y: Value): void {
+  if (!energies.has("blockInfluence")) return;
+  const direction = (state: Value): Value =>
+    g.node("Div", [state, g.node("Max", [g.node("Sqrt", [g.sumOfSquares(state, [2], true)]), g.scalar(SMALLEST_NORM)])]);
+  const change = g.sumOfSquares(g.subtract(direction(x), direction(y)), [2]);
+  const total = g.sum(g.multiply(change, tokenMask), [1]);
+  g.output("blockInfluence", g.node("Div", [total, g.multiply(g.sum(tokenMask, [1]), g.scalar(2))]), ["B"]);
 }
 
 /** Adds `ffn` and `ffnSums`. `activations` [B·T, F], `tokenScale` [B, T, 1]. */

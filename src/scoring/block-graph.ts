@@ -13,7 +13,15 @@
 import { blockTensorShape } from "../checkpoint/check-tensors.ts";
 import type { BlockRole } from "../checkpoint/families.ts";
 import { addActivation } from "./activation.ts";
-import { addFfnEnergies, addHeadEnergies, addMapEnergies, addResidualEnergy, groupMaps, toHeads } from "./block-energies.ts";
+import {
+  addBlockInfluence,
+  addFfnEnergies,
+  addHeadEnergies,
+  addMapEnergies,
+  addResidualEnergy,
+  groupMaps,
+  toHeads,
+} from "./block-energies.ts";
 import type { BlockContext, BlockRequest, Halves, RotatedHeads } from "./block-energies.ts";
 import { addFit } from "./block-fit.ts";
 import { addInputSquares, type MatrixInput } from "./block-inputs.ts";
@@ -59,8 +67,11 @@ class BlockGraph {
     const afterAttention = from === "attentionStream" ? this.#x : this.#attention(this.#x);
     if (attentionStream !== undefined) this.#g.output("attentionStream", afterAttention, shape);
     // A fit runs before its matrix is known: it has no hidden states to put out, and computes nothing behind the fit.
-    if (fit === undefined && attentionStream !== "only") this.#g.output("y", this.#ffn(afterAttention), shape);
-    else if (fit === "down")
+    if (fit === undefined && attentionStream !== "only") {
+      const y = this.#ffn(afterAttention);
+      this.#g.output("y", y, shape);
+      addBlockInfluence(this.#context, this.#x, y);
+    } else if (fit === "down")
       addFit(this.#context, this.#ffnActivations(afterAttention), this.#shape.intermediateSize, afterAttention);
     return this.#g.serialize();
   }

@@ -7,6 +7,7 @@
  *     head h         √ Σ (XᵀX ∘ WᵀW) over the head's columns; kv-group and value-dim: over theirs, cross terms included
  *     o-column c     ‖x_c‖ · ‖W_o[:, c]‖
  *     rotary-pair, q-row, k-row    ‖P ∘ (u − Σ P u)‖, first order
+ *     layer          mean over tokens of 1 − cos(x, y), x before and y behind the block: Block Influence of ShortGPT, arXiv 2403.03853
  *
  * Behind a post norm (`postAttentionNorm`, `postFfnNorm`) the output is what the norm passes on, its denominator held fixed.
  */
@@ -26,9 +27,9 @@ import type { Feed } from "./sessions.ts";
 /** What relevances of a kind are a share of. */
 export type Reference = "ffn" | "attention" | "attention-map";
 
-/** Where relevances of each kind come from. */
+/** Where relevances of each kind come from; those without a reference are a share already. */
 export const RELEVANCE_SOURCES: Readonly<
-  Record<RelevanceKind, { readonly energy: EnergyOutput; readonly reference: Reference }>
+  Record<RelevanceKind, { readonly energy: EnergyOutput; readonly reference: Reference | null }>
 > = {
   ffn: { energy: "ffn", reference: "ffn" },
   "ffn-sum": { energy: "ffnSums", reference: "ffn" },
@@ -39,6 +40,7 @@ export const RELEVANCE_SOURCES: Readonly<
   "rotary-pair": { energy: "rotaryPairs", reference: "attention-map" },
   "q-row": { energy: "queryRows", reference: "attention-map" },
   "k-row": { energy: "keyRows", reference: "attention-map" },
+  layer: { energy: "blockInfluence", reference: null },
 };
 
 const REFERENCE_ENERGIES: Readonly<Record<Reference, EnergyOutput>> = {
@@ -49,13 +51,13 @@ const REFERENCE_ENERGIES: Readonly<Record<Reference, EnergyOutput>> = {
 
 /** Energies that a block must put out for these kinds. */
 export function energiesFor(kinds: readonly RelevanceKind[]): readonly EnergyOutput[] {
-  const sources = kinds.map((kind) => RELEVANCE_SOURCES[kind]);
-  return [...new Set(sources.flatMap(({ energy, reference }) => [energy, REFERENCE_ENERGIES[reference]]))];
+  const energies = kinds.map((kind) => RELEVANCE_SOURCES[kind].energy);
+  return [...new Set([...energies, ...referencesFor(kinds).map((reference) => REFERENCE_ENERGIES[reference])])];
 }
 
 /** References that these kinds need. */
 export function referencesFor(kinds: readonly RelevanceKind[]): readonly Reference[] {
-  return [...new Set(kinds.map((kind) => RELEVANCE_SOURCES[kind].reference))];
+  return [...new Set(kinds.map((kind) => RELEVANCE_SOURCES[kind].reference).filter((reference) => reference !== null))];
 }
 
 /** Relevances of one layer, filled batch by batch. */
@@ -89,7 +91,7 @@ export class LayerScores {
         for (let unit = 0; unit < count; unit++) {
           // Rounding of a Gram with cross terms can leave a tiny negative number.
           const value = perUnit[row * count + unit]!;
-          const norm = kind === "ffn-sum" ? value : Math.sqrt(Math.max(0, value));
+          const norm = kind === "ffn-sum" || kind === "layer" ? value : Math.sqrt(Math.max(0, value));
           target[document * count + unit] = norm * (norms?.[unit] ?? 1);
         }
       }

@@ -10,9 +10,9 @@ import type { Dimension } from "../corpora/corpus.ts";
 /**
  * Kinds of structural unit. Order of the units inside a layer:
  * `ffn` j of F · `head` h of H · `kv-group` g of G · `value-dim` g·K + i of G·K · `rotary-pair` g·K/2 + p of G·K/2
- * (rows p and p + K/2).
+ * (rows p and p + K/2) · `layer` 0 of 1, the whole of it.
  */
-export const UNIT_KINDS = ["ffn", "head", "kv-group", "value-dim", "rotary-pair"] as const;
+export const UNIT_KINDS = ["ffn", "head", "kv-group", "value-dim", "rotary-pair", "layer"] as const;
 
 /** A kind of structural unit. */
 export type UnitKind = (typeof UNIT_KINDS)[number];
@@ -51,6 +51,8 @@ export function unitCount(kind: RelevanceKind, sizes: BlockSizes): number {
     case "q-row":
     case "o-column":
       return H * K;
+    case "layer":
+      return 1;
     default:
       throw kind satisfies never;
   }
@@ -85,7 +87,8 @@ export interface VocabularyRelevance {
  * Relevances of all units to all documents, read layer by layer.
  *
  * `relevance` is ‖Δ sublayer output‖₂ over the document's tokens. For `rotary-pair`, `q-row` and `k-row` it is
- * ‖Δ attention probabilities‖₂ (summed over the heads concerned), as in PLND.
+ * ‖Δ attention probabilities‖₂ (summed over the heads concerned), as in PLND. For `layer` it is ShortGPT's Block Influence, the mean over
+ * the document's tokens of 1 − cos(what enters the layer, what leaves it), in [0, 2].
  */
 export interface RelevanceScores {
   readonly config: ModelConfig;
@@ -100,7 +103,8 @@ export interface RelevanceScores {
   read(layer: number, kind: RelevanceKind): Promise<Float32Array>;
   /**
    * What a layer's relevances of a kind are a share of, per document, [N]: the L2 norm over the document's tokens of the residual
-   * stream after the sublayer has written to it; for the attention-map kinds, the L2 norm of the layer's attention maps.
+   * stream after the sublayer has written to it; for the attention-map kinds, the L2 norm of the layer's attention maps; for `layer`, whose
+   * relevances are a share already, 1.
    */
   readReference(layer: number, kind: RelevanceKind): Promise<Float32Array>;
   /** Relevance of the rows of the embedding; null where tokens were not scored. */

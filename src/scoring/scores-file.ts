@@ -171,7 +171,9 @@ class ScoresReader implements RelevanceScores {
   }
 
   async readReference(layer: number, kind: RelevanceKind): Promise<Float32Array> {
-    return this.#file.readFloat32(referenceName(layer, RELEVANCE_SOURCES[kind].reference));
+    const { reference } = RELEVANCE_SOURCES[kind];
+    if (reference === null) return new Float32Array(this.documents.length).fill(1);
+    return this.#file.readFloat32(referenceName(layer, reference));
   }
 
   async readVocabulary(): Promise<VocabularyRelevance | null> {

@@ -1,5 +1,5 @@
 /**
- * @file Whether a plan fits a model: every index exists, what `ragged` leaves of a layer is one that runtimes compute, and what `uniform`
+ * @file Whether a plan fits a model: every index exists, some layer stays, what `ragged` leaves of a layer is one that runtimes compute, and what `uniform`
  * leaves has the same sizes in every layer and shapes that stock runtimes load. A plan may be hand-edited or made for another model, so surgery checks before it reads a weight.
  */
 
@@ -9,7 +9,7 @@ import { FAMILIES } from "../checkpoint/families.ts";
 import { uniformLayerSizes } from "../checkpoint/model-config.ts";
 import type { LayerSizes, ModelConfig } from "../checkpoint/model-config.ts";
 import { CusprunError } from "../errors.ts";
-import { SIZED_KINDS } from "./plan.ts";
+import { cutKindsOf, keptLayers } from "./plan.ts";
 import type { CutKind, LayerPlan, PrunePlan } from "./plan.ts";
 import { stockHeads } from "./stock-heads.ts";
 import type { StockRewrite } from "./stock-heads.ts";
@@ -17,7 +17,7 @@ import { cutUnitCount } from "./unit-parameters.ts";
 
 /** Sizes of the layers that a plan leaves; the dense sizes for a masked one. */
 export interface PlannedSizes {
-  /** One entry per layer. */
+  /** One entry per layer that stays. */
   readonly layerSizes: readonly LayerSizes[];
   readonly vocabSize: number;
   /** Config of another family to write, where stock runtimes refuse the family's own. */
@@ -50,6 +50,7 @@ export function checkPlan(
       }
     }
   }
+  checkDroppedLayers(plan, where);
   const { vocabulary } = plan;
   if (vocabulary !== undefined) {
     if (plan.layout === "masked") throw mismatch(`${where}: vocabulary`, "tokens removed", "none, the layout being masked");
@@ -72,6 +73,19 @@ export function checkPlan(
   }
 }
 
+/** A layer goes whole only from a uniform plan, with nothing else named of it, and not all do. */
+function checkDroppedLayers(plan: PrunePlan, where: string): void {
+  const kept = keptLayers(plan);
+  if (kept.length === plan.layers.length) return;
+  if (!cutKindsOf(plan.layout, plan.granularity).includes("layer"))
+    throw mismatch(where, "whole layers removed", `none, the layout being ${plan.layout}`);
+  if (kept.length === 0) throw mismatch(where, `all ${plan.layers.length} layers removed`, "at least one that stays");
+  for (const { layer, cuts } of plan.layers) {
+    if (!kept.includes(layer) && Object.keys(cuts).length > 1)
+      throw mismatch(`${where}: layer ${layer}`, `${Object.keys(cuts).join(", ")} removed`, "layer alone, which takes all of it");
+  }
+}
+
 function refuseRowsUnderNorm(plan: PrunePlan, config: ModelConfig, where: string): void {
   const kinds: readonly CutKind[] = ["rotary-pair", "matrix:q", "matrix:k"];
   for (const { layer, cuts } of plan.layers) {
@@ -87,16 +101,18 @@ function refuseRowsUnderNorm(plan: PrunePlan, config: ModelConfig, where: string
   }
 }
 
-/** Sizes that the layers keep, one entry per layer. */
+/** Sizes that the layers keep, one entry per layer that stays. */
 function keptSizes(plan: PrunePlan, { layerSizes }: ModelConfig, where: string): LayerSizes[] {
-  return plan.layers.map((layerPlan) => {
-    const { layer, cuts } = layerPlan;
-    const stray = Object.keys(cuts).find((kind) => !SIZED_KINDS.includes(kind as CutKind));
+  const allowed = cutKindsOf(plan.layout, plan.granularity);
+  return keptLayers(plan).map((layer) => {
+    const layerPlan = plan.layers[layer]!;
+    const { cuts } = layerPlan;
+    const stray = Object.keys(cuts).find((kind) => !allowed.includes(kind as CutKind));
     if (stray !== undefined)
       throw mismatch(
         `${where}: layer ${layer}`,
         `units of ${stray}`,
-        `only ${SIZED_KINDS.join(", ")}, the layout being ${plan.layout}`,
+        `only ${allowed.join(", ")}, the layout being ${plan.layout}`,
       );
     const dense = layerSizes[layer]!;
     const groups = dense.numKeyValueHeads - (cuts["kv-group"]?.removed.length ?? 0);
@@ -124,13 +140,14 @@ function uniformSizes(
   }
   const layerSizes = keptSizes(plan, config, where);
   const first = layerSizes[0]!;
-  layerSizes.forEach((sizes, layer) => {
+  const layers = keptLayers(plan);
+  layerSizes.forEach((sizes, index) => {
     for (const [key, noun] of SIZE_NOUNS) {
       if (sizes[key] !== first[key]) {
         throw mismatch(
-          `${where}: layer ${layer}`,
+          `${where}: layer ${layers[index]}`,
           `${sizes[key]} ${noun} kept`,
-          `${first[key]} as in layer 0, the layout being uniform`,
+          `${first[key]} as in layer ${layers[0]}, the layout being uniform`,
         );
       }
     }

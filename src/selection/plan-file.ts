@@ -8,7 +8,7 @@ import type { Dimension } from "../corpora/corpus.ts";
 import { CusprunError } from "../errors.ts";
 import { writeFileAtomically } from "../files.ts";
 import { parseAggregate } from "./aggregate.ts";
-import { ALLOCATIONS, CUT_KINDS, LAYOUTS, SIZED_KINDS } from "./plan.ts";
+import { ALLOCATIONS, cutKindsOf, LAYOUTS } from "./plan.ts";
 import type { CutKind, LayerCut, LayerPlan, PrunePlan, VocabularyCut } from "./plan.ts";
 
 /** Largest plan that is read: a 70B model's is under 40 MiB, and JSON.parse holds a file several times over. */
@@ -70,13 +70,7 @@ export function parsePlan(json: unknown, where: string): PrunePlan {
   const parameters = root.fields("parameters");
   const layers = root.get("layers");
   if (!Array.isArray(layers) || layers.length > MAX_LAYERS) throw root.error("layers", `a list of at most ${MAX_LAYERS} layers`);
-  const allowed = CUT_KINDS.filter((kind) =>
-    granularity === "matrix"
-      ? kind.startsWith("matrix:")
-      : layout === "masked"
-        ? !kind.startsWith("matrix:")
-        : SIZED_KINDS.includes(kind),
-  );
+  const allowed = cutKindsOf(layout, granularity);
   return {
     formatVersion: 1,
     layout,

@@ -31,7 +31,7 @@ export type CutKind = UnitKind | `matrix:${MatrixKind}`;
 /** Every kind of cut, in the order of a layer's reports. */
 export const CUT_KINDS: readonly CutKind[] = [...UNIT_KINDS, ...MATRIX_KINDS.map((kind) => `matrix:${kind}` as const)];
 
-/** Kinds that `uniform` and `ragged` can take out: runtimes have a size for each of them, and for no other. */
+/** Kinds that `uniform` and `ragged` can take out of a layer: runtimes have a size for each of them, and for no other. */
 export const SIZED_KINDS: readonly CutKind[] = ["ffn", "head", "kv-group"];
 
 /** The units of one kind that one layer loses. */
@@ -95,6 +95,26 @@ export interface PrunePlan {
   readonly vocabulary?: VocabularyCut;
   /** One entry per layer, in order. */
   readonly layers: readonly LayerPlan[];
+}
+
+/** Kinds that a plan can cut. Whole layers only go where those that stay are alike: a stock runtime has one size for all, and a number of them. */
+export function cutKindsOf(layout: Layout, granularity: Granularity): readonly CutKind[] {
+  if (granularity === "matrix") return CUT_KINDS.filter((kind) => kind.startsWith("matrix:"));
+  switch (layout) {
+    case "masked":
+      return UNIT_KINDS.filter((kind) => kind !== "layer");
+    case "uniform":
+      return [...SIZED_KINDS, "layer"];
+    case "ragged":
+      return SIZED_KINDS;
+    default:
+      throw layout satisfies never;
+  }
+}
+
+/** The layers that stay, ascending, by the dense model's numbers; the expert numbers them anew in this order. */
+export function keptLayers({ layers }: Pick<PrunePlan, "layers">): number[] {
+  return layers.filter(({ cuts }) => (cuts.layer?.removed.length ?? 0) === 0).map(({ layer }) => layer);
 }
 
 /** Ids of the tokens that stay, ascending: the new id of each is its place in the list. */

@@ -8,6 +8,7 @@ import type { RelevanceScores } from "../scoring/relevance.ts";
 import type { KindChoice, LayerChoice } from "./choice.ts";
 import { CUT_KINDS } from "./plan.ts";
 import type { CutKind, LayerCut, LayerPlan, Layout, PrunePlan } from "./plan.ts";
+import { selectLayers } from "./select-layers.ts";
 import { selectMasked } from "./select-masked.ts";
 import { selectRagged } from "./select-ragged.ts";
 import { selectUniform } from "./select-uniform.ts";
@@ -21,7 +22,8 @@ import { LayerLedger, removedParameters } from "./unit-parameters.ts";
  */
 export async function selectUnits(scores: RelevanceScores, options: SelectionOptions): Promise<PrunePlan> {
   const context = await openSelection(scores, options);
-  const choices = SELECTORS[context.layout](context);
+  const wholeLayers = context.kinds.includes("layer");
+  const choices = (wholeLayers ? selectLayers : SELECTORS[context.layout])(context);
   const layers = choices.map((choice, layer) => layerPlan(context, layer, choice));
   const tokenParameters = context.vocabulary?.parameters ?? 0;
   return {
@@ -30,7 +32,8 @@ export async function selectUnits(scores: RelevanceScores, options: SelectionOpt
     granularity: context.granularity,
     budget: String(options.budget),
     method: options.method ?? "cusprun",
-    allocation: context.allocation,
+    // Whole layers are no share of each layer.
+    ...(!wholeLayers && { allocation: context.allocation }),
     aggregate: context.aggregate,
     weights: byDimension(options.dimensions, (dimension) => options.weights?.[dimension] ?? 1),
     corpora: byDimension(options.dimensions, (dimension) => scores.corpora[dimension] ?? dimension),

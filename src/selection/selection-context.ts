@@ -262,6 +262,16 @@ function structuralKinds(scores: RelevanceScores, options: SelectionOptions): re
         `Score again with ${kind} among the kinds, or leave it out`,
       );
   }
+  if (kinds.includes("layer")) {
+    if (kinds.length > 1) throw unsupported(`kind ${kinds.join(", ")}`, "layer alone, or other kinds", "Leave layer out");
+    if (options.layout !== "uniform")
+      throw unsupported(
+        `kind layer in layout ${options.layout}`,
+        "layout uniform: whole layers go, and those that stay keep their sizes",
+        "Choose --layout uniform",
+      );
+    return kinds;
+  }
   const masked = kinds.filter((kind) => !SIZED_KINDS.includes(kind));
   if (options.layout !== "masked" && masked.length > 0) {
     throw unsupported(

@@ -9,6 +9,7 @@ import type { BlockRole } from "../checkpoint/families.ts";
 import { blockSizes } from "../checkpoint/check-tensors.ts";
 import type { BlockSizes } from "../checkpoint/check-tensors.ts";
 import type { ModelConfig } from "../checkpoint/model-config.ts";
+import { countBlock } from "../checkpoint/parameters.ts";
 import { unitCount } from "../scoring/relevance.ts";
 import type { UnitKind } from "../scoring/relevance.ts";
 import { relevanceKindOf } from "./plan.ts";
@@ -25,6 +26,8 @@ export interface BlockCosts {
   readonly oColumn: number;
   /** Row of gate or up, or column of down. */
   readonly ffnRow: number;
+  /** All of the block. */
+  readonly block: number;
 }
 
 /**
@@ -43,6 +46,7 @@ export function blockCosts(config: ModelConfig, layer: number, optionalRoles: re
     vRow: row("vBias"),
     oColumn: config.hiddenSize,
     ffnRow: config.hiddenSize,
+    block: countBlock(sizes, roles).total,
   };
 }
 
@@ -61,6 +65,8 @@ export function unitParameters(kind: CutKind, costs: BlockCosts): number {
       return vRow + R * oColumn;
     case "rotary-pair":
       return 2 * (kRow + R * qRow);
+    case "layer":
+      return costs.block;
     case "matrix:gate":
     case "matrix:up":
     case "matrix:down":

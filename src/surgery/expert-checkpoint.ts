@@ -27,7 +27,7 @@ export function expertCheckpoint(base: Checkpoint, plan: PrunePlan, expert: Expe
     config: expert.config,
     configJson: expert.configJson,
     generationConfigJson: expert.generationConfigJson,
-    tensors: new Map(expert.tensors.map((tensor) => [tensor.name, infoOf(base, tensor)])),
+    tensors: new Map(expert.tensors.map((tensor) => [tensor.name, infoOf(tensor)])),
     readFloat32: (name, rows) => find(name).readFloat32(rows),
     readBytes: async (name) => {
       const tensor = find(name);
@@ -44,9 +44,9 @@ export function expertCheckpoint(base: Checkpoint, plan: PrunePlan, expert: Expe
 }
 
 /** The tensor after the cut. Its bytes are those that its type would take; rows that no longer fit its blocks count as if they did. */
-function infoOf(base: Checkpoint, { name, shape, dtype }: ExpertTensor): TensorInfo {
+function infoOf({ name, shape, dtype, file }: ExpertTensor): TensorInfo {
   const byteLength = Math.ceil(ggmlByteLength(dtype, elementCount(shape)));
-  return { name, shape, dtype, byteLength, file: base.tensors.get(name)?.file ?? base.path };
+  return { name, shape, dtype, byteLength, file };
 }
 
 function originOf(origin: GgufOrigin, plan: PrunePlan, find: (name: string) => ExpertTensor): GgufOrigin {

@@ -4,7 +4,7 @@
  */
 
 import type { Checkpoint, RowRange, RowReader, StoredDType, TensorInfo } from "../checkpoint/checkpoint.ts";
-import { blockTensorName, FAMILIES } from "../checkpoint/families.ts";
+import { blockTensorName, FAMILIES, renumberedTensorName } from "../checkpoint/families.ts";
 import type { BlockRole } from "../checkpoint/families.ts";
 import { raggedConfigKeys } from "../checkpoint/hf-ragged.ts";
 import { sameLayerSizes } from "../checkpoint/model-config.ts";
@@ -13,6 +13,7 @@ import { tokenIdFields } from "../corpora/kept-tokens.ts";
 import type { WeightSource } from "../scoring/layer-program.ts";
 import { checkPlan } from "../selection/plan-check.ts";
 import type { PlannedSizes } from "../selection/plan-check.ts";
+import { keptLayers } from "../selection/plan.ts";
 import type { Layout, PrunePlan } from "../selection/plan.ts";
 import { FLOAT_DTYPE_BYTES } from "../tensor.ts";
 import type { FloatDType } from "../tensor.ts";
@@ -29,6 +30,8 @@ export interface ExpertTensor {
   readonly shape: readonly number[];
   /** How the checkpoint stores it. */
   readonly dtype: StoredDType;
+  /** File that the checkpoint has it in, for messages. */
+  readonly file: string;
   /** Values in f32, row-major; of a matrix perhaps only these rows. */
   readFloat32(rows?: RowRange): Promise<Float32Array<ArrayBuffer>>;
   /** The elements as stored, little-endian and row-major; null where the checkpoint stores quantised blocks. */
@@ -63,13 +66,18 @@ export function cutExpert(checkpoint: Checkpoint, plan: PrunePlan): Expert {
   const sizes = checkPlan(plan, checkpoint.config, presentOptionalRoles(checkpoint));
   const edits = planTensorEdits(plan, checkpoint.config, (name) => checkpoint.tensors.has(name));
   const ids = plannedTokenIds(plan);
+  const layers = keptLayers(plan);
+  const numbers = new Map(layers.map((layer, number) => [layer, number]));
   const { generationConfigJson } = checkpoint;
   return {
-    config: cutConfig(checkpoint.config, sizes, ids),
-    configJson: cutConfigJson(checkpoint, plan.layout, sizes, ids),
+    config: cutConfig(checkpoint.config, sizes, layers, ids),
+    configJson: cutConfigJson(checkpoint, plan.layout, sizes, layers, ids),
     generationConfigJson:
       generationConfigJson === null ? null : { ...generationConfigJson, ...renumberFields(generationConfigJson, ids) },
-    tensors: [...checkpoint.tensors.values()].map((tensor) => expertTensor(checkpoint, tensor, edits.get(tensor.name))),
+    tensors: [...checkpoint.tensors.values()].flatMap((tensor) => {
+      const name = renumberedTensorName(tensor.name, numbers);
+      return name === null ? [] : [{ ...expertTensor(checkpoint, tensor, edits.get(tensor.name)), name }];
+    }),
   };
 }
 
@@ -90,12 +98,17 @@ export function asWeightSource({ config, tensors }: Expert): WeightSource {
   return { config, tensors: byName, readFloat32: (name) => byName.get(name)!.readFloat32() };
 }
 
-function expertTensor(checkpoint: Checkpoint, { name, shape, dtype }: TensorInfo, edit: TensorEdit | undefined): ExpertTensor {
+function expertTensor(
+  checkpoint: Checkpoint,
+  { name, shape, dtype, file }: TensorInfo,
+  edit: TensorEdit | undefined,
+): ExpertTensor {
   const stored = floatDType(dtype);
   return {
     name,
     shape: edit === undefined ? shape : editedShape(shape, edit),
     dtype,
+    file,
     readFloat32: async (rows) => {
       if (edit === undefined) return checkpoint.readFloat32(name, rows);
       const part = rows === undefined ? null : editedRows(shape[0]!, edit, rows);
@@ -155,11 +168,18 @@ function editBytes(
   return new Uint8Array(edited.buffer, edited.byteOffset, edited.byteLength);
 }
 
-function cutConfig(config: ModelConfig, { rewrite, ...sizes }: PlannedSizes, ids: TokenIdMap | null): ModelConfig {
+function cutConfig(
+  config: ModelConfig,
+  { rewrite, ...sizes }: PlannedSizes,
+  layers: readonly number[],
+  ids: TokenIdMap | null,
+): ModelConfig {
   const renumber = (id: number): number => ids?.get(id) ?? id;
   return {
     ...config,
     ...sizes,
+    numHiddenLayers: layers.length,
+    layerTypes: layers.map((layer) => config.layerTypes[layer]!),
     family: rewrite?.family ?? config.family,
     bosTokenId: config.bosTokenId === null ? null : renumber(config.bosTokenId),
     eosTokenIds: config.eosTokenIds.map(renumber),
@@ -170,10 +190,17 @@ function cutConfigJson(
   { config, configJson }: Checkpoint,
   layout: Layout,
   { layerSizes, vocabSize, rewrite }: PlannedSizes,
+  layers: readonly number[],
   ids: TokenIdMap | null,
 ): Readonly<Record<string, unknown>> {
   const changed: Record<string, unknown> = renumberFields(configJson, ids);
   if (vocabSize !== config.vocabSize) changed["vocab_size"] = vocabSize;
+  if (layers.length !== config.numHiddenLayers) {
+    changed["num_hidden_layers"] = layers.length;
+    // Where some layers slide, the rule that says which is one of numbers that have changed.
+    if ("layer_types" in configJson || new Set(config.layerTypes).size > 1)
+      changed["layer_types"] = layers.map((layer) => config.layerTypes[layer]);
+  }
   if (layerSizes.every((sizes, layer) => sameLayerSizes(sizes, config.layerSizes[layer]!))) return { ...configJson, ...changed };
   if (layout === "ragged") return { ...configJson, ...changed, ...raggedConfigKeys(config.family, config.headDim, layerSizes) };
   const [kept, dense] = [layerSizes[0]!, config.layerSizes[0]!];

@@ -15,7 +15,7 @@ import type { TokenDocument } from "../corpora/corpus.ts";
 import { CusprunError } from "../errors.ts";
 import { writeFileAtomically } from "../files.ts";
 import type { JobOptions } from "../progress.ts";
-import type { PrunePlan } from "../selection/plan.ts";
+import { keptLayers, type PrunePlan } from "../selection/plan.ts";
 import type { Expert, ExpertTensor } from "./expert.ts";
 import { FITTED_MATRICES, REPAIR_STEPS, RepairRun, stepsOf } from "./repair-run.ts";
 import type { RepairStep } from "./repair-run.ts";
@@ -63,7 +63,7 @@ export async function repairExpert(
   out: string,
   options: JobOptions,
 ): Promise<void> {
-  checkRepair(checkpoint.config);
+  checkRepair(checkpoint.config, plan);
   const run = await RepairRun.create(checkpoint, expert, documents, options);
   const shapes = new Map(expert.tensors.map(({ name, shape }) => [name, shape]));
   const family = FAMILIES[expert.config.family];
@@ -99,15 +99,23 @@ export async function repairExpert(
 }
 
 /**
- * Refuses before any work what `canRepair` denies.
+ * Refuses before any work what `canRepair` denies, and a plan that takes whole layers out.
  * @throws CusprunError `REPAIR_UNSUPPORTED`.
  */
-export function checkRepair(config: ModelConfig): void {
-  if (canRepair(config)) return;
+export function checkRepair(config: ModelConfig, plan: PrunePlan): void {
+  const dropped = plan.layers.length - keptLayers(plan).length;
+  if (dropped === 0 && canRepair(config)) return;
   throw new CusprunError("REPAIR_UNSUPPORTED", {
     where: "repair",
-    found: `a ${config.family} model, which norms what its sublayers write`,
-    expected: "a family whose output matrices write to the residual stream as they are",
+    ...(dropped > 0
+      ? {
+          found: `a plan that takes out ${dropped} whole layers`,
+          expected: "one that keeps every layer, for each to be fitted to its own in the dense model",
+        }
+      : {
+          found: `a ${config.family} model, which norms what its sublayers write`,
+          expected: "a family whose output matrices write to the residual stream as they are",
+        }),
     remedy: "Pass --no-repair, or no corpora to 'cusprun apply'",
   });
 }

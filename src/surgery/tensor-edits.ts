@@ -7,6 +7,7 @@
  *     value dim (g, i)     row gK+i of v; column hK+i of o for each head h of g
  *     rotary pair (g, p)   rows p and p+K/2 of group g in k, and of each of its heads in q
  *     matrix:X             the row or column itself
+ *     layer                no row or column: its tensors go whole, which is no edit
  *     token t              row t of the embedding, and of the output head where it has its own
  *
  * A row takes its bias with it. Biases of o stay: they belong to no unit.
@@ -129,6 +130,8 @@ function forEachLine(
       }
       return;
     }
+    case "layer":
+      return;
     case "matrix:gate":
     case "matrix:up":
     case "matrix:down":

@@ -231,6 +231,58 @@ describe.each(REAL_MODELS)("the tokenizer of %s", (name) => {
   });
 });
 
+describe("whole layers", () => {
+  /** A file of Gemma 3 whose layers slide but for every 6th, said by a boolean for each. */
+  const gemma = (layers: number): Uint8Array => {
+    const slides = Array.from({ length: layers }, (_, layer) => (layer + 1) % 6 !== 0);
+    const pattern = { "gemma3.attention.sliding_window_pattern": ["array", "bool", slides] } as const;
+    return quantizedGguf(tinyModel("gemma3", { ...SIZES, numHiddenLayers: layers }), {}, pattern);
+  };
+  const without = (layers: number, gone: readonly number[]): PrunePlan =>
+    planOf(
+      "uniform",
+      Array.from({ length: layers }, (_, layer): Removed => (gone.includes(layer) ? { layer: [0] } : {})),
+    );
+
+  test("those that stay have the input's bytes under their new numbers, and no list has an entry too many", () => {
+    const widths = { "llama.feed_forward_length": ["array", "uint32", [96, 96, 96]] } as const;
+    const bytes = quantizedGguf(tinyModel("llama", SIZES), {}, widths);
+    return cutGguf(bytes, without(3, [1]), async ({ before, after, back }) => {
+      expect(after.header.tensors.size).toBe(before.header.tensors.size - 9);
+      for (const name of after.header.tensors.keys())
+        expect(tensorBytes(after, name).equals(tensorBytes(before, name.replace("blk.1.", "blk.2."))), name).toBe(true);
+      expect(after.header.metadata.get("llama.block_count")).toBe(2);
+      expect(after.header.metadata.get("llama.feed_forward_length")).toBe(96);
+      expect(after.header.metadata.get("general.tags")).toEqual(before.header.metadata.get("general.tags"));
+      expect(back.config.numHiddenLayers).toBe(2);
+    });
+  });
+
+  test.each([
+    [7, [2], 5],
+    [12, [0, 8], 5],
+    [12, [9, 10, 11], 6],
+  ])("Gemma's %d without %j: every %dth sees everything", (layers, gone, period) =>
+    cutGguf(gemma(layers), without(layers, gone), async ({ after, expert, back }) => {
+      expect(after.header.metadata.get("gemma3.attention.sliding_window_pattern")).toBe(period);
+      expect(back.config.layerTypes).toEqual(expert.config.layerTypes);
+    }),
+  );
+
+  test("Gemma's whose sliding ones follow no period any more are refused", async () => {
+    await withFile(gemma(12), async (path) => {
+      const source = await openGguf(path);
+      const plan = without(12, [2]);
+      const writing = exportGguf(expertCheckpoint(source, plan, cutExpert(source, plan)), `${path}.out.gguf`);
+      await expect(writing).rejects.toMatchObject({
+        code: "EXPORT_UNSUPPORTED",
+        parts: { found: "sliding layers that follow no period" },
+      });
+      await source.close();
+    });
+  });
+});
+
 test("a type that is asked for is llama-quantize's, and what has it already is copied", () =>
   withFile(quantizedGguf(tinyModel("llama", SIZES)), async (path) => {
     const source = await openGguf(path);

@@ -10,8 +10,11 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Checkpoint, TokenizerFiles } from "../../src/checkpoint/checkpoint.ts";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
 import { exportGguf } from "../../src/export/gguf.ts";
+import { cutExpert } from "../../src/surgery/expert.ts";
+import { expertCheckpoint } from "../../src/surgery/expert-checkpoint.ts";
 import { openTinyGoldens, TINY_MODELS, worstRelativeError } from "../support/forward-goldens.ts";
 import { readGolden } from "../support/gguf-tokenizers.ts";
+import { planOf } from "../support/plans.ts";
 import { realModel } from "../support/real-models.ts";
 import { referenceLogits } from "../support/reference-forward.ts";
 import { TINY_FAMILIES, tinyCheckpoint, tinyModel } from "../support/tiny-models.ts";
@@ -66,6 +69,22 @@ test.each(TINY_FAMILIES)("%s: heads that do not divide the hidden size", async (
   expect(architecture).toBe({ llama: "llama", mistral: "llama", qwen2: "llama", qwen3: "qwen3", gemma3: "gemma3" }[family]);
   const ids = [1, 5, 7, 9, 3, 40, 22, 11, 6, 13, 2, 30].slice(0, contextLength);
   const logits = referenceLogits(model.configJson, model.tensors, ids).flatMap((row) => Array.from(row));
+  const found = (await runLlamaCpp<number[][]>(file, { ids })).flat();
+  expect(worstRelativeError(found, logSoftmax(logits, model.config.vocabSize))).toBeLessThan(TOLERANCE);
+});
+
+test("gemma3 without two of its sliding layers, whose period is another then", async () => {
+  const model = tinyModel("gemma3", { numHiddenLayers: 6 });
+  const layerTypes = ["sliding_attention", "sliding_attention", "full_attention"] as const;
+  const types = [...layerTypes, ...layerTypes];
+  const dense = { ...tinyCheckpoint(model), config: { ...model.config, layerTypes: types } };
+  const plan = planOf("uniform", [{ layer: [0] }, {}, {}, {}, { layer: [0] }, {}]);
+  const file = join(home, "tiny.gguf");
+  const expert = withTinyTokenizer(expertCheckpoint(dense, plan, cutExpert(dense, plan)));
+  await exportGguf(expert, file, { type: "F32" });
+  const ids = [1, 5, 7, 9, 3, 40, 22, 11, 6, 13, 2, 30];
+  const configJson = { ...model.configJson, layer_types: types };
+  const logits = referenceLogits(configJson, model.tensors, ids, undefined, [0, 4]).flatMap((row) => Array.from(row));
   const found = (await runLlamaCpp<number[][]>(file, { ids })).flat();
   expect(worstRelativeError(found, logSoftmax(logits, model.config.vocabSize))).toBeLessThan(TOLERANCE);
 });

@@ -38,6 +38,10 @@ const GROUPS: readonly Removed[] = [
   { ffn: [7], "kv-group": [1] },
 ];
 
+/** The middle one of three layers goes. */
+const LAYERS: readonly Removed[] = [{}, { layer: [0] }, {}];
+const CUTS = { heads: HEADS, groups: GROUPS, layers: LAYERS };
+
 /** Both compute from the same weights, transformers in f32: its sums of 30 to 40 products err by some 1e-6. */
 const TOLERANCE = 1e-5;
 
@@ -47,16 +51,19 @@ afterEach(() => rm(home, { recursive: true, force: true }));
 
 const cases = TINY_FAMILIES.flatMap((family) =>
   (["uniform", "masked"] as const).flatMap((layout) =>
-    (["heads", "groups"] as const).map(
+    (["heads", "groups", "layers"] as const).map(
       (units) => ({ family, layout, units, dtype: layout === "masked" ? "BF16" : "F32" }) as const,
     ),
   ),
-).filter(({ family, layout, units }) => !(family === "gemma3" && layout === "uniform" && units === "groups"));
+).filter(
+  ({ family, layout, units }) =>
+    !(family === "gemma3" && layout === "uniform" && units === "groups") && !(layout === "masked" && units === "layers"),
+);
 
 test.each(cases)("$family, $layout, $units, $dtype", async ({ family, layout, units, dtype }) => {
   const model = tinyModel(family);
   const checkpoint = tinyCheckpoint(model, dtype);
-  const plan = planOf(layout, units === "heads" ? HEADS : GROUPS);
+  const plan = planOf(layout, CUTS[units]);
   const expert = cutExpert(checkpoint, plan);
   const out = join(home, "expert");
   // Small shards for one of the cases: the index is read too.

@@ -1,12 +1,16 @@
 /** @file Methods and trials on the whole way, with a tiny model. */
 
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { openCheckpoint } from "../../src/checkpoint/open.ts";
 import { PLAN_FILE_NAME } from "../../src/export/expert-folder.ts";
 import { pruneModel, type PruneOptions } from "../../src/pipeline/prune.ts";
+import { applyPlan, scoreModel, selectFromScores } from "../../src/pipeline/steps.ts";
+import { renderReport } from "../../src/report/table.ts";
 import { METHOD_NAMES } from "../../src/selection/methods/index.ts";
 import type { PrunePlan } from "../../src/selection/plan.ts";
+import { quantizedGguf } from "../support/quantized-gguf.ts";
 import { withFolder } from "../support/temporary-folder.ts";
 import { writeTinyCorpus } from "../support/tiny-corpus.ts";
 import { tinyModel, writeTinyCheckpoint } from "../support/tiny-models.ts";
@@ -59,7 +63,8 @@ describe("trials", () => {
     }));
 });
 
-test.each(METHOD_NAMES)("%s makes an expert of the same size, repaired only if it is ours", (method) =>
+const METHODS_OF_UNITS = METHOD_NAMES.filter((method) => method !== "shortgpt");
+test.each(METHODS_OF_UNITS)("%s makes an expert of the same size, repaired only if it is ours", (method) =>
   withFolder(async (folder) => {
     const options = await prepare(folder, { method, selection: { budget: "25% of blocks", layout: "uniform" } });
     const { plan, repaired } = await run(options);
@@ -68,3 +73,79 @@ test.each(METHOD_NAMES)("%s makes an expert of the same size, repaired only if i
     expect(repaired).toBe(method === "cusprun");
   }),
 );
+
+describe("shortgpt", () => {
+  test("drops whole layers, measures and reports them, and its plan can be applied", () =>
+    withFolder(async (folder) => {
+      const selection = { budget: "25% of blocks", layout: "uniform" } as const;
+      const options = await prepare(folder, { method: "shortgpt", selection, measure: true });
+      const report = await pruneModel(options);
+      expect(report.repair).toBeNull();
+      const gone = report.units.find(({ kind }) => kind === "layer")!.removedPerLayer;
+      expect(gone.toSorted((a, b) => a - b)).toEqual([0, 0, 1]);
+      expect(renderReport(report)).toContain(`removed 1 of 3 layers, by their number from 0: ${gone.indexOf(1)}`);
+      expect(report.dimensions[0]!.expert!.perplexity).toBeGreaterThan(1);
+      const card = await readFile(join(options.out, "README.md"), "utf8");
+      for (const text of ["1 of its 3 decoder layers were cut out", "Of 3 layers 2 stay", "The rule that chose is `shortgpt`"])
+        expect(card).toContain(text);
+      const out = join(folder, "applied");
+      const plan = join(options.out, PLAN_FILE_NAME);
+      await applyPlan({ model: options.model, plan, out });
+      const weights = async (of: string): Promise<Buffer> => readFile(join(of, "model.safetensors"));
+      expect(await weights(out)).toEqual(await weights(options.out));
+      const repairing = { model: options.model, plan, out: join(folder, "repaired"), corpora: options.corpora };
+      await expect(applyPlan(repairing)).rejects.toMatchObject({ code: "REPAIR_UNSUPPORTED" });
+    }));
+
+  test("refuses what whole layers cannot be, before anything is scored", () =>
+    withFolder(async (folder) => {
+      const options = await prepare(folder, { method: "shortgpt" });
+      const uniform = { budget: "25% of blocks", layout: "uniform" } as const;
+      const attempts = [
+        [{ selection: { ...uniform, layout: "ragged" } }, "LAYOUT_UNSUPPORTED"],
+        [{ selection: { ...uniform, kinds: ["ffn"] } }, "SELECTION_INVALID"],
+        [{ selection: { ...uniform, budget: "5% of blocks" } }, "BUDGET_UNREACHABLE"],
+        [{ selection: uniform, repair: true }, "REPAIR_UNSUPPORTED"],
+      ] as const;
+      for (const [changes, code] of attempts) {
+        const stages = new Set<string>();
+        const onProgress: PruneOptions["onProgress"] = ({ stage }) => stages.add(stage);
+        await expect(pruneModel({ ...options, ...changes, onProgress })).rejects.toMatchObject({ code });
+        expect(stages).not.toContain("scoring");
+      }
+    }));
+
+  test("refuses a GGUF of Gemma 3 whose sliding layers follow no period any more, before it measures or writes", () =>
+    withFolder(async (folder) => {
+      const selection = { budget: "8% of blocks", layout: "uniform" } as const;
+      const model = join(folder, "tiny.gguf");
+      const options = await prepare(folder, { model, method: "shortgpt", selection, formats: ["gguf"], measure: true });
+      const sizes = { hiddenSize: 64, intermediateSize: 64, numAttentionHeads: 8, numKeyValueHeads: 4, vocabSize: 300 };
+      // Every 6th layer sees everything. Norms that pass nothing on make layer 2 the one that goes.
+      const gemma = tinyModel("gemma3", { ...sizes, numHiddenLayers: 12 });
+      for (const norm of ["post_attention_layernorm", "post_feedforward_layernorm"])
+        gemma.tensors.get(`model.layers.2.${norm}.weight`)!.values.fill(-1);
+      await writeFile(model, quantizedGguf(gemma));
+      const stages = new Set<string>();
+      const onProgress: PruneOptions["onProgress"] = ({ stage }) => stages.add(stage);
+      await expect(pruneModel({ ...options, onProgress })).rejects.toMatchObject({
+        code: "EXPORT_UNSUPPORTED",
+        parts: { found: "sliding layers that follow no period" },
+      });
+      expect([...stages].at(-1)).toBe("selecting");
+    }));
+
+  test("is scored, selected and applied step by step as kind layer", () =>
+    withFolder(async (folder) => {
+      const { model, corpora, corpusOptions } = await prepare(folder, {});
+      const [scores, plan] = [join(folder, "scores.safetensors"), join(folder, "plan.json")];
+      await scoreModel({ model, corpora, corpusOptions: corpusOptions!, selection: { kinds: ["layer"] }, out: scores });
+      const selection = { budget: "60% of blocks", layout: "uniform", kinds: ["layer"] } as const;
+      const { units } = await selectFromScores({ scores, selection, out: plan });
+      expect(units.map(({ kind }) => kind)).toEqual(["layer"]);
+      await applyPlan({ model, plan, out: join(folder, "applied") });
+      const expert = await openCheckpoint(join(folder, "applied"));
+      expect(expert.config.numHiddenLayers).toBe(1);
+      await expert.close();
+    }));
+});

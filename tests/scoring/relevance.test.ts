@@ -71,6 +71,23 @@ describe.each(TINY_MODELS)("relevances of %s equal their definition", (name) => 
     expect(scores.corpora).toEqual({ language: "one", task: "two" });
   });
 
+  test("layer: Block Influence of transformers' hidden states", async () => {
+    const { hiddenSize: D, numHiddenLayers: L } = goldens.checkpoint.config;
+    // The goldens have the stream before every layer, and so not what leaves the last.
+    for (let layer = 0; layer + 1 < L; layer++) {
+      const influences = await scores.read(layer, "layer");
+      expect(influences.length).toBe(3);
+      for (let document = 0; document < 3; document++) {
+        const before = await goldens.golden(`${document}.hidden.${layer}`);
+        const after = await goldens.golden(`${document}.hidden.${layer + 1}`);
+        expect(Math.abs(influences[document]! - blockInfluence(before, after, D))).toBeLessThan(
+          EXACT_TOLERANCE * influences[document]!,
+        );
+      }
+      expect([...(await scores.readReference(layer, "layer"))]).toEqual([1, 1, 1]);
+    }
+  });
+
   for (const layer of RELEVANCE_LAYERS[name]) {
     test.each(EXACT_KINDS)(`layer ${layer}, %s: the block run with the unit taken out`, async (kind) => {
       const values = await scores.read(layer, kind);
@@ -121,3 +138,17 @@ describe.each(TINY_MODELS)("relevances of %s equal their definition", (name) => 
     });
   }
 });
+
+/** 1 − mean over rows of x · y / (‖x‖ ‖y‖), in f64. */
+function blockInfluence(before: Float32Array, after: Float32Array, D: number): number {
+  const cosines = Array.from({ length: before.length / D }, (_, token) => {
+    let [product, x, y] = [0, 0, 0];
+    for (let i = token * D; i < (token + 1) * D; i++) {
+      product += before[i]! * after[i]!;
+      x += before[i]! ** 2;
+      y += after[i]! ** 2;
+    }
+    return product / Math.sqrt(x * y);
+  });
+  return 1 - cosines.reduce((sum, cosine) => sum + cosine, 0) / cosines.length;
+}

@@ -1,7 +1,7 @@
 /** @file What each method ranks units by, against its formula computed directly. */
 
 import { describe, expect, it } from "vitest";
-import { withMethod } from "../../src/pipeline/selection-step.ts";
+import { methodsFor, withMethod } from "../../src/pipeline/selection-step.ts";
 import { METHODS, METHOD_NAMES } from "../../src/selection/methods/index.ts";
 import { madeUpScores } from "../support/made-up-scores.ts";
 import { MODEL } from "../support/selections.ts";
@@ -92,6 +92,19 @@ describe("flap", () => {
   });
 });
 
+describe("shortgpt", () => {
+  it("is the mean of the documents' Block Influence, each token counting the same", async () => {
+    const tokens = SCORES.documents.map((_, document) => 10 + 7 * document);
+    const documents = SCORES.documents.map((document, index) => ({ ...document, tokenCount: tokens[index]! }));
+    const scores = METHODS.shortgpt.relevances({ ...SCORES, documents }, WEIGHTS, 0);
+    const influences = await SCORES.read(2, "layer");
+    const sum = tokens.reduce((total, count, document) => total + count * influences[document]!, 0);
+    const values = await scores.read(2, "layer");
+    expect(values).toHaveLength(1);
+    expect(values[0]! / (sum / tokens.reduce((total, count) => total + count))).toBeCloseTo(1, 6);
+  });
+});
+
 describe("random", () => {
   it("is the same for a seed and another for another", async () => {
     const read = (seed: number, layer: number): Promise<Float32Array> =>
@@ -107,8 +120,19 @@ describe("random", () => {
 
 describe("a method's defaults", () => {
   it.each(METHOD_NAMES)("%s: give way to what the user says", (name) => {
-    const choice = { budget: "10%", layout: "ragged", aggregate: "quantile:0.9", allocation: "global" } as const;
+    const kinds = METHODS[name].kinds.slice(0, 1);
+    const choice = { budget: "10%", layout: "ragged", kinds, aggregate: "quantile:0.9", allocation: "global" } as const;
     expect(withMethod(choice, name)).toEqual(choice);
+  });
+
+  it("leave a comparison of all to those that can make what is chosen", () => {
+    const choice = { budget: "10%", layout: "uniform" } as const;
+    expect(methodsFor(choice, undefined)).toEqual(METHOD_NAMES);
+    const others = METHOD_NAMES.filter((name) => name !== "shortgpt");
+    expect(methodsFor(choice, true)).toEqual(others);
+    expect(methodsFor({ ...choice, layout: "ragged" }, undefined)).toEqual(others);
+    expect(methodsFor({ ...choice, kinds: ["ffn"] }, undefined)).toEqual(others);
+    expect(methodsFor({ ...choice, kinds: ["layer"] }, undefined)).toEqual(["cusprun", "cusprun-paper", "shortgpt", "random"]);
   });
 
   it("make the paper's rule of cusprun-paper", () => {

@@ -17,6 +17,7 @@ describe("a plan file", () => {
     { layout: "masked", granularity: "matrix" },
     { layout: "masked", kinds: ["ffn", "head", "value-dim"], allocation: "global" },
     { layout: "uniform", kinds: ["ffn", "kv-group"], snap: 8 },
+    { layout: "uniform", kinds: ["layer"] },
   ] as const)("reads back what was written: %j", async (choice) => {
     const { config } = tinyModel("llama");
     const plan = await selectUnits(madeUpScores(config), {
@@ -48,6 +49,8 @@ describe("a plan file", () => {
     ["layers that are no list", { ...good, layers: {} }, /layers: found \{\}/],
     ["layers out of order", { ...good, layers: [{ layer: 1, cuts: {} }] }, /layer 0: layer: found 1/],
     ["an unknown kind", withCut(cut([0]), "neuron"), /cuts: neuron.*no such kind.*ffn, head, kv-group/],
+    ["whole layers of a ragged plan", { ...(withCut(cut([0]), "layer") as object), layout: "ragged" }, /layer.*no such kind/],
+    ["whole layers of a masked plan", { ...(withCut(cut([0]), "layer") as object), layout: "masked" }, /layer.*no such kind/],
     ["a kind of another layout", withCut(cut([0]), "value-dim"), /value-dim.*no such kind/],
     [
       "the key __proto__",

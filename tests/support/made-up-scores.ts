@@ -21,6 +21,7 @@ export const ALL_KINDS: readonly RelevanceKind[] = [
   "k-row",
   "o-column",
   "ffn-sum",
+  "layer",
 ];
 
 /** What a test may decide. */

@@ -19,8 +19,13 @@ function typeOf(name: string): TinyType {
 /**
  * The bytes of a file.
  * @param model whose hidden size, FFN width and heads · head size are multiples of 32.
+ * @param keys in place of those of the same name, or beside them.
  */
-export function quantizedGguf(model: TinyModel, changes: Partial<WrittenGguf> = {}): Uint8Array<ArrayBuffer> {
+export function quantizedGguf(
+  model: TinyModel,
+  changes: Partial<WrittenGguf> = {},
+  keys: Readonly<Record<string, TypedValue>> = {},
+): Uint8Array<ArrayBuffer> {
   const { metadata, tensors } = ggufOfTinyModel(model);
   const stored = tensors.map((tensor) => {
     if (tensor.sizes.length === 1) return tensor;
@@ -44,5 +49,6 @@ export function quantizedGguf(model: TinyModel, changes: Partial<WrittenGguf> = 
     ["tokenizer.ggml.some_new_key", ["uint8", 7]],
   ];
   if (changes.alignment !== undefined) more.push(["general.alignment", ["uint32", changes.alignment]]);
-  return writeGguf({ metadata: [...metadata, ...more], tensors: stored, ...changes });
+  const others = metadata.filter(([key]) => !Object.hasOwn(keys, key));
+  return writeGguf({ metadata: [...others, ...Object.entries(keys), ...more], tensors: stored, ...changes });
 }

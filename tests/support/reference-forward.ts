@@ -27,12 +27,14 @@ function modelType(config: Json): string {
 /**
  * Logits of every position, [T, V] as T rows.
  * @param onInput receives every vector that a block's matrix multiplies, with the matrix' name.
+ * @param skipped layers that are passed over.
  */
 export function referenceLogits(
   config: Json,
   tensors: ReadonlyMap<string, ReferenceTensor>,
   ids: readonly number[],
   onInput: (name: string, x: Vector) => void = () => undefined,
+  skipped: readonly number[] = [],
 ): Vector[] {
   const get = (name: string): ReferenceTensor => {
     const tensor = tensors.get(name);
@@ -49,6 +51,7 @@ export function referenceLogits(
     Float64Array.from(embedding.values.subarray(id * D, (id + 1) * D), (value) => value * (gemma ? Math.sqrt(D) : 1)),
   );
   for (let layer = 0; layer < num(config, "num_hidden_layers"); layer++) {
+    if (skipped.includes(layer)) continue;
     const block = `model.layers.${layer}`;
     const linear = (x: Vector, name: string): Vector => {
       onInput(`${block}.${name}.weight`, x);

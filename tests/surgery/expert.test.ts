@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Checkpoint } from "../../src/checkpoint/checkpoint.ts";
 import type { FamilyName } from "../../src/checkpoint/families.ts";
+import { parseHfConfig } from "../../src/checkpoint/hf-config.ts";
 import { cutExpert } from "../../src/surgery/expert.ts";
 import type { Expert } from "../../src/surgery/expert.ts";
 import type { CutKind } from "../../src/selection/plan.ts";
@@ -91,6 +92,51 @@ describe("the cut model's logits equal the masked model's", () => {
   function needsDivisor(name: string): boolean {
     return name === "gemma3" || name === "llama with biases";
   }
+});
+
+describe("whole layers", () => {
+  it.each(models())("%s: the logits of the dense model with these layers passed over", async (_, model) => {
+    const expert = cutExpert(tinyCheckpoint(model), planOf("uniform", [{}, { layer: [0] }, {}]));
+    const expected = referenceLogits(model.configJson, model.tensors, IDS, undefined, [1]).flatMap((row) => Array.from(row));
+    expect(worstError(await logitsOf(expert), expected)).toBe(0);
+    expect(expert.configJson).toMatchObject({ num_hidden_layers: 2, intermediate_size: 40 });
+    expect(expert.config.layerSizes.length).toBe(2);
+    // What is written is read as the same.
+    expect(parseHfConfig(expert.configJson, "config.json")).toEqual(expert.config);
+    expect(Math.max(...expert.tensors.map(({ name }) => Number(/layers\.(\d+)/.exec(name)?.[1] ?? 0)))).toBe(1);
+  });
+
+  it("keep which of those that stay slide, also where config.json said it by a rule", () => {
+    const model = tinyModel("gemma3", { numHiddenLayers: 7 });
+    const config = parseHfConfig({ ...model.configJson, layer_types: undefined, sliding_window_pattern: 6 }, "config.json");
+    const { layer_types: _, ...configJson } = { ...model.configJson, sliding_window_pattern: 6 } as Record<string, unknown>;
+    const layers: Removed[] = [{ layer: [0] }, {}, {}, { layer: [0] }, {}, {}, {}];
+    const expert = cutExpert({ ...tinyCheckpoint(model), config, configJson }, planOf("uniform", layers));
+    const types = ["sliding_attention", "sliding_attention", "sliding_attention", "full_attention", "sliding_attention"];
+    expect(expert.configJson["layer_types"]).toEqual(types);
+    expect(expert.config.layerTypes).toEqual(types);
+  });
+
+  it("go beside units of those that stay", async () => {
+    const model = tinyModel("llama");
+    const both = cutExpert(tinyCheckpoint(model), planOf("uniform", [FFN[0]!, { layer: [0] }, FFN[2]!]));
+    const masked = cutExpert(tinyCheckpoint(model), planOf("masked", [FFN[0]!, {}, FFN[2]!]));
+    const expected = referenceLogits(masked.configJson, await tensorsOf(masked), IDS, undefined, [1]).flatMap((row) =>
+      Array.from(row),
+    );
+    expect(worstError(await logitsOf(both), expected)).toBeLessThan(1e-12);
+  });
+
+  const all: Removed[] = [{ layer: [0] }, { layer: [0] }, { layer: [0] }];
+  it.each([
+    ["all of them", "uniform", all, "at least one that stays"],
+    ["with units named of them", "uniform", [{ layer: [0], ffn: [1] }, {}, {}], "layer alone"],
+    ["of a ragged plan", "ragged", [{ layer: [0] }, {}, {}], "the layout being ragged"],
+    ["of a masked plan", "masked", [{ layer: [0] }, {}, {}], "the layout being masked"],
+    ["twice", "uniform", [{ layer: [0, 1] }, {}, {}], "units under 1"],
+  ] as const)("are refused: %s", (_, layout, removed, expected) => {
+    expect(() => cutExpert(tinyCheckpoint(tinyModel("llama")), planOf(layout, removed))).toThrow(expected);
+  });
 });
 
 describe("a masked unit", () => {

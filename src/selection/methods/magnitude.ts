@@ -7,7 +7,7 @@ import { blockTensorName, FAMILIES } from "../../checkpoint/families.ts";
 import type { BlockRole } from "../../checkpoint/families.ts";
 import { blockSizes } from "../../checkpoint/check-tensors.ts";
 import type { WeightSource } from "../../scoring/layer-program.ts";
-import type { UnitKind } from "../../scoring/relevance.ts";
+import { unitCount, type UnitKind } from "../../scoring/relevance.ts";
 import { withUnitValues, type Method } from "./method.ts";
 
 export const MAGNITUDE: Method = {
@@ -20,9 +20,9 @@ export const MAGNITUDE: Method = {
 };
 
 async function unitNorms(weights: WeightSource, layer: number, kind: UnitKind): Promise<Float32Array> {
-  const { intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: K } = blockSizes(weights.config, layer);
-  const count = { ffn: F, head: H, "kv-group": G, "value-dim": G * K, "rotary-pair": (G * K) / 2 }[kind];
-  const energies = new Float64Array(count);
+  const sizes = blockSizes(weights.config, layer);
+  const { numAttentionHeads: H, numKeyValueHeads: G, headDim: K } = sizes;
+  const energies = new Float64Array(unitCount(kind, sizes));
   const add = async (role: BlockRole, axis: 0 | 1, linesPerUnit: number): Promise<void> => {
     const lines = await lineEnergies(weights, layer, role, axis);
     for (const [line, energy] of lines.entries()) {

@@ -9,6 +9,8 @@ import type { Allocation, Layout } from "../plan.ts";
 
 /** Settings of a selection that a method has a say in. */
 export interface MethodDefaults {
+  /** Units that may go. */
+  readonly kinds?: readonly UnitKind[];
   /** How relevances over documents become one. */
   readonly aggregate?: string;
   /** By layout; a layout that is absent keeps cusprun's own. */

@@ -1,0 +1,149 @@
+/**
+ * @file How many documents a plan needs: one scoring of many documents, and from it the plans that fewer of them would have made. A table and a plot of the overlap (share of the
+ * units that both keep among those that either keeps) of two plans from documents that have none in common, and of a plan with the one from all documents; the mean over draws.
+ *
+ *     npm run bench:documents -- [--model smollm2] [--documents 512] [--tokens 256] [--reduce '25% of blocks'] [--draws 4] [--out FOLDER]
+ *
+ * The corpora lie beside the project (../shared/data).
+ */
+
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import * as Plot from "@observablehq/plot";
+import { fetchCatalogModel, loadCorpora, openCheckpoint, openScores, scoreCorpora, selectUnits } from "../dist/index.js";
+import { openTokenizer } from "../dist/pipeline/model.js";
+import { writePlot } from "./plot.mjs";
+
+const DATA = join(import.meta.dirname, "../../shared/data/calibration");
+const CORPORA = { language: "language-en", domain: "domain-medical", task: "task-multiple-choice" };
+const COUNTS = [8, 16, 32, 48, 64, 96, 128, 192, 256, 512];
+
+const { values } = parseArgs({
+  options: {
+    model: { type: "string", default: "smollm2" },
+    documents: { type: "string", default: "512" },
+    tokens: { type: "string", default: "256" },
+    reduce: { type: "string", default: "25% of blocks" },
+    draws: { type: "string", default: "4" },
+    out: { type: "string", default: "bench-results/documents" },
+  },
+});
+mkdirSync(values.out, { recursive: true });
+const checkpoint = await openCheckpoint(await fetchCatalogModel(values.model));
+const specs = Object.fromEntries(Object.entries(CORPORA).map(([dimension, name]) => [dimension, [join(DATA, `${name}.jsonl`)]]));
+const corpora = await loadCorpora(specs, await openTokenizer(checkpoint), {
+  documents: Number(values.documents),
+  heldOutDocuments: 1,
+  maxTokens: Number(values.tokens),
+});
+const path = join(values.out, `${values.model}-${values.documents}-${values.tokens}.scores.safetensors`);
+if (!existsSync(path)) {
+  console.error("scoring");
+  await scoreCorpora(checkpoint, corpora, path);
+}
+await checkpoint.close();
+const scores = await openScores(path);
+const dimensions = Object.keys(CORPORA);
+/** Every layer's relevances are read once. */
+const cache = new Map();
+const layer = async (index, kind) => {
+  if (!cache.has(index)) cache.set(index, [await scores.read(index, kind), await scores.readReference(index, kind)]);
+  return cache.get(index);
+};
+
+/** The scores of some documents, as a file of them alone would hold them. */
+function subset(rows) {
+  return {
+    config: scores.config,
+    fingerprint: scores.fingerprint,
+    corpora: scores.corpora,
+    kinds: scores.kinds,
+    documents: rows.map((row) => scores.documents[row]),
+    async read(index, kind) {
+      const [all] = await layer(index, kind);
+      const units = all.length / scores.documents.length;
+      const chosen = new Float32Array(rows.length * units);
+      for (const [at, row] of rows.entries()) chosen.set(all.subarray(row * units, (row + 1) * units), at * units);
+      return chosen;
+    },
+    async readReference(index, kind) {
+      const [, all] = await layer(index, kind);
+      return Float32Array.from(rows, (row) => all[row]);
+    },
+    readVocabulary: () => Promise.resolve(null),
+    close: () => Promise.resolve(),
+  };
+}
+
+/** Kept FFN units, as a set of numbers over all layers. */
+async function keptUnits(rows, layout) {
+  const allocation = layout === "ragged" ? { allocation: "global" } : {};
+  const plan = await selectUnits(subset(rows), { dimensions, budget: values.reduce, layout, vocabulary: "keep", ...allocation });
+  const { layerSizes } = scores.config;
+  const kept = new Set();
+  for (const { layer: index, cuts } of plan.layers) {
+    const removed = new Set(cuts.ffn?.removed);
+    for (let unit = 0; unit < layerSizes[index].intermediateSize; unit++) if (!removed.has(unit)) kept.add(index * 65536 + unit);
+  }
+  return kept;
+}
+
+function overlap(a, b) {
+  const both = [...a].filter((unit) => b.has(unit)).length;
+  return both / (a.size + b.size - both);
+}
+
+/** Documents of each dimension in an order that a draw decides. */
+function drawn(draw) {
+  let state = draw + 1;
+  const random = () => {
+    // Park and Miller's generator: draws are the same wherever this runs.
+    state = (state * 48271) % 2147483647;
+    return state / 2147483647;
+  };
+  return dimensions.map((dimension) => {
+    const rows = scores.documents.flatMap((document, row) => (document.dimensions.includes(dimension) ? [row] : []));
+    for (let at = rows.length - 1; at > 0; at--) {
+      const other = Math.floor(random() * (at + 1));
+      [rows[at], rows[other]] = [rows[other], rows[at]];
+    }
+    return rows;
+  });
+}
+
+const points = [];
+for (const layout of ["uniform", "ragged"]) {
+  const all = await keptUnits([...scores.documents.keys()], layout);
+  for (const count of COUNTS.filter((each) => 2 * each <= Number(values.documents))) {
+    const [apart, whole] = [[], []];
+    for (let draw = 0; draw < Number(values.draws); draw++) {
+      const orders = drawn(draw);
+      const part = (start) => [...new Set(orders.flatMap((rows) => rows.slice(start, start + count)))];
+      const [first, second] = [await keptUnits(part(0), layout), await keptUnits(part(count), layout)];
+      apart.push(overlap(first, second));
+      whole.push(overlap(first, all));
+    }
+    const mean = (numbers) => numbers.reduce((sum, value) => sum + value, 0) / numbers.length;
+    points.push({ layout, count, apart: mean(apart), whole: mean(whole) });
+    console.error(points.at(-1));
+  }
+}
+await scores.close();
+writeFileSync(join(values.out, "results.json"), JSON.stringify({ ...values, points }, null, 1));
+await writePlot(join(values.out, "documents.svg"), {
+  width: 640,
+  marginLeft: 50,
+  marginRight: 90,
+  grid: true,
+  x: { type: "log", base: 2, label: "documents of each corpus →", tickFormat: String },
+  y: { label: "↑ overlap of two plans from other documents" },
+  marks: [
+    Plot.lineY(points, { x: "count", y: "apart", stroke: "layout" }),
+    Plot.dot(points, { x: "count", y: "apart", stroke: "layout", fill: "white" }),
+    Plot.text(points, Plot.selectLast({ x: "count", y: "apart", text: "layout", z: "layout", textAnchor: "start", dx: 8 })),
+  ],
+});
+const header = ["documents of each corpus", "layout", "overlap of two plans from other documents", "with the plan from all"];
+const rows = points.map(({ count, layout, apart, whole }) => [count, layout, apart.toFixed(3), whole.toFixed(3)]);
+console.log([header, header.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n"));

@@ -1,0 +1,13 @@
+"""Dequantises every tensor of a GGUF file with the `gguf` package, for bench/reading.mjs: prints the seconds that it took."""
+
+import sys
+import time
+
+from gguf import GGUFReader
+from gguf.quants import dequantize
+
+reader = GGUFReader(sys.argv[1])
+started = time.perf_counter()
+for tensor in reader.tensors:
+    dequantize(tensor.data, tensor.tensor_type)
+print(time.perf_counter() - started)

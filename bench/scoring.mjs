@@ -1,0 +1,147 @@
+/**
+ * @file Scoring against the same work in PyTorch: one forward pass over the same documents in the same batches, and all relevances from it; both sides in turns, each
+ * in a process of its own, medians of the rounds. Reading and dequantising the weights counts for cusprun, which reads them layer by layer; PyTorch has them
+ * in memory before the clock starts. That both computed the same is checked: the norms of each layer's relevances. Then how near the block graphs come to one large product.
+ *
+ *     CUSPRUN_PYTHON=… npm run bench:scoring -- [--models smollm2,qwen2] [--kinds ffn] [--documents 48] [--tokens 512] [--rounds 3] [--dtypes float32,bfloat16] [--out FOLDER]
+ *
+ * `--kinds all` is every structural unit. CUSPRUN_PYTHON is a Python with torch and transformers (tests/reference/requirements.txt).
+ */
+
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { createTokenizer, exportModel, loadCorpora, openCheckpoint, resolveModel, UNIT_KINDS } from "../dist/index.js";
+import { makeBatches } from "../dist/scoring/batches.js";
+
+const CORPORA = { language: ["en"], domain: ["medical"] };
+/** Largest relative difference of two norms: both sides sum in f32, in another order. */
+const TOLERANCE = 1e-3;
+/** A layer of Llama 3 8B, and those of the two models. */
+const SHAPES = {
+  "Llama 3 8B": { hiddenSize: 4096, intermediateSize: 14336, numAttentionHeads: 32, numKeyValueHeads: 8, headDim: 128 },
+  "Qwen2.5 0.5B": { hiddenSize: 896, intermediateSize: 4864, numAttentionHeads: 14, numKeyValueHeads: 2, headDim: 64 },
+  SmolLM2: { hiddenSize: 576, intermediateSize: 1536, numAttentionHeads: 9, numKeyValueHeads: 3, headDim: 64 },
+};
+const ROLES = ["attentionNorm", "q", "k", "v", "o", "ffnNorm", "gate", "up", "down"];
+const BLOCK_TOKENS = 2048;
+const BLOCK_LENGTH = 256;
+
+const { values } = parseArgs({
+  options: {
+    models: { type: "string", default: "smollm2,qwen2" },
+    kinds: { type: "string", default: "ffn" },
+    documents: { type: "string", default: "48" },
+    tokens: { type: "string", default: "512" },
+    rounds: { type: "string", default: "3" },
+    dtypes: { type: "string", default: "float32,bfloat16" },
+    out: { type: "string", default: "bench-results/scoring" },
+  },
+});
+const kinds = values.kinds === "all" ? UNIT_KINDS : values.kinds.split(",");
+const dtypes = values.dtypes.split(",").filter((dtype) => dtype !== "");
+mkdirSync(values.out, { recursive: true });
+
+const table = (header, rows) => [header, header.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
+const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
+const child = (command, script, request) =>
+  JSON.parse(
+    execFileSync(command, [join(import.meta.dirname, script)], {
+      input: JSON.stringify(request),
+      encoding: "utf8",
+      maxBuffer: 2 ** 28,
+      stdio: ["pipe", "pipe", "ignore"],
+    }),
+  );
+
+const results = { machine: { cpu: cpus()[0].model, cores: cpus().length }, kinds, scoring: {}, blocks: {} };
+for (const model of values.models.split(",")) results.scoring[model] = await measure(model);
+for (const [name, sizes] of Object.entries(SHAPES)) {
+  const shape = { ...sizes, rmsNormEps: 1e-5, hiddenActivation: "silu", attentionScale: sizes.headDim ** -0.5, roles: ROLES };
+  console.error(`a block of ${name}`);
+  results.blocks[name] = child(process.execPath, "scoring-child.mjs", {
+    shape,
+    tokens: BLOCK_TOKENS,
+    length: BLOCK_LENGTH,
+    kinds: ["ffn"],
+  });
+}
+writeFileSync(join(values.out, `results-${values.kinds.replaceAll(",", "-")}.json`), JSON.stringify(results, null, 1));
+const scoringRows = Object.entries(results.scoring).flatMap(([model, { tokens, padding, sides }]) =>
+  Object.entries(sides).map(([side, { seconds, against }]) => [
+    model,
+    side,
+    (tokens / median(seconds)).toFixed(0),
+    (median(sides.cusprun.seconds) / median(seconds)).toFixed(2),
+    against === undefined ? "" : against.toExponential(0),
+    `${tokens} + ${padding}`,
+  ]),
+);
+console.log(`${results.machine.cpu}, ${results.machine.cores} cores; ${kinds.join(", ")}\n`);
+console.log(
+  table(["model", "side", "tokens/s", "of cusprun's", "largest difference of a layer's norm", "tokens + padding"], scoringRows),
+);
+const blockRows = Object.entries(results.blocks).map(([name, { block, product }]) => [
+  name,
+  block.toFixed(0),
+  product.toFixed(0),
+  `${((100 * block) / product).toFixed(0)}%`,
+]);
+console.log(`\n${table(["a block of", "GFLOP/s", `one product of ${BLOCK_TOKENS} × 4096 × 4096, GFLOP/s`, "share"], blockRows)}`);
+
+async function measure(name) {
+  const model = await resolveModel(name);
+  const checkpoint = await openCheckpoint(model);
+  const tokenizer = createTokenizer(await checkpoint.readTokenizerFiles(), model);
+  const corpora = await loadCorpora(CORPORA, tokenizer, {
+    documents: Number(values.documents),
+    maxTokens: Number(values.tokens),
+  });
+  await checkpoint.close();
+  const documents = [
+    ...new Map(corpora.flatMap(({ calibration }) => calibration).map((each) => [each.tokens.join(), each])).values(),
+  ];
+  const batches = makeBatches(documents);
+  const folder = join(values.out, name);
+  if (!existsSync(folder)) await exportModel({ model, to: "safetensors", type: "F32", out: folder });
+  const torchRequest = {
+    folder,
+    threads: cpus().length,
+    kinds,
+    batches: batches.map(({ documents: indices, length, tokens }) => ({
+      tokens: indices.map((_, row) => [...tokens.subarray(row * length, (row + 1) * length)]),
+      lengths: indices.map((index) => documents[index].tokens.length),
+    })),
+  };
+  const request = {
+    model,
+    documents: documents.map(({ tokens }) => [...tokens]),
+    kinds,
+    scores: join(values.out, `${name}.scores.safetensors`),
+  };
+  const sides = { cusprun: { seconds: [] }, ...Object.fromEntries(dtypes.map((dtype) => [`PyTorch ${dtype}`, { seconds: [] }])) };
+  for (let round = 0; round < Number(values.rounds); round++) {
+    console.error(`${name}: round ${round + 1}`);
+    const own = child(process.execPath, "scoring-child.mjs", request);
+    sides.cusprun.seconds.push(own.seconds);
+    for (const dtype of dtypes) {
+      const side = sides[`PyTorch ${dtype}`];
+      const other = child(process.env.CUSPRUN_PYTHON, "scoring_torch.py", { ...torchRequest, dtype });
+      side.seconds.push(other.seconds);
+      side.gigaflops = other.gigaflops;
+      side.against = largestDifference(own.norms, other.norms);
+      if (dtype === "float32" && !(side.against < TOLERANCE)) throw new Error(`${name}: relevances differ by ${side.against}`);
+    }
+  }
+  const tokens = documents.reduce((sum, document) => sum + document.tokens.length, 0);
+  return { tokens, padding: batches.reduce((sum, batch) => sum + batch.tokens.length, 0) - tokens, sides };
+}
+
+function largestDifference(own, other) {
+  const differences = Object.entries(own).flatMap(([kind, norms]) =>
+    norms.map((norm, layer) => Math.abs(other[kind][layer] / norm - 1)),
+  );
+  return Math.max(...differences);
+}
