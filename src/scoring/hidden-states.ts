@@ -137,15 +137,15 @@ async function orScratchError<T>(folder: string, work: () => Promise<T>): Promis
     return await work();
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    const more = "Set CUSPRUN_CACHE to a folder on another disk, or let more stay in memory with --memory";
+    const elsewhere = "set CUSPRUN_CACHE to a folder on another disk, or let more stay in memory with --memory";
     if (code === "ENOSPC" || code === "EDQUOT") {
       const parts = { where: folder, found: "no space left for hidden states", expected: "room for a scratch file" };
-      throw new CusprunError("DISK_FULL", { ...parts, remedy: `Free space. ${more}` }, { cause: error });
+      throw new CusprunError("DISK_FULL", { ...parts, remedy: `Free space, ${elsewhere}` }, { cause: error });
     }
     if (code === "EIO") throw lost("a disk that cannot be read or written", error);
     if (code === undefined) throw error;
     const parts = { where: folder, found: `the system's answer ${code}`, expected: "a folder for a scratch file" };
-    throw new CusprunError("OUTPUT_UNWRITABLE", { ...parts, remedy: more }, { cause: error });
+    throw new CusprunError("OUTPUT_UNWRITABLE", { ...parts, remedy: `Mend the folder, ${elsewhere}` }, { cause: error });
   }
 }
 
