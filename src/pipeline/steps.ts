@@ -14,6 +14,7 @@ import { openScores } from "../scoring/scores-file.ts";
 import { readPlan, writePlan } from "../selection/plan-file.ts";
 import type { PrunePlan } from "../selection/plan.ts";
 import { cutExpert, type Expert } from "../surgery/expert.ts";
+import { checkRepair } from "../surgery/repair.ts";
 import type { FloatDType } from "../tensor.ts";
 import { defined } from "./defined.ts";
 import { NO_STAGES, planRun, writtenValueBytes } from "./memory-step.ts";
@@ -197,6 +198,7 @@ async function repairOn(
   job: JobOptions,
   writing: (expert: ReadyExpert) => Promise<WrittenExpert>,
 ): Promise<WrittenExpert> {
+  checkRepair(checkpoint.config, plan);
   const options = { ...corpusOptions, heldOutDocuments: corpusOptions?.heldOutDocuments ?? 0, ...job };
   const tokenizer = await openTokenizer(checkpoint);
   const corpora = await loadCorpora(specs, tokenizer, options);
