@@ -14,7 +14,7 @@ import { cpus } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { createTokenizer, exportModel, loadCorpora, openCheckpoint, resolveModel, UNIT_KINDS } from "../dist/index.js";
-import { makeBatches } from "../dist/scoring/batches.js";
+import { MAX_BATCH_TOKENS, makeBatches } from "../dist/scoring/batches.js";
 
 const CORPORA = { language: ["en"], domain: ["medical"] };
 /** Largest relative difference of two norms: both sides sum in f32, in another order. */
@@ -103,7 +103,7 @@ async function measure(name) {
   const documents = [
     ...new Map(corpora.flatMap(({ calibration }) => calibration).map((each) => [each.tokens.join(), each])).values(),
   ];
-  const batches = makeBatches(documents);
+  const batches = makeBatches(documents, MAX_BATCH_TOKENS);
   const folder = join(values.out, name);
   if (!existsSync(folder)) await exportModel({ model, to: "safetensors", type: "F32", out: folder });
   const torchRequest = {

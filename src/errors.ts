@@ -100,8 +100,10 @@ export const ERROR_CODES = {
   OUTPUT_DTYPE: "output",
   EXPORT_UNSUPPORTED: "output",
   DISK_FULL: "output",
+  SCRATCH_LOST: "output",
   SCORES_INVALID: "model",
   REPAIR_UNSUPPORTED: "usage",
+  MEMORY_LIMIT: "usage",
 } as const;
 
 /** A stable error code. */

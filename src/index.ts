@@ -37,6 +37,8 @@ export type { Corpus, Dimension, TokenDocument } from "./corpora/corpus.ts";
 // Scoring: checkpoint + corpora → relevance of every unit to every document.
 export { scoreCorpora } from "./scoring/score.ts";
 export type { ScoreOptions } from "./scoring/score.ts";
+export { defaultMemoryLimit, planMemory } from "./scoring/memory-plan.ts";
+export type { MemoryPlan, MemoryRequest } from "./scoring/memory-plan.ts";
 export type { WeightSource } from "./scoring/layer-program.ts";
 export type { MapChange } from "./scoring/block-energies.ts";
 export { openScores } from "./scoring/scores-file.ts";
@@ -164,6 +166,7 @@ export type {
 export { renderReport } from "./report/table.ts";
 export type {
   DimensionReport,
+  MemoryReport,
   PerplexityFigure,
   PruneReport,
   UnitReport,

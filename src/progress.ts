@@ -21,6 +21,8 @@ export interface JobOptions {
   readonly onProgress?: (event: ProgressEvent) => void;
   /** Aborting makes the function throw the signal's reason at its next step and remove what it had begun to write. */
   readonly signal?: AbortSignal;
+  /** Most bytes of memory that the process may need, see `planMemory`. Default `defaultMemoryLimit()`. */
+  readonly memoryLimit?: number;
 }
 
 /** Lets pending events in (messages, signals), then throws if the job was aborted. To be awaited once per step of a long loop. */

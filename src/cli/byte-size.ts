@@ -11,6 +11,10 @@ const UNITS: Readonly<Record<string, number>> = {
   mb: 1e6,
   gb: 1e9,
   tb: 1e12,
+  k: 2 ** 10,
+  m: 2 ** 20,
+  g: 2 ** 30,
+  t: 2 ** 40,
   kib: 2 ** 10,
   mib: 2 ** 20,
   gib: 2 ** 30,
@@ -18,7 +22,7 @@ const UNITS: Readonly<Record<string, number>> = {
 };
 
 /**
- * Reads `5GB` (decimal) or `512MiB` (binary).
+ * Reads `5GB` (decimal), `512MiB` or `6G` (binary, as Docker, systemd and the JVM read a letter alone).
  * @param option for messages.
  * @throws CusprunError `USAGE`.
  */
@@ -27,5 +31,5 @@ export function parseByteSize(text: string, option: string): number {
   const factor = UNITS[unit.toLowerCase()];
   const bytes = Math.floor(Number(amount) * (factor ?? Number.NaN));
   if (bytes >= 1 && Number.isSafeInteger(bytes)) return bytes;
-  throw usageError(`--${option}`, `'${text}'`, "a size such as 5GB or 512MiB", `Write --${option} 5GB, for example`);
+  throw usageError(`--${option}`, `'${text}'`, "a size such as 5GB, 512MiB or 6G", `Write --${option} 5GB, for example`);
 }

@@ -53,6 +53,7 @@ const METHOD_NOTES = [
 const WRITING = ["out", "overwrite"] as const;
 const FORMATS = ["formats", "dtype", "max-shard-size", "type"] as const;
 const RUNNING = ["json", "quiet"] as const;
+const COMPUTING = ["memory", ...RUNNING] as const;
 
 /** Every command, in the order of `--help`. */
 export const COMMANDS: { readonly [Name in CommandName]: Command } = {
@@ -72,7 +73,7 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
       "measure",
       "config",
       "work",
-      ...RUNNING,
+      ...COMPUTING,
     ],
     required: ["reduce", "out"],
     examples: [
@@ -80,6 +81,7 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
       "prune ./Mistral-Nemo-12B --language de --domain notes.jsonl --domain legal --reduce 30% --out experts/notar",
       "prune gemma3 --language de --reduce 40% --vocabulary-corpus my-texts/ --out experts/german",
       "prune model-Q4_K_M.gguf --domain medical --reduce 20% --formats gguf --out experts/medical",
+      "prune ./Llama-3-8B --language de --reduce 25% --no-repair --memory 6G --out experts/german",
       "prune --config expert.yaml",
     ],
   },
@@ -109,7 +111,7 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
       "vocabulary-corpus",
       "maps",
       ...WRITING,
-      ...RUNNING,
+      ...COMPUTING,
     ],
     required: ["out"],
     examples: ["score smollm2 --language en --domain medical --out scores.safetensors"],
@@ -127,7 +129,7 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
   apply: {
     summary: "Cut what a plan names out of a model and write the expert, repaired if corpora are named",
     subject: MODEL,
-    options: ["plan", ...CORPORA, ...WRITING, ...FORMATS, "general-share", "work", ...RUNNING],
+    options: ["plan", ...CORPORA, ...WRITING, ...FORMATS, "general-share", "work", ...COMPUTING],
     required: ["plan", "out"],
     examples: [
       "apply smollm2 --plan plan.json --out experts/medical",
@@ -149,14 +151,14 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
   verify: {
     summary: "Load what was written in the stock runtimes that are installed and compare them with our own forward pass",
     subject: { hint: "EXPERT", help: "A folder or a GGUF file that 'cusprun prune', 'apply' or 'export' wrote" },
-    options: ["against", "trust-remote-code", ...RUNNING],
+    options: ["against", "trust-remote-code", ...COMPUTING],
     required: [],
     examples: ["verify experts/medical", "verify medical-q4_k_m.gguf --json", "verify experts/ragged --trust-remote-code"],
   },
   eval: {
     summary: "Measure a model on evaluation files, with intervals, and perhaps against another model",
     subject: MODEL,
-    options: ["tasks", "limit", "against", "window", ...WRITING, ...RUNNING],
+    options: ["tasks", "limit", "against", "window", ...WRITING, ...COMPUTING],
     required: ["tasks"],
     examples: [
       "eval smollm2 --tasks questions.jsonl --limit 100",
@@ -188,7 +190,7 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
       ...WRITING,
       "keep",
       "work",
-      ...RUNNING,
+      ...COMPUTING,
     ],
     required: ["budgets", "out"],
     notes: METHOD_NOTES,

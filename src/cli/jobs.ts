@@ -29,7 +29,9 @@ import { usageError } from "./usage-error.ts";
  * Does a command's work.
  * @throws CusprunError what the library's function throws, and `USAGE` for a setting that it cannot take.
  */
-export async function runCommand({ command, subject, settings }: Job, job: JobOptions): Promise<JobResult> {
+export async function runCommand({ command, subject, settings }: Job, progress: JobOptions): Promise<JobResult> {
+  const { memory } = settings;
+  const job = { ...progress, ...(memory !== undefined && { memoryLimit: parseByteSize(memory, "memory") }) };
   switch (command) {
     case "prune": {
       const { maps: mapChange, repair, measure, method, work } = settings;

@@ -45,6 +45,7 @@ export interface Settings {
   readonly out?: string;
   readonly overwrite?: boolean;
   readonly work?: string;
+  readonly memory?: string;
   readonly maps?: MapChange;
   readonly repair?: boolean;
   readonly "general-share"?: number;
@@ -304,6 +305,12 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     hint: "DIR",
     group: "Running",
     help: "Folder of the scores, so that a finished step is not done again; in the user's cache where not said",
+  },
+  memory: {
+    type: { kind: "text" },
+    hint: "SIZE",
+    group: "Running",
+    help: "Most memory to take, e.g. 6G (6 GiB) or 6GB; three quarters of the machine's where not said",
   },
   json: { type: { kind: "switch" }, group: "Running", help: "Print the result as one JSON object, and errors too" },
   quiet: { type: { kind: "switch" }, group: "Running", help: "Show no progress" },

@@ -11,9 +11,11 @@ import type { JobOptions } from "../progress.ts";
 import { makeBatches } from "../scoring/batches.ts";
 import type { Batch } from "../scoring/batches.ts";
 import type { FitRole } from "../scoring/block-fit.ts";
-import { embedBatches } from "../scoring/embedding.ts";
+import { embedBatches, openStates } from "../scoring/embedding.ts";
+import type { HiddenStates } from "../scoring/hidden-states.ts";
 import { LayerProgram } from "../scoring/layer-program.ts";
 import type { WeightSource } from "../scoring/layer-program.ts";
+import { planMemory } from "../scoring/memory-plan.ts";
 import { computeDivergences } from "../scoring/output-head.ts";
 import { Products } from "../surgery/products.ts";
 import { NormalEquations, ridge, transpose } from "../surgery/repair-fit.ts";
@@ -37,13 +39,12 @@ export interface TrialDocuments {
 /** Ridge strength of a trial's repair: what nearly all matrices choose (docs/LOG.md). */
 const TRIAL_STRENGTH = 1;
 
-type States = Float32Array<ArrayBuffer>[];
 type Block = Awaited<ReturnType<LayerProgram["readWeights"]>>;
 
 /**
  * Kullback-Leibler divergence of the model with one layer cut from the whole model, in nats per token.
  * @returns [trials][measured documents], the mean over a document's tokens.
- * @throws CusprunError what `Checkpoint.readFloat32` throws.
+ * @throws CusprunError `MEMORY_LIMIT`; what `Checkpoint.readFloat32` and `openHiddenStates` throw.
  */
 export async function measureLayerDamage(
   checkpoint: Checkpoint,
@@ -51,60 +52,69 @@ export async function measureLayerDamage(
   { measured, fitted }: TrialDocuments,
   options: JobOptions,
 ): Promise<Float64Array[]> {
-  const { numHiddenLayers: L } = checkpoint.config;
-  const batches = makeBatches(measured);
-  const fitBatches = makeBatches(fitted);
-  const whole = await embedBatches(checkpoint, batches, options);
-  const fitStates = await embedBatches(checkpoint, fitBatches, options);
-  const states: (States | null)[] = trials.map(() => null);
+  const { config } = checkpoint;
+  const { numHiddenLayers: L, hiddenSize: D } = config;
+  const lengths = measured.map(({ tokens }) => tokens.length);
+  const { batchTokens, spills } = planMemory(
+    { stage: "trying cuts", config, lengths, trials: trials.length, repairs: fitted.length > 0 },
+    options.memoryLimit,
+  );
+  const batches = makeBatches(measured, batchTokens);
+  const fitBatches = makeBatches(fitted, batchTokens);
+  const opened: HiddenStates[] = [];
+  const keep = (states: HiddenStates): HiddenStates => {
+    opened.push(states);
+    return states;
+  };
+  const open = async (of: readonly Batch[]): Promise<HiddenStates> => keep(await openStates(of, D, spills));
+  const states: (HiddenStates | null)[] = trials.map(() => null);
   const program = new LayerProgram(checkpoint, batches, {});
   const fitProgram = new LayerProgram(checkpoint, fitBatches, { attentionStream: "beside" });
   const products = await Products.create();
   const total = trials.reduce((sum, { layer }) => sum + L - layer, L);
   let done = 0;
-  const run = async (by: LayerProgram, layer: number, block: Block, of: States): Promise<void> => {
-    await runPlain(by, layer, block, of, options);
+  const run = async (by: LayerProgram, layer: number, block: Block, from: HiddenStates, to: HiddenStates): Promise<void> => {
+    await runPlain(by, layer, block, from, to, null, options);
     options.onProgress?.({ stage: "trying cuts", done: ++done, total, unit: "layers" });
   };
   try {
+    const whole = keep(await embedBatches(checkpoint, batches, spills, options));
+    let before = keep(await embedBatches(checkpoint, fitBatches, spills, options));
+    let after = await open(fitBatches);
+    const between = await open(fitBatches);
     for (let layer = 0; layer < L; layer++) {
       const block = await program.readWeights(layer);
-      const before = [...fitStates];
-      const between = await runPlain(fitProgram, layer, block, fitStates, options);
+      await runPlain(fitProgram, layer, block, before, after, between, options);
       for (const [index, trial] of trials.entries()) {
         const own = states[index]!;
-        if (own !== null) await run(program, layer, block, own);
+        if (own !== null) await run(program, layer, block, own, own);
         else if (trial.layer === layer) {
           const cut = new LayerProgram(trial.cut, batches, {});
-          const targets = trial.repair === "o" ? between : fitStates;
-          states[index] = [...whole];
-          await run(cut, layer, await repaired(trial, fitBatches, before, targets, products, options), states[index]);
+          const targets = trial.repair === "o" ? between : after;
+          const changed = (states[index] = await open(batches));
+          await run(cut, layer, await repaired(trial, fitBatches, before, targets, products, options), whole, changed);
           await cut.close();
         }
       }
-      await run(program, layer, block, whole);
+      await run(program, layer, block, whole, whole);
+      [before, after] = [after, before];
     }
+    const changed = states.map((own) => own!);
+    return await readDamage(checkpoint, measured, batches, whole, changed, options);
   } finally {
+    for (const each of opened) await each.close();
     await program.close();
     await fitProgram.close();
     await products.close();
   }
-  return readDamage(
-    checkpoint,
-    measured,
-    batches,
-    whole,
-    states.map((own) => own!),
-    options,
-  );
 }
 
 /** The cut layer with its output matrix fitted to what the whole layer gives on the same input. */
 async function repaired(
   { layer, cut, repair: role }: LayerTrial,
   batches: readonly Batch[],
-  before: States,
-  targets: States,
+  before: HiddenStates,
+  targets: HiddenStates,
   products: Products,
   options: JobOptions,
 ): Promise<Block> {
@@ -119,8 +129,9 @@ async function repaired(
       layer,
       block,
       before,
-      (number) => ({
-        target: { data: targets[number]!, shape: [batches[number]!.documents.length, batches[number]!.length, D] },
+      null,
+      async (number) => ({
+        target: { data: await targets.get(number), shape: [batches[number]!.documents.length, batches[number]!.length, D] },
       }),
       (_batch, { gram, cross, targetEnergy }) => equations.add({ gram: gram!, cross: cross!, targetEnergy: targetEnergy! }),
       options,
@@ -136,20 +147,25 @@ async function repaired(
   }
 }
 
-/** Moves states one layer on; returns the streams after the attention where the program puts them out. */
-async function runPlain(program: LayerProgram, layer: number, block: Block, of: States, options: JobOptions): Promise<States> {
-  const streams: States = [];
+/** Moves states one layer on; `streams` gets those after the attention where the program puts them out. */
+async function runPlain(
+  program: LayerProgram,
+  layer: number,
+  block: Block,
+  from: HiddenStates,
+  to: HiddenStates,
+  streams: HiddenStates | null,
+  options: JobOptions,
+): Promise<void> {
   await program.runLayer(
     layer,
     block,
-    of,
+    from,
+    to,
     () => ({}),
-    (_batch, { attentionStream }, number) => {
-      if (attentionStream !== undefined) streams[number] = attentionStream;
-    },
+    (_batch, { attentionStream }, number) => streams?.set(number, attentionStream!),
     options,
   );
-  return streams;
 }
 
 /** Divergences of every trial's last hidden states from the whole model's, batch by batch: of a batch, the real tokens of its rows. */
@@ -157,25 +173,28 @@ async function readDamage(
   checkpoint: Checkpoint,
   documents: readonly TokenDocument[],
   batches: readonly Batch[],
-  whole: States,
-  trials: readonly States[],
+  whole: HiddenStates,
+  trials: readonly HiddenStates[],
   options: JobOptions,
 ): Promise<Float64Array[]> {
   const D = checkpoint.config.hiddenSize;
   const damage = trials.map(() => new Float64Array(documents.length));
   for (const [number, batch] of batches.entries()) {
     const lengths = batch.documents.map((index) => documents[index]!.tokens.length);
-    const rowsOf = (of: States): Float32Array<ArrayBuffer> => {
+    const rowsOf = async (of: HiddenStates): Promise<Float32Array<ArrayBuffer>> => {
+      const states = await of.get(number);
       const rows = new Float32Array(lengths.reduce((sum, length) => sum + length, 0) * D);
       let at = 0;
       for (const [row, length] of lengths.entries()) {
         const start = row * batch.length * D;
-        rows.set(of[number]!.subarray(start, start + length * D), at);
+        rows.set(states.subarray(start, start + length * D), at);
         at += length * D;
       }
       return rows;
     };
-    const divergences = await computeDivergences(checkpoint, rowsOf(whole), trials.map(rowsOf), options);
+    const changed: Float32Array<ArrayBuffer>[] = [];
+    for (const trial of trials) changed.push(await rowsOf(trial));
+    const divergences = await computeDivergences(checkpoint, await rowsOf(whole), changed, options);
     options.onProgress?.({ stage: "reading the damage", done: number + 1, total: batches.length, unit: "batches" });
     for (const [trial, perToken] of divergences.entries()) {
       let at = 0;

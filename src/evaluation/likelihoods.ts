@@ -1,114 +1,132 @@
 /**
  * @file Requests → log-likelihoods, by the layer program: all requests go through the model layer by layer, so that models larger than
- * memory can be evaluated. As many go together as their hidden states fit a limit; each such chunk reads the weights once.
+ * memory can be evaluated, and each layer's weights are read once.
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { TokenDocument } from "../corpora/corpus.ts";
 import type { JobOptions } from "../progress.ts";
-import { forward } from "../scoring/forward.ts";
+import type { Batch } from "../scoring/batches.ts";
+import { forwardStates, type ForwardStates } from "../scoring/forward.ts";
+import { MAX_TARGETS } from "../scoring/memory-plan.ts";
 import { computeLosses } from "../scoring/output-head.ts";
 import type { LikelihoodRequest } from "./requests.ts";
 
-/** Bytes of the hidden states of a chunk, unless one input alone has more: beside these only a layer's weights and a batch's activations. */
-const MAX_HIDDEN_BYTES: number = 2 ** 30;
-/** `forward` holds an input's hidden states twice when it ends: in its batch, and taken out of it. */
-const COPIES_OF_INPUT = 2;
-
-/** Inputs that are run together, and who asks for them. Requests with the same input (letters as choices) share one. */
-interface Chunk {
-  readonly inputs: Int32Array[];
-  /** Request's index and its input's. */
-  readonly asked: { readonly request: number; readonly input: number }[];
+/** Where the hidden states before a request's targets are. */
+export interface AskedRequest {
+  readonly request: number;
+  /** Number of the batch. */
+  readonly batch: number;
+  /** One past the last of its rows, [B·T]. */
+  readonly end: number;
 }
 
 /**
  * Log-likelihood of each request's targets, in nats, summed.
  * @param stage what progress events call this.
- * @throws CusprunError what `Checkpoint.readFloat32` throws.
+ * @param maxTargets tokens that go through the output head together, which is read for each group once.
+ * @throws CusprunError as `forwardStates`.
  */
 export async function sumLogLikelihoods(
   checkpoint: Checkpoint,
   requests: readonly LikelihoodRequest[],
   stage: string,
-  { onProgress, signal }: JobOptions,
-  maxHiddenBytes: number = MAX_HIDDEN_BYTES,
+  options: JobOptions,
+  maxTargets: number = MAX_TARGETS,
 ): Promise<Float64Array> {
-  const { hiddenSize: D, numHiddenLayers: L } = checkpoint.config;
-  const chunks = planChunks(requests, D * Float32Array.BYTES_PER_ELEMENT, maxHiddenBytes);
-  const total = L * chunks.reduce((sum, chunk) => sum + tokensOf(chunk), 0);
-  let before = 0;
   const results = new Float64Array(requests.length);
-  for (const chunk of chunks) {
-    const options: JobOptions = {
-      ...(signal === undefined ? {} : { signal }),
-      onProgress: (event) => onProgress?.({ ...event, done: before + event.done, total }),
-    };
-    await runChunk(checkpoint, requests, chunk, stage, options, results);
-    before += L * tokensOf(chunk);
+  if (requests.length === 0) return results;
+  const { inputs, askedOf } = shareInputs(requests);
+  const documents = inputs.map((tokens): TokenDocument => ({ tokens, byteLength: 0, source: "" }));
+  const forward = await forwardStates(checkpoint, documents, stage, options);
+  try {
+    const asked = forward.batches.flatMap((batch, number) => placeRequests(batch, number, inputs, askedOf));
+    for (const group of groupRequests(asked, requests, maxTargets))
+      await readGroup(checkpoint, requests, group, forward, options, results);
+  } finally {
+    await forward.states.close();
   }
   return results;
 }
 
-/**
- * Parts requests into chunks of inputs of like length, longest first; equal inputs stand beside each other in that order.
- * @param tokenBytes hidden state of one token.
- */
-export function planChunks(requests: readonly LikelihoodRequest[], tokenBytes: number, maxHiddenBytes: number): readonly Chunk[] {
-  const order = requests
-    .map((_, index) => index)
-    .toSorted((a, b) => requests[b]!.input.length - requests[a]!.input.length || a - b);
-  const chunks: Chunk[] = [];
-  let known = new Map<string, number>();
-  let bytes = Number.POSITIVE_INFINITY;
-  for (const request of order) {
-    const { input, targets } = requests[request]!;
+/** Requests with the same input (letters as choices) share one. */
+export function shareInputs(requests: readonly LikelihoodRequest[]): {
+  readonly inputs: readonly Int32Array[];
+  /** Requests of each input. */
+  readonly askedOf: readonly (readonly number[])[];
+} {
+  const known = new Map<string, number>();
+  const inputs: Int32Array[] = [];
+  const askedOf: number[][] = [];
+  for (const [request, { input }] of requests.entries()) {
     const key = input.join(",");
-    const whole = (COPIES_OF_INPUT * input.length + targets.length) * tokenBytes;
-    bytes += known.has(key) ? targets.length * tokenBytes : whole;
-    if (bytes > maxHiddenBytes) {
-      chunks.push({ inputs: [], asked: [] });
-      known = new Map();
-      bytes = whole;
-    }
-    const { inputs, asked } = chunks.at(-1)!;
     const index = known.get(key) ?? inputs.push(input) - 1;
     known.set(key, index);
-    asked.push({ request, input: index });
+    (askedOf[index] ??= []).push(request);
   }
-  return chunks;
+  return { inputs, askedOf };
 }
 
-async function runChunk(
+function placeRequests(
+  { documents, length }: Batch,
+  batch: number,
+  inputs: readonly Int32Array[],
+  askedOf: readonly (readonly number[])[],
+): AskedRequest[] {
+  return documents.flatMap((input, row) =>
+    askedOf[input]!.map((request) => ({ request, batch, end: row * length + inputs[input]!.length })),
+  );
+}
+
+/** Parts requests, in their order, into groups of at most so many targets, unless one request alone has more. */
+export function groupRequests(
+  asked: readonly AskedRequest[],
+  requests: readonly LikelihoodRequest[],
+  maxTargets: number,
+): readonly (readonly AskedRequest[])[] {
+  const groups: AskedRequest[][] = [];
+  let count = Number.POSITIVE_INFINITY;
+  for (const each of asked) {
+    const own = requests[each.request]!.targets.length;
+    count += own;
+    if (count > maxTargets) {
+      groups.push([]);
+      count = own;
+    }
+    groups.at(-1)!.push(each);
+  }
+  return groups;
+}
+
+/** Sums the log-likelihoods of a group's requests. */
+async function readGroup(
   checkpoint: Checkpoint,
   requests: readonly LikelihoodRequest[],
-  { inputs, asked }: Chunk,
-  stage: string,
+  group: readonly AskedRequest[],
+  { states }: ForwardStates,
   options: JobOptions,
   results: Float64Array,
 ): Promise<void> {
   const { hiddenSize: D } = checkpoint.config;
-  const documents = inputs.map((tokens): TokenDocument => ({ tokens, byteLength: 0, source: "" }));
-  const states = await forward(checkpoint, documents, stage, options);
-  const count = asked.reduce((sum, { request }) => sum + requests[request]!.targets.length, 0);
+  const count = group.reduce((sum, { request }) => sum + requests[request]!.targets.length, 0);
   const rows = new Float32Array(count * D);
   const targets = new Int32Array(count);
   let first = 0;
-  for (const { request, input } of asked) {
-    const own = requests[request]!.targets;
-    rows.set(states[input]!.subarray(-own.length * D), first * D);
-    targets.set(own, first);
-    first += own.length;
+  let current = -1;
+  let own = new Float32Array();
+  for (const { request, batch, end } of group) {
+    if (current !== batch) own = await states.get(batch);
+    current = batch;
+    const wanted = requests[request]!.targets;
+    rows.set(own.subarray((end - wanted.length) * D, end * D), first * D);
+    targets.set(wanted, first);
+    first += wanted.length;
   }
   const losses = await computeLosses(checkpoint, rows, targets, options);
   first = 0;
-  for (const { request } of asked) {
+  for (const { request } of group) {
     const end = first + requests[request]!.targets.length;
     results[request] = -losses.subarray(first, end).reduce((sum, loss) => sum + loss, 0);
     first = end;
   }
-}
-
-function tokensOf({ inputs }: Chunk): number {
-  return inputs.reduce((sum, input) => sum + input.length, 0);
 }

@@ -26,10 +26,12 @@ import {
   writeComparison,
 } from "./comparison-file.ts";
 import { budgetKey, planExperts, planSeeds, runFingerprint, runKey, runName, type CompareOptions } from "./comparison-plan.ts";
-import { jobOf, makeRun, measureOnTasks, prepareSeed, type Session, type WantedRun } from "./comparison-runs.ts";
+import { jobOf, makeRun, measureOnTasks, prepareSeed, sharedKinds, type Session, type WantedRun } from "./comparison-runs.ts";
 import { defined } from "./defined.ts";
+import { planRun, writtenValueBytes } from "./memory-step.ts";
 import { openTokenizer, withModel } from "./model.ts";
 import { chosenDimensions, rehearsePrune } from "./prune.ts";
+import { mayTrim } from "./vocabulary-step.ts";
 import { cusprunVersion } from "./version.ts";
 import { checkExpertFolder } from "./writing-step.ts";
 
@@ -46,7 +48,7 @@ export interface ComparisonReport extends MethodComparison {
 
 /**
  * Makes an expert with every method at every budget and seed, measures it, and keeps the figures.
- * @throws CusprunError `OUTPUT_EXISTS` where the folder holds something else or runs under other settings, `USAGE` without a method, budget or corpus,
+ * @throws CusprunError `MEMORY_LIMIT`, `OUTPUT_EXISTS` where the folder holds something else or runs under other settings, `USAGE` without a method, budget or corpus,
  *   and what `readTasks`, `loadCorpora`, `pruneModel` and `evaluateModel` throw; as far as it can be known, before anything expensive. The reason of the
  *   signal, if it aborts; the runs that were finished stay.
  */
@@ -69,6 +71,21 @@ export async function compareMethods(options: CompareOptions): Promise<Compariso
     const corpora = new Map<number, readonly Corpus[]>();
     for (const seed of seeds)
       corpora.set(seed, await loadCorpora(options.corpora, tokenizer, { ...options.corpusOptions, seed, ...job }));
+    const scoring = {
+      kinds: sharedKinds(checkpoint.config, experts),
+      mapChange: "first-order",
+      vocabulary: experts.some(({ choice }) => mayTrim(choice)),
+    } as const;
+    // What a run makes beyond this, such as smaller cuts to be repaired and trial cuts, it plans itself.
+    const repairing = rehearsed.find(({ repaired }) => repaired !== null)?.repaired ?? null;
+    const stages = {
+      scoring,
+      trials: 0,
+      repairing,
+      measuring: true,
+      valueBytes: writtenValueBytes(checkpoint, {}, scoring.vocabulary),
+    };
+    for (const documents of corpora.values()) planRun(checkpoint.config, documents, stages, job);
     const session = { options, checkpoint, tokenizer, tasks, corpora };
 
     const settings = await settingsOf(session);

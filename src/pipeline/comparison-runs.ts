@@ -5,12 +5,14 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { ModelConfig } from "../checkpoint/model-config.ts";
 import type { Corpus } from "../corpora/corpus.ts";
 import type { Tokenizer } from "../corpora/tokenizer.ts";
 import { summarizeTask, type TaskResult } from "../evaluation/summarize-task.ts";
 import type { Task } from "../evaluation/task-file.ts";
 import type { JobOptions } from "../progress.ts";
 import type { MethodRun } from "../report/method-comparison.ts";
+import type { RelevanceKind } from "../scoring/relevance.ts";
 import { METHODS } from "../selection/methods/index.ts";
 import { EXPERTS_FOLDER } from "./comparison-file.ts";
 import { expertFolderName, type CompareOptions, type PlannedExpert, type PlannedRun } from "./comparison-plan.ts";
@@ -50,17 +52,22 @@ export async function prepareSeed(
   const job = jobOf(options, prefix);
   const documents = corpora.get(seed)!;
   const workFolder = await openWorkFolder(checkpoint, options.work ?? defaultWorkRoot());
-  const kinds = wanted.flatMap(({ variant, choice }) => [
-    ...neededKinds(checkpoint.config, choice),
-    ...(METHODS[variant.method].scores ?? []),
-  ]);
   const trimming = wanted.find(({ choice }) => mayTrim(choice))?.choice;
   const vocabulary =
     trimming === undefined ? null : await gatherVocabulary(checkpoint, options.corpora, documents, tokenizer, trimming, [], job);
-  const request = { kinds: [...new Set(kinds)], mapChange: "first-order", vocabulary } as const;
+  const request = { kinds: sharedKinds(checkpoint.config, wanted), mapChange: "first-order", vocabulary } as const;
   const { scores } = await ensureScores(checkpoint, documents, request, workFolder, job);
   await scores.close();
   await measureDense(checkpoint, documents, workFolder, job);
+}
+
+/** What is scored for all experts at once. */
+export function sharedKinds(config: ModelConfig, experts: readonly PlannedExpert[]): readonly RelevanceKind[] {
+  const kinds = experts.flatMap(({ variant, choice }) => [
+    ...neededKinds(config, choice),
+    ...(METHODS[variant.method].scores ?? []),
+  ]);
+  return [...new Set(kinds)];
 }
 
 /** Makes one expert, measures it, and removes it unless it is to be kept. */
@@ -119,9 +126,10 @@ export async function measureOnTasks(
 }
 
 /** Progress of all steps of a call, told apart by what stands before the stage. */
-export function jobOf({ onProgress, signal }: CompareOptions, prefix = ""): JobOptions {
+export function jobOf({ onProgress, signal, memoryLimit }: CompareOptions, prefix = ""): JobOptions {
   return defined({
     signal,
+    memoryLimit,
     onProgress:
       onProgress === undefined
         ? undefined

@@ -66,9 +66,9 @@ export function scoreTasks(
   model: string,
   tasks: readonly Task[],
   stage: string,
-  { maxTokens, onProgress, signal }: Pick<EvaluateOptions, "maxTokens" | keyof JobOptions>,
+  { maxTokens, onProgress, signal, memoryLimit }: Pick<EvaluateOptions, "maxTokens" | keyof JobOptions>,
 ): Promise<ModelScores> {
-  const job = defined({ onProgress, signal });
+  const job = defined({ onProgress, signal, memoryLimit });
   return withModel(model, job, async (checkpoint) =>
     measureTasks(checkpoint, await openTokenizer(checkpoint), tasks, { ...job, ...defined({ maxTokens }), stage }),
   );

@@ -5,6 +5,7 @@
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { ModelConfig } from "../checkpoint/model-config.ts";
 import { DIMENSIONS, type Corpus, type Dimension } from "../corpora/corpus.ts";
 import { loadCorpora, type CorpusOptions, type CorpusSpecs } from "../corpora/load.ts";
 import { CusprunError } from "../errors.ts";
@@ -22,6 +23,7 @@ import { canRepair, checkRepair } from "../surgery/repair.ts";
 import type { FloatDType } from "../tensor.ts";
 import { defined } from "./defined.ts";
 import { measureDense, measureExpert, type PerplexityByDimension } from "./measure-step.ts";
+import { planRun, writtenValueBytes } from "./memory-step.ts";
 import { preferredSnap } from "./preferred-snap.ts";
 import { modelExtras, openTokenizer, withModel, type ModelExtras } from "./model.ts";
 import { checkGeneralShare, gatherRepairDocuments, withRepairedExpert } from "./repair-step.ts";
@@ -29,7 +31,7 @@ import { ensureScores } from "./scoring-step.ts";
 import { dropsLayers, neededKinds, rehearseSelection, withMethod, type SelectionChoice } from "./selection-step.ts";
 import { countTokensOf, countUnits } from "./unit-report.ts";
 import { ensureTrials, needsTrials } from "./trial-step.ts";
-import { gatherVocabulary } from "./vocabulary-step.ts";
+import { gatherVocabulary, mayTrim } from "./vocabulary-step.ts";
 import { defaultWorkRoot, openWorkFolder } from "./work-folder.ts";
 import {
   checkExpertFolder,
@@ -69,14 +71,14 @@ export interface PruneOptions extends WriteOptions, JobOptions {
 
 /**
  * Makes a smaller expert of a model.
- * @throws CusprunError `USAGE` without a corpus; `OUTPUT_EXISTS`; what `resolveModel`, `openCheckpoint`, `loadCorpora`, `selectUnits` and
+ * @throws CusprunError `USAGE` without a corpus; `OUTPUT_EXISTS`; `MEMORY_LIMIT`; what `resolveModel`, `openCheckpoint`, `loadCorpora`, `selectUnits` and
  *   `writeExpert` throw. The reason of the signal, if it aborts; nothing half-made is left then.
  */
 export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
   const startedAtMs = performance.now();
-  const { out, overwrite, maxShardBytes, generalShare, onProgress, signal } = options;
+  const { out, overwrite, maxShardBytes, generalShare, onProgress, signal, memoryLimit } = options;
   if (generalShare !== undefined) checkGeneralShare(generalShare);
-  const job = defined({ onProgress, signal });
+  const job = defined({ onProgress, signal, memoryLimit });
   const dimensions = chosenDimensions(options.corpora);
   const method = options.method ?? "cusprun";
   const choice = withMethod(options.selection, method);
@@ -84,16 +86,23 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
   return withModel(options.model, job, async (checkpoint) => {
     await checkExpertFolder(options, checkpoint);
     const { config } = checkpoint;
-    const { selection, extras, repairing } = await rehearsePrune(checkpoint, dimensions, choice, options);
+    const { selection, extras, repairing, repaired } = await rehearsePrune(checkpoint, dimensions, choice, options);
     const { dtype } = extras;
 
     const tokenizer = await openTokenizer(checkpoint);
     const corpora = await loadCorpora(options.corpora, tokenizer, { ...options.corpusOptions, ...job });
+    const kinds = [...neededKinds(config, choice), ...(METHODS[method].scores ?? [])];
+    const mapChange = options.mapChange ?? "first-order";
+    const measuring = options.measure ?? true;
+    const trials = needsTrials({ ...selection, ...extras, dimensions, method }) ? config.numHiddenLayers * kinds.length : 0;
+    const scoring = { kinds, mapChange, vocabulary: mayTrim(choice) };
+    const valueBytes = writtenValueBytes(checkpoint, options, mayTrim(choice));
+    const memory = planRun(config, corpora, { scoring, trials, repairing: repaired, measuring, valueBytes }, job);
     const moreText = options.vocabularyCorpus ?? [];
     const workFolder = await openWorkFolder(checkpoint, options.work ?? defaultWorkRoot());
     const request = {
-      kinds: [...neededKinds(config, choice), ...(METHODS[method].scores ?? [])],
-      mapChange: options.mapChange ?? "first-order",
+      kinds,
+      mapChange,
       vocabulary: await gatherVocabulary(checkpoint, options.corpora, corpora, tokenizer, choice, moreText, job),
     };
     const ready = await ensureScores(checkpoint, corpora, request, workFolder, job);
@@ -109,7 +118,6 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
 
     // Which layers go, and so whether those that slide still follow a period, is known only now.
     if (dropsLayers(choice)) await checkExpertFormats(options, checkpoint, plan);
-    const measuring = options.measure ?? true;
     const dense = measuring ? await measureDense(checkpoint, corpora, workFolder, job) : {};
     const measure = async (folder: string): Promise<PerplexityByDimension> =>
       measuring ? measureExpert(folder, corpora, plan.vocabulary === undefined ? null : tokenizer, job) : {};
@@ -137,6 +145,7 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
       repair: written.repair,
       dimensions: corpora.map((corpus) => describeDimension(corpus, dense, written.figures)),
       scores: { path: ready.path, reused: ready.reused },
+      memory,
       elapsedMs: Math.round(performance.now() - startedAtMs),
     };
   });
@@ -148,6 +157,8 @@ export interface RehearsedPrune {
   readonly selection: SelectionChoice;
   readonly extras: ModelExtras & { readonly dtype: FloatDType };
   readonly repairing: boolean;
+  /** Sizes of the layers that are repaired, as far as they are known; null where none is. */
+  readonly repaired: Pick<ModelConfig, "layerSizes"> | null;
   /** Of the sizes that the expert will have; which units go is made up. */
   readonly plan: PrunePlan;
 }
@@ -173,7 +184,9 @@ export async function rehearsePrune(
   const plan = await rehearseSelection(config, dimensions, selection, extras);
   if (repairing) checkRepair(config, plan);
   await checkExpertFormats(options, checkpoint, plan);
-  return { selection, extras, repairing, plan };
+  // Layers of unlike size are not known yet: one may stay whole.
+  const sizes = plan.layout === "uniform" ? cutExpert(checkpoint, plan).config : config;
+  return { selection, extras, repairing, repaired: repairing ? sizes : null, plan };
 }
 
 /**
@@ -204,7 +217,7 @@ function describeRun(
   { config, tensors }: Checkpoint,
   plan: PrunePlan,
   written: WrittenExpert,
-): Omit<PruneReport, "dimensions" | "repair" | "scores" | "elapsedMs"> {
+): Omit<PruneReport, "dimensions" | "repair" | "scores" | "memory" | "elapsedMs"> {
   const stored = [...tensors.values()];
   return {
     model,

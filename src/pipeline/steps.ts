@@ -6,7 +6,7 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { DIMENSIONS, type Dimension } from "../corpora/corpus.ts";
 import { loadCorpora, type CorpusOptions, type CorpusSpecs } from "../corpora/load.ts";
 import type { JobOptions } from "../progress.ts";
-import type { UnitReport, VocabularyReport } from "../report/report.ts";
+import type { MemoryReport, UnitReport, VocabularyReport } from "../report/report.ts";
 import type { MapChange } from "../scoring/block-energies.ts";
 import type { RelevanceKind } from "../scoring/relevance.ts";
 import { scoreCorpora } from "../scoring/score.ts";
@@ -14,15 +14,17 @@ import { openScores } from "../scoring/scores-file.ts";
 import { readPlan, writePlan } from "../selection/plan-file.ts";
 import type { PrunePlan } from "../selection/plan.ts";
 import { cutExpert, type Expert } from "../surgery/expert.ts";
+import { checkRepair } from "../surgery/repair.ts";
 import type { FloatDType } from "../tensor.ts";
 import { defined } from "./defined.ts";
+import { NO_STAGES, planRun, writtenValueBytes } from "./memory-step.ts";
 import { openTokenizer, withModel } from "./model.ts";
 import { checkOutputFile } from "./output-file.ts";
 import { chosenDimensions } from "./prune.ts";
 import { gatherRepairDocuments, withRepairedExpert, type RepairOptions } from "./repair-step.ts";
 import { neededKinds, select, type SelectionChoice } from "./selection-step.ts";
 import { countTokensOf, countUnits } from "./unit-report.ts";
-import { gatherVocabulary } from "./vocabulary-step.ts";
+import { gatherVocabulary, mayTrim } from "./vocabulary-step.ts";
 import { defaultWorkRoot, openWorkFolder } from "./work-folder.ts";
 import {
   checkExpertFolder,
@@ -55,11 +57,13 @@ export interface ScoredModel {
   readonly kinds: readonly RelevanceKind[];
   /** Calibration documents per dimension. */
   readonly documents: Readonly<Partial<Record<Dimension, number>>>;
+  /** What scoring was estimated to need. */
+  readonly memory: MemoryReport;
 }
 
 /**
  * Scores a model on corpora and saves the relevances.
- * @throws CusprunError `USAGE`, `OUTPUT_EXISTS`, and what opening the model, reading the corpora and writing throw.
+ * @throws CusprunError `USAGE`, `OUTPUT_EXISTS`, `MEMORY_LIMIT`, and what opening the model, reading the corpora and writing throw.
  */
 export async function scoreModel(options: ScoreModelOptions): Promise<ScoredModel> {
   chosenDimensions(options.corpora);
@@ -74,8 +78,11 @@ export async function scoreModel(options: ScoreModelOptions): Promise<ScoredMode
       ...defined({ onProgress: options.onProgress, signal: options.signal }),
     });
     const { granularity, vocabulary: kept } = options.selection ?? {};
+    const mapChange = options.mapChange ?? "first-order";
     // What a plan will ask for is not known yet: tokens are scored unless they are to stay.
     const choice = { budget: "1%", layout: "uniform" as const, ...defined({ granularity, vocabulary: kept }) };
+    const scoring = { kinds, mapChange, vocabulary: mayTrim(choice) };
+    const memory = planRun(checkpoint.config, corpora, { ...NO_STAGES, scoring }, options);
     const moreText = options.vocabularyCorpus ?? [];
     const vocabulary = await gatherVocabulary(checkpoint, options.corpora, corpora, tokenizer, choice, moreText, options);
     await scoreCorpora(checkpoint, corpora, options.out, { ...options, kinds, vocabulary });
@@ -83,6 +90,7 @@ export async function scoreModel(options: ScoreModelOptions): Promise<ScoredMode
       out: options.out,
       kinds,
       documents: Object.fromEntries(corpora.map(({ dimension, calibration }) => [dimension, calibration.length])),
+      memory,
     };
   });
 }
@@ -153,16 +161,19 @@ export interface AppliedPlan extends Omit<WrittenExpert, "figures"> {
 
 /**
  * Cuts what a plan names out of a model and writes the expert.
- * @throws CusprunError `OUTPUT_EXISTS`, and what `readPlan`, `cutExpert` and `writeExpert` throw.
+ * @throws CusprunError `OUTPUT_EXISTS`, `MEMORY_LIMIT`, and what `readPlan`, `cutExpert` and `writeExpert` throw.
  */
 export async function applyPlan(options: ApplyPlanOptions): Promise<AppliedPlan> {
-  const { model, plan: planPath, corpora: specs = {}, corpusOptions, work, generalShare, onProgress, signal, ...write } = options;
-  const job = defined({ onProgress, signal });
+  const { model, plan: planPath, corpora: specs = {}, corpusOptions, work, generalShare, ...rest } = options;
+  const { onProgress, signal, memoryLimit, ...write } = rest;
+  const job = defined({ onProgress, signal, memoryLimit });
   await checkExpertFolder(write, null);
   const plan = await readPlan(planPath);
   return withModel(model, options, async (checkpoint) => {
     await checkExpertFolder(write, checkpoint);
     const unmeasured = { corpora: null, dense: {}, measure: () => Promise.resolve({}) };
+    const valueBytes = writtenValueBytes(checkpoint, write, plan.vocabulary !== undefined);
+    planRun(checkpoint.config, [], { ...NO_STAGES, valueBytes }, job);
     const cut = cutExpert(checkpoint, plan);
     await checkExpertFormats(write, checkpoint, plan);
     const writing = (expert: ReadyExpert): Promise<WrittenExpert> =>
@@ -187,9 +198,11 @@ async function repairOn(
   job: JobOptions,
   writing: (expert: ReadyExpert) => Promise<WrittenExpert>,
 ): Promise<WrittenExpert> {
+  checkRepair(checkpoint.config, plan);
   const options = { ...corpusOptions, heldOutDocuments: corpusOptions?.heldOutDocuments ?? 0, ...job };
   const tokenizer = await openTokenizer(checkpoint);
   const corpora = await loadCorpora(specs, tokenizer, options);
+  planRun(checkpoint.config, corpora, { ...NO_STAGES, repairing: cut.config }, job);
   const workFolder = await openWorkFolder(checkpoint, work ?? defaultWorkRoot());
   const documents = await gatherRepairDocuments(corpora, tokenizer, repair, options, job);
   return withRepairedExpert(checkpoint, cut, plan, documents, workFolder, job, writing);

@@ -43,11 +43,7 @@ export async function ensureTrials(
   job: JobOptions,
 ): Promise<readonly MeasuredTrial[]> {
   const trials = planTrials(await openSelection(scores, { ...options, trials: [] }));
-  const byDimension = corpora.map(({ dimension, calibration }) => ({
-    dimension,
-    documents: calibration.slice(0, TRIAL_DOCUMENTS).map(shorten),
-    fitted: repairs ? calibration.slice(-TRIAL_DOCUMENTS).map(shorten) : [],
-  }));
+  const byDimension = trialTexts(corpora, repairs);
   const path = join(workFolder, `trials-${digestOf([scores.fingerprint, trials, repairs, byDimension.map(fingerprintOf)])}.json`);
   const known = await readJson(path);
   if (known !== null) return known;
@@ -72,10 +68,20 @@ export async function ensureTrials(
   return measured;
 }
 
-interface TrialTexts {
+/** Texts of one dimension. */
+export interface TrialTexts {
   readonly dimension: Dimension;
   readonly documents: readonly TokenDocument[];
   readonly fitted: readonly TokenDocument[];
+}
+
+/** What trials run on. */
+export function trialTexts(corpora: readonly Corpus[], repairs: boolean): readonly TrialTexts[] {
+  return corpora.map(({ dimension, calibration }) => ({
+    dimension,
+    documents: calibration.slice(0, TRIAL_DOCUMENTS).map(shorten),
+    fitted: repairs ? calibration.slice(-TRIAL_DOCUMENTS).map(shorten) : [],
+  }));
 }
 
 function shorten(document: TokenDocument): TokenDocument {

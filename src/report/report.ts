@@ -4,6 +4,7 @@
 
 import type { StoredDType } from "../checkpoint/checkpoint.ts";
 import type { Dimension } from "../corpora/corpus.ts";
+import type { MemoryPlan } from "../scoring/memory-plan.ts";
 import type { Layout, PrunePlan } from "../selection/plan.ts";
 import type { RepairSummary } from "../surgery/repair.ts";
 
@@ -62,6 +63,12 @@ export interface WrittenReport {
   readonly files: readonly string[];
 }
 
+/** What a run may take of memory and what its stages need, in bytes. */
+export interface MemoryReport {
+  readonly limitBytes: number;
+  readonly stages: readonly MemoryPlan[];
+}
+
 /** What a run did. Plain JSON. */
 export interface PruneReport {
   /** What the user called the model. */
@@ -91,5 +98,7 @@ export interface PruneReport {
   readonly repair: RepairSummary | null;
   /** File of the relevance scores, and whether an earlier run had made it. */
   readonly scores: { readonly path: string; readonly reused: boolean };
+  /** As it was planned before the run. */
+  readonly memory: MemoryReport;
   readonly elapsedMs: number;
 }

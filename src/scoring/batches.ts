@@ -9,29 +9,44 @@ import type { TokenDocument } from "../corpora/corpus.ts";
  * Tokens in a batch, padding included, unless one document alone is longer. Large enough for matrix products at full speed, small
  * enough that a batch's activations stay far below one layer's weights.
  */
-const MAX_BATCH_TOKENS = 2048;
+export const MAX_BATCH_TOKENS = 2048;
 
-/** Documents that run together. */
-export interface Batch {
+/** Documents that run together, and how long the longest is. */
+export interface BatchShape {
   /** Indices into the list of documents, in the order of the batch's rows. */
   readonly documents: readonly number[];
   /** Length T of the longest document: every row has this many tokens. */
   readonly length: number;
+}
+
+/** A batch with its tokens. */
+export interface Batch extends BatchShape {
   /** Token ids [B, T], 0 where padded. */
   readonly tokens: Int32Array;
   /** [B, T]: 1 where a token is real. */
   readonly mask: Float32Array<ArrayBuffer>;
 }
 
-/** Puts every document into one batch, sorted by length so that little is padded. */
-export function makeBatches(documents: readonly TokenDocument[], maxTokens: number = MAX_BATCH_TOKENS): readonly Batch[] {
-  const lengths = documents.map((document) => document.tokens.length);
+/**
+ * Puts every document into one batch, sorted by length so that little is padded.
+ * @param maxTokens of a batch, padding included, unless one document alone is longer; see `planMemory`.
+ */
+export function makeBatches(documents: readonly TokenDocument[], maxTokens: number): readonly Batch[] {
+  const shapes = planBatches(
+    documents.map(({ tokens }) => tokens.length),
+    maxTokens,
+  );
+  return shapes.map(({ documents: indices, length }) => makeBatch(documents, indices, length));
+}
+
+/** The batches of documents of these lengths. */
+export function planBatches(lengths: readonly number[], maxTokens: number): readonly BatchShape[] {
   const order = lengths.map((_, index) => index).toSorted((a, b) => lengths[b]! - lengths[a]! || a - b);
-  const batches: Batch[] = [];
+  const batches: BatchShape[] = [];
   for (let start = 0; start < order.length;) {
     const length = lengths[order[start]!]!;
     const rows = Math.max(1, Math.floor(maxTokens / length));
-    batches.push(makeBatch(documents, order.slice(start, start + rows), length));
+    batches.push({ documents: order.slice(start, start + rows), length });
     start += rows;
   }
   return batches;

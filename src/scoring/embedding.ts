@@ -7,23 +7,49 @@ import { MODEL_TENSOR_NAMES } from "../checkpoint/families.ts";
 import type { JobOptions } from "../progress.ts";
 import { pause } from "../progress.ts";
 import type { Batch } from "./batches.ts";
+import { openHiddenStates, type HiddenStates } from "./hidden-states.ts";
 
 /** Rows of the embedding that are in memory at once. */
-const ROWS_PER_SLICE = 8192;
+export const ROWS_PER_SLICE = 8192;
 
 /**
- * Hidden states before the first block, one array [B, T, D] (f32) per batch; padding is 0.
- * @throws CusprunError what `Checkpoint.readFloat32` throws.
+ * Hidden states before the first block; padding is 0. The caller closes them.
+ * @param spills whether they live in a scratch file.
+ * @throws CusprunError what `Checkpoint.readFloat32` and `openHiddenStates` throw.
  */
 export async function embedBatches(
   checkpoint: Checkpoint,
   batches: readonly Batch[],
+  spills: boolean,
   options: JobOptions,
-): Promise<Float32Array<ArrayBuffer>[]> {
+): Promise<HiddenStates> {
+  const states = await openStates(batches, checkpoint.config.hiddenSize, spills);
+  try {
+    await embed(checkpoint, batches, states, options);
+    return states;
+  } catch (error) {
+    await states.close();
+    throw error;
+  }
+}
+
+/** Room for one more set of hidden states of batches. The caller closes it. */
+export function openStates(batches: readonly Batch[], hiddenSize: number, spills: boolean): Promise<HiddenStates> {
+  return openHiddenStates(
+    batches.map(({ tokens }) => tokens.length * hiddenSize),
+    spills,
+  );
+}
+
+async function embed(
+  checkpoint: Checkpoint,
+  batches: readonly Batch[],
+  states: HiddenStates,
+  options: JobOptions,
+): Promise<void> {
   const { hiddenSize: D, vocabSize: V, embeddingScale } = checkpoint.config;
-  const states = batches.map((batch) => new Float32Array(batch.tokens.length * D));
-  const needed = new Set<number>();
-  for (const batch of batches) for (const token of batch.tokens) needed.add(Math.floor(token / ROWS_PER_SLICE));
+  const slicesOf = batches.map(({ tokens }) => new Set(Array.from(tokens, (token) => Math.floor(token / ROWS_PER_SLICE))));
+  const needed = new Set(slicesOf.flatMap((slices) => [...slices]));
   // Runtimes hold the factor in f32.
   const scale = Math.fround(embeddingScale);
   for (const slice of [...needed].toSorted((a, b) => a - b)) {
@@ -32,9 +58,13 @@ export async function embedBatches(
     const end = Math.min(V, start + ROWS_PER_SLICE);
     const rows = await checkpoint.readFloat32(MODEL_TENSOR_NAMES.embedding, { start, end });
     if (scale !== 1) for (let index = 0; index < rows.length; index++) rows[index] = rows[index]! * scale;
-    for (const [number, batch] of batches.entries()) copyRows(batch, rows, start, end, D, states[number]!);
+    for (const [number, batch] of batches.entries()) {
+      if (!slicesOf[number]!.has(slice)) continue;
+      const own = (await states.get(number)).slice();
+      copyRows(batch, rows, start, end, D, own);
+      await states.set(number, own);
+    }
   }
-  return states;
 }
 
 function copyRows(batch: Batch, rows: Float32Array, start: number, end: number, D: number, states: Float32Array): void {

@@ -5,26 +5,38 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { TokenDocument } from "../corpora/corpus.ts";
 import type { JobOptions } from "../progress.ts";
-import { makeBatches } from "./batches.ts";
+import { makeBatches, type Batch } from "./batches.ts";
 import { embedBatches } from "./embedding.ts";
+import type { HiddenStates } from "./hidden-states.ts";
 import { LayerProgram } from "./layer-program.ts";
+import { planMemory } from "./memory-plan.ts";
+
+/** What came out of a forward pass. */
+export interface ForwardStates {
+  readonly batches: readonly Batch[];
+  /** After the last block, before the final norm. To be closed. */
+  readonly states: HiddenStates;
+}
 
 /**
- * Hidden states of every document after the last block, before the final norm: one array [T, D] (f32) per document.
+ * Runs documents through the blocks, in batches and with a scratch file as the memory limit demands.
  * @param stage what progress events call this pass.
- * @throws CusprunError what `Checkpoint.readFloat32` throws.
+ * @throws CusprunError `MEMORY_LIMIT`; what `Checkpoint.readFloat32` and `openHiddenStates` throw.
  */
-export async function forward(
+export async function forwardStates(
   checkpoint: Checkpoint,
   documents: readonly TokenDocument[],
   stage: string,
   options: JobOptions,
-): Promise<readonly Float32Array<ArrayBuffer>[]> {
-  const { hiddenSize: D, numHiddenLayers: L } = checkpoint.config;
-  const batches = makeBatches(documents);
-  const states = await embedBatches(checkpoint, batches, options);
+): Promise<ForwardStates> {
+  const { config } = checkpoint;
+  const { numHiddenLayers: L } = config;
+  const lengths = documents.map(({ tokens }) => tokens.length);
+  const { batchTokens, spills } = planMemory({ stage: "measuring", config, lengths }, options.memoryLimit);
+  const batches = makeBatches(documents, batchTokens);
+  const states = await embedBatches(checkpoint, batches, spills, options);
   const program = new LayerProgram(checkpoint, batches, {});
-  const total = L * documents.reduce((sum, document) => sum + document.tokens.length, 0);
+  const total = L * lengths.reduce((sum, length) => sum + length, 0);
   let done = 0;
   try {
     for (let layer = 0; layer < L; layer++) {
@@ -33,23 +45,48 @@ export async function forward(
         layer,
         block,
         states,
+        states,
         () => ({}),
         (batch) => {
-          for (const index of batch.documents) done += documents[index]!.tokens.length;
+          for (const index of batch.documents) done += lengths[index]!;
           options.onProgress?.({ stage, done, total, unit: "layer tokens" });
         },
         options,
       );
     }
+    return { batches, states };
+  } catch (error) {
+    await states.close();
+    throw error;
   } finally {
     await program.close();
   }
-  const results: Float32Array<ArrayBuffer>[] = [];
-  for (const [number, batch] of batches.entries()) {
-    for (const [row, index] of batch.documents.entries()) {
-      const start = row * batch.length * D;
-      results[index] = states[number]!.slice(start, start + documents[index]!.tokens.length * D);
+}
+
+/**
+ * Hidden states of every document after the last block, before the final norm: one array [T, D] (f32) per document. For few documents: all
+ * are held in memory.
+ * @throws CusprunError as `forwardStates`.
+ */
+export async function forward(
+  checkpoint: Checkpoint,
+  documents: readonly TokenDocument[],
+  stage: string,
+  options: JobOptions,
+): Promise<readonly Float32Array<ArrayBuffer>[]> {
+  const { hiddenSize: D } = checkpoint.config;
+  const { batches, states } = await forwardStates(checkpoint, documents, stage, options);
+  try {
+    const results: Float32Array<ArrayBuffer>[] = [];
+    for (const [number, batch] of batches.entries()) {
+      const own = await states.get(number);
+      for (const [row, index] of batch.documents.entries()) {
+        const start = row * batch.length * D;
+        results[index] = own.slice(start, start + documents[index]!.tokens.length * D);
+      }
     }
+    return results;
+  } finally {
+    await states.close();
   }
-  return results;
 }

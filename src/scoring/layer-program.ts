@@ -11,8 +11,10 @@ import type { JobOptions } from "../progress.ts";
 import { pause } from "../progress.ts";
 import type { Batch } from "./batches.ts";
 import { buildBlockGraph } from "./block-graph.ts";
+import { OutputBuffers } from "./output-buffers.ts";
 import type { BlockRequest } from "./block-energies.ts";
 import type { BlockShape } from "./block-shape.ts";
+import type { HiddenStates } from "./hidden-states.ts";
 import { attentionMask, ropeTable } from "./rope.ts";
 import { GraphSession } from "./sessions.ts";
 import type { Feed } from "./sessions.ts";
@@ -20,7 +22,7 @@ import type { Feed } from "./sessions.ts";
 /** Weights of one block as they are fed, by role; norms with the family's offset added. */
 export type BlockWeights = ReadonlyMap<BlockRole, Feed>;
 
-/** What a block put out for one batch beside its hidden states, by name; see `BlockRequest`. */
+/** What a block put out for one batch beside its hidden states, by name; see `BlockRequest`. The arrays are used again for the next batch. */
 export type BlockOutputs = Readonly<Record<string, Float32Array<ArrayBuffer>>>;
 
 /** Where weights come from: a checkpoint, or an expert that is not written yet. */
@@ -75,32 +77,36 @@ export class LayerProgram {
   }
 
   /**
-   * Runs one block over every batch. `states[b]` is replaced by the block's output, unless the request is for a fit.
-   * @param states hidden states [B, T, D] per batch.
+   * Runs one block over every batch.
+   * @param from hidden states before the block.
+   * @param to where those after it go, which may be `from`; null where the request leaves them out.
    * @param extraFeeds inputs that what was asked for needs, by the batch's number.
    * @param onBatch receives what was asked for, batch by batch.
    */
   async runLayer(
     layer: number,
     block: { readonly shape: BlockShape; readonly weights: BlockWeights },
-    states: Float32Array<ArrayBuffer>[],
-    extraFeeds: (number: number) => Readonly<Record<string, Feed>>,
-    onBatch: (batch: Batch, outputs: BlockOutputs, number: number) => void,
+    from: HiddenStates,
+    to: HiddenStates | null,
+    extraFeeds: (number: number) => Readonly<Record<string, Feed>> | Promise<Readonly<Record<string, Feed>>>,
+    onBatch: (batch: Batch, outputs: BlockOutputs, number: number) => void | Promise<void>,
     options: JobOptions,
   ): Promise<void> {
     const session = await this.#session(block.shape);
+    const buffers = new OutputBuffers(this.#batches, block.shape, this.#request);
     for (const [index, batch] of this.#batches.entries()) {
       await pause(options.signal);
       const rows = batch.documents.length;
-      const { y, ...outputs } = await session.run({
-        x: { data: states[index]!, shape: [rows, batch.length, block.shape.hiddenSize] },
+      const feeds = {
+        x: { data: await from.get(index), shape: [rows, batch.length, block.shape.hiddenSize] },
         tokenMask: { data: batch.mask, shape: [rows, batch.length] },
         ...this.#positionFeeds(this.#source.config.layerTypes[layer]!, batch.length),
         ...Object.fromEntries(block.weights),
-        ...extraFeeds(index),
-      });
-      if (y !== undefined) states[index] = y;
-      onBatch(batch, outputs, index);
+        ...(await extraFeeds(index)),
+      };
+      const { y, ...outputs } = await session.run(feeds, undefined, buffers.of(batch));
+      if (y !== undefined) await to?.set(index, y);
+      await onBatch(batch, outputs, index);
     }
   }
 

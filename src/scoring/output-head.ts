@@ -13,9 +13,9 @@ import { GraphSession } from "./sessions.ts";
 import type { Feed } from "./sessions.ts";
 
 /** Tokens of the vocabulary in one product. */
-const VOCABULARY_PER_PRODUCT = 8192;
+export const VOCABULARY_PER_PRODUCT = 8192;
 /** Rows in one product: 1024 · 8192 logits are 32 MiB. */
-const ROWS_PER_PRODUCT = 1024;
+export const ROWS_PER_PRODUCT = 1024;
 
 /** Name of the tensor that the output head multiplies with. */
 export function outputHeadName(checkpoint: Checkpoint): string {

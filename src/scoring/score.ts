@@ -9,14 +9,16 @@ import { writeSafetensors } from "../checkpoint/safetensors-write.ts";
 import type { Corpus, Dimension, TokenDocument } from "../corpora/corpus.ts";
 import { writeFileAtomically } from "../files.ts";
 import type { JobOptions } from "../progress.ts";
-import { makeBatches } from "./batches.ts";
+import { makeBatches, type Batch } from "./batches.ts";
 import type { MapChange } from "./block-energies.ts";
 import { OUTPUT_GRAM_ENERGIES } from "./block-energies.ts";
 import type { BlockShape } from "./block-shape.ts";
 import { embedBatches } from "./embedding.ts";
 import { checkpointFingerprint, documentFingerprint, vocabularyFingerprint } from "./fingerprint.ts";
+import type { HiddenStates } from "./hidden-states.ts";
 import { LayerProgram } from "./layer-program.ts";
 import { LayerScores, OutputGram, energiesFor } from "./layer-scorer.ts";
+import { planMemory, type MemoryPlan } from "./memory-plan.ts";
 import type { RelevanceKind } from "./relevance.ts";
 import {
   SCORES_FORMAT_VERSION,
@@ -64,7 +66,7 @@ export async function scoresFingerprint(
 /**
  * Scores every unit of the asked-for kinds on the calibration documents of all corpora, and writes the relevances to `out`
  * (format: docs/scores-file.md).
- * @throws CusprunError what reading the checkpoint and writing files throw.
+ * @throws CusprunError `MEMORY_LIMIT`; what reading the checkpoint, writing files and `openHiddenStates` throw.
  */
 export async function scoreCorpora(
   checkpoint: Checkpoint,
@@ -89,7 +91,12 @@ export async function scoreCorpora(
     })),
     vocabulary: vocabulary !== null,
   });
-  const scorer = new Scorer(checkpoint, documents, kinds, mapChange, options);
+  const lengths = documents.map(({ tokens }) => tokens.length);
+  const memory = planMemory(
+    { stage: "scoring", config, lengths, kinds, mapChange, vocabulary: vocabulary !== null },
+    options.memoryLimit,
+  );
+  const scorer = new Scorer(checkpoint, documents, kinds, mapChange, memory, options);
   const tensors = planScoresTensors(config, kinds, documents.length).map(({ layer, content, name, shape }) => ({
     name,
     shape,
@@ -139,9 +146,10 @@ class Scorer {
   readonly #documents: readonly TokenDocument[];
   readonly #kinds: readonly RelevanceKind[];
   readonly #options: JobOptions;
-  readonly #batches: ReturnType<typeof makeBatches>;
+  readonly #batches: readonly Batch[];
+  readonly #spills: boolean;
   readonly #program: LayerProgram;
-  #states: Float32Array<ArrayBuffer>[] | null = null;
+  #states: HiddenStates | null = null;
   /** By block shape. */
   readonly #grams = new Map<string, OutputGram>();
   #current: { readonly layer: number; readonly scores: LayerScores } | null = null;
@@ -153,19 +161,21 @@ class Scorer {
     documents: readonly TokenDocument[],
     kinds: readonly RelevanceKind[],
     mapChange: MapChange,
+    { batchTokens, spills }: MemoryPlan,
     options: JobOptions,
   ) {
     this.#checkpoint = checkpoint;
     this.#documents = documents;
     this.#kinds = kinds;
     this.#options = options;
-    this.#batches = makeBatches(documents);
+    this.#batches = makeBatches(documents, batchTokens);
+    this.#spills = spills;
     this.#program = new LayerProgram(checkpoint, this.#batches, { energies: energiesFor(kinds), mapChange });
   }
 
   /** Scores of a layer; layers are to be asked for in order, each any number of times. */
   async layer(layer: number): Promise<LayerScores> {
-    this.#states ??= await embedBatches(this.#checkpoint, this.#batches, this.#options);
+    this.#states ??= await embedBatches(this.#checkpoint, this.#batches, this.#spills, this.#options);
     while (this.#current === null || this.#current.layer < layer) {
       const next = (this.#current?.layer ?? -1) + 1;
       this.#current = { layer: next, scores: await this.#run(next, this.#states) };
@@ -195,11 +205,12 @@ class Scorer {
   }
 
   async close(): Promise<void> {
+    await this.#states?.close();
     await this.#program.close();
     for (const gram of this.#grams.values()) await gram.close();
   }
 
-  async #run(layer: number, states: Float32Array<ArrayBuffer>[]): Promise<LayerScores> {
+  async #run(layer: number, states: HiddenStates): Promise<LayerScores> {
     const { config } = this.#checkpoint;
     const block = await this.#program.readWeights(layer);
     const scores = new LayerScores(block.shape, this.#kinds, this.#documents.length, block.weights);
@@ -209,6 +220,7 @@ class Scorer {
     await this.#program.runLayer(
       layer,
       block,
+      states,
       states,
       () => feeds,
       (batch, energies) => {

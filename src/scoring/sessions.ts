@@ -39,15 +39,20 @@ export class GraphSession<Output extends Float32Array<ArrayBuffer> | Float64Arra
 
   /**
    * Runs the graph.
-   * @param outputs names of the outputs wanted, which come in fresh arrays; all of them unless said.
+   * @param outputs names of the outputs wanted; all of them unless said.
+   * @param into arrays that outputs are written to, by name; the others come in fresh ones, which wait for the garbage collector in the end.
    */
   async run(
     feeds: Readonly<Record<string, Feed>>,
     outputs: readonly string[] = this.#session.outputNames,
+    into: Readonly<Record<string, Feed>> = {},
   ): Promise<Readonly<Record<string, Output>>> {
     const inputs = Object.fromEntries(Object.entries(feeds).map(([name, feed]) => [name, asTensor(feed)]));
-    const results = await this.#session.run(inputs, outputs);
-    return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, tensor.data as Output]));
+    const fetches = outputs.map((name) => [name, name in into ? asTensor(into[name]!) : null] as const);
+    const results = await this.#session.run(inputs, Object.fromEntries(fetches));
+    return Object.fromEntries(
+      Object.entries(results).map(([name, tensor]) => [name, (into[name]?.data ?? tensor.data) as Output]),
+    );
   }
 
   /** Frees the session's memory. */

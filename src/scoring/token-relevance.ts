@@ -13,6 +13,7 @@ import type { Dimension, TokenDocument } from "../corpora/corpus.ts";
 import { type DimensionCounts, halfOf, meanOf } from "../corpora/token-counts.ts";
 import type { JobOptions } from "../progress.ts";
 import type { Batch } from "./batches.ts";
+import type { HiddenStates } from "./hidden-states.ts";
 import { sumProbabilities } from "./output-head.ts";
 import type { TokenRelevance, VocabularyRelevance } from "./relevance.ts";
 
@@ -27,11 +28,11 @@ export interface VocabularyFacts {
 }
 
 /** Positions at which the model is asked what it expects, over a dimension's documents: evenly spread, since neighbours expect alike. */
-const MAX_POSITIONS = 8192;
+export const MAX_POSITIONS = 8192;
 
 /**
  * Relevances of all tokens to the dimensions, from either half of each dimension's documents.
- * @param states hidden states after the last block, one array [B, T, D] per batch.
+ * @param states hidden states after the last block.
  * @param dimensionsOf the dimensions of each document.
  */
 export async function scoreTokens(
@@ -39,14 +40,14 @@ export async function scoreTokens(
   facts: VocabularyFacts,
   documents: readonly TokenDocument[],
   batches: readonly Batch[],
-  states: readonly Float32Array<ArrayBuffer>[],
+  states: HiddenStates,
   dimensionsOf: (document: number) => readonly Dimension[],
   options: JobOptions,
 ): Promise<VocabularyRelevance> {
   const relevances = new Map<Dimension, TokenRelevance>();
   for (const [dimension, { halves: counted, words }] of facts.counts) {
     const isOwn = (document: number): boolean => dimensionsOf(document).includes(dimension);
-    const { rows, owners } = samplePositions(checkpoint.config.hiddenSize, documents, batches, states, isOwn);
+    const { rows, owners } = await samplePositions(checkpoint.config.hiddenSize, documents, batches, states, isOwn);
     const weights = ([0, 1] as const).map((half) => {
       const inHalf = owners.map((owner) => halfOf(documents[owner]!.tokens) === half);
       const count = inHalf.filter(Boolean).length;
@@ -60,29 +61,35 @@ export async function scoreTokens(
 }
 
 /** Rows [M, D] of the hidden states at positions that are spread evenly over a dimension's documents, and the document of each. */
-function samplePositions(
+async function samplePositions(
   D: number,
   documents: readonly TokenDocument[],
   batches: readonly Batch[],
-  states: readonly Float32Array<ArrayBuffer>[],
+  states: HiddenStates,
   isOwn: (document: number) => boolean,
-): { readonly rows: Float32Array<ArrayBuffer>; readonly owners: readonly number[] } {
+): Promise<{ readonly rows: Float32Array<ArrayBuffer>; readonly owners: readonly number[] }> {
   const tokenCount = documents.reduce((sum, { tokens }, document) => sum + (isOwn(document) ? tokens.length : 0), 0);
   const stride = Math.max(1, Math.ceil(tokenCount / MAX_POSITIONS));
-  const sampled: Float32Array[] = [];
+  // Documents begin at unlike offsets, so that no place in a text is preferred.
+  const offsetOf = (document: number): number => document % stride;
+  const count = documents.reduce(
+    (sum, { tokens }, document) =>
+      sum + (isOwn(document) ? Math.max(0, Math.ceil((tokens.length - offsetOf(document)) / stride)) : 0),
+    0,
+  );
+  const rows = new Float32Array(count * D);
   const owners: number[] = [];
   for (const [number, batch] of batches.entries()) {
+    if (!batch.documents.some(isOwn)) continue;
+    const own = await states.get(number);
     for (const [row, document] of batch.documents.entries()) {
       if (!isOwn(document)) continue;
-      // Documents begin at unlike offsets, so that no place in a text is preferred.
-      for (let t = document % stride; t < documents[document]!.tokens.length; t += stride) {
+      for (let t = offsetOf(document); t < documents[document]!.tokens.length; t += stride) {
         const start = (row * batch.length + t) * D;
-        sampled.push(states[number]!.subarray(start, start + D));
+        rows.set(own.subarray(start, start + D), owners.length * D);
         owners.push(document);
       }
     }
   }
-  const rows = new Float32Array(sampled.length * D);
-  sampled.forEach((row, index) => rows.set(row, index * D));
   return { rows, owners };
 }

@@ -12,9 +12,10 @@ import type { Batch } from "../scoring/batches.ts";
 import type { FitRole } from "../scoring/block-fit.ts";
 import { MATRIX_INPUTS as REPAIR_STEPS } from "../scoring/block-inputs.ts";
 import type { MatrixInput as RepairStep } from "../scoring/block-inputs.ts";
-import { embedBatches } from "../scoring/embedding.ts";
+import type { HiddenStates } from "../scoring/hidden-states.ts";
 import { LayerProgram } from "../scoring/layer-program.ts";
 import type { BlockOutputs, BlockWeights } from "../scoring/layer-program.ts";
+import { planMemory } from "../scoring/memory-plan.ts";
 import type { Feed } from "../scoring/sessions.ts";
 import type { PrunePlan } from "../selection/plan.ts";
 import { asWeightSource } from "./expert.ts";
@@ -24,6 +25,8 @@ import type { LayerImportances } from "./importance.ts";
 import { Products } from "./products.ts";
 import { NormalEquations, fitMatrix, transpose } from "./repair-fit.ts";
 import type { Fit } from "./repair-fit.ts";
+import { closeRepairStates, openRepairStates } from "./repair-states.ts";
+import type { RepairStates } from "./repair-states.ts";
 import { StreamSums } from "./stream-fit.ts";
 
 /** The steps of a layer's repair, in their order; each fits a sublayer's input (all matrices that read it) or its output matrix. */
@@ -77,7 +80,6 @@ export interface LayerRepair {
   readonly importances: LayerImportances;
 }
 
-type States = readonly Float32Array<ArrayBuffer>[];
 type Shape = Awaited<ReturnType<LayerProgram["readWeights"]>>["shape"];
 
 /** A layer's weights. */
@@ -106,8 +108,7 @@ export class RepairRun {
   readonly #streams: StreamSums;
   readonly #options: JobOptions;
   readonly #layerCount: number;
-  readonly #denseStates: Float32Array<ArrayBuffer>[];
-  readonly #prunedStates: Float32Array<ArrayBuffer>[];
+  readonly #states: RepairStates;
   #current: { readonly layer: number; readonly repair: LayerRepair } | null = null;
 
   private constructor(
@@ -115,7 +116,7 @@ export class RepairRun {
     expert: Expert,
     batches: readonly Batch[],
     firstHeldBack: number,
-    states: States,
+    states: RepairStates,
     products: Products,
     streams: StreamSums,
     options: JobOptions,
@@ -134,8 +135,7 @@ export class RepairRun {
     this.#streams = streams;
     this.#options = options;
     this.#layerCount = checkpoint.config.numHiddenLayers;
-    this.#denseStates = [...states];
-    this.#prunedStates = [...states];
+    this.#states = states;
   }
 
   static async create(
@@ -146,11 +146,22 @@ export class RepairRun {
   ): Promise<RepairRun> {
     const isHeldBack = (index: number): boolean =>
       index % HELD_BACK_EVERY === HELD_BACK_EVERY - 1 || (documents.length <= HELD_BACK_EVERY && index === documents.length - 1);
-    const training = makeBatches(documents.filter((_, index) => !isHeldBack(index)));
-    const batches = [...training, ...makeBatches(documents.filter((_, index) => isHeldBack(index)))];
-    const states = await embedBatches(checkpoint, batches, options);
+    const { config } = checkpoint;
+    const lengths = documents.map(({ tokens }) => tokens.length);
+    const { batchTokens, spills } = planMemory(
+      { stage: "repairing", config, lengths, expert: expert.config },
+      options.memoryLimit,
+    );
+    const partition = (held: boolean): readonly Batch[] =>
+      makeBatches(
+        documents.filter((_, index) => isHeldBack(index) === held),
+        batchTokens,
+      );
+    const training = partition(false);
+    const batches = [...training, ...partition(true)];
+    const states = await openRepairStates(checkpoint, batches, spills, options);
     const products = await Products.create();
-    const streams = await StreamSums.create(checkpoint.config.hiddenSize, checkpoint.config.rmsNormEps);
+    const streams = await StreamSums.create(config.hiddenSize, config.rmsNormEps);
     return new RepairRun(checkpoint, expert, batches, training.length, states, products, streams, options);
   }
 
@@ -164,15 +175,18 @@ export class RepairRun {
   }
 
   async close(): Promise<void> {
+    await closeRepairStates(this.#states);
     for (const program of [this.#dense, this.#attention, this.#ffn, this.#fits.o, this.#fits.down]) await program.close();
     await this.#products.close();
     await this.#streams.close();
   }
 
   async #repairLayer(layer: number, steps: readonly RepairStep[]): Promise<LayerRepair> {
-    const denseBefore = [...this.#denseStates];
+    const { before, after, between, pruned, prunedBetween } = this.#states;
     const denseBlock = { layer, ...(await this.#dense.readWeights(layer)) };
-    const denseBetween = await this.#attentionStreams(this.#dense, denseBlock, this.#denseStates, () => {});
+    await this.#run(this.#dense, denseBlock, before, after, (number, outputs) =>
+      between.set(number, outputs["attentionStream"]!),
+    );
     const { shape, weights } = await this.#attention.readWeights(layer);
     const bench: Bench = { layer, shape, weights: new Map(weights) };
     const matrices = new Map<BlockRole, Float32Array<ArrayBuffer>>();
@@ -183,21 +197,23 @@ export class RepairRun {
       for (const role of FITTED_MATRICES[step]) matrices.set(role, bench.weights.get(role)!.data as Float32Array<ArrayBuffer>);
     };
     const sums = new ImportanceSums();
-    const states = this.#prunedStates;
-    await doStep("attentionInput", () => this.#fitInput(bench, "attentionInput", "attentionNorm", states, denseBefore));
-    await doStep("o", () => this.#fitOutput(bench, "o", states, denseBetween));
-    const between = await this.#attentionStreams(this.#attention, bench, states, (outputs) => sums.add(outputs));
-    await doStep("ffnInput", () => this.#fitInput(bench, "ffnInput", "ffnNorm", between, denseBetween));
-    await doStep("down", () => this.#fitOutput(bench, "down", between, this.#denseStates));
-    await this.#run(this.#ffn, bench, between, (_number, outputs) => sums.add(outputs));
-    states.splice(0, states.length, ...between);
+    await doStep("attentionInput", () => this.#fitInput(bench, "attentionInput", "attentionNorm", pruned, before));
+    await doStep("o", () => this.#fitOutput(bench, "o", pruned, between));
+    await this.#run(this.#attention, bench, pruned, null, (number, outputs) => {
+      sums.add(outputs);
+      return prunedBetween.set(number, outputs["attentionStream"]!);
+    });
+    await doStep("ffnInput", () => this.#fitInput(bench, "ffnInput", "ffnNorm", prunedBetween, between));
+    await doStep("down", () => this.#fitOutput(bench, "down", prunedBetween, after));
+    await this.#run(this.#ffn, bench, prunedBetween, pruned, (_number, outputs) => sums.add(outputs));
+    Object.assign(this.#states, { before: after, after: before });
     const tokens = this.#batches.reduce((count, { mask }) => mask.reduce((sum, real) => sum + real, count), 0);
     this.#options.onProgress?.({ stage: "repairing", done: layer + 1, total: this.#layerCount, unit: "layers" });
     return { matrices, reports, importances: sums.means(tokens) };
   }
 
   /** Fits an output matrix: leaves it in the bench's weights. @param inputs what its program reads. */
-  async #fitOutput(bench: Bench, role: FitRole, inputs: Float32Array<ArrayBuffer>[], targets: States): Promise<Fit> {
+  async #fitOutput(bench: Bench, role: FitRole, inputs: HiddenStates, targets: HiddenStates): Promise<Fit> {
     const { data, shape } = bench.weights.get(role)!;
     const [D, n] = shape as [number, number];
     const [training, heldBack] = await this.#outputEquations(bench, role, inputs, targets);
@@ -207,12 +223,12 @@ export class RepairRun {
   }
 
   /** Fits the matrices that read a sublayer's input: leaves them in the bench's weights. */
-  async #fitInput(bench: Bench, step: RepairStep, norm: BlockRole, pruned: States, dense: States): Promise<Fit> {
+  async #fitInput(bench: Bench, step: RepairStep, norm: BlockRole, pruned: HiddenStates, dense: HiddenStates): Promise<Fit> {
     const D = bench.shape.hiddenSize;
     const equations = [new NormalEquations(D, D), new NormalEquations(D, D)] as const;
     for (const [number, batch] of this.#batches.entries()) {
       const sums = equations[number < this.#firstHeldBack ? 0 : 1];
-      await this.#streams.addTo(sums, batch, pruned[number]!, dense[number]!, bench.weights.get(norm)!);
+      await this.#streams.addTo(sums, batch, await pruned.get(number), await dense.get(number), bench.weights.get(norm)!);
     }
     const identity = new Float64Array(D * D);
     for (let i = 0; i < D; i++) identity[i * D + i] = 1;
@@ -238,8 +254,8 @@ export class RepairRun {
   async #outputEquations(
     bench: Bench,
     role: FitRole,
-    inputs: Float32Array<ArrayBuffer>[],
-    targets: States,
+    inputs: HiddenStates,
+    targets: HiddenStates,
   ): Promise<readonly [NormalEquations, NormalEquations]> {
     const [D, n] = bench.weights.get(role)!.shape as [number, number];
     const [training, heldBack] = [new NormalEquations(n, D), new NormalEquations(n, D)];
@@ -247,9 +263,10 @@ export class RepairRun {
       bench.layer,
       bench,
       inputs,
-      (number) => {
+      null,
+      async (number) => {
         const { documents, length } = this.#batches[number]!;
-        return { target: { data: targets[number]!, shape: [documents.length, length, D] } };
+        return { target: { data: await targets.get(number), shape: [documents.length, length, D] } };
       },
       (_batch, { gram, cross, targetEnergy }, number) => {
         const equations = number < this.#firstHeldBack ? training : heldBack;
@@ -260,31 +277,18 @@ export class RepairRun {
     return [training, heldBack];
   }
 
-  /** Residual streams after a layer's attention; `states` move on where the program runs the whole layer. */
-  async #attentionStreams(
-    program: LayerProgram,
-    block: Block,
-    states: Float32Array<ArrayBuffer>[],
-    onBatch: (outputs: BlockOutputs) => void,
-  ): Promise<Float32Array<ArrayBuffer>[]> {
-    const streams: Float32Array<ArrayBuffer>[] = [];
-    await this.#run(program, block, states, (number, outputs) => {
-      streams[number] = outputs["attentionStream"]!;
-      onBatch(outputs);
-    });
-    return streams;
-  }
-
   async #run(
     program: LayerProgram,
     block: Block,
-    states: Float32Array<ArrayBuffer>[],
-    onBatch: (number: number, outputs: BlockOutputs) => void,
+    from: HiddenStates,
+    to: HiddenStates | null,
+    onBatch: (number: number, outputs: BlockOutputs) => void | Promise<void>,
   ): Promise<void> {
     await program.runLayer(
       block.layer,
       block,
-      states,
+      from,
+      to,
       () => ({}),
       (_batch, outputs, number) => onBatch(number, outputs),
       this.#options,

@@ -14,9 +14,13 @@ import type { NormalEquations } from "./repair-fit.ts";
 /** Compiled sums for streams of one hidden size. Close it when done. */
 export class StreamSums {
   readonly #session: GraphSession;
+  /** Outputs, used again from batch to batch. */
+  readonly #sums: Readonly<Record<string, Feed>>;
 
-  private constructor(session: GraphSession) {
+  private constructor(session: GraphSession, D: number) {
     this.#session = session;
+    const zeros = (...shape: number[]): Feed => ({ data: new Float32Array(shape.reduce((a, b) => a * b)), shape });
+    this.#sums = { gram: zeros(D, D), cross: zeros(D, D), targetEnergy: zeros(D) };
   }
 
   /** Compiles the sums. */
@@ -31,7 +35,7 @@ export class StreamSums {
     g.output("gram", g.matmul(transposed, p), [D, D]);
     g.output("cross", g.matmul(transposed, q), [D, D]);
     g.output("targetEnergy", g.sumOfSquares(q, [0]), [D]);
-    return new StreamSums(await GraphSession.create(g.serialize()));
+    return new StreamSums(await GraphSession.create(g.serialize()), D);
   }
 
   /**
@@ -47,12 +51,13 @@ export class StreamSums {
     norm: Feed,
   ): Promise<void> {
     const shape = [documents.length, length, norm.data.length];
-    const { gram, cross, targetEnergy } = await this.#session.run({
+    const feeds = {
       pruned: { data: pruned, shape },
       dense: { data: dense, shape },
       norm,
       mask: { data: mask, shape: [documents.length, length] },
-    });
+    };
+    const { gram, cross, targetEnergy } = await this.#session.run(feeds, undefined, this.#sums);
     equations.add({ gram: gram!, cross: cross!, targetEnergy: targetEnergy! });
   }
 

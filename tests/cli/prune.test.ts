@@ -95,6 +95,8 @@ describe("prune", () => {
 
   test.each<[string, string[], number, string]>([
     ["usage", ["--layout", "unifrom"], 2, "USAGE"],
+    ["usage", ["--memory", "6X"], 2, "USAGE"],
+    ["usage", ["--memory", "64M"], 2, "MEMORY_LIMIT"],
     ["model", ["--max-tokens", "100"], 3, "SAFETENSORS_TOO_SHORT"],
     ["corpus", ["--task", "nowhere.jsonl"], 4, "CORPUS_NOT_FOUND"],
     ["budget", ["--floor", "0.99"], 5, "BUDGET_UNREACHABLE"],

@@ -1,7 +1,7 @@
-/** @file Log-likelihoods against transformers' losses of tiny models, in one chunk and in many. */
+/** @file Log-likelihoods against transformers' losses of tiny models, in one group and in many. */
 
 import { describe, expect, test } from "vitest";
-import { planChunks, sumLogLikelihoods } from "../../src/evaluation/likelihoods.ts";
+import { groupRequests, shareInputs, sumLogLikelihoods } from "../../src/evaluation/likelihoods.ts";
 import { TINY_MODELS, openTinyGoldens } from "../support/forward-goldens.ts";
 
 /** Both sides compute in f32, in another order of operations (see tests/scoring/forward.test.ts). */
@@ -20,7 +20,7 @@ describe("log-likelihoods", () => {
       for (const count of counts) expected.push(-losses.slice(-count).reduce((sum, loss) => sum + loss, 0));
     }
     const inOne = await sumLogLikelihoods(checkpoint, requests, "test", {});
-    // Every input alone is over this limit.
+    // Every request is a group of its own.
     const inMany = await sumLogLikelihoods(checkpoint, requests, "test", {}, 1);
     await close();
     for (const [index, value] of expected.entries()) {
@@ -29,7 +29,7 @@ describe("log-likelihoods", () => {
     }
   });
 
-  test("of several chunks are one progress", async () => {
+  test("of several groups are one progress", async () => {
     const { checkpoint, documents, close } = await openTinyGoldens("llama");
     const requests = documents.map(({ tokens }) => ({ input: tokens.slice(0, -1), targets: tokens.slice(-1) }));
     const shares: number[] = [];
@@ -41,32 +41,23 @@ describe("log-likelihoods", () => {
   });
 });
 
-describe("chunks", () => {
+describe("requests", () => {
   const request = (input: readonly number[], targets: number) => ({
     input: Int32Array.from(input),
     targets: new Int32Array(targets),
   });
 
-  test("stay under the limit and run equal inputs once", () => {
-    const requests = [request([1, 2], 1), request([5, 6, 7, 8], 2), request([1, 2], 2), request([3, 4], 1), request([9], 1)];
-    // Twice each input and once each target: 10, 5 + 2, 5, 3 tokens of hidden state.
-    const chunks = planChunks(requests, 10, 120);
-    expect(chunks.map(({ inputs }) => inputs.map((input) => [...input]))).toEqual([
-      [[5, 6, 7, 8]],
-      [
-        [1, 2],
-        [3, 4],
-      ],
-      [[9]],
-    ]);
-    expect(chunks.map(({ asked }) => asked)).toEqual([
-      [{ request: 1, input: 0 }],
-      [
-        { request: 0, input: 0 },
-        { request: 2, input: 0 },
-        { request: 3, input: 1 },
-      ],
-      [{ request: 4, input: 0 }],
-    ]);
+  test("with equal inputs share one", () => {
+    const requests = [request([1, 2], 1), request([5, 6, 7, 8], 2), request([1, 2], 2), request([9], 1)];
+    const { inputs, askedOf } = shareInputs(requests);
+    expect(inputs.map((input) => [...input])).toEqual([[1, 2], [5, 6, 7, 8], [9]]);
+    expect(askedOf).toEqual([[0, 2], [1], [3]]);
+  });
+
+  test("go through the head in groups of at most so many targets, unless one alone has more", () => {
+    const requests = [2, 1, 5, 1, 1, 1].map((targets) => request([1, 2, 3, 4, 5], targets));
+    const asked = requests.map((_, index) => ({ request: index, batch: 0, end: 5 }));
+    const groups = groupRequests(asked, requests, 3);
+    expect(groups.map((group) => group.map((each) => each.request))).toEqual([[0, 1], [2], [3, 4, 5]]);
   });
 });

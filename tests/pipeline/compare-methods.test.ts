@@ -110,6 +110,7 @@ describe("compareMethods", () => {
     withFolder(async (folder) => {
       const options = await prepare(folder);
       await expect(compareMethods({ ...options, out: folder })).rejects.toMatchObject({ code: "OUTPUT_EXISTS" });
+      await expect(compareMethods({ ...options, memoryLimit: 1e8 })).rejects.toMatchObject({ code: "MEMORY_LIMIT" });
       await expect(compareMethods({ ...options, methods: [] })).rejects.toMatchObject({ code: "USAGE" });
       await expect(compareMethods({ ...options, seeds: [1, 1] })).rejects.toMatchObject({ code: "USAGE" });
       await expect(compareMethods({ ...options, methods: ["flap"], selection: { kinds: ["head"] } })).rejects.toMatchObject({

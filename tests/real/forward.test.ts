@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { openGguf } from "../../src/checkpoint/gguf-checkpoint.ts";
 import { SafetensorsFile } from "../../src/checkpoint/safetensors-read.ts";
 import { documentLikelihoods } from "../../src/evaluation/perplexity.ts";
-import { makeBatches } from "../../src/scoring/batches.ts";
+import { MAX_BATCH_TOKENS, makeBatches } from "../../src/scoring/batches.ts";
 import { embedBatches } from "../../src/scoring/embedding.ts";
 import { LayerProgram } from "../../src/scoring/layer-program.ts";
 import { computeLogits } from "../../src/scoring/output-head.ts";
@@ -33,26 +33,27 @@ describe.each(models)("%s: transformers' f32 hidden states, logits and perplexit
     }));
     const { hiddenSize: D, numHiddenLayers: L, vocabSize: V } = checkpoint.config;
     const stride = Number(goldens.metadata["vocabularyStride"]);
-    const batches = makeBatches(documents);
-    const states = await embedBatches(checkpoint, batches, {});
+    const batches = makeBatches(documents, MAX_BATCH_TOKENS);
+    const states = await embedBatches(checkpoint, batches, false, {});
     const program = new LayerProgram(checkpoint, batches, {});
     /** Rows [T, D] of a document. */
-    const rowsOf = (document: number): Float32Array<ArrayBuffer> => {
+    const rowsOf = async (document: number): Promise<Float32Array<ArrayBuffer>> => {
       const number = batches.findIndex((batch) => batch.documents.includes(document));
       const start = batches[number]!.documents.indexOf(document) * batches[number]!.length * D;
-      return states[number]!.slice(start, start + documents[document]!.tokens.length * D);
+      return (await states.get(number)).slice(start, start + documents[document]!.tokens.length * D);
     };
 
     for (let layer = 0; layer < L; layer++) {
       if (layer % 6 === 0) {
         for (const index of documents.keys()) {
           const expected = await goldens.readFloat32(`${index}.hidden.${layer}`);
-          expect(worstRelativeError(rowsOf(index).subarray(-expected.length), expected)).toBeLessThan(LOGITS_TOLERANCE);
+          expect(worstRelativeError((await rowsOf(index)).subarray(-expected.length), expected)).toBeLessThan(LOGITS_TOLERANCE);
         }
       }
       await program.runLayer(
         layer,
         await program.readWeights(layer),
+        states,
         states,
         () => ({}),
         () => undefined,
@@ -62,7 +63,7 @@ describe.each(models)("%s: transformers' f32 hidden states, logits and perplexit
     await program.close();
 
     for (const [index] of documents.entries()) {
-      const rows = rowsOf(index).subarray(-48 * D);
+      const rows = (await rowsOf(index)).subarray(-48 * D);
       const logits = await computeLogits(checkpoint, rows, {});
       const kept = Math.ceil(V / stride);
       const strided = Float32Array.from({ length: (rows.length / D) * kept }, (_, at) => {

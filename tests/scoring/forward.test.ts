@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { documentLikelihoods } from "../../src/evaluation/perplexity.ts";
-import { makeBatches } from "../../src/scoring/batches.ts";
+import { MAX_BATCH_TOKENS, makeBatches } from "../../src/scoring/batches.ts";
 import { embedBatches } from "../../src/scoring/embedding.ts";
 import { forward } from "../../src/scoring/forward.ts";
 import { LayerProgram } from "../../src/scoring/layer-program.ts";
@@ -23,18 +23,20 @@ describe.each(TINY_MODELS)("the forward pass of %s equals transformers'", (name)
   test("hidden states after every layer, documents of unlike length in one batch", async () => {
     const { checkpoint, documents } = goldens;
     const { hiddenSize: D, numHiddenLayers: L } = checkpoint.config;
-    const [batch, ...others] = makeBatches(documents);
+    const [batch, ...others] = makeBatches(documents, MAX_BATCH_TOKENS);
     expect(others).toHaveLength(0);
-    const states = await embedBatches(checkpoint, [batch!], {});
+    const states = await embedBatches(checkpoint, [batch!], false, {});
     const program = new LayerProgram(checkpoint, [batch!], {});
     for (let layer = 0; layer < L; layer++) {
       for (const [row, index] of batch!.documents.entries()) {
-        const own = states[0]!.subarray(row * batch!.length * D).subarray(0, documents[index]!.tokens.length * D);
+        const all = await states.get(0);
+        const own = all.subarray(row * batch!.length * D).subarray(0, documents[index]!.tokens.length * D);
         expect(worstRelativeError(own, await goldens.golden(`${index}.hidden.${layer}`))).toBeLessThan(TOLERANCE);
       }
       await program.runLayer(
         layer,
         await program.readWeights(layer),
+        states,
         states,
         () => ({}),
         () => undefined,

@@ -1,0 +1,53 @@
+/**
+ * @file The hidden states that repair holds side by side.
+ */
+
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { JobOptions } from "../progress.ts";
+import type { Batch } from "../scoring/batches.ts";
+import { embedBatches, openStates } from "../scoring/embedding.ts";
+import type { HiddenStates } from "../scoring/hidden-states.ts";
+
+/** Hidden states of the two models around one layer. */
+export interface RepairStates {
+  /** Before and after the dense layer; they change places from layer to layer. */
+  before: HiddenStates;
+  after: HiddenStates;
+  /** After the dense layer's attention. */
+  readonly between: HiddenStates;
+  readonly pruned: HiddenStates;
+  /** After the pruned layer's attention. */
+  readonly prunedBetween: HiddenStates;
+}
+
+/**
+ * Room for all, with the embedding before the first layer of both models.
+ * @throws CusprunError what `embedBatches` throws.
+ */
+export async function openRepairStates(
+  checkpoint: Checkpoint,
+  batches: readonly Batch[],
+  spills: boolean,
+  options: JobOptions,
+): Promise<RepairStates> {
+  const before = await embedBatches(checkpoint, batches, spills, options);
+  const opened = [before];
+  const open = async (): Promise<HiddenStates> => {
+    const states = await openStates(batches, checkpoint.config.hiddenSize, spills);
+    opened.push(states);
+    return states;
+  };
+  try {
+    const states = { before, after: await open(), between: await open(), pruned: await open(), prunedBetween: await open() };
+    for (const number of batches.keys()) await states.pruned.set(number, await before.get(number));
+    return states;
+  } catch (error) {
+    for (const states of opened) await states.close();
+    throw error;
+  }
+}
+
+/** Releases all. */
+export async function closeRepairStates(states: RepairStates): Promise<void> {
+  for (const each of Object.values(states) as HiddenStates[]) await each.close();
+}
