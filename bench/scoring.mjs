@@ -40,7 +40,8 @@ const { values } = parseArgs({
     out: { type: "string", default: "bench-results/scoring" },
   },
 });
-const kinds = values.kinds === "all" ? UNIT_KINDS : values.kinds.split(",");
+// Whole layers apart, which are no unit of a block.
+const kinds = values.kinds === "all" ? UNIT_KINDS.filter((kind) => kind !== "layer") : values.kinds.split(",");
 const dtypes = values.dtypes.split(",").filter((dtype) => dtype !== "");
 mkdirSync(values.out, { recursive: true });
 
@@ -59,7 +60,7 @@ const child = (command, script, request) =>
 const results = { machine: { cpu: cpus()[0].model, cores: cpus().length }, kinds, scoring: {}, blocks: {} };
 for (const model of values.models.split(",")) results.scoring[model] = await measure(model);
 for (const [name, sizes] of Object.entries(SHAPES)) {
-  const shape = { ...sizes, rmsNormEps: 1e-5, hiddenActivation: "silu", attentionScale: sizes.headDim ** -0.5, roles: ROLES };
+  const shape = { ...sizes, rmsNormEps: 1e-5, hiddenActivation: "silu", slidingWindow: null, attentionScale: sizes.headDim ** -0.5, roles: ROLES };
   console.error(`a block of ${name}`);
   results.blocks[name] = child(process.execPath, "scoring-child.mjs", {
     shape,

@@ -41,6 +41,8 @@ export type EnergyOutput = (typeof ENERGY_OUTPUTS)[number];
 /** Energies that need the input `outputGram` [G, R·K, R·K]: WᵀW of o's columns, group by group. */
 export const OUTPUT_GRAM_ENERGIES: readonly EnergyOutput[] = ["heads", "valueDims"];
 
+const MAP_CHANGE_ENERGIES: readonly EnergyOutput[] = ["rotaryPairs", "queryRows", "keyRows"];
+
 /**
  * How the change of the attention map is computed: to `first-order` (measured within about 8% of exact, all pairs at the cost of a few
  * attention passes) or `exact`, by one more softmax for each unit.
@@ -107,6 +109,11 @@ export function groupMaps({ graph: g, shape }: BlockContext, probabilities: Valu
   return g.node("Reshape", [probabilities, g.concat([g.integers([0, shape.numKeyValueHeads, -1]), tokens], 0)]);
 }
 
+/** Whether energies are made of the attention maps, so that these must be at hand. */
+export function needsMaps({ energies }: BlockContext): boolean {
+  return energies.has("attentionMap") || MAP_CHANGE_ENERGIES.some((name) => energies.has(name));
+}
+
 /** Adds the energy [B] of a residual stream y [B, T, D]. */
 export function addResidualEnergy(context: BlockContext, name: "ffnResidual" | "attentionResidual", y: Value): void {
   const { graph: g, energies, tokenMask } = context;
@@ -139,19 +146,18 @@ export function addFfnEnergies(context: BlockContext, activations: Value, tokenS
   if (energies.has("ffnSums")) g.output("ffnSums", g.sum(scaled, [1]), ["B", shape.intermediateSize]);
 }
 
-/** Adds `context`, `heads` and `valueDims`. `headOutputs` [B, H, T, K], `tokenScale` [B, T, 1]. */
+/** Adds `context`, `heads` and `valueDims`. `headOutputs` [B·T, H·K], `tokenScale` [B, T, 1]. */
 export function addHeadEnergies(context: BlockContext, headOutputs: Value, tokenScale: Value): void {
-  const { graph: g, energies } = context;
+  const { graph: g, energies, batchShape } = context;
   const { numAttentionHeads: H, numKeyValueHeads: G, headDim: K } = context.shape;
   const R = H / G;
-  const scaled = g.multiply(headOutputs, g.reshape(tokenScale, [0, 1, -1, 1]));
-  if (energies.has("context")) {
-    g.output("context", g.reshape(g.sumOfSquares(scaled, [2]), [0, H * K]), ["B", H * K]);
-  }
+  const byDocument = g.node("Reshape", [headOutputs, g.concat([batchShape, g.integers([H * K])], 0)]);
+  const scaled = g.multiply(byDocument, tokenScale);
+  if (energies.has("context")) g.output("context", g.sumOfSquares(scaled, [1]), ["B", H * K]);
   if (!OUTPUT_GRAM_ENERGIES.some((name) => energies.has(name))) return;
   // ⟨x_i W_i, x_j W_j⟩ of any two columns i, j of a group is (XᵀX ∘ WᵀW)[i, j].
   const outputGram = g.input("outputGram", [G, R * K, R * K]);
-  const columns = g.reshape(g.transpose(scaled, [0, 1, 3, 2]), [0, G, R * K, -1]); // [B, G, R·K, T]
+  const columns = g.transpose(g.reshape(scaled, [0, 0, G, R * K]), [0, 2, 3, 1]); // [B, G, R·K, T]
   const gram = g.multiply(g.matmul(columns, g.transpose(columns, [0, 1, 3, 2])), outputGram);
   const byHead = g.reshape(gram, [0, G, R, K, R, K]);
   if (energies.has("heads")) g.output("heads", g.sum(byHead, [3, 5]), ["B", G, R, R]);
@@ -187,7 +193,7 @@ export function addMapEnergies(
   if (energies.has("attentionMap")) {
     g.output("attentionMap", g.sumOfSquares(g.multiply(probabilities, tokenRows), [1, 2, 3]), ["B"]);
   }
-  if (!["rotaryPairs", "queryRows", "keyRows"].some((name) => energies.has(name as EnergyOutput))) return;
+  if (!MAP_CHANGE_ENERGIES.some((name) => energies.has(name))) return;
 
   const squared = g.multiply(grouped, grouped);
   const maps: AttentionMaps = { scores, probabilities, grouped, squared, squaredSum: g.sum(squared, [3], true), tokenRows };

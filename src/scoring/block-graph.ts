@@ -2,7 +2,7 @@
  * @file One decoder block as an ONNX graph whose weights are inputs: hidden states in, hidden states out, and beside them what the
  * relevances are made of, so that one session serves all layers of a shape.
  *
- * Inputs:  x [B, T, D] · tokenMask [B, T] (1 real, 0 padding) · cos, sin [T, K/2] · attentionMask [T, T] (0 or −∞) · the weights by role
+ * Inputs:  x [B, T, D] · tokenMask [B, T] (1 real, 0 padding) · cos, sin [T, K/2] · attentionMask [T, T] (0 or −∞; used where the maps are at hand) · the weights by role
  * Outputs: y [B, T, D] · and, where asked for, the energies of `ENERGY_OUTPUTS`, summed over a document's real tokens, the residual
  *          stream after the attention, the sums of squares of what matrices multiply, or the normal equations of an output matrix
  *
@@ -20,6 +20,7 @@ import {
   addMapEnergies,
   addResidualEnergy,
   groupMaps,
+  needsMaps,
   toHeads,
 } from "./block-energies.ts";
 import type { BlockContext, BlockRequest, Halves, RotatedHeads } from "./block-energies.ts";
@@ -28,6 +29,9 @@ import { addInputSquares, type MatrixInput } from "./block-inputs.ts";
 import type { BlockShape } from "./block-shape.ts";
 import { OnnxGraph } from "./onnx-graph.ts";
 import type { Value } from "./onnx-graph.ts";
+
+/** Head sizes that ONNX Runtime's fused attention takes are multiples of this. */
+const FUSED_HEAD_MULTIPLE = 8;
 
 /** Builds the graph of a block. */
 export function buildBlockGraph(shape: BlockShape, request: BlockRequest): Uint8Array<ArrayBuffer> {
@@ -79,9 +83,54 @@ class BlockGraph {
   /** [B, T, D] → [B, T, D], the residual stream after the attention. */
   #attention(x: Value): Value {
     const g = this.#g;
-    const { numAttentionHeads: H, numKeyValueHeads: G, headDim: K, attentionScale } = this.#shape;
+    const { numAttentionHeads: H, headDim: K } = this.#shape;
     const normed = this.#normedRows(x, "attentionNorm");
     this.#inputSquares("attentionInput", normed, this.#shape.hiddenSize);
+    const byMaps = needsMaps(this.#context) || K % FUSED_HEAD_MULTIPLE !== 0;
+    const context = byMaps ? this.#attendByMaps(normed) : this.#attend(normed);
+    this.#inputSquares("o", context, H * K);
+    const output = this.#byDocument(g.linear(context, this.#weight("o"), this.#weights.get("oBias")), this.#shape.hiddenSize);
+    const y = g.add(x, this.#postNorm(output, "postAttentionNorm"));
+
+    addHeadEnergies(this.#context, context, this.#tokenScale(output, "postAttentionNorm"));
+    if (this.#request.fit === "o") addFit(this.#context, context, H * K, x);
+    addResidualEnergy(this.#context, "attentionResidual", y);
+    return y;
+  }
+
+  /** [B·T, D] → [B·T, H·K], head by head in one operator, which never holds the maps of all heads and computes nothing above the diagonal's rows. */
+  #attend(normed: Value): Value {
+    const g = this.#g;
+    const { numAttentionHeads: H, numKeyValueHeads: G, headDim: K, attentionScale, slidingWindow } = this.#shape;
+    const { cos, sin, batchShape } = this.#context;
+    const rotated = (role: "q" | "k", heads: number): Value => {
+      const projected = this.#headNorm(g.reshape(this.#linear(normed, role), [-1, heads, K]), role);
+      return g.node("RotaryEmbedding", [this.#byDocument(projected, heads * K), g.integers([0]), cos, sin]);
+    };
+    const [documents, tokens] = g.split(batchShape, 0, 2) as [Value, Value];
+    const lastKey = g.cast(g.subtract(tokens, g.integers([1])), "i32");
+    const inputs = [
+      rotated("q", H),
+      rotated("k", G),
+      this.#byDocument(this.#linear(normed, "v"), G * K),
+      null,
+      null,
+      g.node("Expand", [lastKey, documents]),
+      g.cast(tokens, "i32"),
+    ];
+    const output = g.node("GroupQueryAttention", inputs, {
+      num_heads: { int: H },
+      kv_num_heads: { int: G },
+      scale: { float: attentionScale },
+      ...(slidingWindow !== null && { local_window_size: { int: slidingWindow } }),
+    });
+    return g.reshape(output, [-1, H * K]);
+  }
+
+  /** [B·T, D] → [B·T, H·K], with the attention maps at hand, and the energies that are made of them. */
+  #attendByMaps(normed: Value): Value {
+    const g = this.#g;
+    const { numAttentionHeads: H, numKeyValueHeads: G, headDim: K, attentionScale } = this.#shape;
     const q = this.#rotatedHeads(normed, "q", H);
     const k = this.#rotatedHeads(normed, "k", G);
     const v = this.#project(normed, "v", G);
@@ -95,17 +144,8 @@ class BlockGraph {
     const probabilities = g.softmax(g.add(scores, this.#context.attentionMask));
     const maps = groupMaps(this.#context, probabilities);
     const headOutputs = toHeads(this.#context, g.matmul(maps, v), H, K);
-
-    const merged = g.reshape(g.transpose(headOutputs, [0, 2, 1, 3]), [-1, H * K]);
-    this.#inputSquares("o", merged, H * K);
-    const output = this.#byDocument(g.linear(merged, this.#weight("o"), this.#weights.get("oBias")));
-    const y = g.add(x, this.#postNorm(output, "postAttentionNorm"));
-
-    addHeadEnergies(this.#context, headOutputs, this.#tokenScale(output, "postAttentionNorm"));
-    if (this.#request.fit === "o") addFit(this.#context, merged, H * K, x);
     addMapEnergies(this.#context, scores, probabilities, maps, q, qScaled, k);
-    addResidualEnergy(this.#context, "attentionResidual", y);
-    return y;
+    return g.reshape(g.transpose(headOutputs, [0, 2, 1, 3]), [-1, H * K]);
   }
 
   /** [B, T, D] → [B, T, D], the residual stream after the FFN. */
@@ -113,7 +153,7 @@ class BlockGraph {
     const g = this.#g;
     const activations = this.#ffnActivations(x);
     this.#inputSquares("down", activations, this.#shape.intermediateSize);
-    const output = this.#byDocument(g.linear(activations, this.#weight("down")));
+    const output = this.#byDocument(g.linear(activations, this.#weight("down")), this.#shape.hiddenSize);
     const y = g.add(x, this.#postNorm(output, "postFfnNorm"));
     addFfnEnergies(this.#context, activations, this.#tokenScale(output, "postFfnNorm"));
     addResidualEnergy(this.#context, "ffnResidual", y);
@@ -132,10 +172,7 @@ class BlockGraph {
   #rotatedHeads(normed: Value, role: "q" | "k", heads: number): RotatedHeads {
     const g = this.#g;
     const { cos, sin } = this.#context;
-    const projected = this.#project(normed, role, heads);
-    const norm = this.#weights.get(`${role}Norm`);
-    const value = norm === undefined ? projected : g.rmsNorm(projected, norm, this.#shape.rmsNormEps);
-    const [a, b] = g.split(value, 3, 2) as [Value, Value];
+    const [a, b] = g.split(this.#headNorm(this.#project(normed, role, heads), role), 3, 2) as [Value, Value];
     const rotated: Halves = {
       a: g.subtract(g.multiply(a, cos), g.multiply(b, sin)),
       b: g.add(g.multiply(b, cos), g.multiply(a, sin)),
@@ -146,9 +183,19 @@ class BlockGraph {
   /** [B·T, D] → [B, heads, T, K]. */
   #project(normed: Value, role: "q" | "k" | "v", heads: number): Value {
     const g = this.#g;
-    const projected = g.linear(normed, this.#weight(role), this.#weights.get(`${role}Bias`));
     const shape = g.concat([this.#context.batchShape, g.integers([heads, this.#shape.headDim])], 0);
-    return g.transpose(g.node("Reshape", [projected, shape]), [0, 2, 1, 3]);
+    return g.transpose(g.node("Reshape", [this.#linear(normed, role), shape]), [0, 2, 1, 3]);
+  }
+
+  /** [B·T, D] → [B·T, heads·K]. */
+  #linear(normed: Value, role: "q" | "k" | "v"): Value {
+    return this.#g.linear(normed, this.#weight(role), this.#weights.get(`${role}Bias`));
+  }
+
+  /** Normalises each head [..., K] where the family does. */
+  #headNorm(heads: Value, role: "q" | "k"): Value {
+    const norm = this.#weights.get(`${role}Norm`);
+    return norm === undefined ? heads : this.#g.rmsNorm(heads, norm, this.#shape.rmsNormEps);
   }
 
   /** [B, T, D] → [B·T, D]. */
@@ -172,10 +219,10 @@ class BlockGraph {
     return g.node("Div", [mask, g.node("Sqrt", [g.add(meanSquare, g.scalar(this.#shape.rmsNormEps))])]);
   }
 
-  /** [B·T, D] → [B, T, D]. */
-  #byDocument(x: Value): Value {
+  /** Rows of B·T tokens → [B, T, width]. */
+  #byDocument(x: Value, width: number): Value {
     const g = this.#g;
-    return g.node("Reshape", [x, g.concat([this.#context.batchShape, g.integers([this.#shape.hiddenSize])], 0)]);
+    return g.node("Reshape", [x, g.concat([this.#context.batchShape, g.integers([width])], 0)]);
   }
 
   #inputSquares(input: MatrixInput, rows: Value, width: number): void {

@@ -11,6 +11,8 @@ export interface BlockShape extends BlockSizes {
   readonly rmsNormEps: number;
   readonly hiddenActivation: ModelConfig["hiddenActivation"];
   readonly attentionScale: number;
+  /** Tokens that a token of a sliding layer looks back to, itself among them; null where it looks at all. */
+  readonly slidingWindow: number | null;
   /** Weights that the block has, in a fixed order. */
   readonly roles: readonly BlockRole[];
 }

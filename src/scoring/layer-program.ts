@@ -63,6 +63,7 @@ export class LayerProgram {
       rmsNormEps: config.rmsNormEps,
       hiddenActivation: config.hiddenActivation,
       attentionScale: config.attentionScale,
+      slidingWindow: config.layerTypes[layer] === "sliding_attention" ? config.slidingWindow : null,
       roles,
     };
     const weights = new Map<BlockRole, Feed>();
