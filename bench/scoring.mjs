@@ -3,9 +3,10 @@
  * in a process of its own, medians of the rounds. Reading and dequantising the weights counts for cusprun, which reads them layer by layer; PyTorch has them
  * in memory before the clock starts. That both computed the same is checked: the norms of each layer's relevances. Then how near the block graphs come to one large product.
  *
- *     CUSPRUN_PYTHON=… npm run bench:scoring -- [--models smollm2,qwen2] [--kinds ffn] [--documents 48] [--tokens 512] [--rounds 3] [--dtypes float32,bfloat16] [--out FOLDER]
+ *     CUSPRUN_PYTHON=… npm run bench:scoring -- [--models smollm2,qwen2] [--kinds ffn] [--documents 48] [--tokens 512] [--rounds 3] [--dtypes float32,bfloat16]
+ *         [--batch-tokens 512] [--no-blocks] [--out FOLDER]
  *
- * `--kinds all` is every structural unit. CUSPRUN_PYTHON is a Python with torch and transformers (tests/reference/requirements.txt).
+ * `--kinds all` is every structural unit. `--batch-tokens` is PyTorch's, `--no-blocks` leaves the block graphs out. CUSPRUN_PYTHON is a Python with torch and transformers (tests/reference/requirements.txt).
  */
 
 import { execFileSync } from "node:child_process";
@@ -37,6 +38,8 @@ const { values } = parseArgs({
     tokens: { type: "string", default: "512" },
     rounds: { type: "string", default: "3" },
     dtypes: { type: "string", default: "float32,bfloat16" },
+    "batch-tokens": { type: "string", default: "512" },
+    "no-blocks": { type: "boolean", default: false },
     out: { type: "string", default: "bench-results/scoring" },
   },
 });
@@ -59,8 +62,15 @@ const child = (command, script, request) =>
 
 const results = { machine: { cpu: cpus()[0].model, cores: cpus().length }, kinds, scoring: {}, blocks: {} };
 for (const model of values.models.split(",")) results.scoring[model] = await measure(model);
-for (const [name, sizes] of Object.entries(SHAPES)) {
-  const shape = { ...sizes, rmsNormEps: 1e-5, hiddenActivation: "silu", slidingWindow: null, attentionScale: sizes.headDim ** -0.5, roles: ROLES };
+for (const [name, sizes] of values["no-blocks"] ? [] : Object.entries(SHAPES)) {
+  const shape = {
+    ...sizes,
+    rmsNormEps: 1e-5,
+    hiddenActivation: "silu",
+    slidingWindow: null,
+    attentionScale: sizes.headDim ** -0.5,
+    roles: ROLES,
+  };
   console.error(`a block of ${name}`);
   results.blocks[name] = child(process.execPath, "scoring-child.mjs", {
     shape,
@@ -104,7 +114,7 @@ async function measure(name) {
   const documents = [
     ...new Map(corpora.flatMap(({ calibration }) => calibration).map((each) => [each.tokens.join(), each])).values(),
   ];
-  const batches = makeBatches(documents, MAX_BATCH_TOKENS);
+  const batches = makeBatches(documents, Number(values["batch-tokens"]));
   const folder = join(values.out, name);
   if (!existsSync(folder)) await exportModel({ model, to: "safetensors", type: "F32", out: folder });
   const torchRequest = {

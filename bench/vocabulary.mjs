@@ -108,7 +108,10 @@ for (const model of models) {
       filesCell(expert.same, run, dense),
       filesCell(expert.other, run, dense),
     ];
-    for (const coverage of values.coverages.split(",").filter((each) => each !== "").map(Number)) {
+    for (const coverage of values.coverages
+      .split(",")
+      .filter((each) => each !== "")
+      .map(Number)) {
       // Nothing but tokens: they alone free more than this.
       const selection = { budget: "0.01%", layout: "uniform", kinds: ["ffn"], vocabulary: { coverage } };
       const run = await once(`${model} ${name} ${coverage}`, () => prune(model, expert, selection));

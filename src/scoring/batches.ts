@@ -7,9 +7,9 @@ import type { TokenDocument } from "../corpora/corpus.ts";
 
 /**
  * Tokens in a batch, padding included, unless one document alone is longer. Large enough for matrix products at full speed, small
- * enough that a batch's activations stay far below one layer's weights.
+ * enough that activations are not fresh pages of memory for every operator (docs/LOG.md).
  */
-export const MAX_BATCH_TOKENS = 2048;
+export const MAX_BATCH_TOKENS = 512;
 
 /** Documents that run together, and how long the longest is. */
 export interface BatchShape {
