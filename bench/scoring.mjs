@@ -15,7 +15,7 @@ import { cpus } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { createTokenizer, exportModel, loadCorpora, openCheckpoint, resolveModel, UNIT_KINDS } from "../dist/index.js";
-import { MAX_BATCH_TOKENS, makeBatches } from "../dist/scoring/batches.js";
+import { makeBatches } from "../dist/scoring/batches.js";
 
 const CORPORA = { language: ["en"], domain: ["medical"] };
 /** Largest relative difference of two norms: both sides sum in f32, in another order. */

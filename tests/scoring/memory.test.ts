@@ -53,12 +53,12 @@ describe("the planner", () => {
   const weights = 4 * (2 * 4096 * 4096 + 2 * 1024 * 4096 + 3 * 14_336 * 4096);
   const garbage = 2 * 128e6;
   const program = 250e6 + 900 * 128_256;
-  // 32 documents of 512 tokens, four in a batch of 2048 tokens; the FFN's three activations are wider than the attention.
-  const lengths = Array.from({ length: 32 }, () => 512);
-  const batch = 4 * 2048 * (6 * 4096 + Math.max(2 * (32 + 16) * 128 + 2 * 32 * 512, 3 * 14_336));
+  // 32 documents of 2048 tokens, each a batch; their attention is wider than the FFN's three activations.
+  const lengths = Array.from({ length: 32 }, () => 2048);
+  const batch = 4 * 2048 * (6 * 4096 + Math.max(2 * (32 + 16) * 128 + 2 * 32 * 2048, 3 * 14_336));
 
   test("adds up scoring, measuring and repair of known shapes", () => {
-    const states = 4 * 32 * 512 * 4096;
+    const states = 4 * 32 * 2048 * 4096;
     const scores = 4 * 32 * 14_336;
     const scoring = {
       stage: "scoring",
@@ -70,12 +70,12 @@ describe("the planner", () => {
     } as const;
     expect(planMemory(scoring, 1e12)).toEqual({
       stage: "scoring",
-      batchTokens: 2048,
+      batchTokens: 512,
       spills: false,
       peakBytes: program + states + scores + weights + garbage + batch,
     });
     // Six maps and the products of pairs are wider than the FFN's activations.
-    const maps = 2 * (32 + 16) * 128 + 10 * 32 * 128 + 6 * 32 * 512;
+    const maps = 2 * (32 + 16) * 128 + 10 * 32 * 128 + 6 * 32 * 2048;
     expect(planMemory({ ...scoring, kinds: ["q-row"], mapChange: "exact" }, 1e12).peakBytes).toBe(
       program + states + 4 * 32 * 4096 + weights + garbage + 4 * 2048 * (6 * 4096 + maps),
     );
@@ -102,21 +102,37 @@ describe("the planner", () => {
   });
 
   test("spills first, then makes batches smaller, then refuses with the numbers", () => {
-    const request: MemoryRequest = { stage: "measuring", config: large, lengths };
-    const buffer = 4 * 2048 * 4096;
-    const spilled = program + buffer + weights + garbage + batch;
-    expect(planMemory(request, spilled)).toMatchObject({ batchTokens: 2048, spills: true, peakBytes: spilled });
+    // 16 documents of 128 tokens, four in a batch.
+    const many = {
+      ...large,
+      hiddenSize: 1024,
+      headDim: 16,
+      vocabSize: 1000,
+      layerSizes: Array.from({ length: 2 }, () => ({ intermediateSize: 1024, numAttentionHeads: 64, numKeyValueHeads: 8 })),
+    };
+    const request: MemoryRequest = { stage: "measuring", config: many, lengths: Array.from({ length: 16 }, () => 128) };
+    const layer = 4 * (2 * 1024 * 1024 + 2 * 128 * 1024 + 3 * 1024 * 1024);
+    const activations = 4 * 512 * (6 * 1024 + 2 * (64 + 16) * 16 + 2 * 64 * 128);
+    const buffer = 4 * 512 * 1024;
+    const peak = (states: number, of: number): number => 250e6 + 900 * 1000 + states + 3 * layer + of;
+    expect(planMemory(request, 1e12)).toMatchObject({
+      batchTokens: 512,
+      spills: false,
+      peakBytes: peak(4 * buffer, activations),
+    });
+    const spilled = peak(buffer, activations);
+    expect(planMemory(request, spilled)).toMatchObject({ batchTokens: 512, spills: true, peakBytes: spilled });
     const half = planMemory(request, spilled - 1);
-    expect(half).toMatchObject({ batchTokens: 1024, spills: true, peakBytes: spilled - (buffer + batch) / 2 });
-    // One document has more tokens than the smallest batches; reading a matrix takes more than its activations.
-    const least = Math.ceil((program + buffer / 4 + weights + garbage + 4 * 4096 * 14_336) / 2 ** 20);
-    expect(() => planMemory(request, 2 ** 30)).toThrow(
+    expect(half).toMatchObject({ batchTokens: 256, spills: true, peakBytes: peak(buffer / 2, activations / 2) });
+    // One document has more tokens than the smallest batches.
+    const least = Math.ceil(peak(buffer / 4, activations / 4) / 2 ** 20);
+    expect(() => planMemory(request, 2 ** 28)).toThrow(
       expect.objectContaining({
         code: "MEMORY_LIMIT",
         parts: {
           where: "memory for measuring",
-          found: "a limit of 1024 MiB",
-          expected: `at least ${least} MiB, with one document of 512 tokens at a time and a scratch file`,
+          found: "a limit of 256 MiB",
+          expected: `at least ${least} MiB, with one document of 128 tokens at a time and a scratch file`,
           remedy: "Allow more with --memory",
         },
       }) as Error,
@@ -204,7 +220,7 @@ describe("under a limit", () => {
   test("scores are those of the whole memory", () =>
     withFolder(async (folder) => {
       const { inMemory, spilled, smallest } = plansOf(scoring);
-      expect(spilled).toMatchObject({ spills: true, batchTokens: 2048 });
+      expect(spilled).toMatchObject({ spills: true, batchTokens: 512 });
       expect(smallest).toMatchObject({ spills: true, batchTokens: 64 });
       const paths = [inMemory, spilled, smallest].map((_, index) => join(folder, `${index}.safetensors`));
       await score(paths[0]!, inMemory.peakBytes);
