@@ -5,7 +5,7 @@
 
 import { readFileSync } from "node:fs";
 import { openCheckpoint, openScores, scoreCorpora } from "../dist/index.js";
-import { attentionMask, ropeTable } from "../dist/scoring/rope.js";
+import { ropeTable } from "../dist/scoring/rope.js";
 import { blockTensorShape } from "../dist/checkpoint/check-tensors.js";
 import { buildBlockGraph } from "../dist/scoring/block-graph.js";
 import { energiesFor } from "../dist/scoring/layer-scorer.js";
@@ -51,7 +51,6 @@ async function runBlock({ shape, tokens, length, kinds }) {
     tokenMask: { data: new Float32Array(tokens).fill(1), shape: [rows, length] },
     cos: { data: cos, shape: [length, K / 2] },
     sin: { data: sin, shape: [length, K / 2] },
-    attentionMask: { data: attentionMask(length, null), shape: [length, length] },
     ...Object.fromEntries(shape.roles.map((role) => [role, random(blockTensorShape(role, shape), 0.04)])),
   };
   const block = await GraphSession.create(buildBlockGraph(shape, { energies: energiesFor(kinds) }));

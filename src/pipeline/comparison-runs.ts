@@ -13,7 +13,6 @@ import type { Task } from "../evaluation/task-file.ts";
 import type { JobOptions } from "../progress.ts";
 import type { MethodRun } from "../report/method-comparison.ts";
 import type { RelevanceKind } from "../scoring/relevance.ts";
-import { METHODS } from "../selection/methods/index.ts";
 import { EXPERTS_FOLDER } from "./comparison-file.ts";
 import { expertFolderName, type CompareOptions, type PlannedExpert, type PlannedRun } from "./comparison-plan.ts";
 import { defined } from "./defined.ts";
@@ -21,7 +20,7 @@ import { scoreTasks } from "./evaluate.ts";
 import { measureDense } from "./measure-step.ts";
 import { pruneModel } from "./prune.ts";
 import { ensureScores } from "./scoring-step.ts";
-import { neededKinds } from "./selection-step.ts";
+import { scoredKinds } from "./selection-step.ts";
 import { gatherVocabulary, mayTrim } from "./vocabulary-step.ts";
 import { defaultWorkRoot, openWorkFolder } from "./work-folder.ts";
 
@@ -63,11 +62,7 @@ export async function prepareSeed(
 
 /** What is scored for all experts at once. */
 export function sharedKinds(config: ModelConfig, experts: readonly PlannedExpert[]): readonly RelevanceKind[] {
-  const kinds = experts.flatMap(({ variant, choice }) => [
-    ...neededKinds(config, choice),
-    ...(METHODS[variant.method].scores ?? []),
-  ]);
-  return [...new Set(kinds)];
+  return [...new Set(experts.flatMap(({ variant, choice }) => scoredKinds(config, choice, variant.method)))];
 }
 
 /** Makes one expert, measures it, and removes it unless it is to be kept. */

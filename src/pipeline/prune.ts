@@ -28,7 +28,7 @@ import { preferredSnap } from "./preferred-snap.ts";
 import { modelExtras, openTokenizer, withModel, type ModelExtras } from "./model.ts";
 import { checkGeneralShare, gatherRepairDocuments, withRepairedExpert } from "./repair-step.ts";
 import { ensureScores } from "./scoring-step.ts";
-import { dropsLayers, neededKinds, rehearseSelection, withMethod, type SelectionChoice } from "./selection-step.ts";
+import { dropsLayers, rehearseSelection, scoredKinds, withMethod, type SelectionChoice } from "./selection-step.ts";
 import { countTokensOf, countUnits } from "./unit-report.ts";
 import { ensureTrials, needsTrials } from "./trial-step.ts";
 import { gatherVocabulary, mayTrim } from "./vocabulary-step.ts";
@@ -91,7 +91,7 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
 
     const tokenizer = await openTokenizer(checkpoint);
     const corpora = await loadCorpora(options.corpora, tokenizer, { ...options.corpusOptions, ...job });
-    const kinds = [...neededKinds(config, choice), ...(METHODS[method].scores ?? [])];
+    const kinds = scoredKinds(config, choice, method);
     const mapChange = options.mapChange ?? "first-order";
     const measuring = options.measure ?? true;
     const trials = needsTrials({ ...selection, ...extras, dimensions, method }) ? config.numHiddenLayers * kinds.length : 0;

@@ -83,6 +83,15 @@ export function neededKinds(
   return [...new Set(matrices.map((matrix) => MATRIX_RELEVANCE[matrix]))];
 }
 
+/** All that is scored for a method under a choice: relevances, and what the method ranks by beside them. */
+export function scoredKinds(
+  config: ModelConfig,
+  choice: Parameters<typeof neededKinds>[1],
+  method: MethodName,
+): readonly RelevanceKind[] {
+  return [...neededKinds(config, choice), ...(METHODS[method].scores ?? [])];
+}
+
 /**
  * Makes the whole selection on made-up relevances. What is wrong with the options or cannot be reached with the model's sizes shows now and
  * not after the scoring.

@@ -78,8 +78,6 @@ export interface BlockContext {
   readonly cos: Value;
   /** [T, K/2] */
   readonly sin: Value;
-  /** [T, T]: 0 where a token may look, −∞ elsewhere. */
-  readonly attentionMask: Value;
   /** The sizes B and T, as a shape of two. */
   readonly batchShape: Value;
 }
@@ -174,7 +172,7 @@ export function addHeadEnergies(context: BlockContext, headOutputs: Value, token
  * Taking a term u[t, s] out of the scores changes the probabilities, to first order, by −P ∘ (u − Σ_s P u). With
  * u = α(t)·k_a(s) + β(t)·k_b(s), its squared norm over s expands into sums over s of P² and P times products of k_a and k_b,
  * and those are matrix products.
- * @param scores before the mask and the softmax, [B, H, T, T]
+ * @param scores masked, before the softmax, [B, H, T, T]
  * @param probabilities [B, H, T, T]; `grouped` is the same as [B, G, R·T, T]
  * @param query unscaled; `queryScaled` is its rotated part times the attention scale
  */
@@ -220,7 +218,7 @@ export function addMapEnergies(
 
 /** A block's attention, as the changes of it need it. */
 interface AttentionMaps {
-  /** Before mask and softmax, [B, H, T, T]. */
+  /** Masked, before the softmax, [B, H, T, T]. */
   readonly scores: Value;
   /** P, [B, H, T, T] */
   readonly probabilities: Value;
@@ -268,7 +266,7 @@ function firstOrderChange(context: BlockContext, maps: AttentionMaps, key: Halve
 
 /** ‖softmax(S − u) − softmax(S)‖², one pair after the other: memory stays at a few attention maps. */
 function exactChange(context: BlockContext, maps: AttentionMaps, key: Halves): (query: Halves) => Value {
-  const { graph: g, shape, attentionMask } = context;
+  const { graph: g, shape } = context;
   const { numAttentionHeads: H, numKeyValueHeads: G, headDim: K } = shape;
   return (query) => {
     const perPair = Array.from({ length: K / 2 }, (_, pair) => {
@@ -276,7 +274,7 @@ function exactChange(context: BlockContext, maps: AttentionMaps, key: Halves): (
       const alphaBeta = g.reshape(g.concat([column(query.a), column(query.b)], 3), [0, G, -1, 2]);
       const keys = g.transpose(g.concat([column(key.a), column(key.b)], 3), [0, 1, 3, 2]);
       const without = g.subtract(maps.scores, toHeads(context, g.matmul(alphaBeta, keys), H, "T"));
-      const change = g.subtract(g.softmax(g.add(without, attentionMask)), maps.probabilities);
+      const change = g.subtract(g.softmax(without), maps.probabilities);
       return g.sumOfSquares(g.multiply(change, maps.tokenRows), [2, 3], true);
     });
     return g.reshape(g.concat(perPair, 3), [0, H, K / 2]);

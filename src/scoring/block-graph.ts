@@ -2,7 +2,7 @@
  * @file One decoder block as an ONNX graph whose weights are inputs: hidden states in, hidden states out, and beside them what the
  * relevances are made of, so that one session serves all layers of a shape.
  *
- * Inputs:  x [B, T, D] · tokenMask [B, T] (1 real, 0 padding) · cos, sin [T, K/2] · attentionMask [T, T] (0 or −∞; used where the maps are at hand) · the weights by role
+ * Inputs:  x [B, T, D] · tokenMask [B, T] (1 real, 0 padding) · cos, sin [T, K/2] · the weights by role
  * Outputs: y [B, T, D] · and, where asked for, the energies of `ENERGY_OUTPUTS`, summed over a document's real tokens, the residual
  *          stream after the attention, the sums of squares of what matrices multiply, or the normal equations of an output matrix
  *
@@ -60,7 +60,6 @@ class BlockGraph {
       tokenMask: g.input("tokenMask", ["B", "T"]),
       cos: g.input("cos", ["T", shape.headDim / 2]),
       sin: g.input("sin", ["T", shape.headDim / 2]),
-      attentionMask: g.input("attentionMask", ["T", "T"]),
       batchShape: g.node("Shape", [this.#x], { start: { int: 0 }, end: { int: 2 } }),
     };
   }
@@ -140,12 +139,25 @@ class BlockGraph {
     // Heads h = g·R + r of a group share k and v: [B, H, T, n] is [B, G, R·T, n] in memory.
     const groupedQueries = g.reshape(g.concat([qScaled.a, qScaled.b], 3), [0, G, -1, K]);
     const keys = g.concat([k.rotated.a, k.rotated.b], 3);
-    const scores = toHeads(this.#context, g.matmul(groupedQueries, g.transpose(keys, [0, 1, 3, 2])), H, "T");
-    const probabilities = g.softmax(g.add(scores, this.#context.attentionMask));
+    const products = toHeads(this.#context, g.matmul(groupedQueries, g.transpose(keys, [0, 1, 3, 2])), H, "T");
+    const scores = g.add(products, this.#attentionMask());
+    const probabilities = g.softmax(scores);
     const maps = groupMaps(this.#context, probabilities);
     const headOutputs = toHeads(this.#context, g.matmul(maps, v), H, K);
     addMapEnergies(this.#context, scores, probabilities, maps, q, qScaled, k);
     return g.reshape(g.transpose(headOutputs, [0, 2, 1, 3]), [-1, H * K]);
+  }
+
+  /** [T, T]: 0 where row t may look at s, itself and what stands before it in its window, −∞ elsewhere. */
+  #attentionMask(): Value {
+    const g = this.#g;
+    const { slidingWindow } = this.#shape;
+    const [, tokens] = g.split(this.#context.batchShape, 0, 2) as [Value, Value];
+    const positions = g.node("Range", [g.integer(0), g.node("Squeeze", [tokens]), g.integer(1)]);
+    const ago = g.subtract(g.node("Unsqueeze", [positions, g.integers([1])]), positions);
+    const isPast = g.node("GreaterOrEqual", [ago, g.integer(0)]);
+    const isSeen = slidingWindow === null ? isPast : g.node("And", [isPast, g.node("Less", [ago, g.integer(slidingWindow)])]);
+    return g.node("Where", [isSeen, g.scalar(0), g.scalar(Number.NEGATIVE_INFINITY)]);
   }
 
   /** [B, T, D] → [B, T, D], the residual stream after the FFN. */

@@ -60,7 +60,7 @@ async function embed(
     if (scale !== 1) for (let index = 0; index < rows.length; index++) rows[index] = rows[index]! * scale;
     for (const [number, batch] of batches.entries()) {
       if (!slicesOf[number]!.has(slice)) continue;
-      const own = (await states.get(number)).slice();
+      const own = await states.get(number);
       copyRows(batch, rows, start, end, D, own);
       await states.set(number, own);
     }

@@ -10,7 +10,7 @@ import { CusprunError } from "../errors.ts";
 
 /** Hidden states of every batch, [B, T, D] in f32 each, zeros at first. Close them when done, whatever happened. */
 export interface HiddenStates {
-  /** The states of a batch, to be read until the next call. */
+  /** The states of a batch, to be read, or changed and handed to `set`, until the next call of any other. */
   get(batch: number): Promise<Float32Array<ArrayBuffer>>;
   /** Copies the states of a batch, in the size that was said when they were opened. */
   set(batch: number, states: Float32Array<ArrayBuffer>): Promise<void>;

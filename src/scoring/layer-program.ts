@@ -15,7 +15,7 @@ import { OutputBuffers } from "./output-buffers.ts";
 import type { BlockRequest } from "./block-energies.ts";
 import type { BlockShape } from "./block-shape.ts";
 import type { HiddenStates } from "./hidden-states.ts";
-import { attentionMask, ropeTable } from "./rope.ts";
+import { ropeTable } from "./rope.ts";
 import { GraphSession } from "./sessions.ts";
 import type { Feed } from "./sessions.ts";
 
@@ -131,13 +131,11 @@ export class LayerProgram {
     const key = `${type}:${length}`;
     let feeds = this.#positions.get(key);
     if (feeds === undefined) {
-      const { rope, headDim, slidingWindow } = this.#source.config;
+      const { rope, headDim } = this.#source.config;
       const { cos, sin } = ropeTable(rope[type], headDim, length);
-      const mask = attentionMask(length, type === "sliding_attention" ? slidingWindow : null);
       feeds = {
         cos: { data: cos, shape: [length, headDim / 2] },
         sin: { data: sin, shape: [length, headDim / 2] },
-        attentionMask: { data: mask, shape: [length, length] },
       };
       this.#positions.set(key, feeds);
     }

@@ -14,7 +14,7 @@
  *
  * Writing: program + V·D·(bytes of a value as stored, in f32 and as written): tensors are written one by one, and the embedding is the largest.
  *
- * maps [B, H, T, T] are 2 at once, 4 where pairs or rows of q and k are scored to first order, 6 exactly; pairs is 10 there. The program's share
+ * maps [B, H, T, T] count as 2, which is more than the fused attention holds where none is scored, 4 where pairs or rows of q and k are scored to first order, 6 exactly; pairs is 10 there. The program's share
  * and the garbage are measured on whole processes (docs/LOG.md).
  */
 

@@ -6,7 +6,7 @@
 import type { Batch } from "./batches.ts";
 import type { BlockRequest } from "./block-energies.ts";
 import type { BlockShape } from "./block-shape.ts";
-import type { Feed } from "./sessions.ts";
+import { zeroFeed, type Feed } from "./sessions.ts";
 
 /** Room for the outputs of one block over all batches. */
 export class OutputBuffers {
@@ -25,9 +25,8 @@ export class OutputBuffers {
       ...(attentionStream === undefined ? [] : ["attentionStream"]),
     ];
     this.#hidden = new Map(names.map((name) => [name, new Float32Array(largest)]));
-    const zeros = (...sizes: number[]): Feed => ({ data: new Float32Array(sizes.reduce((a, b) => a * b)), shape: sizes });
     const n = fit === "o" ? H * K : F;
-    this.#fixed = fit === undefined ? {} : { gram: zeros(n, n), cross: zeros(n, D), targetEnergy: zeros(D) };
+    this.#fixed = fit === undefined ? {} : { gram: zeroFeed(n, n), cross: zeroFeed(n, D), targetEnergy: zeroFeed(D) };
   }
 
   /** By name, for one batch. */

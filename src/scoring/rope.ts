@@ -53,15 +53,3 @@ export function ropeTable(rope: RopeConfig, headDim: number, tokenCount: number)
   }
   return { cos, sin };
 }
-
-/**
- * Additive attention mask [T, T]: row t may look at s ≤ t, and where `window` is a number only at the last `window` tokens, t included.
- */
-export function attentionMask(tokenCount: number, window: number | null): Float32Array {
-  const mask = new Float32Array(tokenCount * tokenCount).fill(Number.NEGATIVE_INFINITY);
-  for (let t = 0; t < tokenCount; t++) {
-    const first = window === null ? 0 : Math.max(0, t - window + 1);
-    mask.fill(0, t * tokenCount + first, t * tokenCount + t + 1);
-  }
-  return mask;
-}

@@ -7,7 +7,7 @@
 
 import type { Batch } from "../scoring/batches.ts";
 import { OnnxGraph } from "../scoring/onnx-graph.ts";
-import { GraphSession } from "../scoring/sessions.ts";
+import { GraphSession, zeroFeed } from "../scoring/sessions.ts";
 import type { Feed } from "../scoring/sessions.ts";
 import type { NormalEquations } from "./repair-fit.ts";
 
@@ -19,8 +19,7 @@ export class StreamSums {
 
   private constructor(session: GraphSession, D: number) {
     this.#session = session;
-    const zeros = (...shape: number[]): Feed => ({ data: new Float32Array(shape.reduce((a, b) => a * b)), shape });
-    this.#sums = { gram: zeros(D, D), cross: zeros(D, D), targetEnergy: zeros(D) };
+    this.#sums = { gram: zeroFeed(D, D), cross: zeroFeed(D, D), targetEnergy: zeroFeed(D) };
   }
 
   /** Compiles the sums. */
