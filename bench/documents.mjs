@@ -7,6 +7,7 @@
  * The corpora lie beside the project (../shared/data).
  */
 
+import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -14,6 +15,7 @@ import * as Plot from "@observablehq/plot";
 import { fetchCatalogModel, loadCorpora, openCheckpoint, openScores, scoreCorpora, selectUnits } from "../dist/index.js";
 import { openTokenizer } from "../dist/pipeline/model.js";
 import { writePlot } from "./plot.mjs";
+import { table } from "./tables.mjs";
 
 const DATA = join(import.meta.dirname, "../../shared/data/calibration");
 const CORPORA = { language: "language-en", domain: "domain-medical", task: "task-multiple-choice" };
@@ -94,22 +96,14 @@ function overlap(a, b) {
   return both / (a.size + b.size - both);
 }
 
-/** Documents of each dimension in an order that a draw decides. */
+/** Documents of each dimension in an order that a draw decides: that of a hash, the same wherever this runs. */
 function drawn(draw) {
-  let state = draw + 1;
-  const random = () => {
-    // Park and Miller's generator: draws are the same wherever this runs.
-    state = (state * 48271) % 2147483647;
-    return state / 2147483647;
-  };
-  return dimensions.map((dimension) => {
-    const rows = scores.documents.flatMap((document, row) => (document.dimensions.includes(dimension) ? [row] : []));
-    for (let at = rows.length - 1; at > 0; at--) {
-      const other = Math.floor(random() * (at + 1));
-      [rows[at], rows[other]] = [rows[other], rows[at]];
-    }
-    return rows;
-  });
+  const place = (row) => createHash("sha256").update(`${draw} ${row}`).digest("hex");
+  return dimensions.map((dimension) =>
+    [...scores.documents.keys()]
+      .filter((row) => scores.documents[row].dimensions.includes(dimension))
+      .toSorted((a, b) => (place(a) < place(b) ? -1 : 1)),
+  );
 }
 
 const points = [];
@@ -146,4 +140,4 @@ await writePlot(join(values.out, "documents.svg"), {
 });
 const header = ["documents of each corpus", "layout", "overlap of two plans from other documents", "with the plan from all"];
 const rows = points.map(({ count, layout, apart, whole }) => [count, layout, apart.toFixed(3), whole.toFixed(3)]);
-console.log([header, header.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n"));
+console.log(table(header, rows));

@@ -15,6 +15,7 @@ import { totalmem } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { fetchCatalogModel, openCheckpoint } from "../dist/index.js";
+import { table } from "./tables.mjs";
 
 /** Llama 3 8B and 70B, and a small one whose layers are cheap. D, H, G, head size, F, V, layers. */
 const SHAPES = {
@@ -39,7 +40,7 @@ const { values } = parseArgs({
   },
 });
 const shape = SHAPES[values.shape];
-const gigabytes = (bytes) => (bytes / 2 ** 30).toFixed(2);
+const gigabytes = (bytes) => (bytes / 2 ** 30).toFixed(3);
 const rows = [];
 for (const layers of (values.layers ?? String(shape.layers)).split(",").map(Number)) rows.push(...(await measure(layers)));
 const cells = rows.map(({ layers, step, seconds, peakBytes, limitHits }) => [
@@ -54,7 +55,7 @@ const limited = values.limit === "0" ? "no limit" : `at most ${values.limit} MiB
 console.log(
   `${values.shape}, ${limited}, ${values.documents} documents of ${values.tokens} tokens a corpus, ${gigabytes(totalmem())} GiB in the machine\n`,
 );
-console.log([header, header.map(() => "---"), ...cells].map((row) => `| ${row.join(" | ")} |`).join("\n"));
+console.log(table(header, cells));
 
 async function measure(layers) {
   const home = join(values.out, `${values.shape}-${layers}`);

@@ -12,6 +12,7 @@ import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
 import { exportModel } from "../dist/index.js";
+import { median, table } from "./tables.mjs";
 
 const PROMPT_TOKENS = 256;
 const NEW_TOKENS = 32;
@@ -44,8 +45,6 @@ function measure(folder, newTokens) {
   const child = join(import.meta.dirname, "onnx-child.mjs");
   return JSON.parse(execFileSync(process.execPath, [child, folder], { encoding: "utf8", input: request }));
 }
-
-const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
 
 const entries = [];
 for (const type of values.types.split(",")) {
@@ -81,4 +80,4 @@ const rows = entries.map(({ type, model, folder, bytes, runs }) => {
 });
 const header = ["type", "model", "file", "prompt tokens/s", "generated tokens/s", "resident memory"];
 if (values.text !== undefined) header.push("bits per byte");
-console.log([header, header.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n"));
+console.log(table(header, rows));

@@ -10,6 +10,7 @@ import { statSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { openCheckpoint, resolveModel } from "../dist/index.js";
+import { median, table } from "./tables.mjs";
 
 const CHILD_FLAG = "--read";
 /** Most values of a tensor that are read at once, as scoring reads the embedding. */
@@ -43,7 +44,6 @@ async function readAll(path) {
 }
 
 async function compare() {
-  const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
   const rows = [];
   for (const model of values.models.split(",")) {
     const path = await resolveModel(model);
@@ -73,5 +73,5 @@ async function compare() {
     }
   }
   const header = ["model", "by", "seconds", "GB/s of the file", "million values/s"];
-  console.log([header, header.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n"));
+  console.log(table(header, rows));
 }

@@ -14,6 +14,7 @@ import { mkdirSync, existsSync, readFileSync, readdirSync, writeFileSync } from 
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { compareMethods } from "../dist/index.js";
+import { table } from "./tables.mjs";
 
 const DATA = join(import.meta.dirname, "../../shared/data");
 const corpus = (name) => [join(DATA, "calibration", `${name}.jsonl`)];
@@ -212,8 +213,7 @@ function tables() {
       const { calibrationDocuments, heldOutDocuments } = first.dimensions[0];
       const title = `### ${model}, ${EXPERTS[name].title}, ${budget}${seed === "0" ? "" : `, seed ${seed}`}`;
       const sizes = `${calibrationDocuments} documents of each corpus of at most ${settings.maxTokens} tokens choose and mend, ${heldOutDocuments} judge${figure === "perplexity" ? "" : ", in bits per byte"}.`;
-      const table = [header, header.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
-      parts.push(`${title}\n\n${sizes}\n\n${table}\n`);
+      parts.push(`${title}\n\n${sizes}\n\n${table(header, rows)}\n`);
     }
   }
   return parts.join("\n");

@@ -14,8 +14,10 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { createTokenizer, exportModel, loadCorpora, openCheckpoint, resolveModel, UNIT_KINDS } from "../dist/index.js";
+import { exportModel, loadCorpora, openCheckpoint, resolveModel, UNIT_KINDS } from "../dist/index.js";
 import { makeBatches } from "../dist/scoring/batches.js";
+import { openTokenizer } from "../dist/pipeline/model.js";
+import { median, table } from "./tables.mjs";
 
 const CORPORA = { language: ["en"], domain: ["medical"] };
 /** Largest relative difference of two norms: both sides sum in f32, in another order. */
@@ -48,8 +50,6 @@ const kinds = values.kinds === "all" ? UNIT_KINDS.filter((kind) => kind !== "lay
 const dtypes = values.dtypes.split(",").filter((dtype) => dtype !== "");
 mkdirSync(values.out, { recursive: true });
 
-const table = (header, rows) => [header, header.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
-const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
 const child = (command, script, request) =>
   JSON.parse(
     execFileSync(command, [join(import.meta.dirname, script)], {
@@ -81,18 +81,30 @@ for (const [name, sizes] of values["no-blocks"] ? [] : Object.entries(SHAPES)) {
 }
 writeFileSync(join(values.out, `results-${values.kinds.replaceAll(",", "-")}.json`), JSON.stringify(results, null, 1));
 const scoringRows = Object.entries(results.scoring).flatMap(([model, { tokens, padding, sides }]) =>
-  Object.entries(sides).map(([side, { seconds, against }]) => [
+  Object.entries(sides).map(([side, { seconds, against, gigaflops }]) => [
     model,
     side,
     (tokens / median(seconds)).toFixed(0),
     (median(sides.cusprun.seconds) / median(seconds)).toFixed(2),
     against === undefined ? "" : against.toExponential(0),
+    gigaflops === undefined ? "" : gigaflops.toFixed(0),
     `${tokens} + ${padding}`,
   ]),
 );
 console.log(`${results.machine.cpu}, ${results.machine.cores} cores; ${kinds.join(", ")}\n`);
 console.log(
-  table(["model", "side", "tokens/s", "of cusprun's", "largest difference of a layer's norm", "tokens + padding"], scoringRows),
+  table(
+    [
+      "model",
+      "side",
+      "tokens/s",
+      "of cusprun's",
+      "largest difference of a layer's norm",
+      "its product, GFLOP/s",
+      "tokens + padding",
+    ],
+    scoringRows,
+  ),
 );
 const blockRows = Object.entries(results.blocks).map(([name, { block, product }]) => [
   name,
@@ -105,8 +117,7 @@ console.log(`\n${table(["a block of", "GFLOP/s", `one product of ${BLOCK_TOKENS}
 async function measure(name) {
   const model = await resolveModel(name);
   const checkpoint = await openCheckpoint(model);
-  const tokenizer = createTokenizer(await checkpoint.readTokenizerFiles(), model);
-  const corpora = await loadCorpora(CORPORA, tokenizer, {
+  const corpora = await loadCorpora(CORPORA, await openTokenizer(checkpoint), {
     documents: Number(values.documents),
     maxTokens: Number(values.tokens),
   });

@@ -13,6 +13,7 @@ import { parseArgs } from "node:util";
 import * as Plot from "@observablehq/plot";
 import { evaluateModel, pruneModel } from "../dist/index.js";
 import { writePlot } from "./plot.mjs";
+import { table } from "./tables.mjs";
 
 const EXPERTS = {
   en: {
@@ -88,7 +89,6 @@ const heldOutCell = ({ heldOut }) =>
 const filesCell = (files, { figures }, dense) =>
   files.map((file) => `${file.split("_").slice(1).join(" ")} ${percent(figures[file] / dense[file] - 1)}`).join(", ");
 const placeOf = (expert) => Object.values(expert.corpora).flat().join(" · ");
-const table = (header, rows) => [header, header.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
 
 const sizes = [];
 const budgets = [];
