@@ -73,6 +73,7 @@ export const ERROR_CODES = {
   GGUF_UNSUPPORTED: "model",
   BUDGET_INVALID: "budget",
   BUDGET_UNREACHABLE: "budget",
+  DEVICE_UNAVAILABLE: "usage",
   SELECTION_INVALID: "usage",
   SCORES_LACK: "usage",
   LAYOUT_UNSUPPORTED: "usage",

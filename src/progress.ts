@@ -3,6 +3,7 @@
  */
 
 import { setImmediate } from "node:timers/promises";
+import type { Device } from "./device.ts";
 
 /** How far one stage of the work is. */
 export interface ProgressEvent {
@@ -23,6 +24,8 @@ export interface JobOptions {
   readonly signal?: AbortSignal;
   /** Most bytes of memory that the process may need, see `planMemory`. Default `defaultMemoryLimit()`. */
   readonly memoryLimit?: number;
+  /** What computes the layers and the output head; operators that it lacks run on the CPU. Default `cpu`. */
+  readonly device?: Device;
 }
 
 /** Lets pending events in (messages, signals), then throws if the job was aborted. To be awaited once per step of a long loop. */

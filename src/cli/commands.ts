@@ -53,7 +53,7 @@ const METHOD_NOTES = [
 const WRITING = ["out", "overwrite"] as const;
 const FORMATS = ["formats", "dtype", "max-shard-size", "type"] as const;
 const RUNNING = ["json", "quiet"] as const;
-const COMPUTING = ["memory", ...RUNNING] as const;
+const COMPUTING = ["memory", "device", ...RUNNING] as const;
 
 /** Every command, in the order of `--help`. */
 export const COMMANDS: { readonly [Name in CommandName]: Command } = {

@@ -30,8 +30,11 @@ import { usageError } from "./usage-error.ts";
  * @throws CusprunError what the library's function throws, and `USAGE` for a setting that it cannot take.
  */
 export async function runCommand({ command, subject, settings }: Job, progress: JobOptions): Promise<JobResult> {
-  const { memory } = settings;
-  const job = { ...progress, ...(memory !== undefined && { memoryLimit: parseByteSize(memory, "memory") }) };
+  const { memory, device } = settings;
+  const job = {
+    ...progress,
+    ...defined({ device, memoryLimit: memory === undefined ? undefined : parseByteSize(memory, "memory") }),
+  };
   switch (command) {
     case "prune": {
       const { maps: mapChange, repair, measure, method, work } = settings;

@@ -3,6 +3,7 @@
  * `OPTIONS`.
  */
 
+import { DEVICES, type Device } from "../device.ts";
 import { DIMENSIONS, type Dimension } from "../corpora/corpus.ts";
 import type { MapChange } from "../scoring/block-energies.ts";
 import { EXPORT_FORMATS, EXPORT_TYPES, type ExportFormat, type ExportType } from "../pipeline/export.ts";
@@ -46,6 +47,7 @@ export interface Settings {
   readonly overwrite?: boolean;
   readonly work?: string;
   readonly memory?: string;
+  readonly device?: Device;
   readonly maps?: MapChange;
   readonly repair?: boolean;
   readonly "general-share"?: number;
@@ -311,6 +313,12 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     hint: "SIZE",
     group: "Running",
     help: "Most memory to take, e.g. 6G (6 GiB) or 6GB; three quarters of the machine's where not said",
+  },
+  device: {
+    type: { kind: "choice", of: DEVICES },
+    hint: "NAME",
+    group: "Running",
+    help: "What computes the layers; what it cannot do, and everything where not said, the CPU does",
   },
   json: { type: { kind: "switch" }, group: "Running", help: "Print the result as one JSON object, and errors too" },
   quiet: { type: { kind: "switch" }, group: "Running", help: "Show no progress" },

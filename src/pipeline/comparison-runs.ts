@@ -17,6 +17,7 @@ import { EXPERTS_FOLDER } from "./comparison-file.ts";
 import { expertFolderName, type CompareOptions, type PlannedExpert, type PlannedRun } from "./comparison-plan.ts";
 import { defined } from "./defined.ts";
 import { scoreTasks } from "./evaluate.ts";
+import { jobOptions } from "./job-options.ts";
 import { measureDense } from "./measure-step.ts";
 import { pruneModel } from "./prune.ts";
 import { ensureScores } from "./scoring-step.ts";
@@ -121,13 +122,8 @@ export async function measureOnTasks(
 }
 
 /** Progress of all steps of a call, told apart by what stands before the stage. */
-export function jobOf({ onProgress, signal, memoryLimit }: CompareOptions, prefix = ""): JobOptions {
-  return defined({
-    signal,
-    memoryLimit,
-    onProgress:
-      onProgress === undefined
-        ? undefined
-        : (event: Parameters<typeof onProgress>[0]) => onProgress({ ...event, stage: `${prefix}${event.stage}` }),
-  });
+export function jobOf(options: CompareOptions, prefix = ""): JobOptions {
+  const { onProgress, ...job } = jobOptions(options);
+  if (onProgress === undefined) return job;
+  return { ...job, onProgress: (event) => onProgress({ ...event, stage: `${prefix}${event.stage}` }) };
 }

@@ -9,6 +9,7 @@ import { readTasks, type Task } from "../evaluation/task-file.ts";
 import { writeFileAtomically } from "../files.ts";
 import type { JobOptions } from "../progress.ts";
 import { defined } from "./defined.ts";
+import { jobOptions } from "./job-options.ts";
 import { openTokenizer, withModel } from "./model.ts";
 import { checkOutputFile } from "./output-file.ts";
 
@@ -66,9 +67,10 @@ export function scoreTasks(
   model: string,
   tasks: readonly Task[],
   stage: string,
-  { maxTokens, onProgress, signal, memoryLimit }: Pick<EvaluateOptions, "maxTokens" | keyof JobOptions>,
+  options: Pick<EvaluateOptions, "maxTokens" | keyof JobOptions>,
 ): Promise<ModelScores> {
-  const job = defined({ onProgress, signal, memoryLimit });
+  const { maxTokens } = options;
+  const job = jobOptions(options);
   return withModel(model, job, async (checkpoint) =>
     measureTasks(checkpoint, await openTokenizer(checkpoint), tasks, { ...job, ...defined({ maxTokens }), stage }),
   );

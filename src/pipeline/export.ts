@@ -17,6 +17,7 @@ import { wholeExpert } from "../surgery/expert.ts";
 import { elementCount, type FloatDType } from "../tensor.ts";
 import { defined } from "./defined.ts";
 import { checkOutputFolder, writeFolderAtomically } from "../files.ts";
+import { jobOptions } from "./job-options.ts";
 import { withModel } from "./model.ts";
 import { checkOutputFile } from "./output-file.ts";
 import { checkExpertFolder } from "./writing-step.ts";
@@ -70,8 +71,8 @@ export type ExportedModel = { readonly out: string } & (
  * `resolveModel` and `openCheckpoint` throw.
  */
 export async function exportModel(options: ExportOptions): Promise<ExportedModel> {
-  const { model, to, type, out, overwrite = false, onProgress, signal } = options;
-  const job = defined({ onProgress, signal });
+  const { model, to, type, out, overwrite = false } = options;
+  const job = jobOptions(options);
   switch (to) {
     case "gguf": {
       const known = knownType(EXPORT_TYPES.gguf, type, to);

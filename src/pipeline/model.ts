@@ -9,6 +9,7 @@ import { MODEL_TENSOR_NAMES, type BlockRole } from "../checkpoint/families.ts";
 import { createTokenizer, type Tokenizer } from "../corpora/tokenizer.ts";
 import { CusprunError } from "../errors.ts";
 import type { JobOptions } from "../progress.ts";
+import { checkDevice } from "../scoring/sessions.ts";
 import { presentOptionalRoles } from "../surgery/expert.ts";
 
 /** What selection and surgery count parameters with. */
@@ -21,9 +22,10 @@ export interface ModelExtras {
 
 /**
  * Opens a model by folder, file, Hugging Face id or catalog name, and closes it after the work.
- * @throws CusprunError what `resolveModel` and `openCheckpoint` throw, and what the work throws.
+ * @throws CusprunError what `checkDevice`, `resolveModel` and `openCheckpoint` throw, and what the work throws.
  */
 export async function withModel<T>(model: string, job: JobOptions, work: (checkpoint: Checkpoint) => Promise<T>): Promise<T> {
+  if (job.device !== undefined) await checkDevice(job.device);
   const checkpoint = await openCheckpoint(await resolveModel(model, job));
   try {
     return await work(checkpoint);

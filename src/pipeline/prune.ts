@@ -23,6 +23,7 @@ import { canRepair, checkRepair } from "../surgery/repair.ts";
 import type { FloatDType } from "../tensor.ts";
 import { defined } from "./defined.ts";
 import { measureDense, measureExpert, type PerplexityByDimension } from "./measure-step.ts";
+import { jobOptions } from "./job-options.ts";
 import { planRun, writtenValueBytes } from "./memory-step.ts";
 import { preferredSnap } from "./preferred-snap.ts";
 import { modelExtras, openTokenizer, withModel, type ModelExtras } from "./model.ts";
@@ -76,9 +77,9 @@ export interface PruneOptions extends WriteOptions, JobOptions {
  */
 export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
   const startedAtMs = performance.now();
-  const { out, overwrite, maxShardBytes, generalShare, onProgress, signal, memoryLimit } = options;
+  const { out, overwrite, maxShardBytes, generalShare } = options;
   if (generalShare !== undefined) checkGeneralShare(generalShare);
-  const job = defined({ onProgress, signal, memoryLimit });
+  const job = jobOptions(options);
   const dimensions = chosenDimensions(options.corpora);
   const method = options.method ?? "cusprun";
   const choice = withMethod(options.selection, method);

@@ -17,6 +17,7 @@ import { cutExpert, type Expert } from "../surgery/expert.ts";
 import { checkRepair } from "../surgery/repair.ts";
 import type { FloatDType } from "../tensor.ts";
 import { defined } from "./defined.ts";
+import { jobOptions } from "./job-options.ts";
 import { NO_STAGES, planRun, writtenValueBytes } from "./memory-step.ts";
 import { openTokenizer, withModel } from "./model.ts";
 import { checkOutputFile } from "./output-file.ts";
@@ -75,7 +76,7 @@ export async function scoreModel(options: ScoreModelOptions): Promise<ScoredMode
       ...options.corpusOptions,
       // Nothing is measured here, so that every document may choose.
       heldOutDocuments: options.corpusOptions?.heldOutDocuments ?? 0,
-      ...defined({ onProgress: options.onProgress, signal: options.signal }),
+      ...jobOptions(options),
     });
     const { granularity, vocabulary: kept } = options.selection ?? {};
     const mapChange = options.mapChange ?? "first-order";
@@ -165,8 +166,8 @@ export interface AppliedPlan extends Omit<WrittenExpert, "figures"> {
  */
 export async function applyPlan(options: ApplyPlanOptions): Promise<AppliedPlan> {
   const { model, plan: planPath, corpora: specs = {}, corpusOptions, work, generalShare, ...rest } = options;
-  const { onProgress, signal, memoryLimit, ...write } = rest;
-  const job = defined({ onProgress, signal, memoryLimit });
+  const { onProgress, signal, memoryLimit, device, ...write } = rest;
+  const job = jobOptions({ onProgress, signal, memoryLimit, device });
   await checkExpertFolder(write, null);
   const plan = await readPlan(planPath);
   return withModel(model, options, async (checkpoint) => {

@@ -11,7 +11,7 @@ import type { JobOptions } from "../progress.ts";
 import type { Runtime, RuntimeTarget } from "../verification/runtime.ts";
 import { RUNTIMES } from "../verification/runtimes.ts";
 import { verifyPart, type Verification } from "../verification/verify.ts";
-import { defined } from "./defined.ts";
+import { jobOptions } from "./job-options.ts";
 
 /** What is verified. */
 export interface VerifyExpertOptions extends JobOptions {
@@ -37,7 +37,7 @@ export interface VerificationReport {
  *   or foreign file is named by it.
  */
 export async function verifyExpert(options: VerifyExpertOptions): Promise<VerificationReport> {
-  const { expert, against, trustRemoteCode = false, onProgress, signal, memoryLimit } = options;
+  const { expert, against, trustRemoteCode = false } = options;
   if ((await stat(expert).catch(() => null)) === null) throw nothingToVerify(expert, "nothing");
   const parts: { readonly runtime: Runtime; readonly target: RuntimeTarget }[] = [];
   for (const runtime of RUNTIMES) {
@@ -58,7 +58,7 @@ export async function verifyExpert(options: VerifyExpertOptions): Promise<Verifi
     const checkpoint = await openCheckpoint(isOnnx && against !== undefined ? against : target.reference);
     try {
       const untrusted = needsTrust(checkpoint, target) && !trustRemoteCode;
-      const job = defined({ onProgress, signal, memoryLimit });
+      const job = jobOptions(options);
       verifications.push(
         untrusted ? refusedTrust(runtime, target) : await verifyPart(checkpoint, runtime, target, { ...job, trustRemoteCode }),
       );

@@ -7,6 +7,7 @@ import { blockSizes, blockTensorShape } from "../checkpoint/check-tensors.ts";
 import { FAMILIES, blockTensorName } from "../checkpoint/families.ts";
 import type { BlockRole } from "../checkpoint/families.ts";
 import type { LayerType, ModelConfig } from "../checkpoint/model-config.ts";
+import type { Device } from "../device.ts";
 import type { JobOptions } from "../progress.ts";
 import { pause } from "../progress.ts";
 import type { Batch } from "./batches.ts";
@@ -93,7 +94,7 @@ export class LayerProgram {
     onBatch: (batch: Batch, outputs: BlockOutputs, number: number) => void | Promise<void>,
     options: JobOptions,
   ): Promise<void> {
-    const session = await this.#session(block.shape);
+    const session = await this.#session(block.shape, options.device);
     const buffers = new OutputBuffers(this.#batches, block.shape, this.#request);
     for (const [index, batch] of this.#batches.entries()) {
       await pause(options.signal);
@@ -117,11 +118,11 @@ export class LayerProgram {
     this.#sessions.clear();
   }
 
-  async #session(shape: BlockShape): Promise<GraphSession> {
+  async #session(shape: BlockShape, device: Device | undefined): Promise<GraphSession> {
     const key = JSON.stringify(shape);
     let session = this.#sessions.get(key);
     if (session === undefined) {
-      session = await GraphSession.create(buildBlockGraph(shape, this.#request));
+      session = await GraphSession.create(buildBlockGraph(shape, this.#request, device), device);
       this.#sessions.set(key, session);
     }
     return session;

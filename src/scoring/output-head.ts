@@ -115,7 +115,7 @@ export async function computeDivergences(
   const p = newSums(M);
   const q = others.map(() => newSums(M));
   const weighted = others.map(() => new Float64Array(M));
-  const session = await GraphSession.create(buildDivergenceGraph(D, rmsNormEps, others.length + 1));
+  const session = await GraphSession.create(buildDivergenceGraph(D, rmsNormEps, others.length + 1), options.device);
   const rows = Math.max(1, Math.floor(ROWS_PER_PRODUCT / (others.length + 1)));
   try {
     await forEachHeadSlice(checkpoint, async ({ head, norm }) => {
@@ -254,7 +254,7 @@ async function runHead(
   onSlice: (values: Readonly<Record<string, Float32Array>>, firstRow: number, start: number, end: number) => void,
 ): Promise<void> {
   const { hiddenSize: D, rmsNormEps } = checkpoint.config;
-  const session = await GraphSession.create(buildHeadGraph(D, rmsNormEps, headGraph));
+  const session = await GraphSession.create(buildHeadGraph(D, rmsNormEps, headGraph), options.device);
   const rowCount = states.length / D;
   try {
     await forEachHeadSlice(checkpoint, async ({ head, norm, start, end }) => {

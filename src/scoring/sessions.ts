@@ -3,7 +3,13 @@
  */
 
 import { cpus } from "node:os";
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { env, InferenceSession, listSupportedBackends, Tensor } from "onnxruntime-node";
+import { DEVICES, type Device } from "../device.ts";
+import { CusprunError } from "../errors.ts";
+import { OnnxGraph } from "./onnx-graph.ts";
+
+// What goes wrong is thrown; the same words on stderr would stand in the way of whoever reads errors there.
+env.logLevel = "fatal";
 
 /** An array with its shape, as it is fed to a graph. */
 export interface Feed {
@@ -24,12 +30,17 @@ export class GraphSession<Output extends Float32Array<ArrayBuffer> | Float64Arra
     this.#session = session;
   }
 
-  /** Compiles an ONNX model for the CPU. @param model serialised, or the path of a file, beside which its weights may be. */
+  /**
+   * Compiles an ONNX model.
+   * @param model serialised, or the path of a file, beside which its weights may be.
+   * @param device default the CPU, which also runs what another one has no operator for.
+   */
   static async create<Output extends Float32Array<ArrayBuffer> | Float64Array<ArrayBuffer> = Float32Array<ArrayBuffer>>(
     model: Uint8Array | string,
+    device: Device = "cpu",
   ): Promise<GraphSession<Output>> {
     const options: InferenceSession.SessionOptions = {
-      executionProviders: ["cpu"],
+      executionProviders: device === "cpu" ? ["cpu"] : [device, "cpu"],
       graphOptimizationLevel: "all",
       intraOpNumThreads: cpus().length,
       // The arena keeps the largest buffers of every shape it has seen; batches have many shapes.
@@ -63,6 +74,37 @@ export class GraphSession<Output extends Float32Array<ArrayBuffer> | Float64Arra
   /** Frees the session's memory. */
   async close(): Promise<void> {
     await this.#session.release();
+  }
+}
+
+/**
+ * Makes sure that a device computes, by a product on it.
+ * @throws CusprunError `DEVICE_UNAVAILABLE` where it is not there or does not work.
+ */
+export async function checkDevice(device: Device): Promise<void> {
+  if (device === "cpu") return;
+  const backends = listSupportedBackends();
+  const graph = new OnnxGraph();
+  const x = graph.input("x", ["M", 1]);
+  graph.output("y", graph.matmul(x, x), ["M", 1]);
+  try {
+    // A provider that is not there at all would be left out without a word.
+    if (!backends.some(({ name }) => name === device))
+      throw new Error("nothing of this name in onnxruntime-node for this system");
+    const session = await GraphSession.create(graph.serialize(), device);
+    const { y } = await session.run({ x: { data: Float32Array.of(3), shape: [1, 1] } });
+    await session.close();
+    if (y?.[0] !== 9) throw new Error(`3 · 3 = ${y?.[0]}`);
+  } catch (error) {
+    const driver = device === "cuda" ? "Install its driver and onnxruntime-node's libraries for CUDA" : "Install its driver";
+    const usable = backends.map(({ name }) => name).filter((name) => (DEVICES as readonly string[]).includes(name));
+    const parts = {
+      where: `device ${device}`,
+      found: error instanceof Error ? error.message.split("\n", 1)[0]! : String(error),
+      expected: `a device that computes; onnxruntime-node knows ${usable.join(", ")} on this system`,
+      remedy: `${driver}, or leave out --device to compute on the CPU`,
+    };
+    throw new CusprunError("DEVICE_UNAVAILABLE", parts, { cause: error });
   }
 }
 
