@@ -45,6 +45,8 @@ export class GraphSession<Output extends Float32Array<ArrayBuffer> | Float64Arra
       intraOpNumThreads: cpus().length,
       // The arena keeps the largest buffers of every shape it has seen; batches have many shapes.
       enableCpuMemArena: false,
+      // A thread that waits in a loop wins nothing here, and takes a core from whatever else runs (docs/LOG.md).
+      extra: { session: { intra_op: { allow_spinning: "0" } } },
       logSeverityLevel: 3,
     };
     const session = await (typeof model === "string"

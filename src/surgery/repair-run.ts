@@ -159,9 +159,10 @@ export class RepairRun {
       );
     const training = partition(false);
     const batches = [...training, ...partition(true)];
-    const states = await openRepairStates(checkpoint, batches, spills, options);
     const products = await Products.create();
     const streams = await StreamSums.create(config.hiddenSize, config.rmsNormEps);
+    // Last, since what may be a file on disk is to be closed by the run.
+    const states = await openRepairStates(checkpoint, batches, spills, options);
     return new RepairRun(checkpoint, expert, batches, training.length, states, products, streams, options);
   }
 
