@@ -2,19 +2,21 @@
  * @file What a model larger than memory takes: a checkpoint of random weights in the shape of a real one is written, scored, selected from, cut and written as safetensors
  * and GGUF, each step in a process whose memory the kernel limits. Prints a table of seconds and peak resident memory, and whether the limit held.
  *
- *     npm run bench:memory -- [--shape 8b] [--layers 32] [--limit 6144] [--documents 8] [--tokens 128] [--out FOLDER] [--keep]
+ *     npm run bench:memory -- [--shape 8b] [--layers 32] [--limit 6144] [--documents 8] [--tokens 128] [--only-score] [--out FOLDER] [--keep]
  *
- * `--limit` is in MiB, held by a memory cgroup (needs root on Linux); 0 is none. `--layers 8,16,32` runs each in turn. The tokenizer is SmolLM2's, the rest of the rows are unused.
+ * `--limit` is in MiB, held by a memory cgroup (needs root on Linux); 0 is none. The tokenizer is SmolLM2's, the rest of the rows are unused. `--layers 8,16,32` and
+ * `--documents 8,32,128` run each with each, and several numbers of documents make a plot of what scoring takes, cost.svg.
  */
 
-import { spawn } from "node:child_process";
 import { randomFillSync } from "node:crypto";
-import { once } from "node:events";
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmdirSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { totalmem } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import * as Plot from "@observablehq/plot";
 import { fetchCatalogModel, openCheckpoint } from "../dist/index.js";
+import { writePlot } from "./plot.mjs";
+import { runMeasured } from "./process.mjs";
 import { table } from "./tables.mjs";
 
 /** Llama 3 8B and 70B, and a small one whose layers are cheap. D, H, G, head size, F, V, layers. */
@@ -26,7 +28,6 @@ const SHAPES = {
 /** Bytes of random BF16 values that tensors are filled from again and again. */
 const FILL_BYTES = 2 ** 24;
 const CLI = join(import.meta.dirname, "../dist/cli/main.js");
-const POLL_MS = 100;
 
 const { values } = parseArgs({
   options: {
@@ -35,27 +36,49 @@ const { values } = parseArgs({
     limit: { type: "string", default: "6144" },
     documents: { type: "string", default: "8" },
     tokens: { type: "string", default: "128" },
+    "only-score": { type: "boolean", default: false },
     out: { type: "string", default: "bench-results/memory" },
     keep: { type: "boolean", default: false },
   },
 });
 const shape = SHAPES[values.shape];
 const gigabytes = (bytes) => (bytes / 2 ** 30).toFixed(3);
+const numbers = (text) => text.split(",").map(Number);
+const documentCounts = numbers(values.documents);
 const rows = [];
-for (const layers of (values.layers ?? String(shape.layers)).split(",").map(Number)) rows.push(...(await measure(layers)));
-const cells = rows.map(({ layers, step, seconds, peakBytes, limitHits }) => [
+for (const layers of numbers(values.layers ?? String(shape.layers))) rows.push(...(await measure(layers)));
+const cells = rows.map(({ layers, documents, step, seconds, peakBytes, limitHits }) => [
   layers,
+  documents,
   step,
-  seconds.toFixed(0),
+  seconds.toFixed(1),
   gigabytes(peakBytes),
   limitHits === null ? "" : limitHits,
 ]);
-const header = ["layers", "step", "seconds", "peak resident, GiB", "reclaims at the limit"];
+const header = ["layers", "documents of a corpus", "step", "seconds", "peak resident, GiB", "reclaims at the limit"];
 const limited = values.limit === "0" ? "no limit" : `at most ${values.limit} MiB`;
-console.log(
-  `${values.shape}, ${limited}, ${values.documents} documents of ${values.tokens} tokens a corpus, ${gigabytes(totalmem())} GiB in the machine\n`,
-);
+console.log(`${values.shape}, ${limited}, documents of ${values.tokens} tokens, ${gigabytes(totalmem())} GiB in the machine\n`);
 console.log(table(header, cells));
+if (documentCounts.length > 1) await plotCost(rows.filter(({ step }) => step === "score"));
+
+/** Seconds against documents, a line for each number of layers. */
+async function plotCost(points) {
+  const place = { x: "documents", y: "seconds" };
+  const label = ({ layers }) => `${layers} layers`;
+  await writePlot(join(values.out, "cost.svg"), {
+    width: 640,
+    marginLeft: 50,
+    marginRight: 90,
+    grid: true,
+    x: { label: "documents of each corpus →", domain: [0, Math.max(...documentCounts)] },
+    y: { label: "↑ seconds to score", zero: true },
+    marks: [
+      Plot.lineY(points, { ...place, stroke: label }),
+      Plot.dot(points, { ...place, stroke: label, fill: "white" }),
+      Plot.text(points, Plot.selectLast({ ...place, text: label, z: label, textAnchor: "start", dx: 8 })),
+    ],
+  });
+}
 
 async function measure(layers) {
   const home = join(values.out, `${values.shape}-${layers}`);
@@ -65,16 +88,22 @@ async function measure(layers) {
   const bytes = await writeModel(model, layers);
   console.error(`wrote ${gigabytes(bytes)} GiB in ${((performance.now() - startedAtMs) / 1000).toFixed(0)} s`);
   const [scores, plan, expert] = ["scores.safetensors", "plan.json", "expert"].map((name) => join(home, name));
-  const corpora = ["--language", "en", "--domain", "medical", "--documents", values.documents, "--max-tokens", values.tokens];
-  const steps = {
-    score: ["score", model, ...corpora, "--out", scores],
-    select: ["select", scores, "--reduce", "25% of blocks", "--out", plan],
-    "apply: safetensors, GGUF": ["apply", model, "--plan", plan, "--formats", "hf,gguf", "--out", expert],
-  };
   const measured = [];
-  for (const [step, args] of Object.entries(steps)) {
-    console.error(`${layers} layers: ${step}`);
-    measured.push({ layers, step, ...(await run(args)) });
+  for (const documents of documentCounts) {
+    const corpora = ["--language", "en", "--domain", "medical", "--documents", String(documents), "--max-tokens", values.tokens];
+    const steps = {
+      score: ["score", model, ...corpora, "--out", scores, "--overwrite"],
+      ...(values["only-score"]
+        ? {}
+        : {
+            select: ["select", scores, "--reduce", "25% of blocks", "--out", plan, "--overwrite"],
+            "apply: safetensors, GGUF": ["apply", model, "--plan", plan, "--formats", "hf,gguf", "--out", expert, "--overwrite"],
+          }),
+    };
+    for (const [step, args] of Object.entries(steps)) {
+      console.error(`${layers} layers, ${documents} documents: ${step}`);
+      measured.push({ layers, documents, step, ...(await run(args)) });
+    }
   }
   if (!values.keep) rmSync(home, { recursive: true });
   return measured;
@@ -167,38 +196,11 @@ function writeSafetensors(path, tensors, fill) {
 /** Runs the command line in a process of its own, under the limit. */
 async function run(args) {
   const group = values.limit === "0" ? null : makeGroup(Number(values.limit) * 2 ** 20);
-  const startedAtMs = performance.now();
-  const child = spawn(
-    "/bin/sh",
-    [
-      "-c",
-      group === null ? 'exec "$@"' : `echo $$ > "${group.procs}" && exec "$@"`,
-      "sh",
-      process.execPath,
-      CLI,
-      ...args,
-      "--quiet",
-    ],
-    { stdio: ["ignore", "ignore", "inherit"] },
-  );
-  let peakBytes = 0;
-  const watch = setInterval(() => (peakBytes = Math.max(peakBytes, peakOf(child.pid))), POLL_MS);
-  const [code, signal] = await once(child, "exit");
-  clearInterval(watch);
-  const seconds = (performance.now() - startedAtMs) / 1000;
+  const shell = ["/bin/sh", "-c", group === null ? 'exec "$@"' : `echo $$ > "${group.procs}" && exec "$@"`, "sh"];
+  const measured = await runMeasured([...shell, process.execPath, CLI, ...args, "--quiet"]);
   const limitHits = group === null ? null : Number(readFileSync(group.hits, "utf8").match(/\d+/)[0]);
   if (group !== null) rmdirSync(group.folder);
-  if (code !== 0) throw new Error(`cusprun ${args[0]} ended with ${String(code ?? signal)}`);
-  return { seconds, peakBytes, limitHits };
-}
-
-/** Largest resident memory so far; 0 once it is gone. */
-function peakOf(pid) {
-  try {
-    return 1024 * Number(readFileSync(`/proc/${pid}/status`, "utf8").match(/^VmHWM:\s+(\d+)/m)?.[1] ?? 0);
-  } catch {
-    return 0;
-  }
+  return { ...measured, limitHits };
 }
 
 /** A memory cgroup of version 2 or 1 under the one of this process. */

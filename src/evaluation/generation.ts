@@ -47,7 +47,7 @@ export async function continuePrompts(
   try {
     const out = join(folder, "model");
     await exportOnnx(checkpoint, out, { ...options, type: "f32" });
-    const session = await GraphSession.create(onnxModelPath(out, "f32"), options.device);
+    const session = await GraphSession.create(onnxModelPath(out, "f32"));
     try {
       let done = 0;
       for (const indices of batchPrompts(prompts, checkpoint.config)) {
