@@ -16,10 +16,10 @@ import { median, table } from "./tables.mjs";
 
 const CLI = join(import.meta.dirname, "../dist/cli/main.js");
 const FORMS = [
-  ["safetensors", "bf16"],
-  ["gguf", "f16"],
-  ["gguf", "q8_0"],
-  ["gguf", "q4_k_m"],
+  ["safetensors", "BF16"],
+  ["gguf", "F16"],
+  ["gguf", "Q8_0"],
+  ["gguf", "Q4_K_M"],
   ["onnx", "f32"],
   ["onnx", "q8"],
   ["onnx", "q4"],
@@ -61,8 +61,8 @@ for (const model of values.models.split(",")) {
   if (process.env.CUSPRUN_RUNTIMES !== undefined) {
     const out = join(values.out, "llama-cpp.gguf");
     const script = join(import.meta.dirname, "llama_quantize.py");
-    const command = [process.env.CUSPRUN_PYTHON ?? "python3", script, libraries, outOf("gguf", "f16"), out, Q4_K_M_FTYPE];
-    await measure("llama.cpp, gguf q4_k_m from f16", total, out, command, { LD_LIBRARY_PATH: libraries });
+    const command = [process.env.CUSPRUN_PYTHON ?? "python3", script, libraries, outOf("gguf", "F16"), out, Q4_K_M_FTYPE];
+    await measure("llama.cpp, Q4_K_M from F16", total, out, command, { LD_LIBRARY_PATH: libraries });
   }
 
   async function measure(name, count, out, command, environment = {}) {
