@@ -62,13 +62,16 @@ for (const model of values.models.split(",")) {
     const out = join(values.out, "llama-cpp.gguf");
     const script = join(import.meta.dirname, "llama_quantize.py");
     const command = [process.env.CUSPRUN_PYTHON ?? "python3", script, libraries, outOf("gguf", "F16"), out, Q4_K_M_FTYPE];
-    await measure("llama.cpp, Q4_K_M from F16", total, out, command, { LD_LIBRARY_PATH: libraries });
+    await measure("llama.cpp, Q4_K_M from F16", total, out, command, {
+      environment: { LD_LIBRARY_PATH: libraries },
+      silent: true,
+    });
   }
 
-  async function measure(name, count, out, command, environment = {}) {
+  async function measure(name, count, out, command, options = {}) {
     console.error(`${model}: ${name}`);
     const runs = [];
-    for (let round = 0; round < Number(values.rounds); round++) runs.push(await runMeasured(command, { environment }));
+    for (let round = 0; round < Number(values.rounds); round++) runs.push(await runMeasured(command, options));
     const seconds = median(runs.map((run) => run.seconds));
     const peak = median(runs.map((run) => run.peakBytes));
     rows.push([

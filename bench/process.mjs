@@ -10,12 +10,16 @@ const POLL_MS = 100;
  * Runs a program to its end.
  * @param command program and arguments; what it says on stdout is dropped.
  * @param options.environment variables beside those of this process.
+ * @param options.silent whether what it says on stderr is dropped too.
  * @returns seconds, and the largest resident memory in bytes (Linux; 0 elsewhere).
  * @throws Error where it ends with another status than 0.
  */
-export async function runMeasured([program, ...args], { environment = {} } = {}) {
+export async function runMeasured([program, ...args], { environment = {}, silent = false } = {}) {
   const startedAtMs = performance.now();
-  const child = spawn(program, args, { stdio: ["ignore", "ignore", "inherit"], env: { ...process.env, ...environment } });
+  const child = spawn(program, args, {
+    stdio: ["ignore", "ignore", silent ? "ignore" : "inherit"],
+    env: { ...process.env, ...environment },
+  });
   let peakBytes = 0;
   const watch = setInterval(() => (peakBytes = Math.max(peakBytes, peakOf(child.pid))), POLL_MS);
   const [code, signal] = await once(child, "exit");

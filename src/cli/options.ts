@@ -115,7 +115,12 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     help: "Domain: a preset or a file; repeat to mix",
   },
   task: { type: { kind: "texts" }, hint: "NAME|FILE", group: "What to keep", help: "Task: a preset or a file; repeat to mix" },
-  documents: { type: COUNT, hint: "N", group: "What to keep", help: "Most documents of each corpus that choose what goes" },
+  documents: {
+    type: COUNT,
+    hint: "N",
+    group: "What to keep",
+    help: "Most documents of each corpus that choose what goes and mend what stays",
+  },
   "held-out": {
     type: COUNT,
     hint: "N",

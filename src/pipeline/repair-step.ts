@@ -35,9 +35,6 @@ export interface RepairOptions {
   readonly generalShare?: number;
 }
 
-/** Documents that a repair is fitted on at most. Time grows with them. */
-const MAX_REPAIR_DOCUMENTS = 120;
-
 /** Share of general text where none is given. */
 export const DEFAULT_GENERAL_SHARE = 0;
 
@@ -79,7 +76,7 @@ async function removeOthers(workFolder: string): Promise<void> {
 }
 
 /**
- * The documents that a repair is fitted on: calibration documents of all dimensions in equal shares and some of the general mix, in turns, each once.
+ * The documents that a repair is fitted on: as many as there are calibration documents, of all dimensions and some of the general mix in their place, in turns, each once.
  * @throws CusprunError `USAGE` for a share that is none.
  */
 export async function gatherRepairDocuments(
@@ -91,13 +88,14 @@ export async function gatherRepairDocuments(
 ): Promise<readonly TokenDocument[]> {
   checkGeneralShare(generalShare);
   const { maxTokens = DEFAULT_MAX_TOKENS, seed = 0 } = corpusOptions;
-  const share = Math.ceil(((1 - generalShare) * MAX_REPAIR_DOCUMENTS) / corpora.length);
-  const own = interleave(corpora.map(({ calibration }) => calibration.slice(0, share)));
-  const wanted = generalShare === 1 ? MAX_REPAIR_DOCUMENTS : Math.round((own.length * generalShare) / (1 - generalShare));
-  const general = await loadGeneralDocuments(tokenizer, Math.min(MAX_REPAIR_DOCUMENTS, wanted), maxTokens, seed, job);
+  const total = corpora.reduce((sum, { calibration }) => sum + calibration.length, 0);
+  const own = interleave(
+    corpora.map(({ calibration }) => calibration.slice(0, Math.ceil((1 - generalShare) * calibration.length))),
+  );
+  const general = await loadGeneralDocuments(tokenizer, total - own.length, maxTokens, seed, job);
   const judges = new Set(corpora.flatMap(({ heldOut }) => heldOut.map(documentFingerprint)));
   const documents = spread(
-    generalShare === 1 ? [] : own,
+    own,
     general.filter((document) => !judges.has(documentFingerprint(document))),
   );
   return [...new Map(documents.map((document) => [documentFingerprint(document), document])).values()];
