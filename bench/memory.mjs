@@ -197,10 +197,12 @@ function writeSafetensors(path, tensors, fill) {
 async function run(args) {
   const group = values.limit === "0" ? null : makeGroup(Number(values.limit) * 2 ** 20);
   const shell = ["/bin/sh", "-c", group === null ? 'exec "$@"' : `echo $$ > "${group.procs}" && exec "$@"`, "sh"];
-  const measured = await runMeasured([...shell, process.execPath, CLI, ...args, "--quiet"]);
-  const limitHits = group === null ? null : Number(readFileSync(group.hits, "utf8").match(/\d+/)[0]);
-  if (group !== null) rmdirSync(group.folder);
-  return { ...measured, limitHits };
+  try {
+    const measured = await runMeasured([...shell, process.execPath, CLI, ...args, "--quiet"]);
+    return { ...measured, limitHits: group === null ? null : Number(readFileSync(group.hits, "utf8").match(/\d+/)[0]) };
+  } finally {
+    if (group !== null) rmdirSync(group.folder);
+  }
 }
 
 /** A memory cgroup of version 2 or 1 under the one of this process. */

@@ -178,3 +178,5 @@ export type {
 export { CusprunError, ERROR_CODES, EXIT_CODES } from "./errors.ts";
 export type { ErrorClass, ErrorCode, ErrorParts } from "./errors.ts";
 export type { JobOptions, ProgressEvent } from "./progress.ts";
+export { DEVICES } from "./device.ts";
+export type { Device } from "./device.ts";

@@ -8,6 +8,7 @@ import { openCheckpoint } from "../checkpoint/open.ts";
 import { isRaggedModelType } from "../checkpoint/hf-ragged.ts";
 import { CusprunError } from "../errors.ts";
 import type { JobOptions } from "../progress.ts";
+import { checkDevice } from "../scoring/sessions.ts";
 import type { Runtime, RuntimeTarget } from "../verification/runtime.ts";
 import { RUNTIMES } from "../verification/runtimes.ts";
 import { verifyPart, type Verification } from "../verification/verify.ts";
@@ -33,7 +34,7 @@ export interface VerificationReport {
 
 /**
  * Verifies an expert in every runtime that is installed and loads one of its parts.
- * @throws CusprunError `MODEL_NOT_FOUND` where there is nothing that a runtime loads, and what opening and reading the model throw: a truncated
+ * @throws CusprunError `MODEL_NOT_FOUND` where there is nothing that a runtime loads, and what `checkDevice`, opening and reading the model throw: a truncated
  *   or foreign file is named by it.
  */
 export async function verifyExpert(options: VerifyExpertOptions): Promise<VerificationReport> {
@@ -46,6 +47,8 @@ export async function verifyExpert(options: VerifyExpertOptions): Promise<Verifi
   // Says what is wrong with a file that is none of these.
   if (parts.length === 0) await (await openCheckpoint(expert)).close();
   if (parts.length === 0) throw nothingToVerify(expert, "no safetensors, GGUF or ONNX");
+  const job = jobOptions(options);
+  if (job.device !== undefined) await checkDevice(job.device);
   const verifications: Verification[] = [];
   for (const { runtime, target } of parts) {
     const absent = await runtime.absence();
@@ -58,7 +61,6 @@ export async function verifyExpert(options: VerifyExpertOptions): Promise<Verifi
     const checkpoint = await openCheckpoint(isOnnx && against !== undefined ? against : target.reference);
     try {
       const untrusted = needsTrust(checkpoint, target) && !trustRemoteCode;
-      const job = jobOptions(options);
       verifications.push(
         untrusted ? refusedTrust(runtime, target) : await verifyPart(checkpoint, runtime, target, { ...job, trustRemoteCode }),
       );
