@@ -15,12 +15,11 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { readGgufHeader } from "../dist/checkpoint/gguf-header.js";
 import { applyPlan, exportModel, fetchCatalogModel, scoreModel, selectFromScores, verifyExpert } from "../dist/index.js";
+import { llamaQuantizeCommand } from "./llama-quantize.mjs";
 
 const MODELS = { smollm2: "SmolLM2-135M-Instruct", qwen2: "Qwen2.5-Coder-0.5B-Instruct", gemma3: "Gemma 3 270M" };
 const LAYOUTS = ["uniform", "ragged"];
 const CORPORA = { corpora: { language: ["en"], domain: ["medical"] }, corpusOptions: { documents: 8, maxTokens: 128 } };
-/** `llama_ftype` of Q4_K_M. */
-const Q4_K_M_FTYPE = "15";
 
 /**
  * The formats: what is written from an expert's folder (Hugging Face and GGUF in F16, from the same weights), and what is verified. A new format is one more entry.
@@ -117,7 +116,8 @@ async function compareWithOnnxRuntime(path, files, home) {
   const theirs = join(home, "onnx-q4-theirs");
   cpSync(path, theirs, { recursive: true });
   const [float, ours, out] = [await onnx(files, home, "f32"), path, theirs].map((at) => onnxFileOf(at));
-  python(process.env.CUSPRUN_PYTHON_ONNX, "onnx_quantize.py", [float, ours, out]);
+  const script = join(import.meta.dirname, "onnx_quantize.py");
+  run([process.env.CUSPRUN_PYTHON_ONNX ?? "python3", script, float, ours, out], process.env);
   const text = readFileSync(join(import.meta.dirname, "../presets/general.jsonl"), "utf8");
   const texts = text
     .trim()
@@ -141,17 +141,16 @@ function onnxFileOf(at) {
   );
 }
 
-function python(program, script, args, env = process.env) {
-  const done = spawnSync(program ?? "python3", [join(import.meta.dirname, script), ...args], { env });
+function run([program, ...args], env) {
+  const done = spawnSync(program, args, { env });
   if (done.status !== 0) throw new Error(String(done.stderr).trim().split("\n").at(-1));
 }
 
 /** llama.cpp's own quantisation of the same F16 file. */
 function llamaQuantized({ f16 }, home) {
-  const libraries = join(process.env.CUSPRUN_RUNTIMES, "node_modules/@node-llama-cpp/linux-x64/bins/linux-x64");
   const out = join(home, "q4_k_m-llama.gguf");
-  const environment = { ...process.env, LD_LIBRARY_PATH: libraries };
-  python(process.env.CUSPRUN_PYTHON, "llama_quantize.py", [libraries, f16, out, Q4_K_M_FTYPE], environment);
+  const { command, environment } = llamaQuantizeCommand(f16, out);
+  run(command, { ...process.env, ...environment });
   return out;
 }
 

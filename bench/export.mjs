@@ -7,10 +7,11 @@
  * CUSPRUN_RUNTIMES is a folder with node-llama-cpp, CUSPRUN_PYTHON any Python; without the first llama.cpp's row is left out.
  */
 
-import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { mkdirSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { describeModel, resolveModel } from "../dist/index.js";
+import { llamaQuantizeCommand } from "./llama-quantize.mjs";
 import { runMeasured } from "./process.mjs";
 import { median, table } from "./tables.mjs";
 
@@ -24,9 +25,6 @@ const FORMS = [
   ["onnx", "q8"],
   ["onnx", "q4"],
 ];
-/** `llama_ftype` of Q4_K_M. */
-const Q4_K_M_FTYPE = "15";
-
 const { values } = parseArgs({
   options: {
     models: { type: "string", default: "smollm2,qwen2" },
@@ -41,50 +39,27 @@ for (const model of values.models.split(",")) {
   const { total } = (await describeModel(path)).parameters;
   for (const [to, type] of FORMS) {
     const out = outOf(to, type);
-    rmSync(out, { recursive: true, force: true });
-    await measure(`${to} ${type}`, total, out, [
-      process.execPath,
-      CLI,
-      "export",
-      path,
-      "--to",
-      to,
-      "--type",
-      type,
-      "--out",
-      out,
-      "--overwrite",
-      "--quiet",
-    ]);
+    const args = ["export", path, "--to", to, "--type", type, "--out", out, "--overwrite", "--quiet"];
+    rows.push([model, `${to} ${type}`, ...(await measure(total, out, [process.execPath, CLI, ...args], {}))]);
   }
-  const libraries = join(process.env.CUSPRUN_RUNTIMES ?? "", "node_modules/@node-llama-cpp/linux-x64/bins/linux-x64");
   if (process.env.CUSPRUN_RUNTIMES !== undefined) {
     const out = join(values.out, "llama-cpp.gguf");
-    const script = join(import.meta.dirname, "llama_quantize.py");
-    const command = [process.env.CUSPRUN_PYTHON ?? "python3", script, libraries, outOf("gguf", "F16"), out, Q4_K_M_FTYPE];
-    await measure("llama.cpp, Q4_K_M from F16", total, out, command, {
-      environment: { LD_LIBRARY_PATH: libraries },
-      silent: true,
-    });
-  }
-
-  async function measure(name, count, out, command, options = {}) {
-    console.error(`${model}: ${name}`);
-    const runs = [];
-    for (let round = 0; round < Number(values.rounds); round++) runs.push(await runMeasured(command, options));
-    const seconds = median(runs.map((run) => run.seconds));
-    const peak = median(runs.map((run) => run.peakBytes));
-    rows.push([
-      model,
-      name,
-      seconds.toFixed(1),
-      (count / seconds / 1e6).toFixed(0),
-      (peak / 2 ** 20).toFixed(0),
-      (bytesOf(out) / 2 ** 20).toFixed(0),
-    ]);
+    const { command, environment } = llamaQuantizeCommand(outOf("gguf", "F16"), out);
+    rows.push([model, "llama.cpp, Q4_K_M from F16", ...(await measure(total, out, command, { environment, silent: true }))]);
   }
 }
 console.log(table(["model", "to", "seconds", "million values/s", "peak resident, MiB", "written, MiB"], rows));
+
+/** Cells of a row. */
+async function measure(parameters, out, command, options) {
+  console.error(command.slice(1).join(" "));
+  const runs = [];
+  for (let round = 0; round < Number(values.rounds); round++) runs.push(await runMeasured(command, options));
+  const seconds = median(runs.map((run) => run.seconds));
+  const peak = median(runs.map((run) => run.peakBytes));
+  const mebibytes = (bytes) => (bytes / 2 ** 20).toFixed(0);
+  return [seconds.toFixed(1), (parameters / seconds / 1e6).toFixed(0), mebibytes(peak), mebibytes(bytesOf(out))];
+}
 
 function outOf(to, type) {
   return join(values.out, to === "gguf" ? `${type}.gguf` : `${to}-${type}`);

@@ -5,9 +5,7 @@
 import type { JobOptions } from "../progress.ts";
 import { defined } from "./defined.ts";
 
-type Undefinable<T> = { readonly [K in keyof T]?: T[K] | undefined };
-
 /** The options of the job alone, without those of the call. */
-export function jobOptions({ onProgress, signal, memoryLimit, device }: Undefinable<JobOptions>): JobOptions {
+export function jobOptions({ onProgress, signal, memoryLimit, device }: JobOptions): JobOptions {
   return defined({ onProgress, signal, memoryLimit, device });
 }

@@ -25,7 +25,7 @@ export interface ModelExtras {
  * @throws CusprunError what `checkDevice`, `resolveModel` and `openCheckpoint` throw, and what the work throws.
  */
 export async function withModel<T>(model: string, job: JobOptions, work: (checkpoint: Checkpoint) => Promise<T>): Promise<T> {
-  if (job.device !== undefined) await checkDevice(job.device);
+  await checkDevice(job.device);
   const checkpoint = await openCheckpoint(await resolveModel(model, job));
   try {
     return await work(checkpoint);

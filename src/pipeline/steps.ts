@@ -165,9 +165,8 @@ export interface AppliedPlan extends Omit<WrittenExpert, "figures"> {
  * @throws CusprunError `OUTPUT_EXISTS`, `MEMORY_LIMIT`, and what `readPlan`, `cutExpert` and `writeExpert` throw.
  */
 export async function applyPlan(options: ApplyPlanOptions): Promise<AppliedPlan> {
-  const { model, plan: planPath, corpora: specs = {}, corpusOptions, work, generalShare, ...rest } = options;
-  const { onProgress, signal, memoryLimit, device, ...write } = rest;
-  const job = jobOptions({ onProgress, signal, memoryLimit, device });
+  const { model, plan: planPath, corpora: specs = {}, corpusOptions, work, generalShare, ...write } = options;
+  const job = jobOptions(options);
   await checkExpertFolder(write, null);
   const plan = await readPlan(planPath);
   return withModel(model, options, async (checkpoint) => {

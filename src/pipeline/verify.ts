@@ -48,7 +48,7 @@ export async function verifyExpert(options: VerifyExpertOptions): Promise<Verifi
   if (parts.length === 0) await (await openCheckpoint(expert)).close();
   if (parts.length === 0) throw nothingToVerify(expert, "no safetensors, GGUF or ONNX");
   const job = jobOptions(options);
-  if (job.device !== undefined) await checkDevice(job.device);
+  await checkDevice(job.device);
   const verifications: Verification[] = [];
   for (const { runtime, target } of parts) {
     const absent = await runtime.absence();

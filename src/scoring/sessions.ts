@@ -81,9 +81,10 @@ export class GraphSession<Output extends Float32Array<ArrayBuffer> | Float64Arra
 
 /**
  * Makes sure that a device computes, by a product on it.
+ * @param device default the CPU, which needs no trial.
  * @throws CusprunError `DEVICE_UNAVAILABLE` where it is not there or does not work.
  */
-export async function checkDevice(device: Device): Promise<void> {
+export async function checkDevice(device: Device = "cpu"): Promise<void> {
   if (device === "cpu") return;
   const backends = listSupportedBackends();
   const graph = new OnnxGraph();
