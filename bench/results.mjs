@@ -1,16 +1,15 @@
 /**
- * @file The tables of docs/results.md: `compareMethods` for one expert after the other, on data beside the project (../shared/data). What was made is in the folder and is
- * not made again, so that an interrupted run goes on, and a later one adds methods and budgets.
+ * @file The tables of docs/results.md: `compareMethods` for one expert after the other, on data beside the project (../shared/data). What was made is in `docs/results` and is
+ * not made again, so that an interrupted run goes on: all of it takes a night on two cores.
  *
- *     npm run bench:results -- [--models smollm2] [--experts en-medical] [--budgets '25% of blocks'] [--methods uniform,ragged] [--seeds 0]
- *                              [--documents 48] [--held-out 24] [--tokens 256] [--items 24] [--pages 2]
+ *     npm run bench:results -- [--models smollm2,qwen2] [--experts en-medical] [--budgets '25% of blocks'] [--methods uniform,ragged] [--seeds 0]
  *                              [--minutes 60] [--out FOLDER] [--table docs/results.md]
  *
- * `--documents`, `--held-out` and `--tokens` are those of a dimension's corpus; `--items` of each evaluation file, `--pages` of wikitext. Another size wants another
- * folder. `--minutes` stops once so much time is gone. `--budgets ''` makes nothing, and only writes the tables.
+ * `--models`, `--experts`, `--budgets` and `--methods` leave out all others of the plan below. `--minutes` stops once so much time is gone. `--only-tables` makes nothing.
  */
 
-import { mkdirSync, existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { compareMethods } from "../dist/index.js";
@@ -86,34 +85,61 @@ const METHODS = {
   },
 };
 
+/** Documents of each corpus, tokens of each, and items of each evaluation file: what larger models cost is paid with fewer. */
+const SIZES = {
+  smollm2: { documents: 48, heldOut: 24, tokens: 256, items: 16, pages: 1 },
+  qwen2: { documents: 24, heldOut: 12, tokens: 256, items: 8, pages: 1 },
+  gemma3: { documents: 32, heldOut: 16, tokens: 256, items: 8, pages: 1 },
+};
+
+/** Without those that ruin every model. */
+const SOUND = ["wanda-sp", "flap", "shortgpt", "paper", "ragged-cut", "ragged"];
+const QUARTER = "25% of blocks";
+/** What is made, in this order. */
+const PLAN = [
+  { model: "smollm2", experts: ["en-medical", "en-math", "en-legal", "en"], budgets: [QUARTER], methods: SOUND },
+  { model: "qwen2", experts: ["en-medical", "zh-legal", "de-summarisation"], budgets: [QUARTER], methods: SOUND },
+  { model: "gemma3", experts: ["en-medical", "zh-legal", "de-summarisation"], budgets: [QUARTER], methods: SOUND },
+  {
+    model: "smollm2",
+    experts: ["en-medical"],
+    budgets: [QUARTER],
+    methods: ["random", "magnitude", "uniform-cut", "uniform", "wanda-sp-repair", "flap-ragged", "ragged-general"],
+  },
+  {
+    model: "smollm2",
+    experts: ["en-medical", "en-math", "en-legal", "en"],
+    budgets: ["15% of blocks", "35% of blocks", "25%"],
+    methods: SOUND,
+  },
+  { model: "smollm2", experts: ["medical-1", "en-medical-2"], budgets: [QUARTER], methods: ["ragged"] },
+];
+
 const { values } = parseArgs({
   options: {
-    models: { type: "string", default: "smollm2" },
-    experts: { type: "string", default: "en-medical" },
-    budgets: { type: "string", default: "25% of blocks" },
-    methods: { type: "string", default: Object.keys(METHODS).join(",") },
+    models: { type: "string" },
+    experts: { type: "string" },
+    budgets: { type: "string" },
+    methods: { type: "string" },
     seeds: { type: "string", default: "0" },
-    documents: { type: "string", default: "48" },
-    "held-out": { type: "string", default: "24" },
-    tokens: { type: "string", default: "256" },
-    items: { type: "string", default: "24" },
-    pages: { type: "string", default: "2" },
     minutes: { type: "string" },
-    out: { type: "string", default: "bench-results/results" },
+    out: { type: "string", default: "docs/results" },
     table: { type: "string" },
+    "only-tables": { type: "boolean", default: false },
   },
 });
-const list = (text) => text.split(",").filter((part) => part !== "");
 const signal = values.minutes === undefined ? undefined : AbortSignal.timeout(60_000 * Number(values.minutes));
-const tasks = join(values.out, "tasks");
-mkdirSync(tasks, { recursive: true });
+const tasks = mkdtempSync(join(tmpdir(), "cusprun-results-"));
+mkdirSync(values.out, { recursive: true });
 let lastStage;
 
 try {
-  for (const model of list(values.models)) for (const expert of list(values.experts)) await compare(model, expert);
+  for (const part of values["only-tables"] ? [] : PLAN) await make(part);
 } catch (error) {
   if (!signal?.aborted) throw error;
   console.error(`${values.minutes} minutes are over; run again to go on`);
+} finally {
+  rmSync(tasks, { recursive: true });
 }
 const text = tables();
 if (values.table !== undefined) {
@@ -123,35 +149,41 @@ if (values.table !== undefined) {
 }
 console.log(text);
 
-async function compare(model, name) {
-  const { corpora, own } = EXPERTS[name];
-  const names = [...new Set([own, ...OTHERS])];
-  for (const each of names) shorten(each, Number(each === PAGES ? values.pages : values.items));
-  // A budget of all parameters takes tokens too, which is another comparison.
-  for (const ofBlocks of [true, false]) {
-    const budgets = list(values.budgets).filter((budget) => budget.endsWith("of blocks") === ofBlocks);
-    if (budgets.length === 0) continue;
-    await compareMethods({
-      model,
-      corpora,
-      corpusOptions: {
-        documents: Number(values.documents),
-        heldOutDocuments: Number(values["held-out"]),
-        maxTokens: Number(values.tokens),
-      },
-      methods: list(values.methods).map((method) => METHODS[method]),
-      budgets,
-      seeds: list(values.seeds).map(Number),
-      ...(ofBlocks ? { selection: { vocabulary: "keep" } } : {}),
-      tasks: names.map((each) => join(tasks, `${each}.jsonl`)),
-      out: join(values.out, `${model}--${name}--${ofBlocks ? "blocks" : "all"}`),
-      onProgress: ({ stage }) => {
-        if (stage !== lastStage) console.error(`${model} ${name}: ${stage}`);
-        lastStage = stage;
-      },
-      ...(signal === undefined ? {} : { signal }),
-    });
+/** Makes what the options leave of a part of the plan. */
+async function make({ model, experts, budgets, methods }) {
+  const chosen = (name, all) => all.filter((each) => values[name] === undefined || values[name].split(",").includes(each));
+  if (chosen("models", [model]).length === 0) return;
+  const left = chosen("methods", methods);
+  for (const expert of chosen("experts", experts)) {
+    // A budget of all parameters takes tokens too, which is another comparison.
+    for (const ofBlocks of [true, false]) {
+      const some = chosen("budgets", budgets).filter((budget) => budget.endsWith("of blocks") === ofBlocks);
+      if (some.length > 0 && left.length > 0) await compare(model, expert, ofBlocks, some, left);
+    }
   }
+}
+
+async function compare(model, name, ofBlocks, budgets, methods) {
+  const { corpora, own } = EXPERTS[name];
+  const { documents, heldOut, tokens, items, pages } = SIZES[model];
+  const names = [...new Set([own, ...OTHERS])];
+  for (const each of names) shorten(each, each === PAGES ? pages : items);
+  await compareMethods({
+    model,
+    corpora,
+    corpusOptions: { documents, heldOutDocuments: heldOut, maxTokens: tokens },
+    methods: methods.map((method) => METHODS[method]),
+    budgets,
+    seeds: values.seeds.split(",").map(Number),
+    ...(ofBlocks ? { selection: { vocabulary: "keep" } } : {}),
+    tasks: names.map((each) => join(tasks, `${each}.jsonl`)),
+    out: join(values.out, `${model}--${name}--${ofBlocks ? "blocks" : "all"}`),
+    onProgress: ({ stage }) => {
+      if (stage !== lastStage) console.error(`${new Date().toISOString().slice(11, 19)} ${model} ${name}: ${stage}`);
+      lastStage = stage;
+    },
+    ...(signal === undefined ? {} : { signal }),
+  });
 }
 
 /** The first items of an evaluation file. */
@@ -193,20 +225,25 @@ function tables() {
         ),
         "removed",
         "minutes",
+        "MiB",
       ];
       const rows = [
         row(
           "dense",
           first.dimensions.map((each) => each.dense),
           dense.tasks,
-          ["", ""],
+          ["", "", ""],
         ),
         ...members.map((run) =>
           row(
             run.method,
             run.dimensions.map((each) => each.expert),
             run.tasks,
-            [`${((100 * run.parameters.removed) / run.parameters.before).toFixed(1)}%`, (run.elapsedMs / 60_000).toFixed(1)],
+            [
+              `${((100 * run.parameters.removed) / run.parameters.before).toFixed(1)}%`,
+              (run.elapsedMs / 60_000).toFixed(1),
+              (run.peakBytes / 2 ** 20).toFixed(0),
+            ],
           ),
         ),
       ];

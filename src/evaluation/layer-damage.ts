@@ -10,6 +10,7 @@ import type { TokenDocument } from "../corpora/corpus.ts";
 import type { JobOptions } from "../progress.ts";
 import { makeBatches } from "../scoring/batches.ts";
 import type { Batch } from "../scoring/batches.ts";
+import { POST_NORMS } from "../scoring/block-fit.ts";
 import type { FitRole } from "../scoring/block-fit.ts";
 import { embedBatches, openStates } from "../scoring/embedding.ts";
 import type { HiddenStates } from "../scoring/hidden-states.ts";
@@ -18,7 +19,7 @@ import type { WeightSource } from "../scoring/layer-program.ts";
 import { planMemory } from "../scoring/memory-plan.ts";
 import { computeDivergences } from "../scoring/output-head.ts";
 import { Products } from "../surgery/products.ts";
-import { NormalEquations, ridge, transpose } from "../surgery/repair-fit.ts";
+import { fromStream, NormalEquations, ridge, towardsStream } from "../surgery/repair-fit.ts";
 
 /** A layer to be cut, and a model in which it is. */
 export interface LayerTrial {
@@ -122,8 +123,9 @@ async function repaired(
   try {
     const block = await program.readWeights(layer);
     if (role === null) return block;
-    const { data, shape } = block.weights.get(role)!;
-    const [D, n] = shape as [number, number];
+    const kept = block.weights.get(role)!;
+    const postNorm = block.weights.get(POST_NORMS[role]);
+    const [D, n] = kept.shape as [number, number];
     const equations = new NormalEquations(n, D);
     await program.runLayer(
       layer,
@@ -136,12 +138,9 @@ async function repaired(
       (_batch, { gram, cross, targetEnergy }) => equations.add({ gram: gram!, cross: cross!, targetEnergy: targetEnergy! }),
       options,
     );
-    const weights = await ridge(products, [equations], transpose(data as Float32Array, D, n), TRIAL_STRENGTH);
+    const weights = await ridge(products, [equations], towardsStream(kept, postNorm), TRIAL_STRENGTH);
     if (weights === null) return block;
-    return {
-      ...block,
-      weights: new Map([...block.weights, [role, { data: Float32Array.from(transpose(weights, n, D)), shape }]]),
-    };
+    return { ...block, weights: new Map([...block.weights, [role, fromStream(weights, kept, postNorm)]]) };
   } finally {
     await program.close();
   }

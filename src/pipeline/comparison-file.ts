@@ -76,6 +76,8 @@ const SCHEMA = objectOf({
         }),
       ),
       tasks: TASKS,
+      elapsedMs: COUNT,
+      peakBytes: COUNT,
       expert: { type: ["string", "null"] },
     }),
   ),

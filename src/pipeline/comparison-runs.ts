@@ -19,6 +19,7 @@ import { defined } from "./defined.ts";
 import { scoreTasks } from "./evaluate.ts";
 import { jobOptions } from "./job-options.ts";
 import { measureDense } from "./measure-step.ts";
+import { withPeakMemory } from "./peak-memory.ts";
 import { pruneModel } from "./prune.ts";
 import { ensureScores } from "./scoring-step.ts";
 import { scoredKinds } from "./selection-step.ts";
@@ -75,17 +76,19 @@ export async function makeRun(session: Session, run: WantedRun, prefix: string):
   const { model, corpora, work, keep = false } = options;
   let isKept = false;
   try {
-    const report = await pruneModel({
-      ...jobOf(options, prefix),
-      ...defined({ repair, work, generalShare: variant.generalShare }),
-      model,
-      corpora,
-      corpusOptions: { ...options.corpusOptions, seed },
-      selection: choice,
-      method: variant.method,
-      out: folder,
-      overwrite: true,
-    });
+    const { result: report, peakBytes } = await withPeakMemory(() =>
+      pruneModel({
+        ...jobOf(options, prefix),
+        ...defined({ repair, work, generalShare: variant.generalShare }),
+        model,
+        corpora,
+        corpusOptions: { ...options.corpusOptions, seed },
+        selection: choice,
+        method: variant.method,
+        out: folder,
+        overwrite: true,
+      }),
+    );
     const tasks = await measureOnTasks(session, folder, "evaluating the expert", prefix);
     isKept = keep;
     const { parameters, units, vocabulary, dimensions, elapsedMs } = report;
@@ -101,6 +104,7 @@ export async function makeRun(session: Session, run: WantedRun, prefix: string):
       dimensions,
       tasks,
       elapsedMs,
+      peakBytes,
       expert: keep ? expert : null,
     };
   } finally {

@@ -19,7 +19,7 @@ import { METHODS, type MethodName } from "../selection/methods/index.ts";
 import type { PrunePlan } from "../selection/plan.ts";
 import { selectUnits } from "../selection/select.ts";
 import { cutExpert } from "../surgery/expert.ts";
-import { canRepair, checkRepair } from "../surgery/repair.ts";
+import { checkRepair } from "../surgery/repair.ts";
 import type { FloatDType } from "../tensor.ts";
 import { defined } from "./defined.ts";
 import { measureDense, measureExpert, type PerplexityByDimension } from "./measure-step.ts";
@@ -181,9 +181,9 @@ export async function rehearsePrune(
   const selection = { ...choice, ...(snap !== null && { snap }) };
   const structural = (choice.granularity ?? "structural") === "structural";
   const { defaults } = METHODS[options.method ?? "cusprun"];
-  const repairing = options.repair ?? (defaults.repair && structural && !dropsLayers(choice) && canRepair(config));
+  const repairing = options.repair ?? (defaults.repair && structural && !dropsLayers(choice));
   const plan = await rehearseSelection(config, dimensions, selection, extras);
-  if (repairing) checkRepair(config, plan);
+  if (repairing) checkRepair(plan);
   await checkExpertFormats(options, checkpoint, plan);
   // Layers of unlike size are not known yet: one may stay whole.
   const sizes = plan.layout === "uniform" ? cutExpert(checkpoint, plan).config : config;

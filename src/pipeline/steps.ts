@@ -198,7 +198,7 @@ async function repairOn(
   job: JobOptions,
   writing: (expert: ReadyExpert) => Promise<WrittenExpert>,
 ): Promise<WrittenExpert> {
-  checkRepair(checkpoint.config, plan);
+  checkRepair(plan);
   const options = { ...corpusOptions, heldOutDocuments: corpusOptions?.heldOutDocuments ?? 0, ...job };
   const tokenizer = await openTokenizer(checkpoint);
   const corpora = await loadCorpora(specs, tokenizer, options);

@@ -3,7 +3,7 @@
  */
 
 import { comparisonFigures, denseSpread, spreadOf, type ComparisonFigure, type Spread } from "./comparison-figures.ts";
-import { formatCount, formatPercent } from "./format.ts";
+import { formatBytes, formatCount, formatDuration, formatPercent } from "./format.ts";
 import { groupRuns, type MethodComparison, type RunGroup } from "./method-comparison.ts";
 import { renderColumns } from "./table.ts";
 
@@ -55,6 +55,8 @@ function comparisonTable(comparison: MethodComparison): Table {
     formatCount(parameters.total),
     "",
     ...figures.map((figure) => cell(denseSpread(comparison, figure), figure)),
+    "",
+    "",
     ...(severalSeeds ? [""] : []),
   ];
   return {
@@ -66,6 +68,8 @@ function comparisonTable(comparison: MethodComparison): Table {
       "parameters",
       "removed",
       ...figures.map(({ title }) => title),
+      "time",
+      "memory",
       ...(severalSeeds ? ["seeds"] : []),
     ],
     rows: [denseRow, ...groupRuns(comparison).map((group) => groupRow(group, figures, severalSeeds))],
@@ -86,6 +90,8 @@ function groupRow({ method, budget, runs }: RunGroup, figures: readonly Comparis
     formatCount(mean(({ parameters }) => parameters.before - parameters.removed)),
     formatPercent(mean(({ parameters }) => parameters.removed / parameters.before)),
     ...figures.map((figure) => cell(spreadOf(runs.map(figure.expert)), figure)),
+    formatDuration(mean(({ elapsedMs }) => elapsedMs)),
+    formatBytes(mean(({ peakBytes }) => peakBytes)),
     ...(severalSeeds ? [String(runs.length)] : []),
   ];
 }

@@ -7,7 +7,7 @@ import type { TaskResult } from "../evaluation/summarize-task.ts";
 import type { DimensionReport, UnitReport, VocabularyReport } from "./report.ts";
 
 /** Name and version of the form of `results.json`. */
-export const COMPARISON_FORMAT = "cusprun-comparison-1";
+export const COMPARISON_FORMAT = "cusprun-comparison-2";
 
 /** What all runs of a comparison share. Runs under other settings are never put beside these. Plain JSON. */
 export interface ComparisonSettings {
@@ -52,6 +52,8 @@ export interface MethodRun {
   readonly tasks: readonly TaskResult[];
   /** Time of the run: selection, trials, repair, writing and measuring. Scores and the dense model's figures are there before. */
   readonly elapsedMs: number;
+  /** The largest resident memory of the process meanwhile, in bytes. */
+  readonly peakBytes: number;
   /** Folder of the expert, below that of the comparison; null where it was not kept. */
   readonly expert: string | null;
 }

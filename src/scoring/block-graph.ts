@@ -25,7 +25,7 @@ import {
   toHeads,
 } from "./block-energies.ts";
 import type { BlockContext, BlockRequest, Halves, RotatedHeads } from "./block-energies.ts";
-import { addFit } from "./block-fit.ts";
+import { addFit, POST_NORMS } from "./block-fit.ts";
 import { addInputSquares, type MatrixInput } from "./block-inputs.ts";
 import type { BlockShape } from "./block-shape.ts";
 import { OnnxGraph } from "./onnx-graph.ts";
@@ -80,8 +80,7 @@ class BlockGraph {
       const y = this.#ffn(afterAttention);
       this.#g.output("y", y, shape);
       addBlockInfluence(this.#context, this.#x, y);
-    } else if (fit === "down")
-      addFit(this.#context, this.#ffnActivations(afterAttention), this.#shape.intermediateSize, afterAttention);
+    } else if (fit === "down") this.#ffn(afterAttention);
     return this.#g.serialize();
   }
 
@@ -98,7 +97,7 @@ class BlockGraph {
     const y = g.add(x, this.#postNorm(output, "postAttentionNorm"));
 
     addHeadEnergies(this.#context, context, this.#tokenScale(output, "postAttentionNorm"));
-    if (this.#request.fit === "o") addFit(this.#context, context, H * K, x);
+    if (this.#request.fit === "o") addFit(this.#context, context, H * K, x, this.#tokenScale(output, POST_NORMS.o));
     addResidualEnergy(this.#context, "attentionResidual", y);
     return y;
   }
@@ -174,6 +173,8 @@ class BlockGraph {
     const output = this.#byDocument(g.linear(activations, this.#weight("down")), this.#shape.hiddenSize);
     const y = g.add(x, this.#postNorm(output, "postFfnNorm"));
     addFfnEnergies(this.#context, activations, this.#tokenScale(output, "postFfnNorm"));
+    if (this.#request.fit === "down")
+      addFit(this.#context, activations, this.#shape.intermediateSize, x, this.#tokenScale(output, POST_NORMS.down));
     addResidualEnergy(this.#context, "ffnResidual", y);
     return y;
   }

@@ -6,6 +6,7 @@
  * Source: architecture, "Repair"; Hoerl & Kennard 1970 for ridge. Towards W and not towards 0, so that what the documents do not say stays.
  */
 
+import type { Feed } from "../scoring/sessions.ts";
 import { solvePositiveDefinite } from "./linear-solve.ts";
 import type { Products } from "./products.ts";
 
@@ -139,6 +140,30 @@ async function squaredError(
 
 function addInto(target: Float64Array, values: ArrayLike<number>): void {
   for (let index = 0; index < target.length; index++) target[index] = target[index]! + values[index]!;
+}
+
+/**
+ * What an output matrix adds to the residual stream, as it is fitted: [D, n] → [n, D].
+ * @param postNorm weight [D] of the norm behind it, as it is applied, where there is one.
+ */
+export function towardsStream({ data, shape }: Feed, postNorm: Feed | undefined): Float64Array<ArrayBuffer> {
+  const [D, n] = shape as [number, number];
+  const weights = transpose(data as Float32Array, D, n);
+  const scales = postNorm?.data as Float32Array | undefined;
+  return scales === undefined ? weights : weights.map((weight, index) => weight * scales[index % D]!);
+}
+
+/** The matrix that a fit means: the reverse of `towardsStream`. What the norm lets nothing through of stays as in `kept`. */
+export function fromStream(weights: Float64Array, kept: Feed, postNorm: Feed | undefined): Feed {
+  const [D, n] = kept.shape as [number, number];
+  const data = Float32Array.from(transpose(weights, n, D));
+  const scales = postNorm?.data as Float32Array | undefined;
+  if (scales === undefined) return { data, shape: kept.shape };
+  const unscaled = data.map((value, index) => {
+    const scale = scales[Math.floor(index / n)]!;
+    return scale === 0 ? (kept.data[index] as number) : value / scale;
+  });
+  return { data: unscaled, shape: kept.shape };
 }
 
 /** [rows, columns] → [columns, rows], in f64. */

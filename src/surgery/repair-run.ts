@@ -9,6 +9,7 @@ import type { TokenDocument } from "../corpora/corpus.ts";
 import type { JobOptions } from "../progress.ts";
 import { makeBatches } from "../scoring/batches.ts";
 import type { Batch } from "../scoring/batches.ts";
+import { POST_NORMS } from "../scoring/block-fit.ts";
 import type { FitRole } from "../scoring/block-fit.ts";
 import { MATRIX_INPUTS as REPAIR_STEPS } from "../scoring/block-inputs.ts";
 import type { MatrixInput as RepairStep } from "../scoring/block-inputs.ts";
@@ -23,7 +24,7 @@ import type { Expert } from "./expert.ts";
 import { ImportanceSums } from "./importance.ts";
 import type { LayerImportances } from "./importance.ts";
 import { Products } from "./products.ts";
-import { NormalEquations, fitMatrix, transpose } from "./repair-fit.ts";
+import { NormalEquations, fitMatrix, fromStream, towardsStream } from "./repair-fit.ts";
 import type { Fit } from "./repair-fit.ts";
 import { closeRepairStates, openRepairStates } from "./repair-states.ts";
 import type { RepairStates } from "./repair-states.ts";
@@ -87,6 +88,12 @@ interface Block {
   readonly layer: number;
   readonly shape: Shape;
   readonly weights: BlockWeights;
+}
+
+/** The dense residual stream around a sublayer. */
+interface DenseSublayer {
+  readonly before: HiddenStates;
+  readonly after: HiddenStates;
 }
 
 /** A layer under repair. */
@@ -199,13 +206,13 @@ export class RepairRun {
     };
     const sums = new ImportanceSums();
     await doStep("attentionInput", () => this.#fitInput(bench, "attentionInput", "attentionNorm", pruned, before));
-    await doStep("o", () => this.#fitOutput(bench, "o", pruned, between));
+    await doStep("o", () => this.#fitOutput(bench, "o", pruned, { before, after: between }));
     await this.#run(this.#attention, bench, pruned, null, (number, outputs) => {
       sums.add(outputs);
       return prunedBetween.set(number, outputs["attentionStream"]!);
     });
     await doStep("ffnInput", () => this.#fitInput(bench, "ffnInput", "ffnNorm", prunedBetween, between));
-    await doStep("down", () => this.#fitOutput(bench, "down", prunedBetween, after));
+    await doStep("down", () => this.#fitOutput(bench, "down", prunedBetween, { before: between, after }));
     await this.#run(this.#ffn, bench, prunedBetween, pruned, (_number, outputs) => sums.add(outputs));
     Object.assign(this.#states, { before: after, after: before });
     const tokens = this.#batches.reduce((count, { mask }) => mask.reduce((sum, real) => sum + real, count), 0);
@@ -213,13 +220,17 @@ export class RepairRun {
     return { matrices, reports, importances: sums.means(tokens) };
   }
 
-  /** Fits an output matrix: leaves it in the bench's weights. @param inputs what its program reads. */
-  async #fitOutput(bench: Bench, role: FitRole, inputs: HiddenStates, targets: HiddenStates): Promise<Fit> {
-    const { data, shape } = bench.weights.get(role)!;
-    const [D, n] = shape as [number, number];
-    const [training, heldBack] = await this.#outputEquations(bench, role, inputs, targets);
-    const fit = await fitMatrix(this.#products, training, heldBack, transpose(data as Float32Array, D, n));
-    bench.weights.set(role, { data: Float32Array.from(transpose(fit.weights, n, D)), shape });
+  /**
+   * Fits an output matrix: leaves it in the bench's weights.
+   * @param inputs what its program reads.
+   * @param dense the dense stream before and after the sublayer.
+   */
+  async #fitOutput(bench: Bench, role: FitRole, inputs: HiddenStates, dense: DenseSublayer): Promise<Fit> {
+    const kept = bench.weights.get(role)!;
+    const postNorm = bench.weights.get(POST_NORMS[role]);
+    const [training, heldBack] = await this.#outputEquations(bench, role, inputs, dense);
+    const fit = await fitMatrix(this.#products, training, heldBack, towardsStream(kept, postNorm));
+    if (fit.strength !== null) bench.weights.set(role, fromStream(fit.weights, kept, postNorm));
     return fit;
   }
 
@@ -256,7 +267,7 @@ export class RepairRun {
     bench: Bench,
     role: FitRole,
     inputs: HiddenStates,
-    targets: HiddenStates,
+    dense: DenseSublayer,
   ): Promise<readonly [NormalEquations, NormalEquations]> {
     const [D, n] = bench.weights.get(role)!.shape as [number, number];
     const [training, heldBack] = [new NormalEquations(n, D), new NormalEquations(n, D)];
@@ -267,7 +278,10 @@ export class RepairRun {
       null,
       async (number) => {
         const { documents, length } = this.#batches[number]!;
-        return { target: { data: await targets.get(number), shape: [documents.length, length, D] } };
+        const data = bench.weights.has(POST_NORMS[role])
+          ? await targetBehindNorm(number, inputs, dense)
+          : await dense.after.get(number);
+        return { target: { data, shape: [documents.length, length, D] } };
       },
       (_batch, { gram, cross, targetEnergy }, number) => {
         const equations = number < this.#firstHeldBack ? training : heldBack;
@@ -295,6 +309,15 @@ export class RepairRun {
       this.#options,
     );
   }
+}
+
+/**
+ * The stream that is wanted behind a post norm: the pruned one with what the dense sublayer adds to its own. What earlier layers left is not asked for there: where the norm's
+ * weight is small it would take large weights, whose share in the norm's denominator shrinks all others (docs/LOG.md).
+ */
+async function targetBehindNorm(number: number, inputs: HiddenStates, dense: DenseSublayer): Promise<Float32Array<ArrayBuffer>> {
+  const [stream, before, after] = [await inputs.get(number), await dense.before.get(number), await dense.after.get(number)];
+  return after.map((value, index) => value + stream[index]! - before[index]!);
 }
 
 function reportOf({ strength, errorBefore, errorAfter }: Fit): Float32Array<ArrayBuffer> {

@@ -8,7 +8,6 @@
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { FAMILIES, blockTensorName } from "../checkpoint/families.ts";
-import type { ModelConfig } from "../checkpoint/model-config.ts";
 import type { SafetensorsFile } from "../checkpoint/safetensors-read.ts";
 import { writeSafetensors } from "../checkpoint/safetensors-write.ts";
 import type { TokenDocument } from "../corpora/corpus.ts";
@@ -42,11 +41,6 @@ export interface RepairSummary {
   readonly tried: number;
 }
 
-/** Whether repair can be done: not behind a norm between a sublayer and the residual stream. */
-export function canRepair({ family }: ModelConfig): boolean {
-  return !FAMILIES[family].requiredRoles.some((role) => role === "postAttentionNorm" || role === "postFfnNorm");
-}
-
 /**
  * Fits the matrices of an expert and writes them to `out`, under their names and in f32; beside those of each step, as
  * `repair.{layer}.{step}` [2], the strength (NaN where they were left as they were) and the share of the error that remains; and of every
@@ -63,7 +57,7 @@ export async function repairExpert(
   out: string,
   options: JobOptions,
 ): Promise<void> {
-  checkRepair(checkpoint.config, plan);
+  checkRepair(plan);
   const run = await RepairRun.create(checkpoint, expert, documents, options);
   const shapes = new Map(expert.tensors.map(({ name, shape }) => [name, shape]));
   const family = FAMILIES[expert.config.family];
@@ -99,23 +93,16 @@ export async function repairExpert(
 }
 
 /**
- * Refuses before any work what `canRepair` denies, and a plan that takes whole layers out.
+ * Refuses before any work a plan that takes whole layers out.
  * @throws CusprunError `REPAIR_UNSUPPORTED`.
  */
-export function checkRepair(config: ModelConfig, plan: PrunePlan): void {
+export function checkRepair(plan: PrunePlan): void {
   const dropped = plan.layers.length - keptLayers(plan).length;
-  if (dropped === 0 && canRepair(config)) return;
+  if (dropped === 0) return;
   throw new CusprunError("REPAIR_UNSUPPORTED", {
     where: "repair",
-    ...(dropped > 0
-      ? {
-          found: `a plan that takes out ${dropped} whole layers`,
-          expected: "one that keeps every layer, for each to be fitted to its own in the dense model",
-        }
-      : {
-          found: `a ${config.family} model, which norms what its sublayers write`,
-          expected: "a family whose output matrices write to the residual stream as they are",
-        }),
+    found: `a plan that takes out ${dropped} whole layers`,
+    expected: "one that keeps every layer, for each to be fitted to its own in the dense model",
     remedy: "Pass --no-repair, or no corpora to 'cusprun apply'",
   });
 }

@@ -100,7 +100,7 @@ describe("compare", () => {
       const { exitCode, stdout, stderr } = await runCommand([...compare, "--json"]);
       expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
       const report = JSON.parse(stdout) as MethodComparison & { made: number; reused: number };
-      expect(report).toMatchObject({ format: "cusprun-comparison-1", made: 8 - kept.length, reused: kept.length });
+      expect(report).toMatchObject({ format: "cusprun-comparison-2", made: 8 - kept.length, reused: kept.length });
       expect(report.runs.slice(0, kept.length)).toEqual(kept);
     }, 6));
 

@@ -65,7 +65,7 @@ describe("compareMethods", () => {
       const first = await compareMethods(options);
       const kept = await compareMethods({ ...options, keep: true });
       expect(kept).toMatchObject({ made: 1, runs: [{ expert: "experts/random-25-percent-of-blocks-seed-0" }] });
-      const { elapsedMs: _, expert: _expert, ...figures } = first.runs[0]!;
+      const { elapsedMs: _, peakBytes: _peak, expert: _expert, ...figures } = first.runs[0]!;
       expect(kept.runs[0]).toMatchObject(figures);
       expect(await compareMethods({ ...options, keep: true })).toMatchObject({ made: 0 });
     }));
@@ -82,7 +82,7 @@ describe("compareMethods", () => {
     [
       "results that are damaged",
       async (options) => {
-        await writeFile(join(options.out, "results.json"), '{"format": "cusprun-comparison-1", "runs": [{}]}');
+        await writeFile(join(options.out, "results.json"), '{"format": "cusprun-comparison-2", "runs": [{}]}');
         return options;
       },
       /no comparison of this form/,

@@ -7,13 +7,10 @@ import { referenceLogits, type ReferenceTensor } from "../support/reference-forw
 import { withRepaired } from "../support/repaired.ts";
 import { TINY_FAMILIES, tinyCheckpoint, tinyModel } from "../support/tiny-models.ts";
 
-/** Gemma norms what its sublayers write, and is not repaired. */
-const REPAIRABLE = TINY_FAMILIES.filter((family) => family !== "gemma3");
-
 /** f32 against f64; hidden states differ by 2e-5 of the largest at most, and are squared. */
 const TOLERANCE = 1e-4;
 
-test.each(REPAIRABLE)("%s: of every matrix, the mean square of what the repaired model feeds it", (family) =>
+test.each(TINY_FAMILIES)("%s: of every matrix, the mean square of what the repaired model feeds it", (family) =>
   // The first layer stays as it was, and so does the attention of the second.
   withRepaired(
     tinyCheckpoint(tinyModel(family)),
