@@ -126,7 +126,7 @@ async function repaired(
     const kept = block.weights.get(role)!;
     const postNorm = block.weights.get(POST_NORMS[role]);
     const [D, n] = kept.shape as [number, number];
-    const equations = new NormalEquations(n, D);
+    const equations = new NormalEquations(n, D, (name, size) => products.room(name, size));
     await program.runLayer(
       layer,
       block,
@@ -138,7 +138,7 @@ async function repaired(
       (_batch, { gram, cross, targetEnergy }) => equations.add({ gram: gram!, cross: cross!, targetEnergy: targetEnergy! }),
       options,
     );
-    const weights = await ridge(products, [equations], towardsStream(kept, postNorm), TRIAL_STRENGTH);
+    const weights = await ridge(products, equations, towardsStream(kept, postNorm), TRIAL_STRENGTH, new Float64Array(n * D));
     if (weights === null) return block;
     return { ...block, weights: new Map([...block.weights, [role, fromStream(weights, kept, postNorm)]]) };
   } finally {

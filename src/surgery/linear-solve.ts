@@ -1,10 +1,10 @@
 /**
  * @file Solves A·X = B for a symmetric positive definite A in f64: a blocked Cholesky factorisation whose large products run on
- * ONNX Runtime. Source: Golub & Van Loan, Matrix Computations, 4.2.5 (blocked, right-looking). No kept JavaScript library does this at
+ * ONNX Runtime. Source: Golub & Van Loan, Matrix Computations, 4.2.5 (blocked, left-looking). No kept JavaScript library does this at
  * the speed of a matrix product.
  */
 
-import type { Products } from "./products.ts";
+import type { Products, Transpose } from "./products.ts";
 
 /** Columns of a block: small enough that the plain loops inside a block take little of the time, large enough for fast products. */
 const BLOCK = 256;
@@ -23,62 +23,73 @@ interface Panel {
 }
 
 /**
- * X = A⁻¹·B, [n, m] in row-major order, or null where A is not positive definite in f64.
- * @param a [n, n], row-major; only its lower triangle is read. It is overwritten.
+ * X = (A + diag(d))⁻¹·B, [n, m] in row-major order, or null where that matrix is not positive definite in f64.
+ * @param a [n, n], row-major; only its lower triangle is read.
+ * @param d [n]
  * @param b [n, m], row-major. It is overwritten with X, which is returned.
  */
-export async function solvePositiveDefinite(products: Products, a: Matrix, b: Matrix, n: number): Promise<Matrix | null> {
-  const panels = await factor(products, a, n);
+export async function solvePositiveDefinite(
+  products: Products,
+  a: Matrix,
+  d: Matrix,
+  b: Matrix,
+  n: number,
+): Promise<Matrix | null> {
+  const panels = await factor(products, a, d, n);
   if (panels === null) return null;
   const m = b.length / n;
+  const multiply = async (transpose: Transpose, left: Matrix, right: Matrix, rows: number, inner: number): Promise<Matrix> =>
+    products.run(transpose, left, right, rows, inner, m, products.room("solve", rows * m));
   for (const { start, end, inverse, below } of panels) {
     const own = b.subarray(start * m, end * m);
-    own.set(await products.run("plain", inverse, own.slice(), end - start, end - start, m));
-    if (end < n) subtract(b.subarray(end * m), await products.run("plain", below, own.slice(), n - end, end - start, m));
+    own.set(await multiply("plain", inverse, own, end - start, end - start));
+    if (end < n) subtract(b.subarray(end * m), await multiply("plain", below, own, n - end, end - start));
   }
   for (const { start, end, inverse, below } of panels.toReversed()) {
     const own = b.subarray(start * m, end * m);
-    if (end < n) subtract(own, await products.run("transposeFirst", below, b.slice(end * m), end - start, n - end, m));
-    own.set(await products.run("transposeFirst", inverse, own.slice(), end - start, end - start, m));
+    if (end < n) subtract(own, await multiply("transposeFirst", below, b.subarray(end * m), end - start, n - end));
+    own.set(await multiply("transposeFirst", inverse, own, end - start, end - start));
   }
   return b;
 }
 
-/** Block columns of L with A = L·Lᵀ, or null where a pivot is not positive. */
-async function factor(products: Products, a: Matrix, n: number): Promise<readonly Panel[] | null> {
+/** Block columns of L with A + diag(d) = L·Lᵀ, or null where a pivot is not positive. They are good until the next call. */
+async function factor(products: Products, a: Matrix, d: Matrix, n: number): Promise<readonly Panel[] | null> {
   const panels: Panel[] = [];
+  let room = products.room("factor", belowDiagonal(n));
   for (let start = 0; start < n; start += BLOCK) {
     const end = Math.min(n, start + BLOCK);
-    const size = end - start;
-    const diagonal = copyBlock(a, n, start, end, start, end);
+    const [size, rows] = [end - start, n - start];
+    const column = products.room("column", rows * size);
+    for (let row = 0; row < rows; row++) {
+      const at = (start + row) * n;
+      column.set(a.subarray(at + start, at + end), row * size);
+    }
+    for (let index = 0; index < size; index++) column[index * size + index]! += d[start + index]!;
+    // What the columns before have of these rows: the whole of each product is used.
+    for (const before of panels) {
+      const width = before.end - before.start;
+      const left = before.below.subarray((start - before.end) * width);
+      const product = products.room("product", rows * size);
+      subtract(column, await products.run("transposeSecond", left, left.subarray(0, size * width), rows, width, size, product));
+    }
+    const diagonal = column.slice(0, size * size);
     if (!factorInPlace(diagonal, size)) return null;
     const inverse = invertLower(diagonal, size);
-    const rows = n - end;
-    // L21 = A21 · L11⁻ᵀ, then A22 −= L21 · L21ᵀ.
-    const below =
-      rows === 0
-        ? new Float64Array()
-        : await products.run("transposeSecond", copyBlock(a, n, end, n, start, end), inverse, rows, size, size);
+    const left = rows - size;
+    const below = room.subarray(0, left * size);
+    room = room.subarray(left * size);
+    if (left > 0) await products.run("transposeSecond", column.subarray(size * size), inverse, left, size, size, below);
     panels.push({ start, end, inverse, below });
-    if (rows > 0) {
-      const update = await products.run("transposeSecond", below, below, rows, size, rows);
-      for (let row = 0; row < rows; row++) {
-        const target = (end + row) * n + end;
-        for (let column = 0; column <= row; column++) a[target + column] = a[target + column]! - update[row * rows + column]!;
-      }
-    }
   }
   return panels;
 }
 
-/** Rows `[rowStart, rowEnd)` and columns `[columnStart, columnEnd)` of a matrix with n columns. */
-function copyBlock(a: Matrix, n: number, rowStart: number, rowEnd: number, columnStart: number, columnEnd: number): Matrix {
-  const width = columnEnd - columnStart;
-  const block = new Float64Array((rowEnd - rowStart) * width);
-  for (let row = rowStart; row < rowEnd; row++) {
-    block.set(a.subarray(row * n + columnStart, row * n + columnEnd), (row - rowStart) * width);
-  }
-  return block;
+/** Numbers in all panels' rows below their diagonal blocks. */
+function belowDiagonal(n: number): number {
+  let count = 0;
+  for (let end = BLOCK; end < n; end += BLOCK) count += (n - end) * BLOCK;
+  return count;
 }
 
 /** Replaces the lower triangle of a by its Cholesky factor; false where a pivot is not positive. */

@@ -1,5 +1,5 @@
 /**
- * @file Matrix products in f64 on ONNX Runtime.
+ * @file Matrix products in f64 on ONNX Runtime, and the arrays that they and their callers write to again and again.
  */
 
 import { OnnxGraph } from "../scoring/onnx-graph.ts";
@@ -19,6 +19,7 @@ export type Transpose = keyof typeof TRANSPOSES;
 /** Compiled matrix products in f64. Close them when done. */
 export class Products {
   readonly #sessions: Readonly<Record<Transpose, GraphSession<Matrix>>>;
+  readonly #rooms = new Map<string, Matrix>();
 
   private constructor(sessions: Readonly<Record<Transpose, GraphSession<Matrix>>>) {
     this.#sessions = sessions;
@@ -40,24 +41,46 @@ export class Products {
     });
   }
 
-  /** The product [rows, columns] over `inner` terms; the factors are given as they are stored. */
+  /**
+   * The product [rows, columns] over `inner` terms; the factors are given as they are stored.
+   * @param into what it is written to, of that size, and none of the factors.
+   */
   async run(
-    transpose: keyof typeof TRANSPOSES,
+    transpose: Transpose,
     a: Matrix,
     b: Matrix,
     rows: number,
     inner: number,
     columns: number,
+    into: Matrix = new Float64Array(rows * columns),
   ): Promise<Matrix> {
-    const { c } = await this.#sessions[transpose].run({
-      a: { data: a, shape: transpose === "transposeFirst" ? [inner, rows] : [rows, inner] },
-      b: { data: b, shape: transpose === "transposeSecond" ? [columns, inner] : [inner, columns] },
-    });
-    return c!;
+    await this.#sessions[transpose].run(
+      {
+        a: { data: a, shape: transpose === "transposeFirst" ? [inner, rows] : [rows, inner] },
+        b: { data: b, shape: transpose === "transposeSecond" ? [columns, inner] : [inner, columns] },
+      },
+      undefined,
+      { c: { data: into, shape: [rows, columns] } },
+    );
+    return into;
   }
 
-  /** Frees the sessions. */
+  /**
+   * Room for `size` numbers, which hold what its last user left. It is the same under the same name: fresh arrays of this size would cost more in pages and in
+   * collecting garbage than the products themselves (docs/LOG.md).
+   */
+  room(name: string, size: number): Matrix {
+    let room = this.#rooms.get(name);
+    if (room === undefined || room.length < size) {
+      room = new Float64Array(size);
+      this.#rooms.set(name, room);
+    }
+    return room.subarray(0, size);
+  }
+
+  /** Frees the sessions and the rooms. */
   async close(): Promise<void> {
+    this.#rooms.clear();
     for (const session of Object.values(this.#sessions)) await session.close();
   }
 }

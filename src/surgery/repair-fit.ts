@@ -23,18 +23,23 @@ const DEAD_INPUT_SHARE = 1e-6;
 export class NormalEquations {
   readonly width: number;
   readonly outputs: number;
-  /** AᵀA, [n, n]. */
+  /** AᵀA, [n, n]: its lower triangle; zeros above. */
   readonly gram: Float64Array<ArrayBuffer>;
   /** AᵀY, [n, D]. */
   readonly cross: Float64Array<ArrayBuffer>;
   /** Σ Y² by output, [D]. */
   readonly targetEnergy: Float64Array<ArrayBuffer>;
 
-  constructor(width: number, outputs: number) {
+  /** @param room gives arrays of a size; they are filled with zeros. */
+  constructor(
+    width: number,
+    outputs: number,
+    room = (_name: string, size: number): Float64Array<ArrayBuffer> => new Float64Array(size),
+  ) {
     this.width = width;
     this.outputs = outputs;
-    this.gram = new Float64Array(width * width);
-    this.cross = new Float64Array(width * outputs);
+    this.gram = room("gram", width * width).fill(0);
+    this.cross = room("cross", width * outputs).fill(0);
     this.targetEnergy = new Float64Array(outputs);
   }
 
@@ -44,7 +49,9 @@ export class NormalEquations {
     readonly cross: ArrayLike<number>;
     readonly targetEnergy: ArrayLike<number>;
   }): void {
-    addInto(this.gram, sums.gram);
+    const { width: n, gram } = this;
+    for (let row = 0; row < n; row++)
+      for (let index = row * n; index <= row * n + row; index++) gram[index] = gram[index]! + sums.gram[index]!;
     addInto(this.cross, sums.cross);
     addInto(this.targetEnergy, sums.targetEnergy);
   }
@@ -63,6 +70,7 @@ export interface Fit {
 
 /**
  * Fits a matrix on training documents, chooses the strength on held-back ones and fits again on both.
+ * @param training to which the held-back sums are added.
  * @param kept the weights that the cut left, [n, D]: what comes out where no fit is better on the held-back documents.
  */
 export async function fitMatrix(
@@ -73,11 +81,13 @@ export async function fitMatrix(
 ): Promise<Fit> {
   const errorBefore = await squaredError(products, heldBack, kept);
   const errorOf = async (strength: number): Promise<number> => {
-    const weights = await ridge(products, [training], kept, strength);
+    const weights = await ridge(products, training, kept, strength, products.room("tried", kept.length));
     return weights === null ? Number.POSITIVE_INFINITY : squaredError(products, heldBack, weights);
   };
   const best = await searchStrength(errorOf);
-  const weights = best.error < errorBefore ? await ridge(products, [training, heldBack], kept, best.strength) : null;
+  training.add(heldBack);
+  const weights =
+    best.error < errorBefore ? await ridge(products, training, kept, best.strength, new Float64Array(kept.length)) : null;
   if (weights === null) return { weights: kept, strength: null, errorBefore, errorAfter: errorBefore };
   return { weights, strength: best.strength, errorBefore, errorAfter: best.error };
 }
@@ -102,39 +112,43 @@ async function searchStrength(
 }
 
 /**
- * (G + λD)⁻¹ (C + λD·W) over the sum of equations, [n, D], or null where that system cannot be solved.
+ * (G + λD)⁻¹ (C + λD·W), [n, D], or null where that system cannot be solved.
  * @param kept W, [n, D].
  * @param strength λ.
+ * @param into what it is written to.
  */
 export async function ridge(
   products: Products,
-  equations: readonly NormalEquations[],
+  { width: n, outputs: D, gram, cross }: NormalEquations,
   kept: Float64Array<ArrayBuffer>,
   strength: number,
+  into: Float64Array<ArrayBuffer>,
 ): Promise<Float64Array<ArrayBuffer> | null> {
-  const { width: n, outputs: D } = equations[0]!;
-  const sum = new NormalEquations(n, D);
-  for (const part of equations) sum.add(part);
-  const { gram, cross } = sum;
   let trace = 0;
   for (let i = 0; i < n; i++) trace += gram[i * n + i]!;
+  const weights = Float64Array.from({ length: n }, (_, i) => strength * gram[i * n + i]! + (DEAD_INPUT_SHARE * trace) / n);
   for (let i = 0; i < n; i++) {
-    const weight = strength * gram[i * n + i]! + (DEAD_INPUT_SHARE * trace) / n;
-    gram[i * n + i] = gram[i * n + i]! + weight;
-    for (let d = 0; d < D; d++) cross[i * D + d] = cross[i * D + d]! + weight * kept[i * D + d]!;
+    const weight = weights[i]!;
+    for (let index = i * D; index < (i + 1) * D; index++) into[index] = cross[index]! + weight * kept[index]!;
   }
-  return solvePositiveDefinite(products, gram, cross, n);
+  return solvePositiveDefinite(products, gram, weights, into, n);
 }
 
-/** What weights [n, D] leave on the documents of these equations: Σ_d (wᵀGw − 2wᵀc + Σy²). */
+/** What weights [n, D] leave on the documents of these equations: Σ_d (wᵀGw − 2wᵀc + Σy²), with wᵀGw as twice that of G's lower triangle less that of its diagonal. */
 async function squaredError(
   products: Products,
   { width: n, outputs: D, gram, cross, targetEnergy }: NormalEquations,
   weights: Float64Array<ArrayBuffer>,
 ): Promise<number> {
-  const product = await products.run("plain", gram, weights, n, n, D);
+  const product = await products.run("plain", gram, weights, n, n, D, products.room("error", n * D));
   let error = targetEnergy.reduce((sum, energy) => sum + energy, 0);
-  for (let index = 0; index < weights.length; index++) error += weights[index]! * (product[index]! - 2 * cross[index]!);
+  for (let i = 0; i < n; i++) {
+    const energy = gram[i * n + i]!;
+    for (let index = i * D; index < (i + 1) * D; index++) {
+      const weight = weights[index]!;
+      error += weight * (2 * product[index]! - energy * weight - 2 * cross[index]!);
+    }
+  }
   return error;
 }
 

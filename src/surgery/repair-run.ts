@@ -237,7 +237,7 @@ export class RepairRun {
   /** Fits the matrices that read a sublayer's input: leaves them in the bench's weights. */
   async #fitInput(bench: Bench, step: RepairStep, norm: BlockRole, pruned: HiddenStates, dense: HiddenStates): Promise<Fit> {
     const D = bench.shape.hiddenSize;
-    const equations = [new NormalEquations(D, D), new NormalEquations(D, D)] as const;
+    const equations = this.#emptyEquations(D, D);
     for (const [number, batch] of this.#batches.entries()) {
       const sums = equations[number < this.#firstHeldBack ? 0 : 1];
       await this.#streams.addTo(sums, batch, await pruned.get(number), await dense.get(number), bench.weights.get(norm)!);
@@ -262,6 +262,13 @@ export class RepairRun {
     return fit;
   }
 
+  /** For the training and for the held-back documents, in the place of those before. */
+  #emptyEquations(n: number, D: number): readonly [NormalEquations, NormalEquations] {
+    const of = (documents: string): NormalEquations =>
+      new NormalEquations(n, D, (name, size) => this.#products.room(`${name} of ${documents}`, size));
+    return [of("training"), of("held back")];
+  }
+
   /** Sums over the training and over the held-back documents. */
   async #outputEquations(
     bench: Bench,
@@ -270,7 +277,7 @@ export class RepairRun {
     dense: DenseSublayer,
   ): Promise<readonly [NormalEquations, NormalEquations]> {
     const [D, n] = bench.weights.get(role)!.shape as [number, number];
-    const [training, heldBack] = [new NormalEquations(n, D), new NormalEquations(n, D)];
+    const [training, heldBack] = this.#emptyEquations(n, D);
     await this.#fits[role].runLayer(
       bench.layer,
       bench,

@@ -30,21 +30,27 @@ describe("solving with a positive definite matrix", () => {
     const a = new Float64Array(n * n);
     for (let i = 0; i < n; i++) {
       for (let j = 0; j < n; j++) {
-        let sum = i === j ? 0.1 : 0;
+        let sum = 0;
         for (let k = 0; k < n + 4; k++) sum += factor[i * (n + 4) + k]! * factor[j * (n + 4) + k]!;
         a[i * n + j] = sum;
       }
     }
+    const d = Float64Array.from({ length: n }, () => 0.1 + Math.abs(random()));
     const expected = Float64Array.from({ length: n * m }, random);
     const b = new Float64Array(n * m);
     for (let i = 0; i < n; i++)
-      for (let j = 0; j < n; j++) for (let c = 0; c < m; c++) b[i * m + c] = b[i * m + c]! + a[i * n + j]! * expected[j * m + c]!;
-    const x = await solvePositiveDefinite(products, a, b, n);
+      for (let j = 0; j < n; j++)
+        for (let c = 0; c < m; c++) b[i * m + c]! += (a[i * n + j]! + (i === j ? d[i]! : 0)) * expected[j * m + c]!;
+    // What is above the diagonal is not read.
+    for (let i = 0; i < n; i++) a.fill(Number.NaN, i * n + i + 1, (i + 1) * n);
+    const x = await solvePositiveDefinite(products, a, d, b, n);
     // Condition numbers are below 1e5 here: 1e-9 leaves f64 four digits.
     for (const [index, value] of x!.entries()) expect(Math.abs(value - expected[index]!)).toBeLessThan(1e-9);
   });
 
   test("a matrix that is not positive definite is said to be so", async () => {
-    expect(await solvePositiveDefinite(products, Float64Array.of(1, 2, 2, 1), Float64Array.of(1, 1), 2)).toBeNull();
+    expect(
+      await solvePositiveDefinite(products, Float64Array.of(1, 2, 2, 1), new Float64Array(2), Float64Array.of(1, 1), 2),
+    ).toBeNull();
   });
 });
