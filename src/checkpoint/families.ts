@@ -82,6 +82,11 @@ export interface Family {
   readonly optionalRoles: readonly BlockRole[];
   /** Name of a block tensor behind `model.layers.{i}.`. */
   readonly blockTensorNames: Readonly<Partial<Record<BlockRole, string>>>;
+  /**
+   * What stands before a text that is judged alone and whose tokenizer puts nothing there: BOS, or EOS where transformers' tokenizer of the family knows no BOS, whatever
+   * config.json calls one. Source: lm-evaluation-harness, `prefix_token_id`.
+   */
+  readonly textStart: "bos" | "eos";
   /** How config.json is read. */
   readonly configRules: FamilyConfigRules;
 }
@@ -166,6 +171,7 @@ export const FAMILIES: Readonly<Record<FamilyName, Family>> = {
     requiredRoles: LLAMA_BLOCK_ROLES,
     optionalRoles: QKVO_BIAS_ROLES,
     blockTensorNames: LLAMA_TENSOR_NAMES,
+    textStart: "bos",
     configRules: LLAMA_CONFIG_RULES,
   },
   mistral: {
@@ -177,6 +183,7 @@ export const FAMILIES: Readonly<Record<FamilyName, Family>> = {
     requiredRoles: LLAMA_BLOCK_ROLES,
     optionalRoles: [],
     blockTensorNames: LLAMA_TENSOR_NAMES,
+    textStart: "bos",
     configRules: {
       ...LLAMA_CONFIG_RULES,
       defaultKeyValueHeads: 8,
@@ -195,6 +202,7 @@ export const FAMILIES: Readonly<Record<FamilyName, Family>> = {
     requiredRoles: [...LLAMA_BLOCK_ROLES, ...QKV_BIAS_ROLES],
     optionalRoles: [],
     blockTensorNames: LLAMA_TENSOR_NAMES,
+    textStart: "eos",
     configRules: { ...QWEN_CONFIG_RULES, attentionBiasRoles: [] },
   },
   qwen3: {
@@ -206,6 +214,7 @@ export const FAMILIES: Readonly<Record<FamilyName, Family>> = {
     requiredRoles: [...LLAMA_BLOCK_ROLES, "qNorm", "kNorm"],
     optionalRoles: QKVO_BIAS_ROLES,
     blockTensorNames: { ...LLAMA_TENSOR_NAMES, ...QK_NORM_TENSOR_NAMES },
+    textStart: "eos",
     configRules: { ...QWEN_CONFIG_RULES, defaultHeadDim: 128 },
   },
   gemma3: {
@@ -223,6 +232,7 @@ export const FAMILIES: Readonly<Record<FamilyName, Family>> = {
       ffnNorm: "pre_feedforward_layernorm.weight",
       postFfnNorm: "post_feedforward_layernorm.weight",
     },
+    textStart: "bos",
     configRules: {
       ...LLAMA_CONFIG_RULES,
       activationKey: "hidden_activation",

@@ -103,6 +103,14 @@ describe("requests", () => {
     expect(windows([BOS])).toEqual(windows([]));
   });
 
+  test("of texts begin with EOS where transformers' tokenizer has no BOS, though the config names one", () => {
+    const item = { type: "perplexity", id: "1", source: "made up", text: "xy" } as const;
+    const [llama] = new RequestMaker(characters([]), { ...config, family: "llama" }).windows(item);
+    expect(llama!.input[0]).toBe(config.bosTokenId);
+    const [qwen] = new RequestMaker(characters([]), { ...config, family: "qwen2", eosTokenIds: [7, 8] }).windows(item);
+    expect(qwen!.input[0]).toBe(7);
+  });
+
   test("refuse what the model cannot be asked", () => {
     const item = {
       type: "multiple_choice",
