@@ -115,6 +115,13 @@ const PLAN = [
   { model: "smollm2", experts: ["medical-1", "en-medical-2"], budgets: [QUARTER], methods: ["ragged"] },
 ];
 
+/** Names of those that are not ours, as they come. */
+const OTHER_METHODS = new Set(
+  Object.values(METHODS)
+    .filter(({ method, repair }) => method !== "cusprun" && repair !== true)
+    .map(({ name }) => name),
+);
+
 const { values } = parseArgs({
   options: {
     models: { type: "string" },
@@ -141,7 +148,7 @@ try {
 } finally {
   rmSync(tasks, { recursive: true });
 }
-const text = tables();
+const text = `${summary()}\n${tables()}`;
 if (values.table !== undefined) {
   const marker = "<!-- made by npm run bench:results -->";
   const before = existsSync(values.table) ? readFileSync(values.table, "utf8").split(marker)[0] : "# Results\n\n";
@@ -194,64 +201,128 @@ function shorten(name, count) {
   writeFileSync(join(tasks, `${name}.jsonl`), `${lines.slice(0, count).join("\n")}\n`);
 }
 
+/** Comparisons that have runs, in the order of the plan, their runs by budget and seed. */
+function comparisons() {
+  const folders = readdirSync(values.out).filter((folder) => existsSync(join(values.out, folder, "results.json")));
+  const order = PLAN.flatMap(({ model, experts }) =>
+    experts.flatMap((name) => ["blocks", "all"].map((of) => `${model}--${name}--${of}`)),
+  );
+  return folders
+    .toSorted((a, b) => order.indexOf(a) - order.indexOf(b))
+    .map((folder) => {
+      const [model, name] = folder.split("--");
+      return { model, title: EXPERTS[name].title, ...JSON.parse(readFileSync(join(values.out, folder, "results.json"), "utf8")) };
+    })
+    .flatMap(({ runs, ...rest }) => {
+      const groups = [...new Set(runs.map(({ budget, seed }) => `${budget}|${seed}`))].toSorted();
+      return groups.map((group) => {
+        const [budget, seed] = group.split("|");
+        return {
+          ...rest,
+          budget,
+          seed: Number(seed),
+          runs: runs.filter((run) => run.budget === budget && run.seed === Number(seed)),
+        };
+      });
+    });
+}
+
+/** The figure of a comparison: perplexity is per token, and so not comparable where tokens went. */
+function figureOf(runs) {
+  return runs.some(({ vocabulary }) => vocabulary !== null) ? "bitsPerByte" : "perplexity";
+}
+
+/** A row per comparison: what it asked for, as a geometric mean over its dimensions, and general text. */
+function summary() {
+  const rows = comparisons().flatMap(({ model, title, budget, seed, dense, runs }) => {
+    const figure = figureOf(runs);
+    const own = (of) => (run) =>
+      Math.exp(run.dimensions.reduce((sum, each) => sum + Math.log(each[of][figure] ?? Infinity), 0) / run.dimensions.length);
+    const general = (results) => results.find(({ name }) => name === PAGES).figures.bitsPerByte.value;
+    const ours = runs.find(({ method }) => method === METHODS.ragged.name);
+    const cut = runs.find(({ method }) => method === METHODS["ragged-cut"].name);
+    const others = runs.filter((run) => OTHER_METHODS.has(run.method));
+    if (ours === undefined || others.length === 0) return [];
+    const least = (of) => others.reduce((best, run) => (of(run) < of(best) ? run : best));
+    const [nearest, mostGeneral] = [least(own("expert")), least(({ tasks: results }) => general(results))];
+    const digits = figure === "perplexity" ? 1 : 3;
+    return [
+      [
+        `${model}, ${title}`,
+        `${budget}${seed === 0 ? "" : `, seed ${seed}`}`,
+        own("dense")(ours).toFixed(digits),
+        own("expert")(ours).toFixed(digits),
+        cut === undefined ? "" : own("expert")(cut).toFixed(digits),
+        `${own("expert")(nearest).toFixed(digits)} (${nearest.method})`,
+        general(dense.tasks).toFixed(3),
+        general(ours.tasks).toFixed(3),
+        `${general(mostGeneral.tasks).toFixed(3)} (${mostGeneral.method})`,
+      ],
+    ];
+  });
+  const header = [
+    "model, expert",
+    "budget",
+    "dense",
+    "ours",
+    "not repaired",
+    "best of the others",
+    "wikitext, dense",
+    "ours",
+    "best of the others",
+  ];
+  return `### All at a glance\n\nThe expert's own held-out texts, the geometric mean over its corpora: perplexity, or bits per byte where tokens went. Then bits per byte of wikitext. \`ours\` is _${METHODS.ragged.name}_.\n\n${table(header, rows)}\n`;
+}
+
 /** One table per comparison, budget and seed. */
 function tables() {
   const parts = [];
-  for (const folder of readdirSync(values.out).filter((each) => each.includes("--"))) {
-    const path = join(values.out, folder, "results.json");
-    if (!existsSync(path)) continue;
-    const { dense, runs, settings } = JSON.parse(readFileSync(path, "utf8"));
-    const [model, name] = folder.split("--");
-    for (const group of new Set(runs.map(({ budget, seed }) => `${budget}|${seed}`))) {
-      const members = runs.filter(({ budget, seed }) => `${budget}|${seed}` === group);
-      const order = Object.values(METHODS).map((method) => method.name);
-      members.sort((a, b) => order.indexOf(a.method) - order.indexOf(b.method));
-      const [budget, seed] = group.split("|");
-      const first = members[0];
-      // Perplexity is per token, and so not comparable where tokens went.
-      const figure = members.some(({ vocabulary }) => vocabulary !== null) ? "bitsPerByte" : "perplexity";
-      const fixed = (value) => (value === null || value === undefined ? "∞" : value.toFixed(figure === "perplexity" ? 1 : 3));
-      const row = (label, dimensions, results, last) => [
-        label,
-        ...dimensions.map((each) => fixed(each?.[figure])),
-        ...results.flatMap(taskCells),
-        ...last,
-      ];
-      const header = [
-        "method",
-        ...first.dimensions.map(({ label }) => label.replace(/^\w+?-|\.jsonl$/g, "")),
-        ...dense.tasks.flatMap(({ name: file, figures }) =>
-          "accuracy" in figures ? [`${file}, accuracy`, "nats"] : [file.replace("ppl_", "")],
-        ),
-        "removed",
-        "minutes",
-        "MiB",
-      ];
-      const rows = [
+  for (const { model, title: expert, budget, seed, dense, runs: members, settings } of comparisons()) {
+    const order = Object.values(METHODS).map((method) => method.name);
+    members.sort((a, b) => order.indexOf(a.method) - order.indexOf(b.method));
+    const first = members[0];
+    const figure = figureOf(members);
+    const fixed = (value) => (value === null || value === undefined ? "∞" : value.toFixed(figure === "perplexity" ? 1 : 3));
+    const row = (label, dimensions, results, last) => [
+      label,
+      ...dimensions.map((each) => fixed(each?.[figure])),
+      ...results.flatMap(taskCells),
+      ...last,
+    ];
+    const header = [
+      "method",
+      ...first.dimensions.map(({ label }) => label.replace(/^\w+?-|\.jsonl$/g, "")),
+      ...dense.tasks.flatMap(({ name: file, figures }) =>
+        "accuracy" in figures ? [`${file}, accuracy`, "nats"] : [file.replace("ppl_", "")],
+      ),
+      "removed",
+      "minutes",
+      "MiB",
+    ];
+    const rows = [
+      row(
+        "dense",
+        first.dimensions.map((each) => each.dense),
+        dense.tasks,
+        ["", "", ""],
+      ),
+      ...members.map((run) =>
         row(
-          "dense",
-          first.dimensions.map((each) => each.dense),
-          dense.tasks,
-          ["", "", ""],
+          run.method,
+          run.dimensions.map((each) => each.expert),
+          run.tasks,
+          [
+            `${((100 * run.parameters.removed) / run.parameters.before).toFixed(1)}%`,
+            (run.elapsedMs / 60_000).toFixed(1),
+            (run.peakBytes / 2 ** 20).toFixed(0),
+          ],
         ),
-        ...members.map((run) =>
-          row(
-            run.method,
-            run.dimensions.map((each) => each.expert),
-            run.tasks,
-            [
-              `${((100 * run.parameters.removed) / run.parameters.before).toFixed(1)}%`,
-              (run.elapsedMs / 60_000).toFixed(1),
-              (run.peakBytes / 2 ** 20).toFixed(0),
-            ],
-          ),
-        ),
-      ];
-      const { calibrationDocuments, heldOutDocuments } = first.dimensions[0];
-      const title = `### ${model}, ${EXPERTS[name].title}, ${budget}${seed === "0" ? "" : `, seed ${seed}`}`;
-      const sizes = `${calibrationDocuments} documents of each corpus of at most ${settings.maxTokens} tokens choose and mend, ${heldOutDocuments} judge${figure === "perplexity" ? "" : ", in bits per byte"}.`;
-      parts.push(`${title}\n\n${sizes}\n\n${table(header, rows)}\n`);
-    }
+      ),
+    ];
+    const { calibrationDocuments, heldOutDocuments } = first.dimensions[0];
+    const title = `### ${model}, ${expert}, ${budget}${seed === 0 ? "" : `, seed ${seed}`}`;
+    const sizes = `${calibrationDocuments} documents of each corpus of at most ${settings.maxTokens} tokens choose and mend, ${heldOutDocuments} judge${figure === "perplexity" ? "" : ", in bits per byte"}.`;
+    parts.push(`${title}\n\n${sizes}\n\n${table(header, rows)}\n`);
   }
   return parts.join("\n");
 }

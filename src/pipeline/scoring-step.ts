@@ -8,6 +8,7 @@ import { CusprunError } from "../errors.ts";
 import type { JobOptions } from "../progress.ts";
 import type { RelevanceScores } from "../scoring/relevance.ts";
 import { scoreCorpora } from "../scoring/score.ts";
+import { scoresOf } from "../scoring/scores-view.ts";
 import { openScores } from "../scoring/scores-file.ts";
 import { findScores, recordScores, scoresPath, type ScoringRequest } from "./work-folder.ts";
 
@@ -33,7 +34,8 @@ export async function ensureScores(
 ): Promise<ReadyScores> {
   const found = await findScores(workFolder, corpora, request);
   const known = found === null ? null : await openOrNull(found);
-  if (found !== null && known !== null) return { scores: known, path: found, reused: true };
+  const dimensions = corpora.map(({ dimension }) => dimension);
+  if (found !== null && known !== null) return { scores: scoresOf(known, dimensions), path: found, reused: true };
   const path = scoresPath(workFolder, corpora, request);
   await scoreCorpora(checkpoint, corpora, path, { ...job, ...request });
   await recordScores(path, corpora, request);

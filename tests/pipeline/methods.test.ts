@@ -39,6 +39,24 @@ async function run(options: PruneOptions): Promise<{ stages: Set<string>; plan: 
   return { stages, plan, repaired: repair !== null };
 }
 
+describe("methods that pool their documents", () => {
+  test.each(["wanda-sp", "flap"] as const)(
+    "%s: do not see those of other dimensions, which an earlier run has scored",
+    (method) =>
+      withFolder(async (folder) => {
+        const options = await prepare(folder, { method, selection: { budget: "25% of blocks", layout: "uniform" } });
+        const alone = await run(options);
+        const language = [await writeTinyCorpus(join(folder, "language.jsonl"), { seed: 5 })];
+        const work = join(folder, "other work");
+        const both = await run({ ...options, work, corpora: { ...options.corpora, language } });
+        expect(both.plan.layers).not.toEqual(alone.plan.layers);
+        const after = await run({ ...options, work });
+        expect(after.stages).not.toContain("scoring");
+        expect(after.plan.layers).toEqual(alone.plan.layers);
+      }),
+  );
+});
+
 describe("trials", () => {
   test("decide over ragged widths, are kept for the next run, and are not made where relevance decides", () =>
     withFolder(async (folder) => {
