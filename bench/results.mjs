@@ -214,7 +214,9 @@ function comparisons() {
       return { model, title: EXPERTS[name].title, ...JSON.parse(readFileSync(join(values.out, folder, "results.json"), "utf8")) };
     })
     .flatMap(({ runs, ...rest }) => {
-      const groups = [...new Set(runs.map(({ budget, seed }) => `${budget}|${seed}`))].toSorted();
+      const groups = [...new Set(runs.map(({ budget, seed }) => `${budget}|${seed}`))].toSorted((a, b) =>
+        a.localeCompare(b, "en", { numeric: true }),
+      );
       return groups.map((group) => {
         const [budget, seed] = group.split("|");
         return {
