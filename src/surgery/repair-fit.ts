@@ -70,7 +70,7 @@ export interface Fit {
 
 /**
  * Fits a matrix on training documents, chooses the strength on held-back ones and fits again on both.
- * @param training to which the held-back sums are added.
+ * @param training to which the held-back sums are added where a fit is better.
  * @param kept the weights that the cut left, [n, D]: what comes out where no fit is better on the held-back documents.
  */
 export async function fitMatrix(
@@ -85,11 +85,11 @@ export async function fitMatrix(
     return weights === null ? Number.POSITIVE_INFINITY : squaredError(products, heldBack, weights);
   };
   const best = await searchStrength(errorOf);
+  const unchanged = { weights: kept, strength: null, errorBefore, errorAfter: errorBefore };
+  if (!(best.error < errorBefore)) return unchanged;
   training.add(heldBack);
-  const weights =
-    best.error < errorBefore ? await ridge(products, training, kept, best.strength, new Float64Array(kept.length)) : null;
-  if (weights === null) return { weights: kept, strength: null, errorBefore, errorAfter: errorBefore };
-  return { weights, strength: best.strength, errorBefore, errorAfter: best.error };
+  const weights = await ridge(products, training, kept, best.strength, new Float64Array(kept.length));
+  return weights === null ? unchanged : { weights, strength: best.strength, errorBefore, errorAfter: best.error };
 }
 
 /** Walks from the first strength downhill, to weaker ridges or else to stronger ones: a solve is what costs. */
