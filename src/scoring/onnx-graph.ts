@@ -245,10 +245,11 @@ export class OnnxGraph {
     return this.node("Gelu", [x], { approximate: { text: "tanh" } });
   }
 
-  /** The serialised model. */
+  /** The serialised model, without what no output is made from: ONNX Runtime would compute it. */
   serialize(): Uint8Array<ArrayBuffer> {
     const { opset, ir } = this.#version;
-    const usesContrib = this.#nodes.some(({ domain }) => domain === CONTRIB_DOMAIN);
+    const { nodes, constants } = this.#neededParts();
+    const usesContrib = nodes.some(({ domain }) => domain === CONTRIB_DOMAIN);
     const model = create(ModelProtoSchema, {
       irVersion: BigInt(ir),
       producerName: "cusprun",
@@ -258,13 +259,27 @@ export class OnnxGraph {
       ],
       graph: create(GraphProtoSchema, {
         name: "cusprun",
-        node: this.#nodes,
+        node: nodes,
         input: this.#inputs,
         output: this.#outputs,
-        initializer: this.#constants,
+        initializer: constants,
       }),
     });
     return toBinary(ModelProtoSchema, model);
+  }
+
+  /** Nodes and constants that outputs are made from. A node stands behind those that it reads. */
+  #neededParts(): { readonly nodes: NodeProto[]; readonly constants: TensorProto[] } {
+    const needed = new Set(this.#outputs.map(({ name }) => name));
+    const nodes = this.#nodes
+      .toReversed()
+      .filter(({ input, output }) => {
+        const isNeeded = output.some((name) => needed.has(name));
+        if (isNeeded) for (const name of input) needed.add(name);
+        return isNeeded;
+      })
+      .toReversed();
+    return { nodes, constants: this.#constants.filter(({ name }) => needed.has(name)) };
   }
 
   #constant(key: string, make: (name: string) => TensorProto): Value {
