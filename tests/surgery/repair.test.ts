@@ -52,12 +52,13 @@ describe("fitting one matrix", () => {
     };
     const [training, heldBack] = [sample(60), sample(20)];
     const kept = truth.map((value) => value * 0.5);
+    const sum = new NormalEquations(n, D);
+    sum.add(training);
+    sum.add(heldBack);
     const { weights, strength, errorBefore, errorAfter } = await fitMatrix(products, training, heldBack, kept);
     // Targets without noise are fitted best with the weakest ridge.
     expect(strength).toBe(0.1);
     expect(errorAfter).toBeLessThan(0.05 * errorBefore);
-    // The held-back documents were added to it.
-    const sum = training;
     const { gram, cross } = sum;
     const inner = (i: number, j: number): number => gram[Math.max(i, j) * n + Math.min(i, j)]!;
     for (let i = 0; i < n; i++) {
