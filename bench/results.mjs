@@ -148,7 +148,8 @@ try {
 } finally {
   rmSync(tasks, { recursive: true });
 }
-const text = `${summary()}\n${tables()}`;
+const made = comparisons();
+const text = `${summary(made)}\n${tables(made)}`;
 if (values.table !== undefined) {
   const marker = "<!-- made by npm run bench:results -->";
   const before = existsSync(values.table) ? readFileSync(values.table, "utf8").split(marker)[0] : "# Results\n\n";
@@ -235,8 +236,8 @@ function figureOf(runs) {
 }
 
 /** A row per comparison: what it asked for, as a geometric mean over its dimensions, and general text. */
-function summary() {
-  const rows = comparisons().flatMap(({ model, title, budget, seed, dense, runs }) => {
+function summary(all) {
+  const rows = all.flatMap(({ model, title, budget, seed, dense, runs }) => {
     const figure = figureOf(runs);
     const own = (of) => (run) =>
       Math.exp(run.dimensions.reduce((sum, each) => sum + Math.log(each[of][figure] ?? Infinity), 0) / run.dimensions.length);
@@ -277,10 +278,10 @@ function summary() {
 }
 
 /** One table per comparison, budget and seed. */
-function tables() {
+function tables(all) {
   const parts = [];
-  for (const { model, title: expert, budget, seed, dense, runs: members, settings } of comparisons()) {
-    const order = Object.values(METHODS).map((method) => method.name);
+  const order = Object.values(METHODS).map((method) => method.name);
+  for (const { model, title: expert, budget, seed, dense, runs: members, settings } of all) {
     members.sort((a, b) => order.indexOf(a.method) - order.indexOf(b.method));
     const first = members[0];
     const figure = figureOf(members);
