@@ -7,9 +7,9 @@
  *     states  = 4·sets·D·Σ B·T over batches                       sets: 1; repairing 5; trying n cuts n + 4; in a scratch file the largest B·T alone
  *     scores  = 4·N·(units of the kinds)                          scoring alone
  *     blocks  = 4·layers·W + garbage + max(4·D·F, batch + fit)    W: parameters of a block; layers: 1, with a fit 3; D·F: as it is read
- *     garbage = 2·min(4·W, 128 MB)                                layers that the collector has not taken yet
+ *     garbage = 2·min(4·W, 128 MB), with a fit at least 128 MB    layers and sums that the collector has not taken yet
  *     batch   = 4·B·T·(6·D + max(2·(H + 2·G)·K + pairs·H·K + maps·H·T, 3·F)), the largest
- *     fit     = 8·((sums + 1)·n² + (sums + 6)·n·D + 512·n)             repairing: sums 2; trying cuts with repair: 1; n = max(F, H·K) of the cut layer
+ *     fit     = 8·((sums + 3)·n² + (sums + 6)·n·D + 512·n)  repairing: sums 2; trying cuts with repair: 1; n = max(F, H·K) of the cut layer
  *     ends    = 4·(2·S·D + 2·R·S + M·D)                           embedding and head: S = 8192 tokens of V, M rows of states, R = 1024 of them at once
  *
  * Writing: program + V·D·(bytes of a value as stored, in f32 and as written): tensors are written one by one, and the embedding is the largest.
@@ -74,6 +74,8 @@ const TOKEN_BYTES = 900;
 const SCORED_TOKEN_BYTES = 1500;
 /** Of one layer. */
 const MAX_GARBAGE_BYTES = 128e6;
+/** Arrays of a fit that lie about before V8 begins to collect, however small the layers are. */
+const MIN_FIT_GARBAGE_BYTES = 128e6;
 const MAP_KINDS: readonly RelevanceKind[] = ["rotary-pair", "q-row", "k-row"];
 
 /** Bytes that a run may take where the user names no limit: three quarters of the machine's memory, or of the container's. */
@@ -141,10 +143,11 @@ function peakOf(request: MemoryRequest, batchTokens: number, spills: boolean): n
       return 4 * rows * length * (6 * D + Math.max(attention, 3 * F));
     });
     const layer = 4 * parametersOf(sizes);
-    const weights = (sums > 0 ? 3 : 1) * layer + 2 * Math.min(layer, MAX_GARBAGE_BYTES);
+    const garbage = Math.max(2 * Math.min(layer, MAX_GARBAGE_BYTES), sums > 0 ? MIN_FIT_GARBAGE_BYTES : 0);
+    const weights = (sums > 0 ? 3 : 1) * layer + garbage;
     const fitted = request.stage === "repairing" ? request.expert.layerSizes[index]! : sizes;
     const n = Math.max(fitted.intermediateSize, fitted.numAttentionHeads * K);
-    const fit = sums === 0 ? 0 : 8 * ((sums + 1) * n * n + (sums + 6) * n * D + 512 * n);
+    const fit = sums === 0 ? 0 : 8 * ((sums + 3) * n * n + (sums + 6) * n * D + 512 * n);
     blocks = Math.max(blocks, weights + Math.max(4 * D * F, largest(batch) + fit));
     scores = Math.max(scores, 4 * lengths.length * sum(kinds.map((kind) => unitCount(kind, sizes))));
   }
