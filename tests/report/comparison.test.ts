@@ -130,7 +130,9 @@ describe("the table of a comparison", () => {
   test("has bits per byte where tokens of some expert went", () => {
     const trimmed = { ...madeUp("flap", 20, 0, 16), vocabulary: { before: 64, after: 40, splits: {} } };
     const table = renderComparison(comparisonOf([trimmed, madeUp("random", 20, 0, 256)]));
-    expect(table).toMatch(/dense .* 0\.830 *\n.* flap .* 1\.000 +1 min 01 s +3\.00 MiB\n.* random .* 2\.000 +1 min 01 s +3\.00 MiB\n/);
+    expect(table).toMatch(
+      /dense .* 0\.830 *\n.* flap .* 1\.000 +1 min 01 s +3\.00 MiB\n.* random .* 2\.000 +1 min 01 s +3\.00 MiB\n/,
+    );
     expect(table).toContain("Bits per byte on held-out documents");
   });
 
