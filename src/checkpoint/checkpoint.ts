@@ -79,8 +79,9 @@ export interface Checkpoint {
   readFloat32(name: string, rows?: RowRange): Promise<Float32Array<ArrayBuffer>>;
   /**
    * The tensor's bytes exactly as stored, in Hugging Face's row order. Only for F32, F16 and BF16.
+   * @param rows only these rows of a matrix.
    */
-  readBytes(name: string): Promise<Uint8Array<ArrayBuffer>>;
+  readBytes(name: string, rows?: RowRange): Promise<Uint8Array<ArrayBuffer>>;
   /** How much each column of a matrix counts when it is quantised, [columns]; null where it is not known. Absent where none is. */
   readImportance?(name: string): Promise<Float32Array | null>;
   /** The tokenizer's files, or null where the checkpoint has no tokenizer. */

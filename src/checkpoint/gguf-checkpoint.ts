@@ -170,12 +170,13 @@ class GgufCheckpoint implements Checkpoint {
     return values;
   }
 
-  async readBytes(name: string): Promise<Uint8Array<ArrayBuffer>> {
-    const { stored, mapping } = this.#find(name);
+  async readBytes(name: string, rows?: RowRange): Promise<Uint8Array<ArrayBuffer>> {
+    const tensor = this.#find(name);
+    const { stored, mapping } = tensor;
     if (!isFloatDType(stored.dtype))
       throw new RangeError(`tensor '${name}' is ${stored.dtype}; only float dtypes have bytes of their own`);
-    if (mapping.storedOffset !== 0) return narrowFromFloat32(await this.readFloat32(name), stored.dtype);
-    return this.#readStoredRows(this.#find(name), { start: 0, end: rowFormat(stored).rowCount });
+    if (mapping.storedOffset !== 0) return narrowFromFloat32(await this.readFloat32(name, rows), stored.dtype);
+    return this.#readStoredRows(tensor, rows ?? { start: 0, end: rowFormat(stored).rowCount });
   }
 
   async readTokenizerFiles(): Promise<TokenizerFiles | null> {

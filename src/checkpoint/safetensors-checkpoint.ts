@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import { CusprunError } from "../errors.ts";
 import { checkTensors } from "./check-tensors.ts";
-import type { Checkpoint, TensorInfo, TokenizerFiles } from "./checkpoint.ts";
+import type { Checkpoint, RowRange, TensorInfo, TokenizerFiles } from "./checkpoint.ts";
 import type { JsonObject } from "./config-fields.ts";
 import { MODEL_TENSOR_NAMES } from "./families.ts";
 import { hasAttentionBias, parseHfConfig } from "./hf-config.ts";
@@ -103,12 +103,13 @@ class SafetensorsCheckpoint implements Checkpoint {
     this.#fileOfTensor = fileOfTensor;
   }
 
-  async readFloat32(name: string, rows?: { readonly start: number; readonly end: number }): Promise<Float32Array<ArrayBuffer>> {
+  async readFloat32(name: string, rows?: RowRange): Promise<Float32Array<ArrayBuffer>> {
     return this.#fileOf(name).readFloat32(name, rows);
   }
 
-  async readBytes(name: string): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#fileOf(name).readBytes(name);
+  async readBytes(name: string, rows?: RowRange): Promise<Uint8Array<ArrayBuffer>> {
+    const file = this.#fileOf(name);
+    return rows === undefined ? file.readBytes(name) : file.readRows(name, rows);
   }
 
   async readTokenizerFiles(): Promise<TokenizerFiles | null> {

@@ -6,6 +6,7 @@ import { open, type FileHandle } from "node:fs/promises";
 import { CusprunError } from "../errors.ts";
 import { widenToFloat32 } from "../float-convert.ts";
 import { elementCount, FLOAT_DTYPE_BYTES, type FloatDType } from "../tensor.ts";
+import type { RowRange } from "./checkpoint.ts";
 import {
   HEADER_LENGTH_BYTES,
   parseHeaderLength,
@@ -77,21 +78,33 @@ export class SafetensorsFile {
    * Values of an F32, F16 or BF16 tensor as f32, or of its rows [start, end).
    * @throws as `readBytes`; RangeError for another dtype or rows outside the tensor.
    */
-  async readFloat32(name: string, rows?: { readonly start: number; readonly end: number }): Promise<Float32Array<ArrayBuffer>> {
-    const { dtype, shape } = this.#entry(name);
-    if (!isFloatDType(dtype)) throw new RangeError(`tensor '${name}' is ${dtype}, which is not widened to f32`);
-    if (rows === undefined) return widenToFloat32(await this.readBytes(name), dtype);
+  async readFloat32(name: string, rows?: RowRange): Promise<Float32Array<ArrayBuffer>> {
+    const { dtype } = this.#floatEntry(name);
+    return widenToFloat32(await (rows === undefined ? this.readBytes(name) : this.readRows(name, rows)), dtype);
+  }
+
+  /**
+   * Bytes of the rows [start, end) of an F32, F16 or BF16 tensor, as stored.
+   * @throws as `readFloat32`.
+   */
+  async readRows(name: string, { start, end }: RowRange): Promise<Uint8Array<ArrayBuffer>> {
+    const { dtype, shape } = this.#floatEntry(name);
     const rowCount = shape[0] ?? 1;
-    if (!Number.isInteger(rows.start) || !Number.isInteger(rows.end) || rows.end > rowCount) {
-      throw new RangeError(`rows ${rows.start} to ${rows.end} are not inside tensor '${name}' of ${rowCount} rows`);
-    }
+    if (!Number.isInteger(start) || !Number.isInteger(end) || end > rowCount)
+      throw new RangeError(`rows ${start} to ${end} are not inside tensor '${name}' of ${rowCount} rows`);
     const rowBytes = elementCount(shape.slice(1)) * FLOAT_DTYPE_BYTES[dtype];
-    return widenToFloat32(await this.readBytes(name, rows.start * rowBytes, rows.end * rowBytes), dtype);
+    return this.readBytes(name, start * rowBytes, end * rowBytes);
   }
 
   /** Closes the file. */
   async close(): Promise<void> {
     await this.#handle.close();
+  }
+
+  #floatEntry(name: string): SafetensorsEntry & { readonly dtype: FloatDType } {
+    const { dtype, ...rest } = this.#entry(name);
+    if (!isFloatDType(dtype)) throw new RangeError(`tensor '${name}' is ${dtype}, which is not widened to f32`);
+    return { ...rest, dtype };
   }
 
   #entry(name: string): SafetensorsEntry {

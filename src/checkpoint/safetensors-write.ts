@@ -1,5 +1,5 @@
 /**
- * @file Writing of safetensors: plan (names, shapes, offsets, shards) first, then the bytes, one tensor at a time from an async source.
+ * @file Writing of safetensors: plan (names, shapes, offsets, shards) first, then the bytes, piece by piece from an async source.
  * Source: huggingface/safetensors README ("Format"); sharding and its index as transformers' `save_pretrained` writes them
  * (huggingface_hub, `split_torch_state_dict_into_shards`).
  */
@@ -22,8 +22,8 @@ export interface TensorSource {
   readonly name: string;
   readonly dtype: SafetensorsDType;
   readonly shape: readonly number[];
-  /** Its little-endian bytes, row-major. Called once, when its turn comes; the result is released before the next is asked for. */
-  read(): Promise<Uint8Array>;
+  /** Its little-endian bytes, row-major, in pieces. Called once, when its turn comes; a piece is released before the next is asked for. */
+  pieces(): AsyncIterable<Uint8Array>;
 }
 
 /** Metadata of a file whose loader is PyTorch; transformers refuses files without it. */
@@ -134,12 +134,15 @@ async function writeOne(
       await writeAll(handle, header);
       for (const tensor of ordered) {
         await pause(progress.signal);
-        const bytes = await tensor.read();
-        if (bytes.byteLength !== byteLengthOf(tensor)) {
-          throw new RangeError(`tensor '${tensor.name}' gave ${bytes.byteLength} bytes, its shape takes ${byteLengthOf(tensor)}`);
+        let given = 0;
+        for await (const piece of tensor.pieces()) {
+          await writeAll(handle, piece);
+          given += piece.byteLength;
+          progress.add(piece.byteLength);
+          await pause(progress.signal);
         }
-        await writeAll(handle, bytes);
-        progress.add(bytes.byteLength);
+        if (given !== byteLengthOf(tensor))
+          throw new RangeError(`tensor '${tensor.name}' gave ${given} bytes, its shape takes ${byteLengthOf(tensor)}`);
       }
     } finally {
       await handle.close();

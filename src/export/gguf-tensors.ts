@@ -6,7 +6,7 @@
  */
 
 import { blockSizes, blockTensorShape, modelTensorShape } from "../checkpoint/check-tensors.ts";
-import type { Checkpoint, RowRange, RowReader, StoredDType } from "../checkpoint/checkpoint.ts";
+import type { Checkpoint, RowReader, StoredDType } from "../checkpoint/checkpoint.ts";
 import { type BlockRole, blockTensorName, FAMILIES, MODEL_TENSOR_NAMES, type ModelRole } from "../checkpoint/families.ts";
 import {
   GGUF_BLOCK_TENSOR_NAMES,
@@ -20,11 +20,9 @@ import { ggmlByteLength } from "../checkpoint/ggml-types.ts";
 import { quantize, type WrittenGgmlType } from "./ggml-quantize.ts";
 import type { GgufForm } from "./gguf-architecture.ts";
 import { finestType, type GgufStorage, matrixType, requantizedType } from "./gguf-types.ts";
+import { rowPieces } from "./row-pieces.ts";
 import { checkStoredRange } from "./stored-range.ts";
 import type { GgufTensorSource } from "./gguf-writer.ts";
-
-/** Values that are held at a time, about: 4 MiB in f32. */
-const PIECE_VALUES = 2 ** 20;
 
 /** A tensor of the model, and what becomes of it. */
 interface PlacedTensor {
@@ -148,17 +146,10 @@ async function* storedPieces(
   const [rowCount = 0, rowLength = 1] = tensor.shape;
   const rowBytes = ggmlByteLength(type, rowLength);
   const headDim = interleavedHeadDim(checkpoint, tensor, form);
-  for (const rows of pieceRanges(rowCount, rowLength, headDim)) {
+  for (const rows of rowPieces(rowCount, rowLength, headDim ?? 1)) {
     const bytes = await read(rows);
     yield headDim === null ? bytes : interleaved(bytes, rowBytes, headDim);
   }
-}
-
-/** Rows in pieces, of whole heads where they are reordered. */
-function* pieceRanges(rowCount: number, rowLength: number, headDim: number | null): Iterable<RowRange> {
-  const group = headDim ?? 1;
-  const pieceRows = Math.max(1, Math.floor(PIECE_VALUES / (rowLength * group))) * group;
-  for (let start = 0; start < rowCount; start += pieceRows) yield { start, end: Math.min(start + pieceRows, rowCount) };
 }
 
 async function* matrixPieces(
@@ -170,7 +161,7 @@ async function* matrixPieces(
   const [rowCount = 0, rowLength = 0] = tensor.shape;
   const headDim = interleavedHeadDim(checkpoint, tensor, form);
   const importance = (await checkpoint.readImportance?.(tensor.name)) ?? null;
-  for (const rows of pieceRanges(rowCount, rowLength, headDim)) {
+  for (const rows of rowPieces(rowCount, rowLength, headDim ?? 1)) {
     const values = await checkpoint.readFloat32(tensor.name, rows);
     yield encode(type, headDim === null ? values : interleaved(values, rowLength, headDim), tensor.name, importance);
   }

@@ -5,7 +5,7 @@
 
 import { writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import type { StoredDType, TokenizerFiles } from "../checkpoint/checkpoint.ts";
+import type { RowRange, StoredDType, TokenizerFiles } from "../checkpoint/checkpoint.ts";
 import { isRaggedModelType, RAGGED_MODULE } from "../checkpoint/hf-ragged.ts";
 import { writeShardedSafetensors } from "../checkpoint/safetensors-write.ts";
 import { CusprunError } from "../errors.ts";
@@ -17,6 +17,7 @@ import type { FloatDType } from "../tensor.ts";
 import { raggedModule } from "./ragged-module.ts";
 import { type ExpertFolderOptions, type FormatWriter, writeExpertFolder } from "./expert-folder.ts";
 import type { WrittenPart } from "./model-card.ts";
+import { rowPieces } from "./row-pieces.ts";
 import { MAX_F16 } from "./stored-range.ts";
 
 /** Largest weight file: what transformers' `save_pretrained` wrote for years, and every host takes. */
@@ -95,7 +96,7 @@ export function huggingFaceWriter(
         name: tensor.name,
         dtype,
         shape: tensor.shape,
-        read: () => readAs(tensor, dtype),
+        pieces: () => piecesOf(tensor, dtype),
       }));
       const weightFiles = await writeShardedSafetensors(folder, sources, options.maxShardBytes ?? DEFAULT_MAX_SHARD_BYTES, job);
       for (const [name, content] of small) await writeFile(join(folder, name), content);
@@ -157,9 +158,14 @@ export function howToLoadWeights(hasTokenizer: boolean, pythonFile: string | nul
   ].join("\n");
 }
 
-async function readAs(tensor: ExpertTensor, dtype: FloatDType): Promise<Uint8Array> {
-  if (tensor.dtype === dtype && tensor.readBytes !== null) return tensor.readBytes();
-  const values = await tensor.readFloat32();
+async function* piecesOf(tensor: ExpertTensor, dtype: FloatDType): AsyncIterable<Uint8Array> {
+  const [rowCount = 1, ...rest] = tensor.shape;
+  for (const rows of rowPieces(rowCount, elementCount(rest))) yield await readAs(tensor, dtype, rows);
+}
+
+async function readAs(tensor: ExpertTensor, dtype: FloatDType, rows: RowRange): Promise<Uint8Array> {
+  if (tensor.dtype === dtype && tensor.readBytes !== null) return tensor.readBytes(rows);
+  const values = await tensor.readFloat32(rows);
   if (dtype === "F16") {
     const over = values.find((value) => Math.abs(value) > MAX_F16 && Number.isFinite(value));
     if (over !== undefined) {

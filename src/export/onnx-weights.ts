@@ -9,10 +9,8 @@ import type { ValueType } from "../scoring/onnx-graph.ts";
 import { elementCount } from "../tensor.ts";
 import { blocksOf, QUANT_BLOCK, quantizeRows4, quantizeRows8, zeroPointRowBytes } from "./onnx-quantize.ts";
 import type { MatrixStorage } from "./onnx-types.ts";
+import { rowPieces } from "./row-pieces.ts";
 import { checkStoredRange } from "./stored-range.ts";
-
-/** Values that are held at a time, about: 4 MiB in f32. */
-const PIECE_VALUES = 2 ** 20;
 
 /** A weight of the graph. */
 export interface PlannedWeight {
@@ -62,9 +60,8 @@ export function matrixWeight(
 ): WeightSource {
   const read = (encode: (values: Float32Array) => readonly Uint8Array<ArrayBuffer>[]) =>
     async function* (): AsyncIterable<readonly Uint8Array<ArrayBuffer>[]> {
-      const pieceRows = Math.max(1, Math.floor(PIECE_VALUES / columns));
-      for (let start = 0; start < rows; start += pieceRows) {
-        const values = await checkpoint.readFloat32(name, { start, end: Math.min(start + pieceRows, rows) });
+      for (const range of rowPieces(rows, columns)) {
+        const values = await checkpoint.readFloat32(name, range);
         checkValues(values, storage, name);
         yield encode(values);
       }

@@ -28,7 +28,7 @@ import {
 import { budgetKey, planExperts, planSeeds, runFingerprint, runKey, runName, type CompareOptions } from "./comparison-plan.ts";
 import { jobOf, makeRun, measureOnTasks, prepareSeed, sharedKinds, type Session, type WantedRun } from "./comparison-runs.ts";
 import { defined } from "./defined.ts";
-import { planRun, writtenValueBytes } from "./memory-step.ts";
+import { planRun } from "./memory-step.ts";
 import { openTokenizer, withModel } from "./model.ts";
 import { chosenDimensions, rehearsePrune } from "./prune.ts";
 import { mayTrim } from "./vocabulary-step.ts";
@@ -78,13 +78,7 @@ export async function compareMethods(options: CompareOptions): Promise<Compariso
     } as const;
     // What a run makes beyond this, such as smaller cuts to be repaired and trial cuts, it plans itself.
     const repairing = rehearsed.find(({ repaired }) => repaired !== null)?.repaired ?? null;
-    const stages = {
-      scoring,
-      trials: 0,
-      repairing,
-      measuring: true,
-      valueBytes: writtenValueBytes(checkpoint, {}, scoring.vocabulary),
-    };
+    const stages = { scoring, trials: 0, repairing, measuring: true, writing: true };
     for (const documents of corpora.values()) planRun(checkpoint.config, documents, stages, job);
     const session = { options, checkpoint, tokenizer, tasks, corpora };
 

@@ -2,19 +2,14 @@
  * @file Memory as a step: what every stage of a run will need, before the first of them begins.
  */
 
-import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { MODEL_TENSOR_NAMES } from "../checkpoint/families.ts";
 import type { ModelConfig } from "../checkpoint/model-config.ts";
 import type { Corpus, TokenDocument } from "../corpora/corpus.ts";
-import { outputDType } from "../export/hugging-face.ts";
 import type { JobOptions } from "../progress.ts";
 import type { MemoryReport } from "../report/report.ts";
 import type { MapChange } from "../scoring/block-energies.ts";
 import { defaultMemoryLimit, planMemory, type MemoryRequest } from "../scoring/memory-plan.ts";
 import type { RelevanceKind } from "../scoring/relevance.ts";
-import { FLOAT_DTYPE_BYTES } from "../tensor.ts";
 import { trialTexts } from "./trial-step.ts";
-import type { WriteOptions } from "./writing-step.ts";
 
 /** The stages of a run. */
 export interface PlannedStages {
@@ -29,28 +24,11 @@ export interface PlannedStages {
   /** Sizes of the cut layers; null where nothing is repaired. */
   readonly repairing: Pick<ModelConfig, "layerSizes"> | null;
   readonly measuring: boolean;
-  /** Bytes of a value while it is written, see `writtenValueBytes`; null where nothing is written that takes much. */
-  readonly valueBytes: number | null;
+  readonly writing: boolean;
 }
 
 /** The stages of a run that does nothing. */
-export const NO_STAGES: PlannedStages = { scoring: null, trials: 0, repairing: null, measuring: false, valueBytes: null };
-
-/**
- * Bytes that a value of the embedding takes while it is written to a Hugging Face folder; the other formats are written in pieces.
- * @param trims whether tokens go.
- */
-export function writtenValueBytes(
-  { tensors, config }: Checkpoint,
-  { formats = ["hf"], dtype = outputDType(tensors.values()) }: Pick<WriteOptions, "formats" | "dtype">,
-  trims: boolean,
-): number | null {
-  const stored = tensors.get(MODEL_TENSOR_NAMES.embedding);
-  if (stored === undefined || !formats.includes("hf")) return null;
-  const storedBytes = stored.byteLength / (config.vocabSize * config.hiddenSize);
-  if (stored.dtype === dtype) return trims ? 2 * storedBytes : storedBytes;
-  return storedBytes + Float32Array.BYTES_PER_ELEMENT + FLOAT_DTYPE_BYTES[dtype];
-}
+export const NO_STAGES: PlannedStages = { scoring: null, trials: 0, repairing: null, measuring: false, writing: false };
 
 /**
  * Plans all stages of a run, and says as a first event of progress what the hungriest will need.
@@ -71,7 +49,7 @@ export function planRun(config: ModelConfig, corpora: readonly Corpus[], stages:
   }
   if (expert !== null) requests.push({ stage: "repairing", config, lengths: calibration, expert });
   if (stages.measuring && heldOut.length > 0) requests.push({ stage: "measuring", config, lengths: heldOut });
-  if (stages.valueBytes !== null) requests.push({ stage: "writing", config, lengths: [], valueBytes: stages.valueBytes });
+  if (stages.writing) requests.push({ stage: "writing", config, lengths: [] });
   const plans = requests.map((request) => planMemory(request, limitBytes));
   const done = Math.max(0, ...plans.map(({ peakBytes }) => peakBytes));
   onProgress?.({ stage: "memory at most", done, total: limitBytes, unit: "bytes" });

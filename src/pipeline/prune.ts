@@ -24,7 +24,7 @@ import type { FloatDType } from "../tensor.ts";
 import { defined } from "./defined.ts";
 import { measureDense, measureExpert, type PerplexityByDimension } from "./measure-step.ts";
 import { jobOptions } from "./job-options.ts";
-import { planRun, writtenValueBytes } from "./memory-step.ts";
+import { planRun } from "./memory-step.ts";
 import { preferredSnap } from "./preferred-snap.ts";
 import { modelExtras, openTokenizer, withModel, type ModelExtras } from "./model.ts";
 import { checkGeneralShare, gatherRepairDocuments, withRepairedExpert } from "./repair-step.ts";
@@ -97,8 +97,7 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
     const measuring = options.measure ?? true;
     const trials = needsTrials({ ...selection, ...extras, dimensions, method }) ? config.numHiddenLayers * kinds.length : 0;
     const scoring = { kinds, mapChange, vocabulary: mayTrim(choice) };
-    const valueBytes = writtenValueBytes(checkpoint, options, mayTrim(choice));
-    const memory = planRun(config, corpora, { scoring, trials, repairing: repaired, measuring, valueBytes }, job);
+    const memory = planRun(config, corpora, { scoring, trials, repairing: repaired, measuring, writing: true }, job);
     const moreText = options.vocabularyCorpus ?? [];
     const workFolder = await openWorkFolder(checkpoint, options.work ?? defaultWorkRoot());
     const request = {

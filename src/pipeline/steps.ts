@@ -18,7 +18,7 @@ import { checkRepair } from "../surgery/repair.ts";
 import type { FloatDType } from "../tensor.ts";
 import { defined } from "./defined.ts";
 import { jobOptions } from "./job-options.ts";
-import { NO_STAGES, planRun, writtenValueBytes } from "./memory-step.ts";
+import { NO_STAGES, planRun } from "./memory-step.ts";
 import { openTokenizer, withModel } from "./model.ts";
 import { checkOutputFile } from "./output-file.ts";
 import { chosenDimensions } from "./prune.ts";
@@ -172,8 +172,7 @@ export async function applyPlan(options: ApplyPlanOptions): Promise<AppliedPlan>
   return withModel(model, options, async (checkpoint) => {
     await checkExpertFolder(write, checkpoint);
     const unmeasured = { corpora: null, dense: {}, measure: () => Promise.resolve({}) };
-    const valueBytes = writtenValueBytes(checkpoint, write, plan.vocabulary !== undefined);
-    planRun(checkpoint.config, [], { ...NO_STAGES, valueBytes }, job);
+    planRun(checkpoint.config, [], { ...NO_STAGES, writing: true }, job);
     const cut = cutExpert(checkpoint, plan);
     await checkExpertFormats(write, checkpoint, plan);
     const writing = (expert: ReadyExpert): Promise<WrittenExpert> =>

@@ -12,7 +12,7 @@
  *     fit     = 8·((sums + 3)·n² + (sums + 6)·n·D + 512·n)  repairing: sums 2; trying cuts with repair: 1; n = max(F, H·K) of the cut layer
  *     ends    = 4·(2·S·D + 2·R·S + M·D)                           embedding and head: S = 8192 tokens of V, M rows of states, R = 1024 of them at once
  *
- * Writing: program + V·D·(bytes of a value as stored, in f32 and as written): tensors are written one by one, and the embedding is the largest.
+ * Writing: program + 128 MB: tensors are written in pieces of 4 MB, and what the stages before it have left is not collected at once.
  *
  * maps [B, H, T, T] count as 2, which is more than the fused attention holds where none is scored, 4 where pairs or rows of q and k are scored to first order, 6 exactly; pairs is 10 there. The program's share
  * and the garbage are measured on whole processes (docs/LOG.md).
@@ -46,8 +46,7 @@ export type MemoryRequest = {
   | { readonly stage: "repairing"; readonly expert: Pick<ModelConfig, "layerSizes"> }
   /** Trials, and whether each fits its layer's output matrix anew. */
   | { readonly stage: "trying cuts"; readonly trials: number; readonly repairs: boolean }
-  /** Bytes that each value of a tensor takes while it is written: as stored, in f32, and as written. */
-  | { readonly stage: "writing"; readonly valueBytes: number }
+  | { readonly stage: "writing" }
 );
 
 /** How a stage is run, and what it needs. */
@@ -76,6 +75,7 @@ const SCORED_TOKEN_BYTES = 1500;
 const MAX_GARBAGE_BYTES = 128e6;
 /** Arrays of a fit that lie about before V8 begins to collect, however small the layers are. */
 const MIN_FIT_GARBAGE_BYTES = 128e6;
+const WRITING_BYTES = 128e6;
 const MAP_KINDS: readonly RelevanceKind[] = ["rotary-pair", "q-row", "k-row"];
 
 /** Bytes that a run may take where the user names no limit: three quarters of the machine's memory, or of the container's. */
@@ -121,7 +121,7 @@ function remediesOf(request: MemoryRequest, limit: number): string[] {
 function peakOf(request: MemoryRequest, batchTokens: number, spills: boolean): number {
   const { config, lengths, stage } = request;
   const { hiddenSize: D, vocabSize: V } = config;
-  if (request.stage === "writing") return PROGRAM_BYTES + V * (TOKEN_BYTES + request.valueBytes * D);
+  if (stage === "writing") return PROGRAM_BYTES + V * TOKEN_BYTES + WRITING_BYTES;
   const trials = request.stage === "trying cuts" ? request.trials : 0;
   const sets = stage === "repairing" ? 5 : stage === "trying cuts" ? trials + 4 : 1;
   const sums = stage === "repairing" ? 2 : request.stage === "trying cuts" && request.repairs ? 1 : 0;

@@ -101,11 +101,11 @@ export async function scoreCorpora(
     name,
     shape,
     dtype: "F32" as const,
-    read: async (): Promise<Uint8Array<ArrayBuffer>> => {
+    pieces: async function* () {
       const scores = await scorer.layer(layer);
       const values =
         content.type === "relevance" ? scores.relevances.get(content.kind) : scores.references.get(content.reference);
-      return new Uint8Array(values!.buffer as ArrayBuffer, values!.byteOffset, values!.byteLength);
+      yield new Uint8Array(values!.buffer as ArrayBuffer, values!.byteOffset, values!.byteLength);
     },
   }));
   const dimensions = corpora.map(({ dimension }) => dimension);
@@ -114,9 +114,9 @@ export async function scoreCorpora(
     name,
     shape,
     dtype: "F32" as const,
-    read: async (): Promise<Uint8Array<ArrayBuffer>> => {
+    pieces: async function* () {
       const values = (await scorer.tokens(vocabulary!, shared))[index]!;
-      return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+      yield new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     },
   }));
   try {

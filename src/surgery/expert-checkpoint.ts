@@ -29,11 +29,11 @@ export function expertCheckpoint(base: Checkpoint, plan: PrunePlan, expert: Expe
     generationConfigJson: expert.generationConfigJson,
     tensors: new Map(expert.tensors.map((tensor) => [tensor.name, infoOf(tensor)])),
     readFloat32: (name, rows) => find(name).readFloat32(rows),
-    readBytes: async (name) => {
+    readBytes: async (name, rows) => {
       const tensor = find(name);
       const { dtype, readBytes } = tensor;
-      if (readBytes !== null) return readBytes();
-      if (dtype === "F32" || dtype === "F16" || dtype === "BF16") return narrowFromFloat32(await tensor.readFloat32(), dtype);
+      if (readBytes !== null) return readBytes(rows);
+      if (dtype === "F32" || dtype === "F16" || dtype === "BF16") return narrowFromFloat32(await tensor.readFloat32(rows), dtype);
       throw new RangeError(`tensor '${name}' is ${dtype}; only float dtypes have bytes of their own`);
     },
     readImportance: async (name) => (await find(name).readImportance?.()) ?? null,

@@ -34,8 +34,8 @@ export interface ExpertTensor {
   readonly file: string;
   /** Values in f32, row-major; of a matrix perhaps only these rows. */
   readFloat32(rows?: RowRange): Promise<Float32Array<ArrayBuffer>>;
-  /** The elements as stored, little-endian and row-major; null where the checkpoint stores quantised blocks. */
-  readonly readBytes: (() => Promise<Uint8Array<ArrayBuffer>>) | null;
+  /** The elements as stored, little-endian and row-major, of a matrix perhaps only these rows; null where the checkpoint stores quantised blocks. */
+  readonly readBytes: ((rows?: RowRange) => Promise<Uint8Array<ArrayBuffer>>) | null;
   /** Rows as the checkpoint's GGUF file stores them; null where they are no longer so, or it is no such file. See `GgufOrigin`. */
   readonly rowsAsStored: RowReader | null;
   /** How much each column of a matrix counts when it is quantised, [columns]: the mean square of its input. Absent where it is not known. */
@@ -111,23 +111,34 @@ function expertTensor(
     file,
     readFloat32: async (rows) => {
       if (edit === undefined) return checkpoint.readFloat32(name, rows);
-      const part = rows === undefined ? null : editedRows(shape[0]!, edit, rows);
-      const values = await checkpoint.readFloat32(name, part?.before);
-      const partEdit = part === null ? edit : part.edit;
-      if (partEdit === null) return values;
-      const partShape = part === null ? shape : [part.before.end - part.before.start, ...shape.slice(1)];
-      const edited = applyEdit(new Uint32Array(values.buffer, values.byteOffset, values.length), partShape, partEdit);
+      const part = editedPart(shape, edit, rows);
+      const values = await checkpoint.readFloat32(name, part.before);
+      if (part.edit === null) return values;
+      const edited = applyEdit(new Uint32Array(values.buffer, values.byteOffset, values.length), part.shape, part.edit);
       return new Float32Array(edited.buffer, edited.byteOffset, edited.length);
     },
     rowsAsStored: editedRowReader(checkpoint, name, shape, edit),
     readBytes:
       stored === null
         ? null
-        : async () => {
-            const bytes = await checkpoint.readBytes(name);
-            return edit === undefined ? bytes : editBytes(bytes, stored, shape, edit);
+        : async (rows) => {
+            if (edit === undefined) return checkpoint.readBytes(name, rows);
+            const part = editedPart(shape, edit, rows);
+            const bytes = await checkpoint.readBytes(name, part.before);
+            return part.edit === null ? bytes : editBytes(bytes, stored, part.shape, part.edit);
           },
   };
+}
+
+/** What of a tensor is read for some rows of the edited one, or for all, and what is still to be edited in it. */
+function editedPart(
+  shape: readonly number[],
+  edit: TensorEdit,
+  rows: RowRange | undefined,
+): { readonly before: RowRange | undefined; readonly shape: readonly number[]; readonly edit: TensorEdit | null } {
+  if (rows === undefined) return { before: undefined, shape, edit };
+  const { before, edit: left } = editedRows(shape[0]!, edit, rows);
+  return { before, shape: [before.end - before.start, ...shape.slice(1)], edit: left };
 }
 
 /** Whole rows of a quantised tensor are cut and zeroed as bytes: zeros are the blocks of zeros in every type. */

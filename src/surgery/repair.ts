@@ -68,19 +68,25 @@ export async function repairExpert(
       name: importanceName(layer, step),
       dtype: "F32" as const,
       shape: [shapes.get(blockTensorName(family, layer, FITTED_MATRICES[step][0]!))![1]!],
-      read: async () => asBytes((await result()).importances.get(step)!),
+      pieces: async function* () {
+        yield asBytes((await result()).importances.get(step)!);
+      },
     }));
     const fitted = steps.flatMap((step) => [
       ...FITTED_MATRICES[step].map((role) => {
         const name = blockTensorName(family, layer, role);
-        const read = async (): Promise<Uint8Array<ArrayBuffer>> => asBytes((await result()).matrices.get(role)!);
-        return { name, dtype: "F32" as const, shape: shapes.get(name)!, read };
+        const pieces = async function* (): AsyncIterable<Uint8Array> {
+          yield asBytes((await result()).matrices.get(role)!);
+        };
+        return { name, dtype: "F32" as const, shape: shapes.get(name)!, pieces };
       }),
       {
         name: reportName(layer, step),
         dtype: "F32" as const,
         shape: [2],
-        read: async () => asBytes((await result()).reports.get(step)!),
+        pieces: async function* () {
+          yield asBytes((await result()).reports.get(step)!);
+        },
       },
     ]);
     return [...fitted, ...importances];

@@ -11,6 +11,7 @@ import { locateCheckpoint, openCheckpoint } from "../../src/checkpoint/open.ts";
 import { openSafetensors } from "../../src/checkpoint/safetensors-checkpoint.ts";
 import { type TensorSource, writeSafetensors, writeShardedSafetensors } from "../../src/checkpoint/safetensors-write.ts";
 import type { ErrorCode } from "../../src/errors.ts";
+import { inPieces } from "../support/in-pieces.ts";
 import { errorOf } from "../support/temporary-gguf.ts";
 import { withFolder } from "../support/temporary-folder.ts";
 import { TINY_FAMILIES, tinyBytes, type TinyModel, tinyModel, writeTinyCheckpoint } from "../support/tiny-models.ts";
@@ -20,7 +21,7 @@ function sourcesOf(model: TinyModel): TensorSource[] {
     name,
     dtype: "F32",
     shape,
-    read: async () => tinyBytes(values, "F32"),
+    pieces: () => inPieces(tinyBytes(values, "F32")),
   }));
 }
 
@@ -119,7 +120,7 @@ describe("a folder", () => {
         name: "model.layers.0.self_attn.rotary_emb.inv_freq",
         dtype: "F32",
         shape: [2],
-        read: async () => new Uint8Array(8),
+        pieces: () => inPieces(new Uint8Array(8)),
       } as const;
       await writeSafetensors(join(folder, "model.safetensors"), [...sourcesOf(model), buffer]);
       const checkpoint = await openSafetensors(folder);
@@ -145,13 +146,13 @@ describe("a folder", () => {
       const head = { name: "lm_head.weight", dtype: "F32", shape: embedding.shape } as const;
       await writeSafetensors(join(folder, "model.safetensors"), [
         ...others,
-        { ...head, read: async () => tinyBytes(embedding.values, "F32") },
+        { ...head, pieces: () => inPieces(tinyBytes(embedding.values, "F32")) },
       ]);
       await (await openSafetensors(folder)).close();
       const different = embedding.values.with(5, 7);
       await writeSafetensors(join(folder, "model.safetensors"), [
         ...others,
-        { ...head, read: async () => tinyBytes(different, "F32") },
+        { ...head, pieces: () => inPieces(tinyBytes(different, "F32")) },
       ]);
       const error = await errorOf(openSafetensors(folder));
       expect([error.code, error.message]).toEqual(["CONFIG_INVALID", expect.stringContaining("lm_head.weight that differs")]);

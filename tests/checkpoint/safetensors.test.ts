@@ -20,6 +20,7 @@ import {
   writeSafetensors,
   writeShardedSafetensors,
 } from "../../src/checkpoint/safetensors-write.ts";
+import { inPieces } from "../support/in-pieces.ts";
 import { withFolder } from "../support/temporary-folder.ts";
 
 interface Golden {
@@ -41,7 +42,7 @@ function sha(array: ArrayBufferView): string {
 }
 
 function source(name: string, dtype: SafetensorsDType, shape: readonly number[], bytes: Uint8Array): TensorSource {
-  return { name, dtype, shape, read: async () => bytes };
+  return { name, dtype, shape, pieces: () => inPieces(bytes) };
 }
 
 describe("a file of the Python package", () => {
@@ -63,6 +64,9 @@ describe("a file of the Python package", () => {
     const whole = await file.readFloat32(name);
     expect(await file.readFloat32(name, { start: 1, end: 3 })).toEqual(whole.slice(columns, 3 * columns));
     expect(await file.readFloat32(name, { start: 2, end: 2 })).toHaveLength(0);
+    const bytes = await file.readBytes(name);
+    const rowBytes = bytes.length / file.tensors.get(name)!.shape[0]!;
+    expect(await file.readRows(name, { start: 1, end: 3 })).toEqual(bytes.slice(rowBytes, 3 * rowBytes));
     await file.close();
   });
 
@@ -104,9 +108,10 @@ describe("writing", () => {
       const path = join(folder, "m.safetensors");
       await fc.assert(
         fc.asyncProperty(tensorList, fc.dictionary(fc.string(), fc.string()), async (tensors, metadata) => {
-          const sources = tensors.map(({ name, dtype, shape, seed }) =>
-            source(name, dtype, shape, new Uint8Array(tensorByteLength(dtype, shape)!).fill(seed)),
-          );
+          const sources = tensors.map(({ name, dtype, shape, seed }) => {
+            const bytes = new Uint8Array(tensorByteLength(dtype, shape)!).fill(seed);
+            return { ...source(name, dtype, shape, bytes), bytes };
+          });
           await writeSafetensors(path, sources, metadata);
           const file = await SafetensorsFile.open(path);
           expect(file.metadata).toEqual(metadata);
@@ -115,7 +120,7 @@ describe("writing", () => {
             const { dtype, shape, startByte } = file.tensors.get(one.name)!;
             expect([dtype, shape]).toEqual([one.dtype, one.shape]);
             expect(startByte % Math.max(1, SAFETENSORS_DTYPE_BITS[dtype] / 8)).toBe(0);
-            expect(await file.readBytes(one.name)).toEqual(await one.read());
+            expect(await file.readBytes(one.name)).toEqual(one.bytes);
           }
           await file.close();
         }),
@@ -128,7 +133,14 @@ describe("writing", () => {
     const original = await SafetensorsFile.open(join(fixtures, "golden.safetensors"));
     const sources = golden.sharded_names.map((name) => {
       const { dtype, shape } = original.tensors.get(name)!;
-      return { name, dtype, shape, read: () => original.readBytes(name) };
+      return {
+        name,
+        dtype,
+        shape,
+        pieces: async function* () {
+          yield await original.readBytes(name);
+        },
+      };
     });
     await withFolder(async (folder) => {
       const seen: number[] = [];
@@ -175,10 +187,10 @@ describe("writing", () => {
       const reads: string[] = [];
       const sources = ["a", "b", "c"].map((name) => ({
         ...source(name, "U8", [4], new Uint8Array(4)),
-        read: async () => {
+        pieces: async function* () {
           reads.push(name);
           if (name === "b") abort.abort(new Error("stop"));
-          return new Uint8Array(4);
+          yield new Uint8Array(4);
         },
       }));
       await expect(writeSafetensors(join(folder, "m.safetensors"), sources, {}, { signal: abort.signal })).rejects.toThrow(

@@ -7,8 +7,11 @@ import { openCheckpoint } from "../../src/checkpoint/open.ts";
 import { outputDType, writeHuggingFaceFolder } from "../../src/export/hugging-face.ts";
 import type { HuggingFaceOptions } from "../../src/export/hugging-face.ts";
 import { exportModel } from "../../src/pipeline/export.ts";
+import { PIECE_VALUES } from "../../src/export/row-pieces.ts";
+import { narrowFromFloat32 } from "../../src/float-convert.ts";
 import { readPlan } from "../../src/selection/plan-file.ts";
 import { cutExpert } from "../../src/surgery/expert.ts";
+import { elementCount } from "../../src/tensor.ts";
 import { cardInput } from "../support/cards.ts";
 import { planOf } from "../support/plans.ts";
 import { quantizedGguf } from "../support/quantized-gguf.ts";
@@ -134,6 +137,28 @@ describe("writeHuggingFaceFolder", () => {
     expect(await readJson("config.json")).toMatchObject({ torch_dtype: "bfloat16" });
     expect(written.weightBytes).toBe(2 * written.parameters);
   });
+
+  it.each(["F32", "BF16"] as const)(
+    "writes matrices of several pieces, cut and stored in %s, as they are read whole",
+    async (dtype) => {
+      const units = (2 * PIECE_VALUES) / 16;
+      const checkpoint = tinyCheckpoint(tinyModel("llama", { intermediateSize: units, numHiddenLayers: 1 }), dtype);
+      // The first and the last of a piece, and a run over its end.
+      const plan = planOf("uniform", [{ ffn: [0, units / 2 - 2, units / 2 - 1, units / 2, units - 1] }]);
+      const expert = cutExpert(checkpoint, plan);
+      const big = expert.tensors.filter(({ shape }) => elementCount(shape) > PIECE_VALUES);
+      expect(big.map(({ name }) => name.split(".").at(-2))).toEqual(["gate_proj", "up_proj", "down_proj"]);
+      for (const written of ["F32", "BF16"] as const) {
+        await write(checkpoint, { plan, dtype: written, overwrite: true });
+        const back = await openCheckpoint(out);
+        for (const tensor of big) {
+          const whole = narrowFromFloat32(await tensor.readFloat32(), written);
+          expect(Buffer.from(await back.readBytes(tensor.name)).equals(whole), tensor.name).toBe(true);
+        }
+        await back.close();
+      }
+    },
+  );
 
   it("keeps to the key `dtype` where the config has it", async () => {
     const checkpoint = tinyCheckpoint(tinyModel("llama"));

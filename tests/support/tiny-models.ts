@@ -178,7 +178,12 @@ export function tinyCheckpoint(
       const columns = values.length / (infos.get(name)?.shape[0] ?? 1);
       return values.slice(rows.start * columns, rows.end * columns);
     },
-    readBytes: async (name) => bytesOf(name),
+    readBytes: async (name, rows) => {
+      const bytes = bytesOf(name);
+      if (rows === undefined) return bytes;
+      const rowBytes = bytes.length / (infos.get(name)?.shape[0] ?? 1);
+      return bytes.slice(rows.start * rowBytes, rows.end * rowBytes);
+    },
     readTokenizerFiles: async () => tinyTokenizerFiles(model.config.vocabSize),
     close: async () => {},
   };
