@@ -1,6 +1,6 @@
 /**
  * @file The tables of docs/results.md: `compareMethods` for one expert after the other, on data beside the project (../shared/data). What was made is in `docs/results` and is
- * not made again, so that an interrupted run goes on: all of it takes a night on two cores.
+ * not made again, so that an interrupted run goes on: all of it takes a night on two cores. Methods that PyTorch makes (peers.mjs) need `CUSPRUN_PYTHON`, as interoperability tests do.
  *
  *     npm run bench:results -- [--models smollm2,qwen2] [--experts en-medical] [--budgets '25% of blocks'] [--methods uniform,ragged] [--seeds 0]
  *                              [--minutes 60] [--out FOLDER] [--table docs/results.md]
@@ -13,6 +13,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { compareMethods } from "../dist/index.js";
+import { makePeerRuns } from "./peers.mjs";
 import { table } from "./tables.mjs";
 
 const DATA = join(import.meta.dirname, "../../shared/data");
@@ -66,6 +67,9 @@ const METHODS = {
   flap: { name: "FLAP, without its bias", method: "flap" },
   "flap-ragged": { name: "FLAP, without its bias, its own widths (ragged)", method: "flap", selection: { layout: "ragged" } },
   shortgpt: { name: "ShortGPT, whole layers", method: "shortgpt" },
+  slicegpt: { name: "SliceGPT, narrower layers", inPyTorch: true },
+  "llm-pruner": { name: "LLM-Pruner, Taylor", inPyTorch: true },
+  "llm-pruner-middle": { name: "LLM-Pruner, Taylor, outer layers whole", inPyTorch: true },
   paper: { name: "Cus-Prun's rule", method: "cusprun-paper" },
   "uniform-cut": { name: "cusprun, uniform, no repair", method: "cusprun", repair: false },
   "wanda-sp-repair": { name: "Wanda-sp + our repair", method: "wanda-sp", repair: true },
@@ -85,6 +89,9 @@ const METHODS = {
   },
 };
 
+/** Beside the results of a comparison: runs of PyTorch. */
+const PEERS_FILE = "peers.json";
+
 /** Documents of each corpus, tokens of each, and items of each evaluation file: what larger models cost is paid with fewer. */
 const SIZES = {
   smollm2: { documents: 48, heldOut: 24, tokens: 256, items: 16, pages: 1 },
@@ -94,12 +101,24 @@ const SIZES = {
 
 /** Without those that ruin every model. */
 const SOUND = ["wanda-sp", "flap", "shortgpt", "paper", "ragged-cut", "ragged"];
+/** Made after them, since they remove as much. Gemma's norms behind each sublayer leave SliceGPT nothing to rotate. */
+const PEERS = ["llm-pruner", "llm-pruner-middle"];
 const QUARTER = "25% of blocks";
 /** What is made, in this order. */
 const PLAN = [
-  { model: "smollm2", experts: ["en-medical", "en-math", "en-legal", "en"], budgets: [QUARTER], methods: SOUND },
-  { model: "qwen2", experts: ["en-medical", "zh-legal", "de-summarisation"], budgets: [QUARTER], methods: SOUND },
-  { model: "gemma3", experts: ["en-medical", "zh-legal", "de-summarisation"], budgets: [QUARTER], methods: SOUND },
+  {
+    model: "smollm2",
+    experts: ["en-medical", "en-math", "en-legal", "en"],
+    budgets: [QUARTER],
+    methods: [...SOUND, ...PEERS, "slicegpt"],
+  },
+  {
+    model: "qwen2",
+    experts: ["en-medical", "zh-legal", "de-summarisation"],
+    budgets: [QUARTER],
+    methods: [...SOUND, ...PEERS, "slicegpt"],
+  },
+  { model: "gemma3", experts: ["en-medical", "zh-legal", "de-summarisation"], budgets: [QUARTER], methods: [...SOUND, ...PEERS] },
   {
     model: "smollm2",
     experts: ["en-medical"],
@@ -135,6 +154,7 @@ const { values } = parseArgs({
     "only-tables": { type: "boolean", default: false },
   },
 });
+const seeds = values.seeds.split(",").map(Number);
 const signal = values.minutes === undefined ? undefined : AbortSignal.timeout(60_000 * Number(values.minutes));
 const tasks = mkdtempSync(join(tmpdir(), "cusprun-results-"));
 mkdirSync(values.out, { recursive: true });
@@ -176,22 +196,59 @@ async function compare(model, name, ofBlocks, budgets, methods) {
   const { documents, heldOut, tokens, items, pages } = SIZES[model];
   const names = [...new Set([own, ...OTHERS])];
   for (const each of names) shorten(each, each === PAGES ? pages : items);
-  await compareMethods({
+  const shared = {
     model,
     corpora,
     corpusOptions: { documents, heldOutDocuments: heldOut, maxTokens: tokens },
-    methods: methods.map((method) => METHODS[method]),
-    budgets,
-    seeds: values.seeds.split(",").map(Number),
-    ...(ofBlocks ? { selection: { vocabulary: "keep" } } : {}),
     tasks: names.map((each) => join(tasks, `${each}.jsonl`)),
     out: join(values.out, `${model}--${name}--${ofBlocks ? "blocks" : "all"}`),
-    onProgress: ({ stage }) => {
-      if (stage !== lastStage) console.error(`${new Date().toISOString().slice(11, 19)} ${model} ${name}: ${stage}`);
-      lastStage = stage;
-    },
-    ...(signal === undefined ? {} : { signal }),
+  };
+  const tell = (stage) => {
+    if (stage !== lastStage) console.error(`${new Date().toISOString().slice(11, 19)} ${model} ${name}: ${stage}`);
+    lastStage = stage;
+  };
+  const ours = methods.filter((method) => !METHODS[method].inPyTorch);
+  if (ours.length > 0) {
+    await compareMethods({
+      ...shared,
+      methods: ours.map((method) => METHODS[method]),
+      budgets,
+      seeds,
+      ...(ofBlocks ? { selection: { vocabulary: "keep" } } : {}),
+      onProgress: ({ stage }) => tell(stage),
+      ...(signal === undefined ? {} : { signal }),
+    });
+  }
+  const others = methods.filter((method) => !ours.includes(method));
+  for (const budget of budgets) for (const seed of seeds) await makePeers(shared, others, budget, seed, tell);
+}
+
+/** Runs that PyTorch makes, unless they are there: as many units go, or as large a share, as in a run of the comparison. */
+async function makePeers(shared, wanted, budget, seed, tell) {
+  const path = join(shared.out, PEERS_FILE);
+  const made = existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : [];
+  const isOf = (run) => run.budget === budget && run.seed === seed;
+  const methods = wanted.filter((method) => !made.some((run) => isOf(run) && run.method === METHODS[method].name));
+  if (methods.length === 0) return;
+  const names = methods.map((method) => METHODS[method].name).join("; ");
+  const python = process.env.CUSPRUN_PYTHON;
+  if (python === undefined) return tell(`left out without CUSPRUN_PYTHON: ${names}`);
+  signal?.throwIfAborted();
+  tell(`${budget}: ${names}`);
+  const { dense, runs } = JSON.parse(readFileSync(join(shared.out, "results.json"), "utf8"));
+  const like = runs.find((run) => isOf(run) && run.method === METHODS["wanda-sp"].name);
+  const found = await makePeerRuns(python, {
+    ...shared,
+    corpusOptions: { ...shared.corpusOptions, seed },
+    methods,
+    share: Number.parseFloat(budget) / 100,
+    removedUnits: like.units[0].removedPerLayer.reduce((sum, count) => sum + count, 0),
+    dense: { ...dense, dimensions: like.dimensions.map((dimension) => dimension.dense) },
+    checked: PAGES,
+    work: tasks,
   });
+  const news = methods.map((method) => ({ method: METHODS[method].name, budget, seed, ...found[method] }));
+  writeFileSync(path, `${JSON.stringify([...made, ...news], null, 1)}\n`);
 }
 
 /** The first items of an evaluation file. */
@@ -202,7 +259,7 @@ function shorten(name, count) {
   writeFileSync(join(tasks, `${name}.jsonl`), `${lines.slice(0, count).join("\n")}\n`);
 }
 
-/** Comparisons that have runs, in the order of the plan, their runs by budget and seed. */
+/** Comparisons that have runs, those of PyTorch among them, in the order of the plan, their runs by budget and seed. */
 function comparisons() {
   const folders = readdirSync(values.out).filter((folder) => existsSync(join(values.out, folder, "results.json")));
   const order = PLAN.flatMap(({ model, experts }) =>
@@ -212,7 +269,10 @@ function comparisons() {
     .toSorted((a, b) => order.indexOf(a) - order.indexOf(b))
     .map((folder) => {
       const [model, name] = folder.split("--");
-      return { model, title: EXPERTS[name].title, ...JSON.parse(readFileSync(join(values.out, folder, "results.json"), "utf8")) };
+      const { runs, ...rest } = JSON.parse(readFileSync(join(values.out, folder, "results.json"), "utf8"));
+      const peers = join(values.out, folder, PEERS_FILE);
+      const others = existsSync(peers) ? JSON.parse(readFileSync(peers, "utf8")) : [];
+      return { model, title: EXPERTS[name].title, ...rest, runs: [...runs, ...others] };
     })
     .flatMap(({ runs, ...rest }) => {
       const groups = [...new Set(runs.map(({ budget, seed }) => `${budget}|${seed}`))].toSorted((a, b) =>
@@ -317,7 +377,7 @@ function tables(all) {
           [
             `${((100 * run.parameters.removed) / run.parameters.before).toFixed(1)}%`,
             (run.elapsedMs / 60_000).toFixed(1),
-            (run.peakBytes / 2 ** 20).toFixed(0),
+            run.peakBytes === undefined ? "" : (run.peakBytes / 2 ** 20).toFixed(0),
           ],
         ),
       ),

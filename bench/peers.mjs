@@ -1,0 +1,119 @@
+/**
+ * @file Peers that a comparison cannot make with `compareMethods`, as runs of it: PyTorch (peers.py) cuts and answers, on the same documents and evaluation files as the others. What it says
+ * of the dense model has to be what cusprun says.
+ */
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { text } from "node:stream/consumers";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { exportModel, loadCorpora, openCheckpoint, resolveModel } from "../dist/index.js";
+import { summarizePerplexity } from "../dist/evaluation/perplexity.js";
+import { RequestMaker } from "../dist/evaluation/requests.js";
+import { summarizeTask } from "../dist/evaluation/summarize-task.js";
+import { readTasks } from "../dist/evaluation/task-file.js";
+import { openTokenizer } from "../dist/pipeline/model.js";
+
+/** Largest relative difference of the dense model's bits per byte between both sides; other orders of summation in f32 are within. */
+const TOLERANCE = 1e-3;
+
+/**
+ * Makes runs of one model, corpora and budget.
+ * @param python with torch and transformers.
+ * @param options.methods as peers.py calls them.
+ * @param options.share of the blocks' parameters that goes, and `removedUnits`, of all layers together.
+ * @param options.dense what cusprun says of the dense model on the corpora (`dimensions`) and the tasks; of these, `checked` is asked of PyTorch too.
+ * @param options.work folder that keeps the model as PyTorch reads it.
+ * @returns by method, what `MethodRun` describes but for its name, budget and seed.
+ */
+export async function makePeerRuns(python, options) {
+  const { model, corpora: specs, corpusOptions, tasks: paths, methods, share, removedUnits, dense, checked, work } = options;
+  const source = await resolveModel(model);
+  const checkpoint = await openCheckpoint(source);
+  const tokenizer = await openTokenizer(checkpoint);
+  const maker = new RequestMaker(tokenizer, checkpoint.config);
+  await checkpoint.close();
+  const folder = join(work, model);
+  if (!existsSync(folder)) await exportModel({ model: source, to: "safetensors", type: "F32", out: folder });
+  const corpora = await loadCorpora(specs, tokenizer, corpusOptions);
+  const tasks = await readTasks(paths);
+
+  const own = corpora.flatMap(({ heldOut }) =>
+    heldOut.map(({ tokens }) => ({ input: tokens.subarray(0, -1), targets: tokens.subarray(1) })),
+  );
+  const asked = tasks.map(({ items }) =>
+    items.map((item) => (item.type === "perplexity" ? maker.windows(item) : maker.choices(item))),
+  );
+  const place = tasks.findIndex(({ name }) => name === checked);
+  const answer = await ask(python, {
+    folder,
+    methods,
+    share,
+    removedUnits,
+    calibration: [
+      ...new Map(corpora.flatMap(({ calibration }) => calibration.map(({ tokens }) => [tokens.join(), [...tokens]]))).values(),
+    ],
+    requests: [...own, ...asked.flat(2)].map(plain),
+    denseRequests: asked[place].flat().map(plain),
+  });
+  const theirs = figuresOf(tasks[place], asked[place], answer.dense).figures.bitsPerByte.value;
+  const ours = dense.tasks[place].figures.bitsPerByte.value;
+  if (Math.abs(theirs / ours - 1) > TOLERANCE) throw new Error(`${model}, ${checked}: ${theirs} in PyTorch, ${ours} in cusprun`);
+
+  return Object.fromEntries(
+    methods.map((method) => {
+      const { removed, seconds, expert } = answer.methods[method];
+      let next = 0;
+      const take = (count) => expert.slice(next, (next += count));
+      const dimensions = corpora.map((corpus, index) => ({
+        label: corpus.label,
+        calibrationDocuments: corpus.calibration.length,
+        heldOutDocuments: corpus.heldOut.length,
+        dense: dense.dimensions[index],
+        expert: summarizePerplexity(
+          corpus.heldOut,
+          take(corpus.heldOut.length).map((value) => -value),
+        ),
+      }));
+      const results = tasks.map((task, index) => figuresOf(task, asked[index], take(asked[index].flat().length)));
+      const parameters = { before: answer.total, after: answer.total - removed, removed };
+      return [method, { parameters, vocabulary: null, dimensions, tasks: results, elapsedMs: 1000 * seconds }];
+    }),
+  );
+}
+
+/** Log-likelihoods of a task's requests, in their order → its figures. */
+function figuresOf(task, asked, likelihoods) {
+  let next = 0;
+  const scores = task.items.map((item, index) =>
+    scoreOf(item, asked[index], likelihoods.slice(next, (next += asked[index].length))),
+  );
+  return summarizeTask(task, scores, null);
+}
+
+function plain({ input, targets }) {
+  return { input: [...input], targets: [...targets] };
+}
+
+function scoreOf(item, requests, likelihoods) {
+  const { type, id } = item;
+  if (type === "multiple_choice") {
+    const characters = item.choices.map((choice) => [...choice].length);
+    const answerBytes = Buffer.byteLength(item.choices[item.answer]);
+    return { type, id, logLikelihoods: likelihoods, characters, answerBytes, answer: item.answer };
+  }
+  const sum = (numbers) => numbers.reduce((total, value) => total + value, 0);
+  const tokens = sum(requests.map(({ targets }) => targets.length));
+  return { type, id, logLikelihood: sum(likelihoods), tokens, bytes: Buffer.byteLength(item.text) };
+}
+
+async function ask(python, request) {
+  // Threads that spin while they wait would slow down whatever else runs.
+  const env = { ...process.env, OMP_WAIT_POLICY: "passive" };
+  const child = spawn(python, [join(import.meta.dirname, "peers.py")], { stdio: ["pipe", "pipe", "inherit"], env });
+  child.stdin.end(JSON.stringify(request));
+  const [said, [code]] = await Promise.all([text(child.stdout), once(child, "exit")]);
+  if (code !== 0) throw new Error(`peers.py ended with ${code}`);
+  return JSON.parse(said);
+}
