@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { compareMethods } from "../dist/index.js";
 import { makePeerRuns } from "./peers.mjs";
-import { table } from "./tables.mjs";
+import { summary, tables } from "./results-tables.mjs";
 
 const DATA = join(import.meta.dirname, "../../shared/data");
 const corpus = (name) => [join(DATA, "calibration", `${name}.jsonl`)];
@@ -169,7 +169,9 @@ try {
   rmSync(tasks, { recursive: true });
 }
 const made = comparisons();
-const text = `${summary(made)}\n${tables(made)}`;
+const names = { ours: METHODS.ragged.name, cut: METHODS["ragged-cut"].name };
+const order = Object.values(METHODS).map(({ name }) => name);
+const text = `${summary(made, { names, others: OTHER_METHODS, page: PAGES })}\n${tables(made, order)}`;
 if (values.table !== undefined) {
   const marker = "<!-- made by npm run bench:results -->";
   const before = existsSync(values.table) ? readFileSync(values.table, "utf8").split(marker)[0] : "# Results\n\n";
@@ -288,115 +290,4 @@ function comparisons() {
         };
       });
     });
-}
-
-/** The figure of a comparison: perplexity is per token, and so not comparable where tokens went. */
-function figureOf(runs) {
-  return runs.some(({ vocabulary }) => vocabulary !== null) ? "bitsPerByte" : "perplexity";
-}
-
-/** A row per comparison: what it asked for, as a geometric mean over its dimensions, and general text. */
-function summary(all) {
-  const rows = all.flatMap(({ model, title, budget, seed, dense, runs }) => {
-    const figure = figureOf(runs);
-    const own = (of) => (run) =>
-      Math.exp(run.dimensions.reduce((sum, each) => sum + Math.log(each[of][figure] ?? Infinity), 0) / run.dimensions.length);
-    const general = (results) => results.find(({ name }) => name === PAGES).figures.bitsPerByte.value;
-    const ours = runs.find(({ method }) => method === METHODS.ragged.name);
-    const cut = runs.find(({ method }) => method === METHODS["ragged-cut"].name);
-    const others = runs.filter((run) => OTHER_METHODS.has(run.method));
-    if (ours === undefined || others.length === 0) return [];
-    const least = (of) => others.reduce((best, run) => (of(run) < of(best) ? run : best));
-    const [nearest, mostGeneral] = [least(own("expert")), least(({ tasks: results }) => general(results))];
-    const digits = figure === "perplexity" ? 1 : 3;
-    return [
-      [
-        `${model}, ${title}`,
-        `${budget}${seed === 0 ? "" : `, seed ${seed}`}`,
-        own("dense")(ours).toFixed(digits),
-        own("expert")(ours).toFixed(digits),
-        cut === undefined ? "" : own("expert")(cut).toFixed(digits),
-        `${own("expert")(nearest).toFixed(digits)} (${nearest.method})`,
-        general(dense.tasks).toFixed(3),
-        general(ours.tasks).toFixed(3),
-        `${general(mostGeneral.tasks).toFixed(3)} (${mostGeneral.method})`,
-      ],
-    ];
-  });
-  const header = [
-    "model, expert",
-    "budget",
-    "dense",
-    "ours",
-    "not repaired",
-    "best of the others",
-    "wikitext, dense",
-    "ours",
-    "best of the others",
-  ];
-  return `### All at a glance\n\nThe expert's own held-out texts, the geometric mean over its corpora: perplexity, or bits per byte where tokens went. Then bits per byte of wikitext. \`ours\` is _${METHODS.ragged.name}_.\n\n${table(header, rows)}\n`;
-}
-
-/** One table per comparison, budget and seed. */
-function tables(all) {
-  const parts = [];
-  const order = Object.values(METHODS).map((method) => method.name);
-  for (const { model, title: expert, budget, seed, dense, runs: members, settings } of all) {
-    members.sort((a, b) => order.indexOf(a.method) - order.indexOf(b.method));
-    const first = members[0];
-    const figure = figureOf(members);
-    const fixed = (value) => (value === null || value === undefined ? "∞" : value.toFixed(figure === "perplexity" ? 1 : 3));
-    const row = (label, dimensions, results, last) => [
-      label,
-      ...dimensions.map((each) => fixed(each?.[figure])),
-      ...results.flatMap(taskCells),
-      ...last,
-    ];
-    const header = [
-      "method",
-      ...first.dimensions.map(({ label }) => label.replace(/^\w+?-|\.jsonl$/g, "")),
-      ...dense.tasks.flatMap(({ name: file, figures }) =>
-        "accuracy" in figures ? [`${file}, accuracy`, "nats"] : [file.replace("ppl_", "")],
-      ),
-      "removed",
-      "minutes",
-      "MiB",
-    ];
-    const rows = [
-      row(
-        "dense",
-        first.dimensions.map((each) => each.dense),
-        dense.tasks,
-        ["", "", ""],
-      ),
-      ...members.map((run) =>
-        row(
-          run.method,
-          run.dimensions.map((each) => each.expert),
-          run.tasks,
-          [
-            `${((100 * run.parameters.removed) / run.parameters.before).toFixed(1)}%`,
-            (run.elapsedMs / 60_000).toFixed(1),
-            run.peakBytes === undefined ? "" : (run.peakBytes / 2 ** 20).toFixed(0),
-          ],
-        ),
-      ),
-    ];
-    const { calibrationDocuments, heldOutDocuments } = first.dimensions[0];
-    const title = `### ${model}, ${expert}, ${budget}${seed === 0 ? "" : `, seed ${seed}`}`;
-    const sizes = `${calibrationDocuments} documents of each corpus of at most ${settings.maxTokens} tokens choose and mend, ${heldOutDocuments} judge${figure === "perplexity" ? "" : ", in bits per byte"}.`;
-    parts.push(`${title}\n\n${sizes}\n\n${table(header, rows)}\n`);
-  }
-  return parts.join("\n");
-}
-
-/** Accuracy with its interval and the negative log-likelihood of the right choice, or bits per byte. */
-function taskCells({ figures }) {
-  if (!("accuracy" in figures)) return [figures.bitsPerByte.value.toFixed(3)];
-  const { value, interval } = figures.accuracy;
-  const percent = (share) => (100 * share).toFixed(0);
-  return [
-    `${percent(value)}% (${percent(interval[0])} to ${percent(interval[1])})`,
-    figures.answerNegativeLogLikelihood.value.toFixed(2),
-  ];
 }
