@@ -12,7 +12,7 @@
  *     fit     = 8·((sums + 3)·n² + (sums + 6)·n·D + 512·n)  repairing: sums 2; trying cuts with repair: 1; n = max(F, H·K) of the cut layer
  *     ends    = 4·(2·S·D + 2·R·S + M·D)                           embedding and head: S = 8192 tokens of V, M rows of states, R = 1024 of them at once
  *
- * Writing: program + 128 MB: tensors are written in pieces of 4 MB, and what the stages before it have left is not collected at once.
+ * Writing: program + 32 MB: tensors are written in pieces of 4 MB in f32.
  *
  * maps [B, H, T, T] count as 2, which is more than the fused attention holds where none is scored, 4 where pairs or rows of q and k are scored to first order, 6 exactly; pairs is 10 there. The program's share
  * and the garbage are measured on whole processes (docs/LOG.md).
@@ -75,7 +75,8 @@ const SCORED_TOKEN_BYTES = 1500;
 const MAX_GARBAGE_BYTES = 128e6;
 /** Arrays of a fit that lie about before V8 begins to collect, however small the layers are. */
 const MIN_FIT_GARBAGE_BYTES = 128e6;
-const WRITING_BYTES = 128e6;
+/** Pieces in hand, and those that the collector has not taken yet. */
+const WRITING_BYTES = 32e6;
 const MAP_KINDS: readonly RelevanceKind[] = ["rotary-pair", "q-row", "k-row"];
 
 /** Bytes that a run may take where the user names no limit: three quarters of the machine's memory, or of the container's. */

@@ -82,7 +82,7 @@ describe("the planner", () => {
     expect(planMemory({ stage: "measuring", config: large, lengths }, 1e12).peakBytes).toBe(
       program + states + weights + garbage + batch,
     );
-    expect(planMemory({ stage: "writing", config: large, lengths: [] }, 1e12).peakBytes).toBe(program + 128e6);
+    expect(planMemory({ stage: "writing", config: large, lengths: [] }, 1e12).peakBytes).toBe(program + 32e6);
     const narrow = { layerSizes: large.layerSizes.map((sizes) => ({ ...sizes, intermediateSize: 10_240 })) };
     const fit = 8 * (5 * 10_240 ** 2 + 8 * 10_240 * 4096 + 512 * 10_240);
     expect(planMemory({ stage: "repairing", config: large, lengths, expert: narrow }, 1e13).peakBytes).toBe(
