@@ -15,14 +15,9 @@ import { applyPlan, fetchCatalogModel, loadCorpora, openCheckpoint, pruneModel }
 import { DEFAULT_DOCUMENTS } from "../dist/corpora/load.js";
 import { measureExpert } from "../dist/pipeline/measure-step.js";
 import { openTokenizer } from "../dist/pipeline/model.js";
-import { table } from "./tables.mjs";
+import { EN_MEDICAL_MULTIPLE_CHOICE as CORPORA } from "./corpora.mjs";
+import { geometricMean, table } from "./tables.mjs";
 
-const DATA = join(import.meta.dirname, "../../shared/data/calibration");
-const CORPORA = {
-  language: [join(DATA, "language-en.jsonl")],
-  domain: [join(DATA, "domain-medical.jsonl")],
-  task: [join(DATA, "task-multiple-choice.jsonl")],
-};
 /** They come first, so that however many documents choose, the same ones judge. */
 const HELD_OUT = 24;
 
@@ -88,6 +83,5 @@ async function perplexityOf(choosing, mending) {
     writeFileSync(path, JSON.stringify(figures));
     rmSync(out, { recursive: true });
   }
-  const figures = JSON.parse(readFileSync(path, "utf8"));
-  return Math.exp(figures.reduce((sum, figure) => sum + Math.log(figure), 0) / figures.length);
+  return geometricMean(JSON.parse(readFileSync(path, "utf8")));
 }

@@ -14,11 +14,10 @@ import { parseArgs } from "node:util";
 import * as Plot from "@observablehq/plot";
 import { fetchCatalogModel, loadCorpora, openCheckpoint, openScores, scoreCorpora, selectUnits } from "../dist/index.js";
 import { openTokenizer } from "../dist/pipeline/model.js";
+import { EN_MEDICAL_MULTIPLE_CHOICE as CORPORA } from "./corpora.mjs";
 import { writePlot } from "./plot.mjs";
 import { table } from "./tables.mjs";
 
-const DATA = join(import.meta.dirname, "../../shared/data/calibration");
-const CORPORA = { language: "language-en", domain: "domain-medical", task: "task-multiple-choice" };
 const COUNTS = [8, 16, 32, 48, 64, 96, 128, 192, 256, 512];
 
 const { values } = parseArgs({
@@ -33,8 +32,7 @@ const { values } = parseArgs({
 });
 mkdirSync(values.out, { recursive: true });
 const checkpoint = await openCheckpoint(await fetchCatalogModel(values.model));
-const specs = Object.fromEntries(Object.entries(CORPORA).map(([dimension, name]) => [dimension, [join(DATA, `${name}.jsonl`)]]));
-const corpora = await loadCorpora(specs, await openTokenizer(checkpoint), {
+const corpora = await loadCorpora(CORPORA, await openTokenizer(checkpoint), {
   documents: Number(values.documents),
   heldOutDocuments: 1,
   maxTokens: Number(values.tokens),

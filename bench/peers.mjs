@@ -3,17 +3,17 @@
  * of the dense model has to be what cusprun says.
  */
 
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { text } from "node:stream/consumers";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { exportModel, loadCorpora, openCheckpoint, resolveModel } from "../dist/index.js";
+import { askLikelihoods } from "../dist/evaluation/measure-tasks.js";
 import { summarizePerplexity } from "../dist/evaluation/perplexity.js";
 import { RequestMaker } from "../dist/evaluation/requests.js";
 import { summarizeTask } from "../dist/evaluation/summarize-task.js";
 import { readTasks } from "../dist/evaluation/task-file.js";
 import { openTokenizer } from "../dist/pipeline/model.js";
+import { uniqueDocuments } from "../dist/scoring/fingerprint.js";
+import { askProgram } from "./process.mjs";
 
 /** Largest relative difference of the dense model's bits per byte between both sides; other orders of summation in f32 are within. */
 const TOLERANCE = 1e-3;
@@ -42,20 +42,21 @@ export async function makePeerRuns(python, options) {
   const own = corpora.flatMap(({ heldOut }) =>
     heldOut.map(({ tokens }) => ({ input: tokens.subarray(0, -1), targets: tokens.subarray(1) })),
   );
-  const asked = tasks.map(({ items }) =>
-    items.map((item) => (item.type === "perplexity" ? maker.windows(item) : maker.choices(item))),
-  );
+  const asked = tasks.map(({ items }) => items.map((item) => askLikelihoods(item, maker)));
+  const requestsOf = (items) => items.flatMap(({ requests }) => requests);
   const place = tasks.findIndex(({ name }) => name === checked);
-  const answer = await ask(python, {
-    folder,
-    methods,
-    share,
-    removedUnits,
-    calibration: [
-      ...new Map(corpora.flatMap(({ calibration }) => calibration.map(({ tokens }) => [tokens.join(), [...tokens]]))).values(),
-    ],
-    requests: [...own, ...asked.flat(2)].map(plain),
-    denseRequests: asked[place].flat().map(plain),
+  // Threads that spin while they wait would slow down whatever else runs.
+  const answer = askProgram(python, "peers.py", {
+    environment: { OMP_WAIT_POLICY: "passive" },
+    request: {
+      folder,
+      methods,
+      share,
+      removedUnits,
+      calibration: uniqueDocuments(corpora.flatMap(({ calibration }) => calibration)).map(({ tokens }) => [...tokens]),
+      requests: [...own, ...requestsOf(asked.flat())].map(plain),
+      denseRequests: requestsOf(asked[place]).map(plain),
+    },
   });
   const theirs = figuresOf(tasks[place], asked[place], answer.dense).figures.bitsPerByte.value;
   const ours = dense.tasks[place].figures.bitsPerByte.value;
@@ -76,7 +77,7 @@ export async function makePeerRuns(python, options) {
           take(corpus.heldOut.length).map((value) => -value),
         ),
       }));
-      const results = tasks.map((task, index) => figuresOf(task, asked[index], take(asked[index].flat().length)));
+      const results = tasks.map((task, index) => figuresOf(task, asked[index], take(requestsOf(asked[index]).length)));
       const parameters = { before: answer.total, after: answer.total - removed, removed };
       return [method, { parameters, vocabulary: null, dimensions, tasks: results, elapsedMs: 1000 * seconds }];
     }),
@@ -86,34 +87,10 @@ export async function makePeerRuns(python, options) {
 /** Log-likelihoods of a task's requests, in their order → its figures. */
 function figuresOf(task, asked, likelihoods) {
   let next = 0;
-  const scores = task.items.map((item, index) =>
-    scoreOf(item, asked[index], likelihoods.slice(next, (next += asked[index].length))),
-  );
+  const scores = asked.map(({ requests, score }) => score(likelihoods.slice(next, (next += requests.length))));
   return summarizeTask(task, scores, null);
 }
 
 function plain({ input, targets }) {
   return { input: [...input], targets: [...targets] };
-}
-
-function scoreOf(item, requests, likelihoods) {
-  const { type, id } = item;
-  if (type === "multiple_choice") {
-    const characters = item.choices.map((choice) => [...choice].length);
-    const answerBytes = Buffer.byteLength(item.choices[item.answer]);
-    return { type, id, logLikelihoods: likelihoods, characters, answerBytes, answer: item.answer };
-  }
-  const sum = (numbers) => numbers.reduce((total, value) => total + value, 0);
-  const tokens = sum(requests.map(({ targets }) => targets.length));
-  return { type, id, logLikelihood: sum(likelihoods), tokens, bytes: Buffer.byteLength(item.text) };
-}
-
-async function ask(python, request) {
-  // Threads that spin while they wait would slow down whatever else runs.
-  const env = { ...process.env, OMP_WAIT_POLICY: "passive" };
-  const child = spawn(python, [join(import.meta.dirname, "peers.py")], { stdio: ["pipe", "pipe", "inherit"], env });
-  child.stdin.end(JSON.stringify(request));
-  const [said, [code]] = await Promise.all([text(child.stdout), once(child, "exit")]);
-  if (code !== 0) throw new Error(`peers.py ended with ${code}`);
-  return JSON.parse(said);
 }

@@ -1,6 +1,6 @@
 /** @file What docs/results.md shows of comparisons: one row of each, and a table of each. */
 
-import { table } from "./tables.mjs";
+import { geometricMean, table } from "./tables.mjs";
 
 /** The figure of a comparison: perplexity is per token, and so not comparable where tokens went. */
 function figureOf(runs) {
@@ -14,8 +14,7 @@ function figureOf(runs) {
 export function summary(all, { names, others: otherNames, page }) {
   const rows = all.flatMap(({ model, title, budget, seed, dense, runs }) => {
     const figure = figureOf(runs);
-    const own = (of) => (run) =>
-      Math.exp(run.dimensions.reduce((sum, each) => sum + Math.log(each[of][figure] ?? Infinity), 0) / run.dimensions.length);
+    const own = (of) => (run) => geometricMean(run.dimensions.map((each) => each[of][figure] ?? Infinity));
     const general = (results) => results.find(({ name }) => name === page).figures.bitsPerByte.value;
     const ours = runs.find(({ method }) => method === names.ours);
     const cut = runs.find(({ method }) => method === names.cut);

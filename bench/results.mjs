@@ -13,17 +13,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { compareMethods } from "../dist/index.js";
+import { corpus, EN_MEDICAL_MULTIPLE_CHOICE } from "./corpora.mjs";
 import { makePeerRuns } from "./peers.mjs";
 import { summary, tables } from "./results-tables.mjs";
 
-const DATA = join(import.meta.dirname, "../../shared/data");
-const corpus = (name) => [join(DATA, "calibration", `${name}.jsonl`)];
+const EVALUATION_FILES = join(import.meta.dirname, "../../shared/data/eval/dev");
 
 /** Places that are reported, and an evaluation file of each. No default was chosen by what is measured on them. */
 const EXPERTS = {
   "en-medical": {
     title: "en · medical · multiple-choice",
-    corpora: { language: corpus("language-en"), domain: corpus("domain-medical"), task: corpus("task-multiple-choice") },
+    corpora: EN_MEDICAL_MULTIPLE_CHOICE,
     own: "mc_mmlu_medical_en",
   },
   "en-medical-2": {
@@ -255,7 +255,7 @@ async function makePeers(shared, wanted, budget, seed, tell) {
 
 /** The first items of an evaluation file. */
 function shorten(name, count) {
-  const lines = readFileSync(join(DATA, "eval/dev", `${name}.jsonl`), "utf8")
+  const lines = readFileSync(join(EVALUATION_FILES, `${name}.jsonl`), "utf8")
     .split("\n")
     .filter((line) => line !== "");
   writeFileSync(join(tasks, `${name}.jsonl`), `${lines.slice(0, count).join("\n")}\n`);

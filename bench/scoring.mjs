@@ -9,7 +9,6 @@
  * `--kinds all` is every structural unit. `--batch-tokens` is PyTorch's, `--no-blocks` leaves the block graphs out. CUSPRUN_PYTHON is a Python with torch and transformers (tests/reference/requirements.txt).
  */
 
-import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
@@ -17,6 +16,8 @@ import { parseArgs } from "node:util";
 import { exportModel, loadCorpora, openCheckpoint, resolveModel, UNIT_KINDS } from "../dist/index.js";
 import { makeBatches } from "../dist/scoring/batches.js";
 import { openTokenizer } from "../dist/pipeline/model.js";
+import { uniqueDocuments } from "../dist/scoring/fingerprint.js";
+import { askProgram } from "./process.mjs";
 import { median, table } from "./tables.mjs";
 
 const CORPORA = { language: ["en"], domain: ["medical"] };
@@ -50,15 +51,7 @@ const kinds = values.kinds === "all" ? UNIT_KINDS.filter((kind) => kind !== "lay
 const dtypes = values.dtypes.split(",").filter((dtype) => dtype !== "");
 mkdirSync(values.out, { recursive: true });
 
-const child = (command, script, request) =>
-  JSON.parse(
-    execFileSync(command, [join(import.meta.dirname, script)], {
-      input: JSON.stringify(request),
-      encoding: "utf8",
-      maxBuffer: 2 ** 28,
-      stdio: ["pipe", "pipe", "ignore"],
-    }),
-  );
+const child = (program, script, request) => askProgram(program, script, { request, silent: true });
 
 const results = { machine: { cpu: cpus()[0].model, cores: cpus().length }, kinds, scoring: {}, blocks: {} };
 for (const model of values.models.split(",")) results.scoring[model] = await measure(model);
@@ -122,9 +115,7 @@ async function measure(name) {
     maxTokens: Number(values.tokens),
   });
   await checkpoint.close();
-  const documents = [
-    ...new Map(corpora.flatMap(({ calibration }) => calibration).map((each) => [each.tokens.join(), each])).values(),
-  ];
+  const documents = uniqueDocuments(corpora.flatMap(({ calibration }) => calibration));
   const batches = makeBatches(documents, Number(values["batch-tokens"]));
   const folder = join(values.out, name);
   if (!existsSync(folder)) await exportModel({ model, to: "safetensors", type: "F32", out: folder });

@@ -1,8 +1,13 @@
-/** @file What the measurements are told in: Markdown tables, and medians. */
+/** @file What the measurements are told in: Markdown tables, medians and means. */
 
 /** A Markdown table of cells. */
 export function table(header, rows) {
   return [header, header.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
+}
+
+/** The geometric mean. */
+export function geometricMean(numbers) {
+  return Math.exp(numbers.reduce((sum, value) => sum + Math.log(value), 0) / numbers.length);
 }
 
 /** The median; of an even count the upper of the two in the middle. */

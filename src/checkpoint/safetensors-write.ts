@@ -26,6 +26,14 @@ export interface TensorSource {
   pieces(): AsyncIterable<Uint8Array>;
 }
 
+/** The bytes of what is there all at once, as `pieces` of a tensor. @param read gives the values; called once, when the tensor's turn comes. */
+export function inOnePiece(read: () => Promise<ArrayBufferView>): () => AsyncIterable<Uint8Array> {
+  return async function* () {
+    const { buffer, byteOffset, byteLength } = await read();
+    yield new Uint8Array(buffer, byteOffset, byteLength);
+  };
+}
+
 /** Metadata of a file whose loader is PyTorch; transformers refuses files without it. */
 export const PYTORCH_METADATA: Readonly<Record<string, string>> = { format: "pt" };
 
@@ -132,8 +140,8 @@ async function writeOne(
     const handle = await open(temporary, "w");
     try {
       await writeAll(handle, header);
+      await pause(progress.signal);
       for (const tensor of ordered) {
-        await pause(progress.signal);
         let given = 0;
         for await (const piece of tensor.pieces()) {
           await writeAll(handle, piece);

@@ -53,7 +53,7 @@ export interface GenerationScore {
 export type ItemScore = ChoiceScore | TextScore | GenerationScore;
 
 /** An item whose requests were made, and how their log-likelihoods become its score. */
-interface AskedLikelihoods {
+export interface AskedLikelihoods {
   readonly requests: readonly LikelihoodRequest[];
   readonly score: (logLikelihoods: readonly number[]) => ItemScore;
 }
@@ -104,13 +104,16 @@ export async function measureTasks(
 }
 
 function ask(item: TaskItem, maker: RequestMaker, tokenizer: Tokenizer): Asked {
+  return item.type === "generation" ? { generation: askGeneration(item, tokenizer) } : askLikelihoods(item, maker);
+}
+
+/** Asks for what an item is judged by, of any model: the requests, and what becomes of their answers. */
+export function askLikelihoods(item: MultipleChoiceItem | PerplexityItem, maker: RequestMaker): AskedLikelihoods {
   switch (item.type) {
     case "multiple_choice":
       return askChoices(item, maker);
     case "perplexity":
       return askText(item, maker);
-    case "generation":
-      return { generation: askGeneration(item, tokenizer) };
     default:
       throw item satisfies never;
   }

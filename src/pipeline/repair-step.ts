@@ -14,7 +14,7 @@ import { DEFAULT_MAX_TOKENS, type CorpusOptions } from "../corpora/load.ts";
 import type { Tokenizer } from "../corpora/tokenizer.ts";
 import { CusprunError } from "../errors.ts";
 import type { JobOptions } from "../progress.ts";
-import { documentFingerprint } from "../scoring/fingerprint.ts";
+import { documentFingerprint, uniqueDocuments } from "../scoring/fingerprint.ts";
 import type { PrunePlan } from "../selection/plan.ts";
 import type { Expert } from "../surgery/expert.ts";
 import {
@@ -98,7 +98,7 @@ export async function gatherRepairDocuments(
     own,
     general.filter((document) => !judges.has(documentFingerprint(document))),
   );
-  return [...new Map(documents.map((document) => [documentFingerprint(document), document])).values()];
+  return uniqueDocuments(documents);
 }
 
 /** @throws CusprunError `USAGE` for a share that is none. */

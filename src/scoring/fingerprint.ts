@@ -29,6 +29,11 @@ export function documentFingerprint(document: TokenDocument): string {
     .digest("hex");
 }
 
+/** Documents without those whose tokens another has too, in their order. */
+export function uniqueDocuments(documents: readonly TokenDocument[]): TokenDocument[] {
+  return [...new Map(documents.map((document) => [documentFingerprint(document), document])).values()];
+}
+
 /** SHA-256 (hex) of what tokens are scored from, beside the model and the documents. */
 export function vocabularyFingerprint({ counts, alwaysKept }: VocabularyFacts): string {
   const hash = createHash("sha256").update(JSON.stringify([...alwaysKept].toSorted((a, b) => a - b)));

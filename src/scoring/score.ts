@@ -5,7 +5,7 @@
 
 import { createHash } from "node:crypto";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { writeSafetensors } from "../checkpoint/safetensors-write.ts";
+import { inOnePiece, writeSafetensors } from "../checkpoint/safetensors-write.ts";
 import type { Corpus, Dimension, TokenDocument } from "../corpora/corpus.ts";
 import { writeFileAtomically } from "../files.ts";
 import type { JobOptions } from "../progress.ts";
@@ -101,12 +101,10 @@ export async function scoreCorpora(
     name,
     shape,
     dtype: "F32" as const,
-    pieces: async function* () {
+    pieces: inOnePiece(async () => {
       const scores = await scorer.layer(layer);
-      const values =
-        content.type === "relevance" ? scores.relevances.get(content.kind) : scores.references.get(content.reference);
-      yield new Uint8Array(values!.buffer as ArrayBuffer, values!.byteOffset, values!.byteLength);
-    },
+      return (content.type === "relevance" ? scores.relevances.get(content.kind) : scores.references.get(content.reference))!;
+    }),
   }));
   const dimensions = corpora.map(({ dimension }) => dimension);
   // The layers' tensors are read before these, so that the hidden states behind the last layer are there.
@@ -114,10 +112,7 @@ export async function scoreCorpora(
     name,
     shape,
     dtype: "F32" as const,
-    pieces: async function* () {
-      const values = (await scorer.tokens(vocabulary!, shared))[index]!;
-      yield new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-    },
+    pieces: inOnePiece(async () => (await scorer.tokens(vocabulary!, shared))[index]!),
   }));
   try {
     await writeFileAtomically(out, (temporary) => writeSafetensors(temporary, [...tensors, ...tokenTensors], metadata));

@@ -9,7 +9,7 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { FAMILIES, blockTensorName } from "../checkpoint/families.ts";
 import type { SafetensorsFile } from "../checkpoint/safetensors-read.ts";
-import { writeSafetensors } from "../checkpoint/safetensors-write.ts";
+import { inOnePiece, writeSafetensors } from "../checkpoint/safetensors-write.ts";
 import type { TokenDocument } from "../corpora/corpus.ts";
 import { CusprunError } from "../errors.ts";
 import { writeFileAtomically } from "../files.ts";
@@ -68,25 +68,19 @@ export async function repairExpert(
       name: importanceName(layer, step),
       dtype: "F32" as const,
       shape: [shapes.get(blockTensorName(family, layer, FITTED_MATRICES[step][0]!))![1]!],
-      pieces: async function* () {
-        yield asBytes((await result()).importances.get(step)!);
-      },
+      pieces: inOnePiece(async () => (await result()).importances.get(step)!),
     }));
     const fitted = steps.flatMap((step) => [
       ...FITTED_MATRICES[step].map((role) => {
         const name = blockTensorName(family, layer, role);
-        const pieces = async function* (): AsyncIterable<Uint8Array> {
-          yield asBytes((await result()).matrices.get(role)!);
-        };
+        const pieces = inOnePiece(async () => (await result()).matrices.get(role)!);
         return { name, dtype: "F32" as const, shape: shapes.get(name)!, pieces };
       }),
       {
         name: reportName(layer, step),
         dtype: "F32" as const,
         shape: [2],
-        pieces: async function* () {
-          yield asBytes((await result()).reports.get(step)!);
-        },
+        pieces: inOnePiece(async () => (await result()).reports.get(step)!),
       },
     ]);
     return [...fitted, ...importances];
@@ -167,8 +161,4 @@ function reportName(layer: number, step: RepairStep): string {
 
 function importanceName(layer: number, step: RepairStep): string {
   return `importance.${layer}.${step}`;
-}
-
-function asBytes(values: Float32Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }

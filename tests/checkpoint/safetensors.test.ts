@@ -15,6 +15,7 @@ import { SAFETENSORS_DTYPE_BITS, type SafetensorsDType, tensorByteLength } from 
 import { SafetensorsFile } from "../../src/checkpoint/safetensors-read.ts";
 import { openWeights } from "../../src/checkpoint/safetensors-shards.ts";
 import {
+  inOnePiece,
   planShards,
   type TensorSource,
   writeSafetensors,
@@ -133,14 +134,7 @@ describe("writing", () => {
     const original = await SafetensorsFile.open(join(fixtures, "golden.safetensors"));
     const sources = golden.sharded_names.map((name) => {
       const { dtype, shape } = original.tensors.get(name)!;
-      return {
-        name,
-        dtype,
-        shape,
-        pieces: async function* () {
-          yield await original.readBytes(name);
-        },
-      };
+      return { name, dtype, shape, pieces: inOnePiece(() => original.readBytes(name)) };
     });
     await withFolder(async (folder) => {
       const seen: number[] = [];
