@@ -42,16 +42,16 @@ export async function ensureTrials(
   workFolder: string,
   job: JobOptions,
 ): Promise<readonly MeasuredTrial[]> {
-  const trials = planTrials(await openSelection(scores, { ...options, trials: [] }));
+  const trials = planTrials(await openSelection(scores, { ...options, trials: [] }), repairs);
   const byDimension = trialTexts(corpora, repairs);
-  const path = join(workFolder, `trials-${digestOf([scores.fingerprint, trials, repairs, byDimension.map(fingerprintOf)])}.json`);
+  const path = join(workFolder, `trials-${digestOf([scores.fingerprint, trials, byDimension.map(fingerprintOf)])}.json`);
   const known = await readJson(path);
   if (known !== null) return known;
   const documents = byDimension.flatMap((each) => each.documents);
   const cuts = trials.map((trial) => ({
     layer: trial.layer,
     cut: asWeightSource(cutExpert(checkpoint, trialPlan(trial, checkpoint.config.numHiddenLayers))),
-    repair: !repairs ? null : trial.kind === "ffn" ? ("down" as const) : ("o" as const),
+    repair: !trial.repaired ? null : trial.kind === "ffn" ? ("down" as const) : ("o" as const),
   }));
   const measuring = { measured: documents, fitted: byDimension.flatMap((each) => each.fitted) };
   const damage = await measureLayerDamage(checkpoint, cuts, measuring, job);

@@ -7,10 +7,11 @@ import { madeUpScores } from "../support/made-up-scores.ts";
 import { FFN_PARAMETERS, MODEL, removedOf, select, THREE } from "../support/selections.ts";
 
 const RELEVANCE = [Float64Array.of(3, 1, 2, 4)];
-const trial = (removed: readonly number[], damage: number): MeasuredTrial => ({
+const trial = (removed: readonly number[], damage: number, repaired: boolean): MeasuredTrial => ({
   layer: 0,
   kind: "ffn",
   removed,
+  repaired,
   damage: { language: damage },
 });
 const sumOf = (values: Float64Array, units: readonly number[]): number => units.reduce((sum, unit) => sum + values[unit]!, 0);
@@ -20,15 +21,23 @@ describe("expected damage", () => {
     expect([...unitDamage(RELEVANCE, ["language"], undefined)[0]!]).toEqual([9, 1, 4, 16]);
   });
 
-  it("is the trial's, shared out by energy, and goes on at the same rate", () => {
-    const [damage] = unitDamage(RELEVANCE, ["language"], trial([1, 2], 10));
+  it("is the trial's, shared out by energy, and goes on at the same rate where it was repaired", () => {
+    const [damage] = unitDamage(RELEVANCE, ["language"], trial([1, 2], 10, true));
     expect([...damage!]).toEqual([18, 2, 8, 32]);
     expect(sumOf(damage!, [1, 2])).toBe(10);
   });
 
+  it("grows with the square of the energy that is gone where it was not repaired", () => {
+    const [damage] = unitDamage(RELEVANCE, ["language"], trial([1, 2], 10, false));
+    const [smallest, next, third] = [1, 2, 0].map((unit) => damage![unit]!);
+    expect(smallest! + next!).toBeCloseTo(10, 12);
+    expect(smallest! + next! + third!).toBeCloseTo(10 * (14 / 5) ** 2, 12);
+    expect(sumOf(damage!, [0, 1, 2, 3])).toBeCloseTo(10 * (30 / 5) ** 2, 12);
+  });
+
   it("is of each dimension its own", () => {
     const values = [Float64Array.of(1, 1), Float64Array.of(1, 3)];
-    const measured: MeasuredTrial = { layer: 0, kind: "ffn", removed: [0], damage: { language: 2, task: 5 } };
+    const measured: MeasuredTrial = { layer: 0, kind: "ffn", removed: [0], repaired: true, damage: { language: 2, task: 5 } };
     expect(unitDamage(values, ["language", "task"], measured).map((each) => [...each])).toEqual([
       [2, 2],
       [5, 45],
@@ -45,7 +54,7 @@ describe("trials", () => {
       kinds: ["ffn", "head", "kv-group"],
       trials: [],
     });
-    const trials = planTrials(context);
+    const trials = planTrials(context, true);
     for (let layer = 0; layer < 4; layer++) {
       const own = trials.filter((each) => each.layer === layer);
       expect(own.map(({ kind, removed }) => [kind, removed.length])).toEqual([
@@ -64,6 +73,7 @@ describe("trials", () => {
       layer,
       kind: "ffn",
       removed,
+      repaired: true,
       damage: { language: damage, domain: damage, task: damage },
     }));
     const budget = `${(48 + 48 + 16) * FFN_PARAMETERS} params`;
