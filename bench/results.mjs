@@ -131,6 +131,12 @@ const PLAN = [
     budgets: ["15% of blocks", "35% of blocks", "25%"],
     methods: SOUND,
   },
+  {
+    model: "smollm2",
+    experts: ["en-medical", "en-math", "en-legal", "en"],
+    budgets: ["15% of blocks", "35% of blocks"],
+    methods: ["llm-pruner-middle"],
+  },
   { model: "smollm2", experts: ["medical-1", "en-medical-2"], budgets: [QUARTER], methods: ["ragged"] },
 ];
 

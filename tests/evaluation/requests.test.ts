@@ -59,7 +59,8 @@ describe("requests", () => {
       fc.property(
         TEXT.filter((context) => context.trim() !== ""),
         fc.array(fc.stringMatching(/^[abxy]{1,6}$/), { minLength: 2, maxLength: 4 }),
-        fc.integer({ min: 8, max: 40 }),
+        // Of the longest choice and all spaces before it no fewer: more are refused.
+        fc.integer({ min: 20, max: 40 }),
         (context, choices, maxLength) => {
           const item = { type: "multiple_choice", id: "1", source: "made up", context, choices, answer: 0 } as const;
           const expected = choices.map((choice) => harnessPair(tokenizer, context, choice, maxLength));
