@@ -10,7 +10,7 @@
  *
  * A layer's own damage grows about evenly with the energy that it loses. But what layers hold in common, so that each of them is missed little
  * alone, is missed when all of them lose it, unless repair mends one after the other: without it a layer's next unit costs the more, the more is gone.
- * Either was the better on real models in its case (docs/LOG.md). Without trials the value is the energy itself.
+ * With repair the first was the better on real models, without it the second on two of three (docs/LOG.md). Without trials the value is the energy itself.
  */
 
 import type { Dimension } from "../corpora/corpus.ts";
