@@ -10,7 +10,7 @@
  *
  * A layer's own damage grows about evenly with the energy that it loses. But what layers hold in common, so that each of them is missed little
  * alone, is missed when all of them lose it, unless repair mends one after the other: without it a layer's next unit costs the more, the more is gone.
- * With repair the first was the better on real models, without it the second on two of three (docs/LOG.md). Without trials the value is the energy itself.
+ * With repair the first was the better (one model), without it the second on two of three (docs/LOG.md). Without trials the value is the energy itself.
  */
 
 import type { Dimension } from "../corpora/corpus.ts";
@@ -36,7 +36,10 @@ export interface MeasuredTrial extends CutTrial {
 /** Share of a layer's units that a trial removes: near the cuts that are made, and far enough that the damage stands out of the noise. */
 const TRIAL_SHARE = 0.5;
 
-/** The trials from which `unitDamage` learns: of every layer and kind, its least relevant units. */
+/**
+ * The trials from which `unitDamage` learns: of every layer and kind, its least relevant units.
+ * @param repaired whether the expert will be repaired, and trials are to be judged after it.
+ */
 export function planTrials(context: Pick<SelectionContext, "relevance" | "weights" | "costs">, repaired: boolean): CutTrial[] {
   return context.relevance.flatMap((kinds, layer) =>
     [...kinds].flatMap(([kind, values]): CutTrial[] => {
