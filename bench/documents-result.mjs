@@ -8,14 +8,14 @@
  * The corpora lie beside the project (../shared/data); the smallest has 383 texts.
  */
 
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { applyPlan, fetchCatalogModel, loadCorpora, openCheckpoint, pruneModel } from "../dist/index.js";
 import { DEFAULT_DOCUMENTS } from "../dist/corpora/load.js";
-import { measureExpert } from "../dist/pipeline/measure-step.js";
 import { openTokenizer } from "../dist/pipeline/model.js";
-import { EN_MEDICAL_MULTIPLE_CHOICE as CORPORA } from "./corpora.mjs";
+import { EN_MEDICAL_MULTIPLE_CHOICE as CORPORA, heldOutPerplexities } from "./corpora.mjs";
+import { kept } from "./kept.mjs";
 import { geometricMean, table } from "./tables.mjs";
 
 /** They come first, so that however many documents choose, the same ones judge. */
@@ -65,23 +65,22 @@ function corpusOptions(documents) {
 
 /** Perplexity of an expert whose units some documents choose and others, or the same, mend. */
 async function perplexityOf(choosing, mending) {
-  const path = join(values.out, `${choosing}-${mending}.json`);
-  if (!existsSync(path)) {
-    console.error(`${new Date().toISOString().slice(11, 19)} ${choosing} choose, ${mending} mend`);
-    const plan = join(values.out, `${choosing}.plan.json`);
-    const out = join(values.out, "expert");
-    const work = join(values.out, "work");
-    const shared = { model: values.model, corpora: CORPORA, corpusOptions: corpusOptions(mending), out, overwrite: true, work };
-    if (choosing === mending) {
-      const selection = { budget: values.reduce, layout: "ragged", vocabulary: "keep" };
-      await pruneModel({ ...shared, selection, measure: false });
-      writeFileSync(plan, readFileSync(join(out, "cusprun-plan.json")));
-    } else {
-      await applyPlan({ ...shared, plan });
-    }
-    const figures = Object.values(await measureExpert(out, judges, null, {})).map(({ perplexity }) => perplexity);
-    writeFileSync(path, JSON.stringify(figures));
-    rmSync(out, { recursive: true });
+  return geometricMean(await kept(join(values.out, `${choosing}-${mending}.json`), () => perplexities(choosing, mending)));
+}
+
+async function perplexities(choosing, mending) {
+  const plan = join(values.out, `${choosing}.plan.json`);
+  const out = join(values.out, "expert");
+  const work = join(values.out, "work");
+  const shared = { model: values.model, corpora: CORPORA, corpusOptions: corpusOptions(mending), out, overwrite: true, work };
+  if (choosing === mending) {
+    const selection = { budget: values.reduce, layout: "ragged", vocabulary: "keep" };
+    await pruneModel({ ...shared, selection, measure: false });
+    copyFileSync(join(out, "cusprun-plan.json"), plan);
+  } else {
+    await applyPlan({ ...shared, plan });
   }
-  return geometricMean(JSON.parse(readFileSync(path, "utf8")));
+  const figures = await heldOutPerplexities(out, judges);
+  rmSync(out, { recursive: true });
+  return figures;
 }

@@ -7,7 +7,7 @@
  * The corpora lie beside the project (../shared/data). What an interrupted run has made is not made again.
  */
 
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import {
@@ -21,10 +21,10 @@ import {
   selectUnits,
   writePlan,
 } from "../dist/index.js";
-import { measureExpert } from "../dist/pipeline/measure-step.js";
 import { openTokenizer } from "../dist/pipeline/model.js";
 import { ensureTrials } from "../dist/pipeline/trial-step.js";
-import { EN_MEDICAL_MULTIPLE_CHOICE as CORPORA } from "./corpora.mjs";
+import { EN_MEDICAL_MULTIPLE_CHOICE as CORPORA, heldOutPerplexities } from "./corpora.mjs";
+import { kept } from "./kept.mjs";
 import { askProgram } from "./process.mjs";
 import { geometricMean, table } from "./tables.mjs";
 
@@ -49,15 +49,12 @@ const dimensions = corpora.map(({ dimension }) => dimension);
 const selection = { dimensions, budget: values.reduce, layout: "ragged", vocabulary: "keep" };
 
 const scoresPath = join(folder, "scores.safetensors");
-const scored = await timed("score", () => scoreCorpora(checkpoint, corpora, scoresPath));
+if (!existsSync(scoresPath)) await scoreCorpora(checkpoint, corpora, scoresPath);
 const relevances = await openScores(scoresPath);
-let trials;
-const tried = await timed(
-  "try",
-  async () => (trials = await ensureTrials(checkpoint, corpora, relevances, selection, true, folder, {})),
-);
-const asked = await timed("ask", ask);
-const { scores, seconds } = JSON.parse(readFileSync(join(folder, "fisher.json"), "utf8"));
+const startedAtMs = performance.now();
+const trials = await ensureTrials(checkpoint, corpora, relevances, selection, true, folder, {});
+const trialSeconds = (performance.now() - startedAtMs) / 1000;
+const { scores, seconds } = await kept(join(folder, "fisher.json"), ask);
 const fisher = asRelevances(scores);
 /** What Fisher scores say of the trials' cuts, in place of the divergence that was read. */
 const expected = trials.map((trial) => ({
@@ -75,36 +72,26 @@ const plans = {
 };
 const rows = [];
 for (const [name, choose] of Object.entries(plans)) {
-  const figures = await perplexities(name, await choose());
+  const stem = join(folder, name.replaceAll(/\W+/g, "-"));
+  const figures = await kept(`${stem}.json`, async () => perplexities(await choose(), `${stem}.plan.json`));
   rows.push([name, ...figures.map((figure) => figure.toFixed(1)), geometricMean(figures).toFixed(2)]);
 }
 await relevances.close();
 await checkpoint.close();
 console.log(table(["units, layers", ...corpora.map(({ label }) => label), "mean"], rows));
 console.log(
-  `scoring ${scored} s, trials ${tried} s, Fisher scores ${seconds.toFixed(0)} s (${asked} s with the export); 0: made by an earlier run`,
+  `trial cuts ${trialSeconds.toFixed(0)} s (an earlier run's take none), Fisher scores ${seconds.toFixed(0)} s without loading the model`,
 );
 
-/** Seconds of a step, rounded; a step that has left its mark is not made again. */
-async function timed(name, work) {
-  const mark = join(folder, `${name}.done`);
-  // Trials keep what they have measured themselves.
-  if (name !== "try" && existsSync(mark)) return 0;
-  console.error(`${new Date().toISOString().slice(11, 19)} ${name}`);
-  const startedAtMs = performance.now();
-  await work();
-  writeFileSync(mark, "");
-  return Math.round((performance.now() - startedAtMs) / 1000);
-}
-
+/** What gradients.py answers. */
 async function ask() {
   const exported = join(folder, "model");
   rmSync(exported, { recursive: true, force: true });
   await exportModel({ model, to: "safetensors", type: "F32", out: exported });
   const documents = corpora.map(({ calibration }) => calibration.map(({ tokens }) => [...tokens]));
   const answer = askProgram(python, "gradients.py", { request: { folder: exported, corpora: documents } });
-  writeFileSync(join(folder, "fisher.json"), JSON.stringify(answer));
   rmSync(exported, { recursive: true });
+  return answer;
 }
 
 /** Scores of FFN units as selection reads relevances: one document of each dimension, the roots, since it squares them. */
@@ -122,17 +109,12 @@ function asRelevances(scores) {
   };
 }
 
-/** Perplexities of a plan's expert, repaired. */
-async function perplexities(name, plan) {
-  const stem = join(folder, name.replaceAll(/\W+/g, "-"));
-  if (!existsSync(`${stem}.json`)) {
-    console.error(`${new Date().toISOString().slice(11, 19)} ${name}`);
-    const out = join(folder, "expert");
-    await writePlan(`${stem}.plan.json`, plan);
-    await applyPlan({ model, plan: `${stem}.plan.json`, corpora: CORPORA, corpusOptions, out, overwrite: true, work: folder });
-    const figures = Object.values(await measureExpert(out, corpora, null, {})).map(({ perplexity }) => perplexity);
-    writeFileSync(`${stem}.json`, JSON.stringify(figures));
-    rmSync(out, { recursive: true });
-  }
-  return JSON.parse(readFileSync(`${stem}.json`, "utf8"));
+/** Perplexities of a plan's expert, repaired. @param path where the plan is kept. */
+async function perplexities(plan, path) {
+  const out = join(folder, "expert");
+  await writePlan(path, plan);
+  await applyPlan({ model, plan: path, corpora: CORPORA, corpusOptions, out, overwrite: true, work: folder });
+  const figures = await heldOutPerplexities(out, corpora);
+  rmSync(out, { recursive: true });
+  return figures;
 }

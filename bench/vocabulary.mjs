@@ -7,11 +7,12 @@
  * Text that is not the expert's own comes from evaluation files beside the project (../shared/data).
  */
 
-import { mkdirSync, readFileSync, rmSync, writeFileSync, existsSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import * as Plot from "@observablehq/plot";
 import { evaluateModel, pruneModel } from "../dist/index.js";
+import { kept } from "./kept.mjs";
 import { writePlot } from "./plot.mjs";
 import { table } from "./tables.mjs";
 
@@ -50,15 +51,8 @@ const folder = values.out;
 mkdirSync(folder, { recursive: true });
 const [models, experts] = [values.models.split(","), values.experts.split(",")];
 
-/** Figures of a run from its file, or from the run. */
-async function once(key, work) {
-  const path = join(folder, `${key.replaceAll(/[^\w.]+/g, "-")}.json`);
-  if (!existsSync(path)) {
-    console.error(key);
-    writeFileSync(path, JSON.stringify(await work(), null, 1));
-  }
-  return JSON.parse(readFileSync(path, "utf8"));
-}
+/** Figures of a run, kept under its name. */
+const once = (key, work) => kept(join(folder, `${key.replaceAll(/[^\w.]+/g, "-")}.json`), work);
 
 /** Bits per byte of a model on evaluation files, by name. */
 async function measure(model, names) {
