@@ -13,7 +13,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statS
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { readGgufHeader } from "../dist/checkpoint/gguf-header.js";
+import { readGgufHeader } from "../dist/checkpoint/gguf/header.js";
 import { applyPlan, exportModel, fetchCatalogModel, scoreModel, selectFromScores, verifyExpert } from "../dist/index.js";
 import { llamaQuantizeCommand } from "./llama-quantize.mjs";
 

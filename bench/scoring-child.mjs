@@ -5,12 +5,12 @@
 
 import { readFileSync } from "node:fs";
 import { openCheckpoint, openScores, scoreCorpora } from "../dist/index.js";
-import { ropeTable } from "../dist/scoring/rope.js";
+import { ropeTable } from "../dist/model/rope.js";
 import { blockTensorShape } from "../dist/checkpoint/check-tensors.js";
-import { buildBlockGraph } from "../dist/scoring/block-graph.js";
+import { buildBlockGraph } from "../dist/model/block-graph.js";
 import { energiesFor } from "../dist/scoring/layer-scorer.js";
-import { OnnxGraph } from "../dist/scoring/onnx-graph.js";
-import { GraphSession } from "../dist/scoring/sessions.js";
+import { OnnxGraph } from "../dist/model/onnx-graph.js";
+import { GraphSession } from "../dist/model/sessions.js";
 
 const request = JSON.parse(readFileSync(0, "utf8"));
 console.log(JSON.stringify("shape" in request ? await runBlock(request) : await score(request)));

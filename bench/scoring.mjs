@@ -14,7 +14,7 @@ import { cpus } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { exportModel, loadCorpora, openCheckpoint, resolveModel, UNIT_KINDS } from "../dist/index.js";
-import { makeBatches } from "../dist/scoring/batches.js";
+import { makeBatches } from "../dist/model/batches.js";
 import { openTokenizer } from "../dist/pipeline/model.js";
 import { uniqueDocuments } from "../dist/scoring/fingerprint.js";
 import { askProgram } from "./process.mjs";

@@ -6,8 +6,8 @@
 // Model in: a name, id or path → an opened checkpoint, without reading a weight.
 export { resolveModel } from "./checkpoint/resolve.ts";
 export type { ResolveOptions } from "./checkpoint/resolve.ts";
-export { fetchCatalogModel } from "./checkpoint/catalog.ts";
-export type { CatalogOptions } from "./checkpoint/catalog.ts";
+export { fetchCatalogModel } from "./checkpoint/hub/catalog.ts";
+export type { CatalogOptions } from "./checkpoint/hub/catalog.ts";
 export { openCheckpoint } from "./checkpoint/open.ts";
 export type {
   Checkpoint,
@@ -19,9 +19,9 @@ export type {
   TensorInfo,
   TokenizerFiles,
 } from "./checkpoint/checkpoint.ts";
-export type { GgufArray, GgufMetadata, GgufValue } from "./checkpoint/gguf-values.ts";
-export type { LayerSizes, LayerType, ModelConfig, RopeConfig, RopeScaling } from "./checkpoint/model-config.ts";
-export type { BlockRole, FamilyName } from "./checkpoint/families.ts";
+export type { GgufArray, GgufMetadata, GgufValue } from "./checkpoint/gguf/values.ts";
+export type { LayerSizes, LayerType, ModelConfig, RopeConfig, RopeScaling } from "./checkpoint/config/model-config.ts";
+export type { BlockRole, FamilyName } from "./families/families.ts";
 export { describeModel } from "./checkpoint/inspect.ts";
 export type { DTypeDescription, ModelDescription, PartDescription } from "./checkpoint/inspect.ts";
 
@@ -37,21 +37,14 @@ export type { Corpus, Dimension, TokenDocument } from "./corpora/corpus.ts";
 // Scoring: checkpoint + corpora → relevance of every unit to every document.
 export { scoreCorpora } from "./scoring/score.ts";
 export type { ScoreOptions } from "./scoring/score.ts";
-export { defaultMemoryLimit, planMemory } from "./scoring/memory-plan.ts";
-export type { MemoryPlan, MemoryRequest } from "./scoring/memory-plan.ts";
-export type { WeightSource } from "./scoring/layer-program.ts";
-export type { MapChange } from "./scoring/block-energies.ts";
+export { defaultMemoryLimit, planMemory } from "./model/memory-plan.ts";
+export type { MemoryPlan, MemoryRequest } from "./model/memory-plan.ts";
+export type { WeightSource } from "./model/layer-program.ts";
+export type { MapChange } from "./model/block-energies.ts";
 export { openScores } from "./scoring/scores-file.ts";
-export { MATRIX_KINDS, UNIT_KINDS } from "./scoring/relevance.ts";
-export type {
-  MatrixKind,
-  RelevanceKind,
-  RelevanceScores,
-  ScoredDocument,
-  TokenRelevance,
-  UnitKind,
-  VocabularyRelevance,
-} from "./scoring/relevance.ts";
+export { MATRIX_KINDS, UNIT_KINDS } from "./model/units.ts";
+export type { MatrixKind, RelevanceKind, UnitKind } from "./model/units.ts";
+export type { RelevanceScores, ScoredDocument, TokenRelevance, VocabularyRelevance } from "./scoring/relevance.ts";
 export type { VocabularyFacts } from "./scoring/token-relevance.ts";
 export type { DimensionCounts } from "./corpora/token-counts.ts";
 
@@ -85,27 +78,27 @@ export { readRepairReport, repairExpert, withRepair } from "./surgery/repair.ts"
 export type { RepairedMatrix, RepairSummary } from "./surgery/repair.ts";
 export { REPAIR_STEPS } from "./surgery/repair-run.ts";
 export type { RepairStep } from "./surgery/repair-run.ts";
-export { SafetensorsFile } from "./checkpoint/safetensors-read.ts";
-export type { SafetensorsEntry } from "./checkpoint/safetensors-header.ts";
-export { writeHuggingFaceFolder } from "./export/hugging-face.ts";
-export type { HuggingFaceOptions, WrittenFolder, WrittenWeights } from "./export/hugging-face.ts";
+export { SafetensorsFile } from "./checkpoint/safetensors/read.ts";
+export type { SafetensorsEntry } from "./checkpoint/safetensors/header.ts";
+export { writeHuggingFaceFolder } from "./export/hugging-face/write-hugging-face.ts";
+export type { HuggingFaceOptions, WrittenFolder, WrittenWeights } from "./export/hugging-face/write-hugging-face.ts";
 export type { ExpertFolderOptions } from "./export/expert-folder.ts";
-export type { WrittenGgufPart } from "./export/gguf-part.ts";
+export type { WrittenGgufPart } from "./export/gguf/part.ts";
 export type { WrittenPart } from "./export/model-card.ts";
 export { expertCheckpoint } from "./surgery/expert-checkpoint.ts";
 export type { CardCorpus, ModelCardInput } from "./export/model-card.ts";
-export { exportGguf } from "./export/gguf.ts";
-export type { GgufOptions, WrittenGgufFile } from "./export/gguf.ts";
-export { GGUF_FILE_TYPES } from "./export/gguf-types.ts";
-export type { GgufFileType, GgufStorage } from "./export/gguf-types.ts";
-export { quantize } from "./export/ggml-quantize.ts";
-export type { WrittenGgmlType } from "./export/ggml-quantize.ts";
-export type { WrittenOnnxPart } from "./export/onnx-part.ts";
-export { exportOnnx } from "./export/onnx.ts";
-export type { OnnxOptions, WrittenOnnxFolder } from "./export/onnx.ts";
-export type { WeightLimits } from "./export/onnx-writer.ts";
-export { ONNX_TYPES } from "./export/onnx-types.ts";
-export type { OnnxType } from "./export/onnx-types.ts";
+export { exportGguf } from "./export/gguf/export-gguf.ts";
+export type { GgufOptions, WrittenGgufFile } from "./export/gguf/export-gguf.ts";
+export { GGUF_FILE_TYPES } from "./export/gguf/types.ts";
+export type { GgufFileType, GgufStorage } from "./export/gguf/types.ts";
+export { quantize } from "./export/gguf/ggml-quantize.ts";
+export type { WrittenGgmlType } from "./export/gguf/ggml-quantize.ts";
+export type { WrittenOnnxPart } from "./export/onnx/part.ts";
+export { exportOnnx } from "./export/onnx/export-onnx.ts";
+export type { OnnxOptions, WrittenOnnxFolder } from "./export/onnx/export-onnx.ts";
+export type { WeightLimits } from "./export/onnx/writer.ts";
+export { ONNX_TYPES } from "./export/onnx/types.ts";
+export type { OnnxType } from "./export/onnx/types.ts";
 export { EXPORT_FORMATS, EXPORT_TYPES, exportModel } from "./pipeline/export.ts";
 export type { ExportedModel, ExportFormat, ExportOptions, ExportType } from "./pipeline/export.ts";
 export type { FloatDType } from "./tensor.ts";

@@ -12,8 +12,10 @@ const SRC = join(ROOT, "src");
 
 /** A folder imports from itself, from those before it, and from the files directly in src. */
 const FOLDERS = [
+  "families",
   "checkpoint",
   "corpora",
+  "model",
   "scoring",
   "selection",
   "surgery",
@@ -29,7 +31,7 @@ const FOLDERS = [
 const BRANCH_ON_FAMILY = /(?:[=!]==?|case|includes\(|startsWith\()\s*["'`](?:llama|mistral|qwen2|qwen3|gemma3)\b/;
 
 /** `llama` is also what GGUF calls SentencePiece's kind of tokenizer. */
-const TOKENIZER_KINDS = "checkpoint/gguf-tokenizer.ts";
+const TOKENIZER_KINDS = "checkpoint/gguf/tokenizer.ts";
 
 interface SourceFile {
   /** Path below src, with slashes. */

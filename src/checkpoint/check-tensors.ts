@@ -5,8 +5,15 @@
 
 import { CusprunError } from "../errors.ts";
 import type { TensorInfo } from "./checkpoint.ts";
-import { type BlockRole, blockTensorName, FAMILIES, type Family, MODEL_TENSOR_NAMES, type ModelRole } from "./families.ts";
-import type { LayerSizes, ModelConfig } from "./model-config.ts";
+import {
+  type BlockRole,
+  blockTensorName,
+  FAMILIES,
+  type Family,
+  MODEL_TENSOR_NAMES,
+  type ModelRole,
+} from "../families/families.ts";
+import type { LayerSizes, ModelConfig } from "./config/model-config.ts";
 
 /** How many names a message lists before it only counts. */
 const MAX_LISTED_NAMES = 3;

@@ -4,8 +4,8 @@
  */
 
 import type { FloatDType } from "../tensor.ts";
-import type { GgufMetadata } from "./gguf-values.ts";
-import type { ModelConfig } from "./model-config.ts";
+import type { GgufMetadata } from "./gguf/values.ts";
+import type { ModelConfig } from "./config/model-config.ts";
 
 /** Quantised block formats of GGUF that cusprun dequantises. */
 export type GgmlQuantType = "Q4_0" | "Q4_1" | "Q5_0" | "Q5_1" | "Q8_0" | "Q2_K" | "Q3_K" | "Q4_K" | "Q5_K" | "Q6_K";

@@ -6,14 +6,14 @@
 import { readdir, stat } from "node:fs/promises";
 import { elementCount } from "../tensor.ts";
 import type { Checkpoint, StoredDType } from "./checkpoint.ts";
-import type { JsonObject } from "./config-fields.ts";
-import { type BlockRole, blockTensorName, FAMILIES, MODEL_TENSOR_NAMES } from "./families.ts";
-import { configDType, hasAttentionBias, parseHfConfig } from "./hf-config.ts";
+import type { JsonObject } from "./config/config-fields.ts";
+import { type BlockRole, blockTensorName, FAMILIES, MODEL_TENSOR_NAMES } from "../families/families.ts";
+import { configDType, hasAttentionBias, parseHfConfig } from "./config/hf-config.ts";
 import { readJsonObject } from "./json-files.ts";
-import type { ModelConfig } from "./model-config.ts";
+import type { ModelConfig } from "./config/model-config.ts";
 import { locateCheckpoint, openCheckpoint } from "./open.ts";
 import { countParameters } from "./parameters.ts";
-import { readModelConfig } from "./safetensors-checkpoint.ts";
+import { readModelConfig } from "./safetensors/open-safetensors.ts";
 
 /** Parameters of a part, and its share of all. */
 export interface PartDescription {

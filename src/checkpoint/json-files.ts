@@ -4,7 +4,7 @@
 
 import { readFile, stat } from "node:fs/promises";
 import { CusprunError } from "../errors.ts";
-import { isJsonObject, type JsonObject } from "./config-fields.ts";
+import { isJsonObject, type JsonObject } from "./config/config-fields.ts";
 
 /** The largest known, Gemma's tokenizer.json, has 33 MB; V8 holds no string over 512 MB. */
 export const MAX_SMALL_FILE_BYTES: number = 256 * 2 ** 20;

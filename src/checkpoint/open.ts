@@ -6,8 +6,8 @@ import { open, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { CusprunError } from "../errors.ts";
 import type { Checkpoint } from "./checkpoint.ts";
-import { openGguf } from "./gguf-checkpoint.ts";
-import { openSafetensors } from "./safetensors-checkpoint.ts";
+import { openGguf } from "./gguf/open-gguf.ts";
+import { openSafetensors } from "./safetensors/open-safetensors.ts";
 
 /** The first bytes of every GGUF file. */
 const GGUF_MAGIC = "GGUF";

@@ -4,8 +4,8 @@
 
 import { elementCount } from "../tensor.ts";
 import { blockSizes, blockTensorShape, modelTensorShape, type BlockSizes } from "./check-tensors.ts";
-import { type BlockRole, FAMILIES } from "./families.ts";
-import type { ModelConfig } from "./model-config.ts";
+import { type BlockRole, FAMILIES } from "../families/families.ts";
+import type { ModelConfig } from "./config/model-config.ts";
 
 /** Parameters of one decoder block. */
 export interface LayerParameters {

@@ -3,10 +3,10 @@
  */
 
 import { CusprunError } from "../errors.ts";
-import { CATALOG, type CatalogOptions, fetchCatalogModel, findCatalogModel } from "./catalog.ts";
-import { downloadModel } from "./hub.ts";
-import { exists } from "./hub-cache.ts";
-import { parseHubModelId } from "./hub-id.ts";
+import { CATALOG, type CatalogOptions, fetchCatalogModel, findCatalogModel } from "./hub/catalog.ts";
+import { downloadModel } from "./hub/hub.ts";
+import { exists } from "./hub/cache.ts";
+import { parseHubModelId } from "./hub/id.ts";
 
 /** Options of `resolveModel`: those of the catalogue, with a place of their own for downloads from the hub. */
 export interface ResolveOptions extends CatalogOptions {

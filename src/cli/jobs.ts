@@ -2,7 +2,7 @@
  * @file The commands' work, in the worker thread: settings → the library's options → its result.
  */
 
-import { fetchCatalogModel } from "../checkpoint/catalog.ts";
+import { fetchCatalogModel } from "../checkpoint/hub/catalog.ts";
 import { describeModel } from "../checkpoint/inspect.ts";
 import { resolveModel } from "../checkpoint/resolve.ts";
 import type { CorpusOptions, CorpusSpecs } from "../corpora/load.ts";

@@ -5,12 +5,12 @@
 
 import { DEVICES, type Device } from "../device.ts";
 import { DIMENSIONS, type Dimension } from "../corpora/corpus.ts";
-import type { MapChange } from "../scoring/block-energies.ts";
+import type { MapChange } from "../model/block-energies.ts";
 import { EXPORT_FORMATS, EXPORT_TYPES, type ExportFormat, type ExportType } from "../pipeline/export.ts";
 import { EXPERT_FORMATS, type ExpertFormat } from "../pipeline/writing-step.ts";
 import { METHOD_NAMES, type MethodName } from "../selection/methods/index.ts";
 import { ALLOCATIONS, type Allocation, type Layout } from "../selection/plan.ts";
-import { MATRIX_KINDS, UNIT_KINDS, type MatrixKind, type UnitKind } from "../scoring/relevance.ts";
+import { MATRIX_KINDS, UNIT_KINDS, type MatrixKind, type UnitKind } from "../model/units.ts";
 
 /** What a user can set, by flag or in the YAML file. Absent is "not said"; defaults belong to the functions that are called. */
 export interface Settings {

@@ -7,11 +7,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import type { ModelConfig } from "../checkpoint/model-config.ts";
+import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 import type { Tokenizer } from "../corpora/tokenizer.ts";
-import { exportOnnx, onnxModelPath } from "../export/onnx.ts";
+import { exportOnnx, onnxModelPath } from "../export/onnx/export-onnx.ts";
 import { type JobOptions, pause } from "../progress.ts";
-import { type Feed, GraphSession } from "../scoring/sessions.ts";
+import { type Feed, GraphSession } from "../model/sessions.ts";
 import { indexOfLargest } from "./index-of-largest.ts";
 
 /** Prompts that go on together at most: enough that reading the weights is shared. */

@@ -8,16 +8,16 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { TokenDocument } from "../corpora/corpus.ts";
 import type { JobOptions } from "../progress.ts";
-import { makeBatches } from "../scoring/batches.ts";
-import type { Batch } from "../scoring/batches.ts";
-import { POST_NORMS } from "../scoring/block-fit.ts";
-import type { FitRole } from "../scoring/block-fit.ts";
-import { embedBatches, openStates } from "../scoring/embedding.ts";
-import type { HiddenStates } from "../scoring/hidden-states.ts";
-import { LayerProgram } from "../scoring/layer-program.ts";
-import type { WeightSource } from "../scoring/layer-program.ts";
-import { planMemory } from "../scoring/memory-plan.ts";
-import { computeDivergences } from "../scoring/output-head.ts";
+import { makeBatches } from "../model/batches.ts";
+import type { Batch } from "../model/batches.ts";
+import { POST_NORMS } from "../model/block-fit.ts";
+import type { FitRole } from "../model/block-fit.ts";
+import { embedBatches, openStates } from "../model/embedding.ts";
+import type { HiddenStates } from "../model/hidden-states.ts";
+import { LayerProgram } from "../model/layer-program.ts";
+import type { WeightSource } from "../model/layer-program.ts";
+import { planMemory } from "../model/memory-plan.ts";
+import { computeDivergences } from "../model/output-head.ts";
 import { Products } from "../surgery/products.ts";
 import { fromStream, NormalEquations, ridge, towardsStream } from "../surgery/repair-fit.ts";
 

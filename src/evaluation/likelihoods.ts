@@ -6,10 +6,10 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { TokenDocument } from "../corpora/corpus.ts";
 import type { JobOptions } from "../progress.ts";
-import type { Batch } from "../scoring/batches.ts";
-import { forwardStates, type ForwardStates } from "../scoring/forward.ts";
-import { MAX_TARGETS } from "../scoring/memory-plan.ts";
-import { computeLosses } from "../scoring/output-head.ts";
+import type { Batch } from "../model/batches.ts";
+import { forwardStates, type ForwardStates } from "../model/forward.ts";
+import { MAX_TARGETS } from "../model/memory-plan.ts";
+import { computeLosses } from "../model/output-head.ts";
 import type { LikelihoodRequest } from "./requests.ts";
 
 /** Where the hidden states before a request's targets are. */

@@ -3,8 +3,8 @@
  * EleutherAI/lm-evaluation-harness (`_encode_pair`, `get_rolling_token_windows`), so that figures compare with published ones.
  */
 
-import { FAMILIES } from "../checkpoint/families.ts";
-import type { ModelConfig } from "../checkpoint/model-config.ts";
+import { FAMILIES } from "../families/families.ts";
+import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 import type { Tokenizer } from "../corpora/tokenizer.ts";
 import { CusprunError } from "../errors.ts";
 import type { MultipleChoiceItem, PerplexityItem } from "./task-file.ts";

@@ -4,7 +4,7 @@
 
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { ModelConfig } from "../checkpoint/model-config.ts";
+import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 import { writeFolderAtomically } from "../files.ts";
 import type { JobOptions } from "../progress.ts";
 import { formatPlan } from "../selection/plan-file.ts";

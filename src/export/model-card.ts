@@ -5,7 +5,7 @@
 
 import { stringify } from "yaml";
 import { blockSizes } from "../checkpoint/check-tensors.ts";
-import type { ModelConfig } from "../checkpoint/model-config.ts";
+import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 import type { Dimension } from "../corpora/corpus.ts";
 import { METHOD_NAMES, METHODS } from "../selection/methods/index.ts";
 import { CUT_KINDS, keptLayers } from "../selection/plan.ts";

@@ -4,9 +4,9 @@
 
 import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
-import { findCatalogModel } from "../checkpoint/catalog.ts";
+import { findCatalogModel } from "../checkpoint/hub/catalog.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { parseHubModelId } from "../checkpoint/hub-id.ts";
+import { parseHubModelId } from "../checkpoint/hub/id.ts";
 import { readBaseLicense } from "../export/base-license.ts";
 
 /** The base model, for readers. */

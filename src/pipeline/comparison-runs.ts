@@ -5,14 +5,14 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import type { ModelConfig } from "../checkpoint/model-config.ts";
+import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 import type { Corpus } from "../corpora/corpus.ts";
 import type { Tokenizer } from "../corpora/tokenizer.ts";
 import { summarizeTask, type TaskResult } from "../evaluation/summarize-task.ts";
 import type { Task } from "../evaluation/task-file.ts";
 import type { JobOptions } from "../progress.ts";
 import type { MethodRun } from "../report/method-comparison.ts";
-import type { RelevanceKind } from "../scoring/relevance.ts";
+import type { RelevanceKind } from "../model/units.ts";
 import { EXPERTS_FOLDER } from "./comparison-file.ts";
 import { expertFolderName, type CompareOptions, type PlannedExpert, type PlannedRun } from "./comparison-plan.ts";
 import { defined } from "./defined.ts";

@@ -2,13 +2,13 @@
  * @file Memory as a step: what every stage of a run will need, before the first of them begins.
  */
 
-import type { ModelConfig } from "../checkpoint/model-config.ts";
+import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 import type { Corpus, TokenDocument } from "../corpora/corpus.ts";
 import type { JobOptions } from "../progress.ts";
 import type { MemoryReport } from "../report/report.ts";
-import type { MapChange } from "../scoring/block-energies.ts";
-import { defaultMemoryLimit, planMemory, type MemoryRequest } from "../scoring/memory-plan.ts";
-import type { RelevanceKind } from "../scoring/relevance.ts";
+import type { MapChange } from "../model/block-energies.ts";
+import { defaultMemoryLimit, planMemory, type MemoryRequest } from "../model/memory-plan.ts";
+import type { RelevanceKind } from "../model/units.ts";
 import { trialTexts } from "./trial-step.ts";
 
 /** The stages of a run. */

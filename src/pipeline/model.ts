@@ -5,11 +5,11 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
 import { resolveModel } from "../checkpoint/resolve.ts";
-import { MODEL_TENSOR_NAMES, type BlockRole } from "../checkpoint/families.ts";
+import { MODEL_TENSOR_NAMES, type BlockRole } from "../families/families.ts";
 import { createTokenizer, type Tokenizer } from "../corpora/tokenizer.ts";
 import { CusprunError } from "../errors.ts";
 import type { JobOptions } from "../progress.ts";
-import { checkDevice } from "../scoring/sessions.ts";
+import { checkDevice } from "../model/sessions.ts";
 import { presentOptionalRoles } from "../surgery/expert.ts";
 
 /** What selection and surgery count parameters with. */

@@ -3,7 +3,7 @@
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { blockTensorName, FAMILIES } from "../checkpoint/families.ts";
+import { blockTensorName, FAMILIES } from "../families/families.ts";
 import type { WriteOptions } from "./writing-step.ts";
 
 /** Values of a K-quant's block. */

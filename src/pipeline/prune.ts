@@ -5,15 +5,15 @@
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import type { ModelConfig } from "../checkpoint/model-config.ts";
+import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 import { DIMENSIONS, type Corpus, type Dimension } from "../corpora/corpus.ts";
 import { loadCorpora, type CorpusOptions, type CorpusSpecs } from "../corpora/load.ts";
 import { CusprunError } from "../errors.ts";
 import type { Perplexity } from "../evaluation/perplexity.ts";
-import { outputDType } from "../export/hugging-face.ts";
+import { outputDType } from "../export/hugging-face/write-hugging-face.ts";
 import type { JobOptions } from "../progress.ts";
 import type { DimensionReport, PerplexityFigure, PruneReport } from "../report/report.ts";
-import type { MapChange } from "../scoring/block-energies.ts";
+import type { MapChange } from "../model/block-energies.ts";
 import type { RelevanceScores } from "../scoring/relevance.ts";
 import { METHODS, type MethodName } from "../selection/methods/index.ts";
 import type { PrunePlan } from "../selection/plan.ts";

@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { SafetensorsFile } from "../checkpoint/safetensors-read.ts";
+import { SafetensorsFile } from "../checkpoint/safetensors/read.ts";
 import type { Corpus, TokenDocument } from "../corpora/corpus.ts";
 import { loadGeneralDocuments } from "../corpora/general.ts";
 import { DEFAULT_MAX_TOKENS, type CorpusOptions } from "../corpora/load.ts";

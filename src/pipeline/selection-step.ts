@@ -2,18 +2,13 @@
  * @file Selection as a step: which relevances a choice needs, a rehearsal of the choice before anything expensive, and the choice itself.
  */
 
-import { FAMILIES } from "../checkpoint/families.ts";
+import { FAMILIES } from "../families/families.ts";
 import { blockSizes } from "../checkpoint/check-tensors.ts";
-import type { ModelConfig } from "../checkpoint/model-config.ts";
+import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 import type { Dimension } from "../corpora/corpus.ts";
 import type { JobOptions } from "../progress.ts";
-import {
-  MATRIX_KINDS,
-  unitCount,
-  type RelevanceKind,
-  type RelevanceScores,
-  type VocabularyRelevance,
-} from "../scoring/relevance.ts";
+import { MATRIX_KINDS, unitCount, type RelevanceKind } from "../model/units.ts";
+import { type RelevanceScores, type VocabularyRelevance } from "../scoring/relevance.ts";
 import { DEFAULT_KINDS } from "../scoring/score.ts";
 import { METHOD_NAMES, METHODS, type MethodName } from "../selection/methods/index.ts";
 import { MATRIX_RELEVANCE, type PrunePlan } from "../selection/plan.ts";

@@ -3,7 +3,7 @@
  */
 
 import { blockSizes } from "../checkpoint/check-tensors.ts";
-import type { ModelConfig } from "../checkpoint/model-config.ts";
+import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 import type { UnitReport, VocabularyReport } from "../report/report.ts";
 import { CUT_KINDS, type PrunePlan } from "../selection/plan.ts";
 import { cutUnitCount } from "../selection/unit-parameters.ts";

@@ -5,10 +5,10 @@
 import { stat } from "node:fs/promises";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
-import { isRaggedModelType } from "../checkpoint/hf-ragged.ts";
+import { isRaggedModelType } from "../checkpoint/config/hf-ragged.ts";
 import { CusprunError } from "../errors.ts";
 import type { JobOptions } from "../progress.ts";
-import { checkDevice } from "../scoring/sessions.ts";
+import { checkDevice } from "../model/sessions.ts";
 import type { Runtime, RuntimeTarget } from "../verification/runtime.ts";
 import { RUNTIMES } from "../verification/runtimes.ts";
 import { verifyPart, type Verification } from "../verification/verify.ts";

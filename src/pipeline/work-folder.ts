@@ -6,15 +6,15 @@
 import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { asCacheError } from "../checkpoint/cache-errors.ts";
-import { cusprunCacheDir } from "../checkpoint/catalog.ts";
+import { asCacheError } from "../checkpoint/hub/cache-errors.ts";
+import { cusprunCacheDir } from "../checkpoint/hub/catalog.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Corpus, Dimension, TokenDocument } from "../corpora/corpus.ts";
 import type { Perplexity } from "../evaluation/perplexity.ts";
 import { writeFileAtomically } from "../files.ts";
 import { checkpointFingerprint, documentFingerprint, vocabularyFingerprint } from "../scoring/fingerprint.ts";
-import type { MapChange } from "../scoring/block-energies.ts";
-import type { RelevanceKind } from "../scoring/relevance.ts";
+import type { MapChange } from "../model/block-energies.ts";
+import type { RelevanceKind } from "../model/units.ts";
 import type { VocabularyFacts } from "../scoring/token-relevance.ts";
 
 /** Names of the files in a work folder. */

@@ -4,7 +4,7 @@
 
 import type { StoredDType } from "../checkpoint/checkpoint.ts";
 import type { Dimension } from "../corpora/corpus.ts";
-import type { MemoryPlan } from "../scoring/memory-plan.ts";
+import type { MemoryPlan } from "../model/memory-plan.ts";
 import type { Layout, PrunePlan } from "../selection/plan.ts";
 import type { RepairSummary } from "../surgery/repair.ts";
 

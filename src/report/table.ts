@@ -13,7 +13,7 @@ import {
   padRight,
   formatSpan,
 } from "./format.ts";
-import { ONNX_PART_FOLDER } from "../export/onnx-part.ts";
+import { ONNX_PART_FOLDER } from "../export/onnx/part.ts";
 import type { Layout } from "../selection/plan.ts";
 import type { PruneReport, UnitReport, VocabularyReport, WrittenReport } from "./report.ts";
 

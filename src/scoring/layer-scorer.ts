@@ -13,16 +13,16 @@
  */
 
 import type { BlockSizes } from "../checkpoint/check-tensors.ts";
-import type { BlockRole } from "../checkpoint/families.ts";
-import type { Batch } from "./batches.ts";
-import type { EnergyOutput } from "./block-energies.ts";
-import type { BlockShape } from "./block-shape.ts";
-import type { BlockOutputs, BlockWeights } from "./layer-program.ts";
-import { OnnxGraph } from "./onnx-graph.ts";
-import { unitCount } from "./relevance.ts";
-import type { RelevanceKind } from "./relevance.ts";
-import { GraphSession } from "./sessions.ts";
-import type { Feed } from "./sessions.ts";
+import type { BlockRole } from "../families/families.ts";
+import type { Batch } from "../model/batches.ts";
+import type { EnergyOutput } from "../model/block-energies.ts";
+import type { BlockShape } from "../model/block-shape.ts";
+import type { BlockOutputs, BlockWeights } from "../model/layer-program.ts";
+import { OnnxGraph } from "../model/onnx-graph.ts";
+import { unitCount } from "../model/units.ts";
+import type { RelevanceKind } from "../model/units.ts";
+import { GraphSession } from "../model/sessions.ts";
+import type { Feed } from "../model/sessions.ts";
 
 /** What relevances of a kind are a share of. */
 export type Reference = "ffn" | "attention" | "attention-map";

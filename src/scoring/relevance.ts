@@ -3,60 +3,9 @@
  * is removed (its relevance), per document.
  */
 
-import type { BlockSizes } from "../checkpoint/check-tensors.ts";
-import type { ModelConfig } from "../checkpoint/model-config.ts";
+import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 import type { Dimension } from "../corpora/corpus.ts";
-
-/**
- * Kinds of structural unit. Order of the units inside a layer:
- * `ffn` j of F · `head` h of H · `kv-group` g of G · `value-dim` g·K + i of G·K · `rotary-pair` g·K/2 + p of G·K/2
- * (rows p and p + K/2) · `layer` 0 of 1, the whole of it.
- */
-export const UNIT_KINDS = ["ffn", "head", "kv-group", "value-dim", "rotary-pair", "layer"] as const;
-
-/** A kind of structural unit. */
-export type UnitKind = (typeof UNIT_KINDS)[number];
-
-/**
- * The paper's neurons: one row or column of one matrix, alone. Rows of gate, up, q, k and v; columns of down and o.
- * Gate row j, up row j and down column j have one relevance, that of the structural unit `ffn` j.
- */
-export const MATRIX_KINDS = ["gate", "up", "down", "q", "k", "v", "o"] as const;
-
-/** A matrix whose rows or columns are the paper's neurons. */
-export type MatrixKind = (typeof MATRIX_KINDS)[number];
-
-/**
- * Names of what is scored: relevances of structural units, those of the paper's neurons that are no structural unit's, and `ffn-sum`, which is no
- * norm: the sum of an FFN unit's activations times the norm of its column of down, from which means and variances are made.
- */
-export type RelevanceKind = UnitKind | "q-row" | "k-row" | "o-column" | "ffn-sum";
-
-/** How many units of a kind a block of the dense model has. */
-export function unitCount(kind: RelevanceKind, sizes: BlockSizes): number {
-  const { numAttentionHeads: H, numKeyValueHeads: G, headDim: K, intermediateSize: F } = sizes;
-  switch (kind) {
-    case "ffn":
-    case "ffn-sum":
-      return F;
-    case "head":
-      return H;
-    case "kv-group":
-      return G;
-    case "value-dim":
-    case "k-row":
-      return G * K;
-    case "rotary-pair":
-      return (G * K) / 2;
-    case "q-row":
-    case "o-column":
-      return H * K;
-    case "layer":
-      return 1;
-    default:
-      throw kind satisfies never;
-  }
-}
+import type { RelevanceKind } from "../model/units.ts";
 
 /** A scored document. */
 export interface ScoredDocument {

@@ -5,21 +5,21 @@
 
 import { createHash } from "node:crypto";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { inOnePiece, writeSafetensors } from "../checkpoint/safetensors-write.ts";
+import { inOnePiece, writeSafetensors } from "../checkpoint/safetensors/write.ts";
 import type { Corpus, Dimension, TokenDocument } from "../corpora/corpus.ts";
 import { writeFileAtomically } from "../files.ts";
 import type { JobOptions } from "../progress.ts";
-import { makeBatches, type Batch } from "./batches.ts";
-import type { MapChange } from "./block-energies.ts";
-import { OUTPUT_GRAM_ENERGIES } from "./block-energies.ts";
-import type { BlockShape } from "./block-shape.ts";
-import { embedBatches } from "./embedding.ts";
+import { makeBatches, type Batch } from "../model/batches.ts";
+import type { MapChange } from "../model/block-energies.ts";
+import { OUTPUT_GRAM_ENERGIES } from "../model/block-energies.ts";
+import type { BlockShape } from "../model/block-shape.ts";
+import { embedBatches } from "../model/embedding.ts";
 import { checkpointFingerprint, documentFingerprint, vocabularyFingerprint } from "./fingerprint.ts";
-import type { HiddenStates } from "./hidden-states.ts";
-import { LayerProgram } from "./layer-program.ts";
+import type { HiddenStates } from "../model/hidden-states.ts";
+import { LayerProgram } from "../model/layer-program.ts";
 import { LayerScores, OutputGram, energiesFor } from "./layer-scorer.ts";
-import { planMemory, type MemoryPlan } from "./memory-plan.ts";
-import type { RelevanceKind } from "./relevance.ts";
+import { planMemory, type MemoryPlan } from "../model/memory-plan.ts";
+import type { RelevanceKind } from "../model/units.ts";
 import {
   SCORES_FORMAT_VERSION,
   planScoresTensors,

@@ -3,16 +3,17 @@
  */
 
 import { blockSizes } from "../checkpoint/check-tensors.ts";
-import type { ModelConfig } from "../checkpoint/model-config.ts";
-import { SafetensorsFile } from "../checkpoint/safetensors-read.ts";
+import type { ModelConfig } from "../checkpoint/config/model-config.ts";
+import { SafetensorsFile } from "../checkpoint/safetensors/read.ts";
 import type { Dimension } from "../corpora/corpus.ts";
 import { DIMENSIONS } from "../corpora/corpus.ts";
 import { CusprunError } from "../errors.ts";
-import type { MapChange } from "./block-energies.ts";
+import type { MapChange } from "../model/block-energies.ts";
 import { RELEVANCE_SOURCES, referencesFor } from "./layer-scorer.ts";
 import type { Reference } from "./layer-scorer.ts";
-import { unitCount } from "./relevance.ts";
-import type { RelevanceKind, RelevanceScores, ScoredDocument, TokenRelevance, VocabularyRelevance } from "./relevance.ts";
+import { unitCount } from "../model/units.ts";
+import type { RelevanceKind } from "../model/units.ts";
+import type { RelevanceScores, ScoredDocument, TokenRelevance, VocabularyRelevance } from "./relevance.ts";
 
 /** Raised whenever the file's layout or the meaning of a number in it changes. */
 export const SCORES_FORMAT_VERSION = 2;

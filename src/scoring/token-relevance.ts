@@ -12,9 +12,10 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Dimension, TokenDocument } from "../corpora/corpus.ts";
 import { type DimensionCounts, halfOf, meanOf } from "../corpora/token-counts.ts";
 import type { JobOptions } from "../progress.ts";
-import type { Batch } from "./batches.ts";
-import type { HiddenStates } from "./hidden-states.ts";
-import { sumProbabilities } from "./output-head.ts";
+import type { Batch } from "../model/batches.ts";
+import type { HiddenStates } from "../model/hidden-states.ts";
+import { MAX_POSITIONS } from "../model/memory-plan.ts";
+import { sumProbabilities } from "../model/output-head.ts";
 import type { TokenRelevance, VocabularyRelevance } from "./relevance.ts";
 
 /** What is known of a vocabulary before the model is run. V = rows of the embedding. */
@@ -26,9 +27,6 @@ export interface VocabularyFacts {
   /** Tokens that stay whatever their relevance, see `alwaysKeptTokens`. */
   readonly alwaysKept: ReadonlySet<number>;
 }
-
-/** Positions at which the model is asked what it expects, over a dimension's documents: evenly spread, since neighbours expect alike. */
-export const MAX_POSITIONS = 8192;
 
 /**
  * Relevances of all tokens to the dimensions, from either half of each dimension's documents.

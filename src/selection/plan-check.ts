@@ -4,10 +4,10 @@
  */
 
 import { blockSizes } from "../checkpoint/check-tensors.ts";
-import type { BlockRole } from "../checkpoint/families.ts";
-import { FAMILIES } from "../checkpoint/families.ts";
-import { uniformLayerSizes } from "../checkpoint/model-config.ts";
-import type { LayerSizes, ModelConfig } from "../checkpoint/model-config.ts";
+import type { BlockRole } from "../families/families.ts";
+import { FAMILIES } from "../families/families.ts";
+import { uniformLayerSizes } from "../checkpoint/config/model-config.ts";
+import type { LayerSizes, ModelConfig } from "../checkpoint/config/model-config.ts";
 import { CusprunError } from "../errors.ts";
 import { cutKindsOf, keptLayers } from "./plan.ts";
 import type { CutKind, LayerPlan, PrunePlan } from "./plan.ts";

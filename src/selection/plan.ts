@@ -4,8 +4,8 @@
  */
 
 import type { Dimension } from "../corpora/corpus.ts";
-import { MATRIX_KINDS, UNIT_KINDS } from "../scoring/relevance.ts";
-import type { MatrixKind, RelevanceKind, UnitKind } from "../scoring/relevance.ts";
+import { MATRIX_KINDS, UNIT_KINDS } from "../model/units.ts";
+import type { MatrixKind, RelevanceKind, UnitKind } from "../model/units.ts";
 
 /** Every layout, for checks and help texts. */
 export const LAYOUTS = ["masked", "uniform", "ragged"] as const;

@@ -10,7 +10,7 @@
 
 import type { LayerChoice } from "./choice.ts";
 import { unreachable } from "./choice.ts";
-import type { UnitKind } from "../scoring/relevance.ts";
+import type { UnitKind } from "../model/units.ts";
 import { rankUnits } from "./ranking.ts";
 import type { SelectionContext } from "./selection-context.ts";
 import { snappedWidths } from "./snapping.ts";

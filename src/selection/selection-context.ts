@@ -2,18 +2,19 @@
  * @file What every way of selecting starts from: checked options, the budget in parameters, and each unit's relevance per dimension.
  */
 
-import type { BlockRole } from "../checkpoint/families.ts";
-import { FAMILIES } from "../checkpoint/families.ts";
-import { uniformLayerSizes } from "../checkpoint/model-config.ts";
-import type { ModelConfig } from "../checkpoint/model-config.ts";
+import type { BlockRole } from "../families/families.ts";
+import { FAMILIES } from "../families/families.ts";
+import { uniformLayerSizes } from "../checkpoint/config/model-config.ts";
+import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 import { countParameters } from "../checkpoint/parameters.ts";
 import { DIMENSIONS } from "../corpora/corpus.ts";
 import type { Dimension } from "../corpora/corpus.ts";
 import { CusprunError } from "../errors.ts";
 import { pause } from "../progress.ts";
 import type { JobOptions } from "../progress.ts";
-import { MATRIX_KINDS } from "../scoring/relevance.ts";
-import type { MatrixKind, RelevanceScores, UnitKind } from "../scoring/relevance.ts";
+import { MATRIX_KINDS } from "../model/units.ts";
+import type { MatrixKind, UnitKind } from "../model/units.ts";
+import type { RelevanceScores } from "../scoring/relevance.ts";
 import { FLOAT_DTYPE_BYTES } from "../tensor.ts";
 import type { FloatDType } from "../tensor.ts";
 import { aggregateRelevance, parseAggregate } from "./aggregate.ts";

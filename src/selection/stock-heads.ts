@@ -3,9 +3,9 @@
  * Gemma3TextConfig refuse hidden_size % num_attention_heads ≠ 0 even where `head_dim` is set; Mistral, Qwen2 and Qwen3 do not.
  */
 
-import type { BlockRole, FamilyName } from "../checkpoint/families.ts";
-import { uniformLayerSizes } from "../checkpoint/model-config.ts";
-import type { ModelConfig } from "../checkpoint/model-config.ts";
+import type { BlockRole, FamilyName } from "../families/families.ts";
+import { uniformLayerSizes } from "../checkpoint/config/model-config.ts";
+import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 
 /** Another family's config.json under which the same weights give bit-identical logits. */
 export interface StockRewrite {

@@ -4,14 +4,14 @@
  * Source: the table "Units" of the design, plus the biases of removed rows.
  */
 
-import { FAMILIES } from "../checkpoint/families.ts";
-import type { BlockRole } from "../checkpoint/families.ts";
+import { FAMILIES } from "../families/families.ts";
+import type { BlockRole } from "../families/families.ts";
 import { blockSizes } from "../checkpoint/check-tensors.ts";
 import type { BlockSizes } from "../checkpoint/check-tensors.ts";
-import type { ModelConfig } from "../checkpoint/model-config.ts";
+import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 import { countBlock } from "../checkpoint/parameters.ts";
-import { unitCount } from "../scoring/relevance.ts";
-import type { UnitKind } from "../scoring/relevance.ts";
+import { unitCount } from "../model/units.ts";
+import type { UnitKind } from "../model/units.ts";
 import { relevanceKindOf } from "./plan.ts";
 import type { CutKind, LayerPlan } from "./plan.ts";
 

@@ -3,7 +3,7 @@
  */
 
 import type { Checkpoint, GgufOrigin, TensorInfo } from "../checkpoint/checkpoint.ts";
-import { ggmlByteLength } from "../checkpoint/ggml-types.ts";
+import { ggmlByteLength } from "../checkpoint/gguf/ggml-types.ts";
 import { narrowFromFloat32 } from "../float-convert.ts";
 import type { PrunePlan } from "../selection/plan.ts";
 import { elementCount } from "../tensor.ts";

@@ -4,13 +4,13 @@
  */
 
 import type { Checkpoint, RowRange, RowReader, StoredDType, TensorInfo } from "../checkpoint/checkpoint.ts";
-import { blockTensorName, FAMILIES, renumberedTensorName } from "../checkpoint/families.ts";
-import type { BlockRole } from "../checkpoint/families.ts";
-import { raggedConfigKeys } from "../checkpoint/hf-ragged.ts";
-import { sameLayerSizes } from "../checkpoint/model-config.ts";
-import type { ModelConfig } from "../checkpoint/model-config.ts";
+import { blockTensorName, FAMILIES, renumberedTensorName } from "../families/families.ts";
+import type { BlockRole } from "../families/families.ts";
+import { raggedConfigKeys } from "../checkpoint/config/hf-ragged.ts";
+import { sameLayerSizes } from "../checkpoint/config/model-config.ts";
+import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 import { tokenIdFields } from "../corpora/kept-tokens.ts";
-import type { WeightSource } from "../scoring/layer-program.ts";
+import type { WeightSource } from "../model/layer-program.ts";
 import { checkPlan } from "../selection/plan-check.ts";
 import type { PlannedSizes } from "../selection/plan-check.ts";
 import { keptLayers } from "../selection/plan.ts";

@@ -3,8 +3,8 @@
  * repair; what llama.cpp's importance matrix (`llama-imatrix`) holds.
  */
 
-import { type BlockOutputs } from "../scoring/layer-program.ts";
-import { MATRIX_INPUTS, type MatrixInput, squaresName } from "../scoring/block-inputs.ts";
+import { type BlockOutputs } from "../model/layer-program.ts";
+import { MATRIX_INPUTS, type MatrixInput, squaresName } from "../model/block-inputs.ts";
 
 /** Importances of a layer's matrices, by what they multiply: [columns] each. */
 export type LayerImportances = ReadonlyMap<MatrixInput, Float32Array<ArrayBuffer>>;

@@ -2,8 +2,8 @@
  * @file Matrix products in f64 on ONNX Runtime, and the arrays that they and their callers write to again and again.
  */
 
-import { OnnxGraph } from "../scoring/onnx-graph.ts";
-import { GraphSession } from "../scoring/sessions.ts";
+import { OnnxGraph } from "../model/onnx-graph.ts";
+import { GraphSession } from "../model/sessions.ts";
 
 type Matrix = Float64Array<ArrayBuffer>;
 

@@ -6,7 +6,7 @@
  * Source: architecture, "Repair"; Hoerl & Kennard 1970 for ridge. Towards W and not towards 0, so that what the documents do not say stays.
  */
 
-import type { Feed } from "../scoring/sessions.ts";
+import type { Feed } from "../model/sessions.ts";
 import { solvePositiveDefinite } from "./linear-solve.ts";
 import type { Products } from "./products.ts";
 

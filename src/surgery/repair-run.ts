@@ -4,20 +4,20 @@
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import type { BlockRole } from "../checkpoint/families.ts";
+import type { BlockRole } from "../families/families.ts";
 import type { TokenDocument } from "../corpora/corpus.ts";
 import type { JobOptions } from "../progress.ts";
-import { makeBatches } from "../scoring/batches.ts";
-import type { Batch } from "../scoring/batches.ts";
-import { POST_NORMS } from "../scoring/block-fit.ts";
-import type { FitRole } from "../scoring/block-fit.ts";
-import { MATRIX_INPUTS as REPAIR_STEPS } from "../scoring/block-inputs.ts";
-import type { MatrixInput as RepairStep } from "../scoring/block-inputs.ts";
-import type { HiddenStates } from "../scoring/hidden-states.ts";
-import { LayerProgram } from "../scoring/layer-program.ts";
-import type { BlockOutputs, BlockWeights } from "../scoring/layer-program.ts";
-import { planMemory } from "../scoring/memory-plan.ts";
-import type { Feed } from "../scoring/sessions.ts";
+import { makeBatches } from "../model/batches.ts";
+import type { Batch } from "../model/batches.ts";
+import { POST_NORMS } from "../model/block-fit.ts";
+import type { FitRole } from "../model/block-fit.ts";
+import { MATRIX_INPUTS as REPAIR_STEPS } from "../model/block-inputs.ts";
+import type { MatrixInput as RepairStep } from "../model/block-inputs.ts";
+import type { HiddenStates } from "../model/hidden-states.ts";
+import { LayerProgram } from "../model/layer-program.ts";
+import type { BlockOutputs, BlockWeights } from "../model/layer-program.ts";
+import { planMemory } from "../model/memory-plan.ts";
+import type { Feed } from "../model/sessions.ts";
 import type { PrunePlan } from "../selection/plan.ts";
 import { asWeightSource } from "./expert.ts";
 import type { Expert } from "./expert.ts";

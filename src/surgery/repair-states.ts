@@ -4,9 +4,9 @@
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { JobOptions } from "../progress.ts";
-import type { Batch } from "../scoring/batches.ts";
-import { embedBatches, openStates } from "../scoring/embedding.ts";
-import type { HiddenStates } from "../scoring/hidden-states.ts";
+import type { Batch } from "../model/batches.ts";
+import { embedBatches, openStates } from "../model/embedding.ts";
+import type { HiddenStates } from "../model/hidden-states.ts";
 
 /** Hidden states of the two models around one layer. */
 export interface RepairStates {

@@ -7,9 +7,9 @@
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { FAMILIES, blockTensorName } from "../checkpoint/families.ts";
-import type { SafetensorsFile } from "../checkpoint/safetensors-read.ts";
-import { inOnePiece, writeSafetensors } from "../checkpoint/safetensors-write.ts";
+import { FAMILIES, blockTensorName } from "../families/families.ts";
+import type { SafetensorsFile } from "../checkpoint/safetensors/read.ts";
+import { inOnePiece, writeSafetensors } from "../checkpoint/safetensors/write.ts";
 import type { TokenDocument } from "../corpora/corpus.ts";
 import { CusprunError } from "../errors.ts";
 import { writeFileAtomically } from "../files.ts";

@@ -5,10 +5,10 @@
  * towards the identity is ridge towards W for all of them at once.
  */
 
-import type { Batch } from "../scoring/batches.ts";
-import { OnnxGraph } from "../scoring/onnx-graph.ts";
-import { GraphSession, zeroFeed } from "../scoring/sessions.ts";
-import type { Feed } from "../scoring/sessions.ts";
+import type { Batch } from "../model/batches.ts";
+import { OnnxGraph } from "../model/onnx-graph.ts";
+import { GraphSession, zeroFeed } from "../model/sessions.ts";
+import type { Feed } from "../model/sessions.ts";
 import type { NormalEquations } from "./repair-fit.ts";
 
 /** Compiled sums for streams of one hidden size. Close it when done. */

@@ -16,9 +16,9 @@
 import { blockSizes } from "../checkpoint/check-tensors.ts";
 import type { RowRange } from "../checkpoint/checkpoint.ts";
 import type { BlockSizes } from "../checkpoint/check-tensors.ts";
-import type { BlockRole } from "../checkpoint/families.ts";
-import { blockTensorName, FAMILIES, MODEL_TENSOR_NAMES } from "../checkpoint/families.ts";
-import type { ModelConfig } from "../checkpoint/model-config.ts";
+import type { BlockRole } from "../families/families.ts";
+import { blockTensorName, FAMILIES, MODEL_TENSOR_NAMES } from "../families/families.ts";
+import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 import type { CutKind, Layout, PrunePlan } from "../selection/plan.ts";
 
 /** What happens to a tensor. */

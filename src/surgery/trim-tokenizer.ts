@@ -5,7 +5,7 @@
  */
 
 import type { TokenizerFiles } from "../checkpoint/checkpoint.ts";
-import { isJsonObject, type JsonObject } from "../checkpoint/config-fields.ts";
+import { isJsonObject, type JsonObject } from "../checkpoint/config/config-fields.ts";
 
 /** Files beside tokenizer.json that hold no ids and no tokens of their own. The others would contradict it and are left out. */
 const ID_FREE_FILES: readonly string[] = ["chat_template.jinja", "chat_template.json", "special_tokens_map.json"];

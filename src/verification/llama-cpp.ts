@@ -4,7 +4,7 @@
 
 import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { openGguf } from "../checkpoint/gguf-checkpoint.ts";
+import { openGguf } from "../checkpoint/gguf/open-gguf.ts";
 import { FLOAT_DTYPE_BYTES } from "../tensor.ts";
 import { askChild, scriptPath } from "./child.ts";
 import { absenceOfPackage, folderWithPackage } from "./find-package.ts";

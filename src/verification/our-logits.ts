@@ -5,8 +5,8 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { TokenDocument } from "../corpora/corpus.ts";
 import type { JobOptions } from "../progress.ts";
-import { forward } from "../scoring/forward.ts";
-import { computeLogits } from "../scoring/output-head.ts";
+import { forward } from "../model/forward.ts";
+import { computeLogits } from "../model/output-head.ts";
 
 /**
  * Logits behind each token of each text, [T, V].

@@ -4,7 +4,7 @@
 
 import { readdir } from "node:fs/promises";
 import { basename, join, posix } from "node:path";
-import { ONNX_PART_FOLDER } from "../export/onnx-part.ts";
+import { ONNX_PART_FOLDER } from "../export/onnx/part.ts";
 import { askChild, scriptPath } from "./child.ts";
 import { absenceOfPackage, folderWithPackage } from "./find-package.ts";
 import { type Runtime, RuntimeFailure, type RuntimeTarget } from "./runtime.ts";

@@ -4,7 +4,7 @@
  */
 
 import { describe, expect, test } from "vitest";
-import { tokenizerFilesFromGguf } from "../../src/checkpoint/gguf-tokenizer.ts";
+import { tokenizerFilesFromGguf } from "../../src/checkpoint/gguf/tokenizer.ts";
 import { createTokenizer } from "../../src/corpora/tokenizer.ts";
 import { CusprunError } from "../../src/errors.ts";
 import { shortDigest, trickyStrings } from "../reference/texts.mjs";

@@ -3,8 +3,8 @@
 import { expect, test } from "vitest";
 import type { TokenDocument } from "../../src/corpora/corpus.ts";
 import { measureLayerDamage } from "../../src/evaluation/layer-damage.ts";
-import { forward } from "../../src/scoring/forward.ts";
-import { computeLogits } from "../../src/scoring/output-head.ts";
+import { forward } from "../../src/model/forward.ts";
+import { computeLogits } from "../../src/model/output-head.ts";
 import { asWeightSource, cutExpert } from "../../src/surgery/expert.ts";
 import { planOf } from "../support/plans.ts";
 import { TINY_FAMILIES, seededNormal, tinyCheckpoint, tinyModel } from "../support/tiny-models.ts";

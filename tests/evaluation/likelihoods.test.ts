@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { groupRequests, shareInputs, sumLogLikelihoods } from "../../src/evaluation/likelihoods.ts";
 import { TINY_MODELS, openTinyGoldens } from "../support/forward-goldens.ts";
 
-/** Both sides compute in f32, in another order of operations (see tests/scoring/forward.test.ts). */
+/** Both sides compute in f32, in another order of operations (see tests/model/forward.test.ts). */
 const TOLERANCE = 2e-5;
 
 describe("log-likelihoods", () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { howToLoadWeights } from "../../src/export/hugging-face.ts";
+import { howToLoadWeights } from "../../src/export/hugging-face/write-hugging-face.ts";
 import { licenseOfReadme } from "../../src/export/base-license.ts";
 import { modelCard } from "../../src/export/model-card.ts";
 import type { CardOutput, WrittenPart } from "../../src/export/model-card.ts";

@@ -5,7 +5,7 @@
 
 import { expect, test } from "vitest";
 import type { GgmlQuantType } from "../../src/checkpoint/checkpoint.ts";
-import { quantize, type WrittenGgmlType } from "../../src/export/ggml-quantize.ts";
+import { quantize, type WrittenGgmlType } from "../../src/export/gguf/ggml-quantize.ts";
 import { requantizedMatrices } from "../support/repaired-gguf.ts";
 import { seededNormal } from "../support/tiny-models.ts";
 import { type QuantizeRequest, quantizeChunks } from "./ggml-quantize.ts";

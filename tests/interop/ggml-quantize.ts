@@ -5,9 +5,9 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { GGML_BLOCK_FORMATS } from "../../src/checkpoint/ggml-types.ts";
+import { GGML_BLOCK_FORMATS } from "../../src/checkpoint/gguf/ggml-types.ts";
 import type { GgmlQuantType } from "../../src/checkpoint/checkpoint.ts";
-import { GGML_TYPE_IDS } from "../../src/export/gguf-writer.ts";
+import { GGML_TYPE_IDS } from "../../src/export/gguf/writer.ts";
 import { runPython } from "./python.ts";
 
 /** What is quantised. */

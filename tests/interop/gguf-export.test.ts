@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Checkpoint, TokenizerFiles } from "../../src/checkpoint/checkpoint.ts";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
-import { exportGguf } from "../../src/export/gguf.ts";
+import { exportGguf } from "../../src/export/gguf/export-gguf.ts";
 import { cutExpert } from "../../src/surgery/expert.ts";
 import { expertCheckpoint } from "../../src/surgery/expert-checkpoint.ts";
 import { openTinyGoldens, TINY_MODELS, worstRelativeError } from "../support/forward-goldens.ts";

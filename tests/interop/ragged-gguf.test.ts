@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
-import { exportGguf } from "../../src/export/gguf.ts";
+import { exportGguf } from "../../src/export/gguf/export-gguf.ts";
 import { worstRelativeError } from "../support/forward-goldens.ts";
 import { greedyIds, RAGGED_CUTS, raggedFolder } from "../support/ragged.ts";
 import { tinyModel } from "../support/tiny-models.ts";

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { type TensorSource, writeSafetensors, writeShardedSafetensors } from "../../src/checkpoint/safetensors-write.ts";
+import { type TensorSource, writeSafetensors, writeShardedSafetensors } from "../../src/checkpoint/safetensors/write.ts";
 import { inPieces } from "../support/in-pieces.ts";
 import { withFolder } from "../support/temporary-folder.ts";
 import { runPython } from "./python.ts";

@@ -7,7 +7,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { writeHuggingFaceFolder } from "../../src/export/hugging-face.ts";
+import { writeHuggingFaceFolder } from "../../src/export/hugging-face/write-hugging-face.ts";
 import { cutExpert } from "../../src/surgery/expert.ts";
 import { cardInput } from "../support/cards.ts";
 import { planOf } from "../support/plans.ts";

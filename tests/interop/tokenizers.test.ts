@@ -7,7 +7,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { tokenizerFilesFromGguf } from "../../src/checkpoint/gguf-tokenizer.ts";
+import { tokenizerFilesFromGguf } from "../../src/checkpoint/gguf/tokenizer.ts";
 import { realMetadata } from "../support/gguf-tokenizers.ts";
 import { REAL_MODELS } from "../support/real-models.ts";
 import { runPython } from "./python.ts";

@@ -6,7 +6,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openGguf } from "../../src/checkpoint/gguf-checkpoint.ts";
+import { openGguf } from "../../src/checkpoint/gguf/open-gguf.ts";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
 import { applyPlan } from "../../src/pipeline/steps.ts";
 import { verifyExpert } from "../../src/pipeline/verify.ts";

@@ -7,8 +7,8 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { tokenizerFilesFromGguf } from "../../src/checkpoint/gguf-tokenizer.ts";
-import { exportGguf } from "../../src/export/gguf.ts";
+import { tokenizerFilesFromGguf } from "../../src/checkpoint/gguf/tokenizer.ts";
+import { exportGguf } from "../../src/export/gguf/export-gguf.ts";
 import { digestTokens, listTextFiles, readTexts, trickyStrings } from "../reference/texts.mjs";
 import { realMetadata } from "../support/gguf-tokenizers.ts";
 import { REAL_MODELS } from "../support/real-models.ts";

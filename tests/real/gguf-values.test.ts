@@ -3,7 +3,7 @@
  */
 
 import { expect, it } from "vitest";
-import { openGguf } from "../../src/checkpoint/gguf-checkpoint.ts";
+import { openGguf } from "../../src/checkpoint/gguf/open-gguf.ts";
 import { compareValues } from "../support/gguf-values.ts";
 import { realModel } from "../support/real-models.ts";
 

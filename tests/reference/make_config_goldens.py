@@ -1,4 +1,4 @@
-"""Goldens of tests/checkpoint/hf-config.test.ts: what transformers makes of every config.json in tests/fixtures/configs.
+"""Goldens of tests/checkpoint/config/hf-config.test.ts: what transformers makes of every config.json in tests/fixtures/configs.
 
 For each: the parameter count of the model that it builds (on the meta device, no weights), the numbers that the arithmetic
 depends on, and the config as this version of transformers writes it, which must read the same.

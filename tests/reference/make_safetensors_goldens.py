@@ -1,4 +1,4 @@
-"""Goldens of tests/checkpoint/safetensors.test.ts, written by the Python package `safetensors`.
+"""Goldens of tests/checkpoint/safetensors/read-write.test.ts, written by the Python package `safetensors`.
 
     golden.safetensors                 every dtype that cusprun computes with and some that it only skips, a scalar, an empty tensor
     sharded/                           the same floats as transformers' save_pretrained shards them (huggingface_hub's splitter)

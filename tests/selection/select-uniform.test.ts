@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { countParameters } from "../../src/checkpoint/parameters.ts";
-import type { UnitKind } from "../../src/scoring/relevance.ts";
+import type { UnitKind } from "../../src/model/units.ts";
 import { checkPlan } from "../../src/selection/plan-check.ts";
 import { selectUnits } from "../../src/selection/select.ts";
 import type { SelectionOptions } from "../../src/selection/selection-context.ts";

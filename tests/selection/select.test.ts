@@ -1,8 +1,9 @@
 import * as fc from "fast-check";
 import { blockSizes } from "../../src/checkpoint/check-tensors.ts";
 import { describe, expect, it } from "vitest";
-import { unitCount } from "../../src/scoring/relevance.ts";
-import type { RelevanceScores, UnitKind } from "../../src/scoring/relevance.ts";
+import { unitCount } from "../../src/model/units.ts";
+import type { UnitKind } from "../../src/model/units.ts";
+import type { RelevanceScores } from "../../src/scoring/relevance.ts";
 import { selectUnits } from "../../src/selection/select.ts";
 import { madeUpScores } from "../support/made-up-scores.ts";
 import type { MadeUpScores } from "../support/made-up-scores.ts";

@@ -2,7 +2,7 @@
  * @file What a model card is made from, for tests.
  */
 
-import type { ModelConfig } from "../../src/checkpoint/model-config.ts";
+import type { ModelConfig } from "../../src/checkpoint/config/model-config.ts";
 import type { ModelCardInput } from "../../src/export/model-card.ts";
 
 /** A card's input: one measured and one unmeasured corpus. */

@@ -5,11 +5,11 @@
 
 import { join } from "node:path";
 import type { Checkpoint } from "../../src/checkpoint/checkpoint.ts";
-import { openSafetensors } from "../../src/checkpoint/safetensors-checkpoint.ts";
-import { SafetensorsFile } from "../../src/checkpoint/safetensors-read.ts";
+import { openSafetensors } from "../../src/checkpoint/safetensors/open-safetensors.ts";
+import { SafetensorsFile } from "../../src/checkpoint/safetensors/read.ts";
 import type { TokenDocument } from "../../src/corpora/corpus.ts";
-import { forward } from "../../src/scoring/forward.ts";
-import { computeLogits } from "../../src/scoring/output-head.ts";
+import { forward } from "../../src/model/forward.ts";
+import { computeLogits } from "../../src/model/output-head.ts";
 
 const FIXTURES = join(import.meta.dirname, "..", "fixtures", "tiny");
 

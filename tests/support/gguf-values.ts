@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { openGguf } from "../../src/checkpoint/gguf-checkpoint.ts";
+import { openGguf } from "../../src/checkpoint/gguf/open-gguf.ts";
 import { type RealModelName, realModel } from "./real-models.ts";
 
 interface Golden {

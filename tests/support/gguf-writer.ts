@@ -2,8 +2,8 @@
  * @file Writes small GGUF files, right ones and wrong ones: every number of the header can be made to lie.
  */
 
-import type { GgufValueType } from "../../src/checkpoint/gguf-values.ts";
-import { GGUF_VALUE_TYPES } from "../../src/checkpoint/gguf-values.ts";
+import type { GgufValueType } from "../../src/checkpoint/gguf/values.ts";
+import { GGUF_VALUE_TYPES } from "../../src/checkpoint/gguf/values.ts";
 import type { TinyModel } from "./tiny-models.ts";
 
 /** A value with its type. Arrays are `["array", elementType, values]`. */

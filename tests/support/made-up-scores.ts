@@ -3,11 +3,12 @@
  */
 
 import { blockSizes } from "../../src/checkpoint/check-tensors.ts";
-import type { ModelConfig } from "../../src/checkpoint/model-config.ts";
+import type { ModelConfig } from "../../src/checkpoint/config/model-config.ts";
 import { DIMENSIONS } from "../../src/corpora/corpus.ts";
 import type { Dimension } from "../../src/corpora/corpus.ts";
-import { unitCount } from "../../src/scoring/relevance.ts";
-import type { RelevanceKind, RelevanceScores } from "../../src/scoring/relevance.ts";
+import { unitCount } from "../../src/model/units.ts";
+import type { RelevanceKind } from "../../src/model/units.ts";
+import type { RelevanceScores } from "../../src/scoring/relevance.ts";
 import { seededNormal } from "./tiny-models.ts";
 
 /** Every kind there is. */

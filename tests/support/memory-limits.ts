@@ -5,8 +5,8 @@
 import { readdir, readlink } from "node:fs/promises";
 import { expect, vi } from "vitest";
 import type { TokenDocument } from "../../src/corpora/corpus.ts";
-import { scratchFolder } from "../../src/scoring/hidden-states.ts";
-import { planMemory, type MemoryPlan, type MemoryRequest } from "../../src/scoring/memory-plan.ts";
+import { scratchFolder } from "../../src/model/hidden-states.ts";
+import { planMemory, type MemoryPlan, type MemoryRequest } from "../../src/model/memory-plan.ts";
 import { withFolder } from "./temporary-folder.ts";
 import { seededNormal } from "./tiny-models.ts";
 

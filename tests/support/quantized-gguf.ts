@@ -2,7 +2,7 @@
  * @file GGUF files of tiny models as users have them: matrices in several quantised types, a tokenizer, and keys that cusprun knows nothing of.
  */
 
-import { quantize, type WrittenGgmlType } from "../../src/export/ggml-quantize.ts";
+import { quantize, type WrittenGgmlType } from "../../src/export/gguf/ggml-quantize.ts";
 import { ggufOfTinyModel, type TypedValue, type WrittenGguf, writeGguf } from "./gguf-writer.ts";
 import type { TinyModel } from "./tiny-models.ts";
 

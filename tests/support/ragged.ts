@@ -3,7 +3,7 @@
  */
 
 import type { TokenizerFiles } from "../../src/checkpoint/checkpoint.ts";
-import { writeHuggingFaceFolder } from "../../src/export/hugging-face.ts";
+import { writeHuggingFaceFolder } from "../../src/export/hugging-face/write-hugging-face.ts";
 import { cutExpert } from "../../src/surgery/expert.ts";
 import type { Expert } from "../../src/surgery/expert.ts";
 import { cardInput } from "./cards.ts";

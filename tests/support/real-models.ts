@@ -5,7 +5,7 @@
 import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { cusprunCacheDir, fetchCatalogModel } from "../../src/checkpoint/catalog.ts";
+import { cusprunCacheDir, fetchCatalogModel } from "../../src/checkpoint/hub/catalog.ts";
 
 /** Names of the real models in the catalog. */
 export const REAL_MODELS = ["smollm2", "qwen2", "gemma3"] as const;

@@ -6,7 +6,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Checkpoint } from "../../src/checkpoint/checkpoint.ts";
-import { SafetensorsFile } from "../../src/checkpoint/safetensors-read.ts";
+import { SafetensorsFile } from "../../src/checkpoint/safetensors/read.ts";
 import type { TokenDocument } from "../../src/corpora/corpus.ts";
 import type { PrunePlan } from "../../src/selection/plan.ts";
 import { cutExpert, type Expert } from "../../src/surgery/expert.ts";

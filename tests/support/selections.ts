@@ -5,7 +5,7 @@
 import { selectUnits } from "../../src/selection/select.ts";
 import type { SelectionOptions } from "../../src/selection/selection-context.ts";
 import type { PrunePlan } from "../../src/selection/plan.ts";
-import type { UnitKind } from "../../src/scoring/relevance.ts";
+import type { UnitKind } from "../../src/model/units.ts";
 import { cutExpert } from "../../src/surgery/expert.ts";
 import { madeUpScores } from "./made-up-scores.ts";
 import type { MadeUpScores } from "./made-up-scores.ts";

@@ -5,7 +5,7 @@
 import { mkdtemp, open, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type GgufHeader, readGgufHeader } from "../../src/checkpoint/gguf-header.ts";
+import { type GgufHeader, readGgufHeader } from "../../src/checkpoint/gguf/header.ts";
 import { CusprunError } from "../../src/errors.ts";
 
 /** Runs a test with a file of these bytes, then removes it. */

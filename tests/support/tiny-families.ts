@@ -2,8 +2,8 @@
  * @file What sets the tiny models of the families apart: their config.json, and which tensors they have.
  */
 
-import type { FamilyName } from "../../src/checkpoint/families.ts";
-import type { ModelConfig, RopeConfig } from "../../src/checkpoint/model-config.ts";
+import type { FamilyName } from "../../src/families/families.ts";
+import type { ModelConfig, RopeConfig } from "../../src/checkpoint/config/model-config.ts";
 
 /** Every family, for `it.each`. */
 export const TINY_FAMILIES: readonly FamilyName[] = ["llama", "mistral", "qwen2", "qwen3", "gemma3"];

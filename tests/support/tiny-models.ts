@@ -6,8 +6,8 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Checkpoint, TensorInfo, TokenizerFiles } from "../../src/checkpoint/checkpoint.ts";
-import type { FamilyName } from "../../src/checkpoint/families.ts";
-import type { ModelConfig } from "../../src/checkpoint/model-config.ts";
+import type { FamilyName } from "../../src/families/families.ts";
+import type { ModelConfig } from "../../src/checkpoint/config/model-config.ts";
 import { elementCount, FLOAT_DTYPE_BYTES } from "../../src/tensor.ts";
 import type { FloatDType } from "../../src/tensor.ts";
 import { FULL_ROPE, TINY_SIZES, traitsOf } from "./tiny-families.ts";

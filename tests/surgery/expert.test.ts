@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Checkpoint } from "../../src/checkpoint/checkpoint.ts";
-import type { FamilyName } from "../../src/checkpoint/families.ts";
-import { parseHfConfig } from "../../src/checkpoint/hf-config.ts";
+import type { FamilyName } from "../../src/families/families.ts";
+import { parseHfConfig } from "../../src/checkpoint/config/hf-config.ts";
 import { cutExpert } from "../../src/surgery/expert.ts";
 import type { Expert } from "../../src/surgery/expert.ts";
 import type { CutKind } from "../../src/selection/plan.ts";

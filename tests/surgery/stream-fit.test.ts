@@ -1,7 +1,7 @@
 /** @file Sums over what a sublayer is fed, against their definition in f64. */
 
 import { expect, test } from "vitest";
-import type { Batch } from "../../src/scoring/batches.ts";
+import type { Batch } from "../../src/model/batches.ts";
 import { NormalEquations } from "../../src/surgery/repair-fit.ts";
 import { StreamSums } from "../../src/surgery/stream-fit.ts";
 import { seededNormal } from "../support/tiny-models.ts";

@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { tokenizerFilesFromGguf } from "../../src/checkpoint/gguf-tokenizer.ts";
+import { tokenizerFilesFromGguf } from "../../src/checkpoint/gguf/tokenizer.ts";
 import { deriveTokens, readBpe } from "../../src/corpora/bpe.ts";
 import { trickyStrings } from "../reference/texts.mjs";
 import { realMetadata } from "../support/gguf-tokenizers.ts";

@@ -3,7 +3,7 @@
  * Source: Cus-Prun, arXiv 2506.02561.
  */
 
-import { UNIT_KINDS } from "../../scoring/relevance.ts";
+import { UNIT_KINDS } from "../../model/units.ts";
 import type { Method } from "./method.ts";
 
 export const CUSPRUN: Method = {

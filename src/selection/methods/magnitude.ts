@@ -3,11 +3,11 @@
  * Source: LLM-Pruner, arXiv 2305.11627, its baseline "L2", vector-wise magnitude of a group of coupled structures.
  */
 
-import { blockTensorName, FAMILIES } from "../../checkpoint/families.ts";
-import type { BlockRole } from "../../checkpoint/families.ts";
+import { blockTensorName, FAMILIES } from "../../families/families.ts";
+import type { BlockRole } from "../../families/families.ts";
 import { blockSizes } from "../../checkpoint/check-tensors.ts";
-import type { WeightSource } from "../../scoring/layer-program.ts";
-import { unitCount, type UnitKind } from "../../scoring/relevance.ts";
+import type { WeightSource } from "../../model/layer-program.ts";
+import { unitCount, type UnitKind } from "../../model/units.ts";
 import { withUnitValues, type Method } from "./method.ts";
 
 export const MAGNITUDE: Method = {

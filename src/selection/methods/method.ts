@@ -3,8 +3,9 @@
  * none. Budget, layouts, surgery and evaluation are the same for all, so that methods can be compared.
  */
 
-import type { WeightSource } from "../../scoring/layer-program.ts";
-import type { RelevanceKind, RelevanceScores, UnitKind } from "../../scoring/relevance.ts";
+import type { WeightSource } from "../../model/layer-program.ts";
+import type { RelevanceKind, UnitKind } from "../../model/units.ts";
+import type { RelevanceScores } from "../../scoring/relevance.ts";
 import type { Allocation, Layout } from "../plan.ts";
 
 /** Settings of a selection that a method has a say in. */

@@ -3,7 +3,7 @@
  */
 
 import { blockSizes } from "../../checkpoint/check-tensors.ts";
-import { unitCount, UNIT_KINDS } from "../../scoring/relevance.ts";
+import { unitCount, UNIT_KINDS } from "../../model/units.ts";
 import { withUnitValues, type Method } from "./method.ts";
 
 export const RANDOM: Method = {

@@ -4,7 +4,7 @@
  * Source: FLAP, arXiv 2312.11983, section 4.1, "Wanda-sp"; Wanda, arXiv 2306.11695, equation 1.
  */
 
-import { blockTensorName, FAMILIES } from "../../checkpoint/families.ts";
+import { blockTensorName, FAMILIES } from "../../families/families.ts";
 import { withUnitValues, type Method } from "./method.ts";
 
 export const WANDA_SP: Method = {

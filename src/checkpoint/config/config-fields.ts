@@ -1,0 +1,135 @@
+/**
+ * @file Checked readers of the fields of a config.json: key → value of the asked-for type, or a `CONFIG_INVALID` error that names the
+ * file, the key, what was found and what was expected. A key that is absent and one that is null are the same, as in transformers.
+ */
+
+import { CusprunError } from "../../errors.ts";
+
+/** A parsed JSON object. */
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+/** Longest piece of a found value that a message repeats. */
+const MAX_SHOWN_CHARACTERS = 80;
+
+/** A found value for a message: its JSON, cut short. */
+export function showValue(value: unknown): string {
+  if (value === undefined) return "nothing";
+  const json = JSON.stringify(value);
+  return json.length > MAX_SHOWN_CHARACTERS ? `${json.slice(0, MAX_SHOWN_CHARACTERS)}…` : json;
+}
+
+/** Whether a value is a JSON object, not an array and not null. */
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Reads the fields of one JSON object. */
+export class ConfigFields {
+  readonly json: JsonObject;
+  /** File, and key of the object inside it, for messages. */
+  readonly where: string;
+
+  constructor(json: JsonObject, where: string) {
+    this.json = json;
+    this.where = where;
+  }
+
+  /** The value of a key, undefined where it is absent or null. */
+  value(key: string): unknown {
+    const value = Object.hasOwn(this.json, key) ? this.json[key] : undefined;
+    return value === null ? undefined : value;
+  }
+
+  /**
+   * A positive integer. `fallback` undefined: the key is required.
+   * @throws CusprunError `CONFIG_INVALID`.
+   */
+  positiveInteger(key: string, fallback?: number): number {
+    const value = this.value(key) ?? fallback;
+    if (typeof value === "number" && Number.isSafeInteger(value) && value > 0) return value;
+    throw this.invalid(key, value, "a positive integer");
+  }
+
+  /**
+   * A positive, finite number.
+   * @throws CusprunError `CONFIG_INVALID`.
+   */
+  positiveNumber(key: string, fallback?: number): number {
+    const value = this.value(key) ?? fallback;
+    if (typeof value === "number" && Number.isFinite(value) && value > 0) return value;
+    throw this.invalid(key, value, "a positive number");
+  }
+
+  /**
+   * True or false.
+   * @throws CusprunError `CONFIG_INVALID`.
+   */
+  boolean(key: string, fallback: boolean): boolean {
+    const value = this.value(key) ?? fallback;
+    if (typeof value === "boolean") return value;
+    throw this.invalid(key, value, "true or false");
+  }
+
+  /**
+   * A string.
+   * @throws CusprunError `CONFIG_INVALID`.
+   */
+  string(key: string, fallback?: string): string {
+    const value = this.value(key) ?? fallback;
+    if (typeof value === "string") return value;
+    throw this.invalid(key, value, "a string");
+  }
+
+  /**
+   * An object, or null where the key is absent.
+   * @throws CusprunError `CONFIG_INVALID`.
+   */
+  object(key: string): ConfigFields | null {
+    const value = this.value(key);
+    return value === undefined ? null : this.entry(key, value);
+  }
+
+  /**
+   * A value found inside this object, as an object.
+   * @param key what messages call it.
+   * @throws CusprunError `CONFIG_INVALID`.
+   */
+  entry(key: string, value: unknown): ConfigFields {
+    if (isJsonObject(value)) return new ConfigFields(value, `${this.where}: ${key}`);
+    throw this.invalid(key, value, "an object");
+  }
+
+  /**
+   * Token ids: an id, a list of ids, or nothing.
+   * @throws CusprunError `CONFIG_INVALID`.
+   */
+  tokenIds(key: string, fallback: number | null): number[] {
+    const value = Object.hasOwn(this.json, key) ? this.value(key) : (fallback ?? undefined);
+    if (value === undefined) return [];
+    const ids: readonly unknown[] = Array.isArray(value) ? value : [value];
+    return ids.map((id) => {
+      if (typeof id === "number" && Number.isSafeInteger(id) && id >= 0) return id;
+      throw this.invalid(key, value, "a token id, a list of token ids, or null");
+    });
+  }
+
+  /** The error of a field whose value cannot be. */
+  invalid(key: string, found: unknown, expected: string): CusprunError {
+    return new CusprunError("CONFIG_INVALID", {
+      where: `${this.where}: ${key}`,
+      found: showValue(found),
+      expected,
+      remedy: "Download the file again, or correct it",
+    });
+  }
+
+  /** The error of a field that asks for something cusprun does not compute and would therefore compute wrongly. */
+  unsupported(key: string, found: unknown, expected: string, remedy = "Choose another model"): CusprunError {
+    return new CusprunError("CONFIG_UNSUPPORTED", {
+      where: `${this.where}: ${key}`,
+      found: showValue(found),
+      expected: `${expected}, because anything else would be computed wrongly`,
+      remedy,
+    });
+  }
+}

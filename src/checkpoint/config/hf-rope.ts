@@ -1,0 +1,97 @@
+/**
+ * @file Rotary positions out of a Hugging Face config.json, in both spellings: `rope_theta` + `rope_scaling` (+ `rope_local_base_freq`)
+ * up to transformers 4, `rope_parameters` from 5 on, flat or keyed by layer type.
+ * Source: transformers 5.23, modeling_rope_utils.py (`convert_rope_params_to_dict`, `standardize_rope_params`, `ROPE_INIT_FUNCTIONS`).
+ */
+
+import { type ConfigFields, isJsonObject } from "./config-fields.ts";
+import type { FamilyConfigRules } from "../../families/families.ts";
+import type { LayerType, RopeConfig, RopeScaling } from "./model-config.ts";
+
+/** Extras that change the rotation. `mrope_section` is multimodal, the rest belongs to yarn and longrope. */
+const UNKNOWN_ROPE_KEYS = ["mrope_section", "long_factor", "short_factor", "attention_factor"];
+
+/**
+ * Rotation of the layers of each type.
+ * @throws CusprunError `CONFIG_INVALID`, `CONFIG_UNSUPPORTED`.
+ */
+export function parseRope(fields: ConfigFields, rules: FamilyConfigRules): Record<LayerType, RopeConfig> {
+  // transformers lets a non-empty `rope_scaling` win over `rope_parameters`.
+  const scaling = fields.object("rope_scaling");
+  const current = fields.object("rope_parameters");
+  const hasScaling = scaling !== null && Object.keys(scaling.json).length > 0;
+  if (rules.ropePerLayerType && hasScaling && current !== null) {
+    throw fields.invalid("rope_scaling", scaling.json, "rope_scaling or rope_parameters, not both");
+  }
+  const parameters = hasScaling ? scaling : current;
+  const fullTheta = fields.positiveNumber("rope_theta", rules.defaultRopeTheta.full);
+  checkPartialRotary(fields);
+
+  if (parameters !== null && isKeyedByLayerType(parameters)) {
+    const full = parseOne(parameters.object("full_attention"), fields, fullTheta);
+    const slidingTheta = rules.ropePerLayerType ? localTheta(fields, rules) : fullTheta;
+    const sliding = parameters.object("sliding_attention");
+    if (sliding === null && !rules.ropePerLayerType) return { full_attention: full, sliding_attention: full };
+    return { full_attention: full, sliding_attention: parseOne(sliding, fields, slidingTheta) };
+  }
+  if (rules.ropePerLayerType && parameters !== null && parameters !== scaling) {
+    throw fields.invalid("rope_parameters", parameters.json, "an object with the keys full_attention and sliding_attention");
+  }
+  const full = parseOne(parameters, fields, fullTheta);
+  // Scaling stretches the layers that see everything; sliding layers with a rotation of their own stay as they were trained.
+  const sliding: RopeConfig = rules.ropePerLayerType ? { theta: localTheta(fields, rules), scaling: null } : full;
+  return { full_attention: full, sliding_attention: sliding };
+}
+
+function localTheta(fields: ConfigFields, rules: FamilyConfigRules): number {
+  return fields.positiveNumber("rope_local_base_freq", rules.defaultRopeTheta.sliding);
+}
+
+function isKeyedByLayerType(parameters: ConfigFields): boolean {
+  return isJsonObject(parameters.value("full_attention")) || isJsonObject(parameters.value("sliding_attention"));
+}
+
+function parseOne(parameters: ConfigFields | null, config: ConfigFields, defaultTheta: number): RopeConfig {
+  if (parameters === null) return { theta: defaultTheta, scaling: null };
+  checkPartialRotary(parameters);
+  for (const key of UNKNOWN_ROPE_KEYS) {
+    if (parameters.value(key) !== undefined) throw parameters.unsupported(key, parameters.value(key), "nothing here");
+  }
+  return { theta: parameters.positiveNumber("rope_theta", defaultTheta), scaling: parseScaling(parameters, config) };
+}
+
+function parseScaling(parameters: ConfigFields, config: ConfigFields): RopeScaling | null {
+  const typeKey = parameters.value("rope_type") === undefined ? "type" : "rope_type";
+  const type = parameters.string(typeKey, "default");
+  switch (type) {
+    case "default":
+      return null;
+    case "linear":
+      return { type, factor: parameters.positiveNumber("factor") };
+    case "llama3": {
+      const lowFreqFactor = parameters.positiveNumber("low_freq_factor");
+      const highFreqFactor = parameters.positiveNumber("high_freq_factor");
+      if (highFreqFactor <= lowFreqFactor) {
+        throw parameters.invalid("high_freq_factor", highFreqFactor, `more than low_freq_factor, which is ${lowFreqFactor}`);
+      }
+      const fallback = config.value("max_position_embeddings");
+      return {
+        type,
+        factor: parameters.positiveNumber("factor"),
+        lowFreqFactor,
+        highFreqFactor,
+        originalMaxPositionEmbeddings: parameters.positiveInteger(
+          "original_max_position_embeddings",
+          typeof fallback === "number" ? fallback : undefined,
+        ),
+      };
+    }
+    default:
+      throw parameters.unsupported(typeKey, type, "default, linear or llama3");
+  }
+}
+
+function checkPartialRotary(fields: ConfigFields): void {
+  const factor = fields.value("partial_rotary_factor");
+  if (factor !== undefined && factor !== 1) throw fields.unsupported("partial_rotary_factor", factor, "1 or nothing");
+}

@@ -1,0 +1,291 @@
+/**
+ * @file A GGUF file's keys → a complete Hugging Face config.json, and from that, by the one reader of such files, the ModelConfig.
+ * Source: `set_gguf_parameters` of llama.cpp's `convert_hf_to_gguf.py`, read backwards; defaults of absent keys: llama.cpp's
+ * `llama_model::load_hparams`. Rope is written in the spelling (`rope_theta`, `rope_scaling`) that transformers 4 and 5 both read.
+ */
+
+import { CusprunError } from "../../errors.ts";
+import type { FloatDType } from "../../tensor.ts";
+import type { JsonObject } from "../config/config-fields.ts";
+import { type BlockRole, type Family, familiesOfGgufArchitecture, MODEL_CLASSES } from "../../families/families.ts";
+import { GgufFields, isArray } from "./fields.ts";
+import { readRaggedSizes } from "./layers.ts";
+import type { GgufTensor } from "./layout.ts";
+import { GGUF_BLOCK_TENSOR_NAMES, GGUF_MODEL_TENSOR_NAMES } from "./names.ts";
+import { factorsScaling, ropeScalingFromFactors, ropeScalingFromKeys } from "./rope.ts";
+import type { GgufMetadata } from "./values.ts";
+import { raggedConfigKeys } from "../config/hf-ragged.ts";
+import { parseHfConfig } from "../config/hf-config.ts";
+import { MAX_SIZES } from "../config/model-config-check.ts";
+import type { LayerSizes, ModelConfig } from "../config/model-config.ts";
+
+/** A GGUF file's configuration in cusprun's and in Hugging Face's form. */
+export interface GgufConfig {
+  readonly family: Family;
+  /** `general.architecture`. */
+  readonly architecture: string;
+  readonly config: ModelConfig;
+  readonly configJson: JsonObject;
+  readonly generationConfigJson: JsonObject;
+}
+
+/** Keys behind the architecture's name that change the arithmetic unless they are absent or have the harmless value. */
+const REFUSED_UNLESS: readonly (readonly [key: string, harmless: number | boolean])[] = [
+  ["expert_count", 0],
+  ["attn_logit_softcapping", 0],
+  ["final_logit_softcapping", 0],
+  ["attention.scale", 0],
+  ["attention.causal", true],
+  ["logit_scale", 0],
+  ["embedding_scale", 0],
+  ["residual_scale", 0],
+];
+
+/** llama.cpp's `rope_freq_base` where a file has none. */
+const DEFAULT_ROPE_THETA = 10_000;
+
+/** llama.cpp takes the period 6 where a file has none; every 6th layer sees everything. */
+const DEFAULT_SLIDING_PERIOD = 6;
+
+/** Layers of the one model, Gemma 3 27B, whose queries are scaled by √(D/H) instead of √K; llama.cpp tells it by these, too. */
+const LAYERS_WITH_HIDDEN_SCALE = 62;
+
+const HF_DTYPE_NAMES: Readonly<Record<FloatDType, string>> = { F32: "float32", F16: "float16", BF16: "bfloat16" };
+
+/**
+ * Makes the configuration.
+ * @param tensors by GGUF's name.
+ * @param ropeFactors values of `rope_freqs.weight`, null where the file has no such tensor.
+ * @throws CusprunError `UNKNOWN_FAMILY`, `GGUF_KEY_MISSING`, `GGUF_KEY_INVALID`, `GGUF_RAGGED`, `GGUF_SPLIT`, `GGUF_UNSUPPORTED`,
+ * `TENSOR_MISSING`, and those of `parseHfConfig`.
+ */
+export function configFromGguf(
+  metadata: GgufMetadata,
+  tensors: ReadonlyMap<string, GgufTensor>,
+  ropeFactors: readonly number[] | null,
+  path: string,
+): GgufConfig {
+  const fields = new GgufFields(metadata, path);
+  const architecture = readArchitecture(fields);
+  const candidates = familiesOfGgufArchitecture(architecture, path);
+  const family = candidates.find((candidate) => hasBlockTensors(candidate, tensors)) ?? candidates[0]!;
+  refuseUnknownArithmetic(fields, architecture);
+
+  const ragged = readRaggedSizes(fields, architecture);
+  const sizes = readSizes(fields, architecture, tensors, ragged);
+  const tokens = readTokenIds(fields, sizes.vocab_size);
+  const scaling = ropeScalingFromKeys(fields, architecture);
+  const json: JsonObject = {
+    architectures: [MODEL_CLASSES[family.name]],
+    model_type: family.modelTypes[0],
+    dtype: HF_DTYPE_NAMES[commonDType(tensors)],
+    ...sizes,
+    [family.configRules.activationKey]: family.configRules.defaultActivation,
+    rope_theta: fields.optionalNumber(`${architecture}.rope.freq_base`) ?? DEFAULT_ROPE_THETA,
+    rope_scaling: scaling,
+    ...familyJson(fields, architecture, family, sizes, tensors),
+    tie_word_embeddings: !tensors.has(GGUF_MODEL_TENSOR_NAMES.outputHead),
+    ...tokens,
+    use_cache: true,
+    ...(ragged !== null && raggedConfigKeys(family.name, sizes.head_dim, ragged)),
+  };
+  const made = withRopeFactors(parseHfConfig(json, path), json, ropeFactors, fields);
+  return { family, architecture, ...made, generationConfigJson: { _from_model_config: true, ...tokens } };
+}
+
+/** Whether the first block has just the tensors of a family: all that it must have, and of the optional ones all or none. */
+function hasBlockTensors({ requiredRoles, optionalRoles }: Family, tensors: ReadonlyMap<string, GgufTensor>): boolean {
+  const has = (role: BlockRole): boolean => tensors.has(`blk.0.${GGUF_BLOCK_TENSOR_NAMES[role]}`);
+  return requiredRoles.every(has) && (optionalRoles.every(has) || !optionalRoles.some(has));
+}
+
+function readArchitecture(fields: GgufFields): string {
+  const type = fields.optionalString("general.type") ?? "model";
+  if (type !== "model") throw fields.unsupported("general.type", "a model");
+  const splitCount = fields.optionalInteger("split.count") ?? 0;
+  if (splitCount > 1) {
+    throw fields.error(
+      "GGUF_SPLIT",
+      "split.count",
+      `one of ${splitCount} parts`,
+      "the whole model",
+      "Join the parts with llama-gguf-split --merge",
+    );
+  }
+  const architecture = fields.optionalString("general.architecture");
+  if (architecture !== undefined) return architecture;
+  throw fields.error(
+    "GGUF_KEY_MISSING",
+    "general.architecture",
+    "no such key",
+    "a model's architecture",
+    "Choose a GGUF file of a language model",
+  );
+}
+
+function refuseUnknownArithmetic(fields: GgufFields, architecture: string): void {
+  for (const [name, harmless] of REFUSED_UNLESS) {
+    const key = `${architecture}.${name}`;
+    if (fields.has(key) && fields.value(key) !== harmless) throw fields.unsupported(key, `${harmless} or nothing`);
+  }
+}
+
+/** Sizes under config.json's names; where layers differ, sizes of a layer that transformers would take, and none is. */
+function readSizes(
+  fields: GgufFields,
+  architecture: string,
+  tensors: ReadonlyMap<string, GgufTensor>,
+  ragged: readonly LayerSizes[] | null,
+) {
+  const hiddenSize = fields.uniformInteger(`${architecture}.embedding_length`);
+  const common = ragged === null ? readCommonSizes(fields, architecture) : standInSizes(ragged, hiddenSize);
+  const heads = common.num_attention_heads;
+  const headDim = fields.optionalUniformInteger(`${architecture}.attention.key_length`) ?? hiddenSize / heads;
+  for (const name of ["attention.value_length", "rope.dimension_count"]) {
+    const size = fields.optionalUniformInteger(`${architecture}.${name}`) ?? headDim;
+    if (size !== headDim) throw fields.unsupported(`${architecture}.${name}`, `the head size ${headDim}`);
+  }
+  return {
+    vocab_size: readVocabularySize(tensors, fields.path),
+    hidden_size: hiddenSize,
+    ...common,
+    num_hidden_layers: fields.uniformInteger(`${architecture}.block_count`),
+    head_dim: headDim,
+    max_position_embeddings: fields.uniformInteger(`${architecture}.context_length`),
+    rms_norm_eps: readNormEps(fields, architecture),
+  };
+}
+
+/** Sizes that all layers have. */
+function readCommonSizes(fields: GgufFields, architecture: string) {
+  const heads = fields.uniformInteger(`${architecture}.attention.head_count`);
+  return {
+    intermediate_size: fields.uniformInteger(`${architecture}.feed_forward_length`),
+    num_attention_heads: heads,
+    num_key_value_heads: fields.optionalUniformInteger(`${architecture}.attention.head_count_kv`) ?? heads,
+  };
+}
+
+/** The largest sizes, but for heads the next number that divides the hidden size: transformers refuses others. */
+function standInSizes(layers: readonly LayerSizes[], hiddenSize: number): ReturnType<typeof readCommonSizes> {
+  const most = Math.max(...layers.map(({ numAttentionHeads }) => numAttentionHeads));
+  let heads = Math.min(most, MAX_SIZES.numAttentionHeads);
+  while (hiddenSize % heads !== 0) heads--;
+  const widest = Math.max(...layers.map(({ intermediateSize }) => intermediateSize));
+  return { intermediate_size: widest, num_attention_heads: heads, num_key_value_heads: heads };
+}
+
+/** The embedding's rows. The key `vocab_size` is left aside, as llama.cpp does, since files differ in whether it counts padding. */
+function readVocabularySize(tensors: ReadonlyMap<string, GgufTensor>, path: string): number {
+  const rows = tensors.get(GGUF_MODEL_TENSOR_NAMES.embedding)?.shape[0];
+  if (rows !== undefined) return rows;
+  throw new CusprunError("TENSOR_MISSING", {
+    where: path,
+    found: `${tensors.size} tensors, without '${GGUF_MODEL_TENSOR_NAMES.embedding}'`,
+    expected: "the token embedding of a language model",
+    remedy: "Choose a file with the model's weights, not one of its vocabulary alone",
+  });
+}
+
+function readNormEps(fields: GgufFields, architecture: string): number {
+  const key = `${architecture}.attention.layer_norm_rms_epsilon`;
+  const eps = fields.optionalNumber(key);
+  if (eps !== undefined) return eps;
+  throw fields.error(
+    "GGUF_KEY_MISSING",
+    key,
+    "no such key",
+    "a positive number",
+    "Convert the model again with a current llama.cpp",
+  );
+}
+
+/** What only some families' config.json has, by the rules of the family. */
+function familyJson(
+  fields: GgufFields,
+  architecture: string,
+  family: Family,
+  sizes: ReturnType<typeof readSizes>,
+  tensors: ReadonlyMap<string, GgufTensor>,
+): JsonObject {
+  const rules = family.configRules;
+  const windowKey = `${architecture}.attention.sliding_window`;
+  const window = fields.optionalInteger(windowKey) ?? 0;
+  if (rules.slidingRule !== "pattern" && window !== 0 && window < sizes.max_position_embeddings) {
+    throw fields.unsupported(windowKey, `nothing, as a ${family.name} model has`);
+  }
+  return {
+    ...(rules.attentionBiasRoles.length > 0 && { attention_bias: tensors.has(`blk.0.${GGUF_BLOCK_TENSOR_NAMES.qBias}`) }),
+    ...(rules.slidingRule === "upper" && { use_sliding_window: false, sliding_window: null }),
+    ...(rules.slidingRule === "pattern" && {
+      sliding_window: fields.uniformInteger(windowKey),
+      sliding_window_pattern: readSlidingPeriod(fields, architecture),
+    }),
+    ...(rules.ropePerLayerType && {
+      rope_local_base_freq: fields.optionalNumber(`${architecture}.rope.freq_base_swa`) ?? rules.defaultRopeTheta.sliding,
+    }),
+    ...(rules.defaultQueryPreAttnScalar !== null && { query_pre_attn_scalar: queryScalar(sizes) }),
+  };
+}
+
+function readSlidingPeriod(fields: GgufFields, architecture: string): number {
+  const key = `${architecture}.attention.sliding_window_pattern`;
+  const value = fields.value(key);
+  if (value === undefined || !isArray(value)) return fields.optionalUniformInteger(key) ?? DEFAULT_SLIDING_PERIOD;
+  // One boolean per layer: true where it slides. The first that does not ends the first period.
+  const period = Array.from<unknown>(value).indexOf(false) + 1;
+  const isPeriodic = Array.from<unknown>(value).every((slides, layer) => slides === ((layer + 1) % period !== 0));
+  if (period === 0 || !isPeriodic) throw fields.unsupported(key, "every n-th layer to see everything");
+  return period;
+}
+
+function queryScalar(sizes: ReturnType<typeof readSizes>): number {
+  return sizes.num_hidden_layers === LAYERS_WITH_HIDDEN_SCALE ? sizes.hidden_size / sizes.num_attention_heads : sizes.head_dim;
+}
+
+/** Token ids under config.json's names. An absent one is null: there, an absent key would mean the family's default. */
+function readTokenIds(fields: GgufFields, vocabularySize: number): JsonObject {
+  const read = (name: string): number | null => {
+    const id = fields.optionalInteger(`tokenizer.ggml.${name}_token_id`) ?? null;
+    if (id === null || id < vocabularySize) return id;
+    throw fields.invalid(`tokenizer.ggml.${name}_token_id`, `an id under the vocabulary's size ${vocabularySize}`);
+  };
+  // Chat models end a turn, and a message to a tool, with tokens of their own.
+  const ends = new Set([read("eos"), read("eot"), read("eom")].filter((id) => id !== null));
+  const eos = ends.size > 1 ? [...ends] : ([...ends][0] ?? null);
+  // Padding is never computed with, and some files name a token for it that they do not have.
+  const padding = fields.optionalInteger("tokenizer.ggml.padding_token_id") ?? vocabularySize;
+  return { bos_token_id: read("bos"), eos_token_id: eos, pad_token_id: padding < vocabularySize ? padding : null };
+}
+
+/** The dtype of all matrices where they have one of Hugging Face's; F32, which holds every dequantised value, where they do not. */
+function commonDType(tensors: ReadonlyMap<string, GgufTensor>): FloatDType {
+  const dtypes = new Set([...tensors.values()].filter(({ shape }) => shape.length > 1).map(({ dtype }) => dtype));
+  const [only] = dtypes;
+  return dtypes.size === 1 && (only === "F16" || only === "BF16") ? only : "F32";
+}
+
+/** Adds the factors of `rope_freqs.weight`, which config.json says by the formula that they come from. */
+function withRopeFactors(
+  config: ModelConfig,
+  json: JsonObject,
+  factors: readonly number[] | null,
+  fields: GgufFields,
+): Pick<GgufConfig, "config" | "configJson"> {
+  const layerTypes = config.slidingWindow === null ? {} : { layer_types: config.layerTypes };
+  if (factors === null) return { config, configJson: { ...json, ...layerTypes } };
+  const rope = config.rope.full_attention;
+  if (factors.length !== config.headDim / 2 || rope.scaling !== null) {
+    throw new CusprunError("GGUF_UNSUPPORTED", {
+      where: `${fields.path}: tensor 'rope_freqs.weight'`,
+      found: `${factors.length} factors${rope.scaling === null ? "" : " beside rope.scaling keys"}`,
+      expected: `${config.headDim / 2} factors, half of the head size, and no other scaling`,
+      remedy: "Convert the model again with a current llama.cpp",
+    });
+  }
+  const scaled = { ...rope, scaling: factorsScaling(factors) };
+  return {
+    config: { ...config, rope: { full_attention: scaled, sliding_attention: scaled } },
+    configJson: { ...json, ...layerTypes, rope_scaling: ropeScalingFromFactors(factors, rope.theta) },
+  };
+}

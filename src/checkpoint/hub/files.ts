@@ -1,0 +1,65 @@
+/**
+ * @file Which files of a repository cusprun downloads: the listing → those that a checkpoint is read from, and nothing else (no pickles,
+ * no ONNX, no second copy of the weights).
+ */
+
+import { CusprunError } from "../../errors.ts";
+import type { HubModelId } from "./id.ts";
+import { TOKENIZER_FILE_NAMES } from "../safetensors/open-safetensors.ts";
+import { INDEX_FILE_NAME, SINGLE_FILE_NAME } from "../safetensors/write.ts";
+
+/** A file of a repository. */
+export interface HubFile {
+  /** Path in the repository. */
+  readonly path: string;
+  readonly byteLength: number;
+  /** What the cache names its content by, and what it is checked against: SHA-256 of an LFS file, else git's SHA-1 of the blob. */
+  readonly etag: string;
+}
+
+const SHARD = /^model-\d{5}-of-\d{5}\.safetensors$/;
+
+/**
+ * The files to download, small ones first.
+ * @throws CusprunError `HUB_NOT_FOUND` where the GGUF file is not in the repository, `MODEL_FILE_MISSING` where it holds no safetensors.
+ */
+export function selectHubFiles(files: readonly HubFile[], id: HubModelId): readonly HubFile[] {
+  const ggufs = files.filter((file) => file.path.endsWith(".gguf"));
+  if (id.ggufFile !== null) {
+    const file = ggufs.find((candidate) => candidate.path === id.ggufFile);
+    if (file !== undefined) return [file];
+    throw new CusprunError("HUB_NOT_FOUND", {
+      where: id.repo,
+      found: `no file ${id.ggufFile}`,
+      expected: `one of its GGUF files${listPaths(ggufs)}`,
+      remedy: "Correct the name of the file",
+    });
+  }
+  const small = files.filter(({ path }) => isSmallFile(path));
+  const single = files.filter(({ path }) => path === SINGLE_FILE_NAME);
+  const shards = files.filter(({ path }) => SHARD.test(path));
+  const hasIndex = small.some(({ path }) => path === INDEX_FILE_NAME);
+  const weights = single.length > 0 ? single : hasIndex ? shards : [];
+  if (weights.length > 0 && small.some(({ path }) => path === "config.json")) return [...small, ...weights];
+  throw new CusprunError("MODEL_FILE_MISSING", {
+    where: id.repo,
+    found: weights.length > 0 ? "no config.json" : "no weights as safetensors",
+    expected: `config.json and ${SINGLE_FILE_NAME}, or its shards`,
+    remedy:
+      ggufs.length > 0
+        ? `Name one of its GGUF files, e.g. ${id.repo}/${ggufs[0]!.path}`
+        : "Choose a repository of the model in safetensors form",
+  });
+}
+
+function isSmallFile(path: string): boolean {
+  return (
+    path === "config.json" || path === "generation_config.json" || path === INDEX_FILE_NAME || TOKENIZER_FILE_NAMES.includes(path)
+  );
+}
+
+function listPaths(files: readonly HubFile[]): string {
+  if (files.length === 0) return ", but it has none";
+  const shown = files.slice(0, 5).map((file) => file.path);
+  return `: ${shown.join(", ")}${files.length > shown.length ? ", …" : ""}`;
+}

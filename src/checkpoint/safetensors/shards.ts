@@ -1,0 +1,142 @@
+/**
+ * @file Which safetensors files make up a folder's weights: `model.safetensors`, or the shards of `model.safetensors.index.json`,
+ * opened and checked against the index. Source: transformers, `utils/hub.py` (`get_checkpoint_shard_files`).
+ */
+
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { CusprunError } from "../../errors.ts";
+import { ConfigFields, isJsonObject, showValue } from "../config/config-fields.ts";
+import { readJsonObject } from "../json-files.ts";
+import { SafetensorsFile } from "./read.ts";
+import { INDEX_FILE_NAME, SINGLE_FILE_NAME } from "./write.ts";
+
+/** Files kept open at once; the largest published checkpoints have about 200 shards, and systems allow 1024 or more. */
+const MAX_SHARDS = 512;
+/** A shard is a plain name in the index's own folder: no path, nothing hidden. */
+const SHARD_NAME = /^[^./\\:\0][^/\\:\0]*\.safetensors$/;
+
+/**
+ * Opens a folder's weights. The caller closes the files.
+ * @returns the files, and which of them holds each tensor, in the order of the files.
+ * @throws CusprunError `MODEL_FILE_MISSING`, `SHARD_INDEX`, `SHARD_MISSING`, `SHARD_MISMATCH`, `TENSOR_DUPLICATE`, `JSON_INVALID`, and
+ * what `SafetensorsFile.open` throws.
+ */
+export async function openWeights(folder: string): Promise<{
+  readonly files: readonly SafetensorsFile[];
+  readonly fileOfTensor: ReadonlyMap<string, SafetensorsFile>;
+}> {
+  const names = await readdir(folder);
+  const files: SafetensorsFile[] = [];
+  try {
+    // Where a folder has both, transformers reads the single file.
+    if (names.includes(SINGLE_FILE_NAME)) {
+      const file = await SafetensorsFile.open(join(folder, SINGLE_FILE_NAME));
+      files.push(file);
+      return { files, fileOfTensor: new Map([...file.tensors.keys()].map((name) => [name, file])) };
+    }
+    const indexPath = join(folder, INDEX_FILE_NAME);
+    const index = await readJsonObject(indexPath);
+    if (index === null) throw noWeights(folder, names);
+    const weightMap = parseShardIndex(index, indexPath);
+    for (const shard of [...new Set(weightMap.values())].toSorted()) {
+      if (!names.includes(shard)) throw missingShard(folder, shard, indexPath);
+      files.push(await SafetensorsFile.open(join(folder, shard)));
+    }
+    return { files, fileOfTensor: placeTensors(files, weightMap, folder, indexPath) };
+  } catch (error) {
+    await Promise.all(files.map((file) => file.close()));
+    throw error;
+  }
+}
+
+/**
+ * The `weight_map` of an index: tensor name → shard's file name.
+ * @throws CusprunError `SHARD_INDEX`.
+ */
+export function parseShardIndex(index: Readonly<Record<string, unknown>>, where: string): ReadonlyMap<string, string> {
+  const map = new ConfigFields(index, where).value("weight_map");
+  if (!isJsonObject(map)) throw badIndex(where, showValue(map), "an object of tensor names and file names");
+  const entries = Object.entries(map);
+  if (entries.length === 0) throw badIndex(where, "no tensor", "at least one");
+  const placed = new Map<string, string>();
+  for (const [tensor, shard] of entries) {
+    if (typeof shard !== "string" || !SHARD_NAME.test(shard)) {
+      throw badIndex(
+        `${where}: '${tensor}'`,
+        showValue(shard),
+        "the name of a .safetensors file in the same folder, without a path",
+      );
+    }
+    placed.set(tensor, shard);
+  }
+  const shardCount = new Set(placed.values()).size;
+  if (shardCount > MAX_SHARDS) throw badIndex(where, `${shardCount} shards`, `at most ${MAX_SHARDS}`);
+  return placed;
+}
+
+function placeTensors(
+  files: readonly SafetensorsFile[],
+  weightMap: ReadonlyMap<string, string>,
+  folder: string,
+  indexPath: string,
+): ReadonlyMap<string, SafetensorsFile> {
+  const placed = new Map<string, SafetensorsFile>();
+  for (const file of files) {
+    for (const name of file.tensors.keys()) {
+      const other = placed.get(name);
+      if (other !== undefined) {
+        throw new CusprunError("TENSOR_DUPLICATE", {
+          where: `${file.path}: tensor '${name}'`,
+          found: `the same name in ${other.path}`,
+          expected: "each tensor in one shard",
+          remedy: "Download the model again into an empty folder",
+        });
+      }
+      placed.set(name, file);
+    }
+  }
+  for (const [name, shard] of weightMap) {
+    const file = placed.get(name);
+    if (file?.path === join(folder, shard)) continue;
+    throw mismatch(
+      `${indexPath}: '${name}'`,
+      file === undefined ? "no shard that holds it" : `it in ${file.path}`,
+      `it in ${shard}`,
+    );
+  }
+  for (const [name, file] of placed) {
+    if (!weightMap.has(name)) throw mismatch(`${file.path}: tensor '${name}'`, "no entry in the index", `one in ${indexPath}`);
+  }
+  return placed;
+}
+
+function mismatch(where: string, found: string, expected: string): CusprunError {
+  const remedy = "Index and shards are of different models or versions: download the model again into an empty folder";
+  return new CusprunError("SHARD_MISMATCH", { where, found, expected, remedy });
+}
+
+function badIndex(where: string, found: string, expected: string): CusprunError {
+  return new CusprunError("SHARD_INDEX", { where, found, expected, remedy: "Download the index again" });
+}
+
+function missingShard(folder: string, shard: string, indexPath: string): CusprunError {
+  return new CusprunError("SHARD_MISSING", {
+    where: join(folder, shard),
+    found: "no such file",
+    expected: `the shard that ${indexPath} names`,
+    remedy: "Download the model again; what is already there is kept",
+  });
+}
+
+function noWeights(folder: string, names: readonly string[]): CusprunError {
+  const hasPickle = names.some((name) => name.endsWith(".bin") || name.endsWith(".pth") || name.endsWith(".pt"));
+  return new CusprunError("MODEL_FILE_MISSING", {
+    where: folder,
+    found: hasPickle ? "weights as a PyTorch pickle only" : "no weights",
+    expected: `${SINGLE_FILE_NAME}, or ${INDEX_FILE_NAME} and its shards`,
+    remedy: hasPickle
+      ? "Save the model as safetensors first (transformers: save_pretrained)"
+      : "Pass a model's folder, a GGUF file, or a model's name on the hub",
+  });
+}

@@ -1,0 +1,216 @@
+/**
+ * @file Writing of safetensors: plan (names, shapes, offsets, shards) first, then the bytes, piece by piece from an async source.
+ * Source: huggingface/safetensors README ("Format"); sharding and its index as transformers' `save_pretrained` writes them
+ * (huggingface_hub, `split_torch_state_dict_into_shards`).
+ */
+
+import { open, writeFile, type FileHandle } from "node:fs/promises";
+import { join } from "node:path";
+import { writeFileAtomically } from "../../files.ts";
+import { type JobOptions, pause } from "../../progress.ts";
+import { elementCount } from "../../tensor.ts";
+import {
+  HEADER_LENGTH_BYTES,
+  MAX_HEADER_BYTES,
+  SAFETENSORS_DTYPE_BITS,
+  type SafetensorsDType,
+  tensorByteLength,
+} from "./header.ts";
+
+/** A tensor to be written. */
+export interface TensorSource {
+  readonly name: string;
+  readonly dtype: SafetensorsDType;
+  readonly shape: readonly number[];
+  /** Its little-endian bytes, row-major, in pieces. Called once, when its turn comes; a piece is released before the next is asked for. */
+  pieces(): AsyncIterable<Uint8Array>;
+}
+
+/** The bytes of what is there all at once, as `pieces` of a tensor. @param read gives the values; called once, when the tensor's turn comes. */
+export function inOnePiece(read: () => Promise<ArrayBufferView>): () => AsyncIterable<Uint8Array> {
+  return async function* () {
+    const { buffer, byteOffset, byteLength } = await read();
+    yield new Uint8Array(buffer, byteOffset, byteLength);
+  };
+}
+
+/** Metadata of a file whose loader is PyTorch; transformers refuses files without it. */
+export const PYTORCH_METADATA: Readonly<Record<string, string>> = { format: "pt" };
+
+/** Name of the weights where they are in one file. */
+export const SINGLE_FILE_NAME = "model.safetensors";
+/** Name of the index where they are in several. */
+export const INDEX_FILE_NAME = "model.safetensors.index.json";
+/** The header is padded so that the data begin at a multiple of this, as the format asks. */
+const HEADER_ALIGNMENT_BYTES = 8;
+
+/** One file of a sharded checkpoint. */
+export interface ShardPlan {
+  readonly fileName: string;
+  readonly tensors: readonly TensorSource[];
+  readonly byteLength: number;
+}
+
+/**
+ * Writes one file, through a temporary beside it.
+ * @param metadata strings for `__metadata__`.
+ * @throws CusprunError `DISK_FULL`, `OUTPUT_UNWRITABLE`; RangeError (a defect of the caller) where names repeat or bytes do not fit a shape.
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: readonly TensorSource[],
+  metadata: Readonly<Record<string, string>> = PYTORCH_METADATA,
+  options: JobOptions = {},
+): Promise<void> {
+  const total = tensors.reduce((sum, tensor) => sum + byteLengthOf(tensor), 0);
+  await writeOne(path, tensors, metadata, new WriteProgress(total, options));
+}
+
+/**
+ * Writes a folder's weights: `model.safetensors`, or where they exceed `maxShardBytes`, `model-00001-of-0000N.safetensors` … and
+ * `model.safetensors.index.json`.
+ * @param folder exists.
+ * @returns the names of the files, the index last.
+ * @throws as `writeSafetensors`.
+ */
+export async function writeShardedSafetensors(
+  folder: string,
+  tensors: readonly TensorSource[],
+  maxShardBytes: number,
+  options: JobOptions = {},
+): Promise<readonly string[]> {
+  const shards = planShards(tensors, maxShardBytes);
+  const totalBytes = shards.reduce((sum, shard) => sum + shard.byteLength, 0);
+  const progress = new WriteProgress(totalBytes, options);
+  for (const shard of shards) await writeOne(join(folder, shard.fileName), shard.tensors, PYTORCH_METADATA, progress);
+  const fileNames = shards.map((shard) => shard.fileName);
+  if (shards.length === 1) return fileNames;
+  await writeFileAtomically(join(folder, INDEX_FILE_NAME), (temporary) => writeFile(temporary, shardIndexJson(shards)));
+  return [...fileNames, INDEX_FILE_NAME];
+}
+
+/**
+ * Which tensor goes to which file: in the given order, a new file where the next tensor would exceed `maxShardBytes`; a tensor that is
+ * larger by itself gets a file of its own.
+ */
+export function planShards(tensors: readonly TensorSource[], maxShardBytes: number): readonly ShardPlan[] {
+  if (!(maxShardBytes > 0)) throw new RangeError(`maxShardBytes must be positive, not ${maxShardBytes}`);
+  checkNames(tensors);
+  const groups: { tensors: TensorSource[]; byteLength: number }[] = [];
+  let current: { tensors: TensorSource[]; byteLength: number } | undefined;
+  for (const tensor of tensors) {
+    const byteLength = byteLengthOf(tensor);
+    if (current === undefined || current.byteLength + byteLength > maxShardBytes) {
+      current = { tensors: [], byteLength: 0 };
+      groups.push(current);
+    }
+    current.tensors.push(tensor);
+    current.byteLength += byteLength;
+  }
+  if (groups.length <= 1) return [{ fileName: SINGLE_FILE_NAME, tensors, byteLength: current?.byteLength ?? 0 }];
+  const padded = (n: number) => String(n).padStart(5, "0");
+  return groups.map(({ tensors, byteLength }, i) => {
+    return { fileName: `model-${padded(i + 1)}-of-${padded(groups.length)}.safetensors`, tensors, byteLength };
+  });
+}
+
+function shardIndexJson(shards: readonly ShardPlan[]): string {
+  const placed = shards.flatMap((shard) => shard.tensors.map((tensor) => [tensor.name, shard.fileName] as const));
+  const index = {
+    metadata: {
+      total_parameters: shards.flatMap((shard) => shard.tensors).reduce((sum, tensor) => sum + elementCount(tensor.shape), 0),
+      total_size: shards.reduce((sum, shard) => sum + shard.byteLength, 0),
+    },
+    weight_map: Object.fromEntries(placed.toSorted(([a], [b]) => (a < b ? -1 : 1))),
+  };
+  return `${JSON.stringify(index, null, 2)}\n`;
+}
+
+async function writeOne(
+  path: string,
+  tensors: readonly TensorSource[],
+  metadata: Readonly<Record<string, string>>,
+  progress: WriteProgress,
+): Promise<void> {
+  checkNames(tensors);
+  // Wider dtypes first, as the reference writer does: every tensor then begins at a multiple of its element's size.
+  const ordered = tensors.toSorted((a, b) => SAFETENSORS_DTYPE_BITS[b.dtype] - SAFETENSORS_DTYPE_BITS[a.dtype]);
+  const header = encodeHeader(ordered, metadata);
+  await writeFileAtomically(path, async (temporary) => {
+    const handle = await open(temporary, "w");
+    try {
+      await writeAll(handle, header);
+      await pause(progress.signal);
+      for (const tensor of ordered) {
+        let given = 0;
+        for await (const piece of tensor.pieces()) {
+          await writeAll(handle, piece);
+          given += piece.byteLength;
+          progress.add(piece.byteLength);
+          await pause(progress.signal);
+        }
+        if (given !== byteLengthOf(tensor))
+          throw new RangeError(`tensor '${tensor.name}' gave ${given} bytes, its shape takes ${byteLengthOf(tensor)}`);
+      }
+    } finally {
+      await handle.close();
+    }
+  });
+}
+
+/** The header's length and JSON, padded with spaces. */
+function encodeHeader(tensors: readonly TensorSource[], metadata: Readonly<Record<string, string>>): Uint8Array {
+  const entries: [string, unknown][] = [];
+  if (Object.keys(metadata).length > 0) entries.push(["__metadata__", metadata]);
+  let position = 0;
+  for (const tensor of tensors) {
+    const end = position + byteLengthOf(tensor);
+    entries.push([tensor.name, { dtype: tensor.dtype, shape: tensor.shape, data_offsets: [position, end] }]);
+    position = end;
+  }
+  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(entries)));
+  const length = Math.ceil(json.byteLength / HEADER_ALIGNMENT_BYTES) * HEADER_ALIGNMENT_BYTES;
+  if (length > MAX_HEADER_BYTES) throw new RangeError(`a header of ${length} bytes exceeds the format's ${MAX_HEADER_BYTES}`);
+  const header = new Uint8Array(HEADER_LENGTH_BYTES + length).fill(0x20);
+  new DataView(header.buffer).setBigUint64(0, BigInt(length), true);
+  header.set(json, HEADER_LENGTH_BYTES);
+  return header;
+}
+
+async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+  let done = 0;
+  while (done < bytes.byteLength) done += (await handle.write(bytes, done)).bytesWritten;
+}
+
+function byteLengthOf(tensor: TensorSource): number {
+  const byteLength = tensorByteLength(tensor.dtype, tensor.shape);
+  if (byteLength === null) throw new RangeError(`tensor '${tensor.name}': shape [${tensor.shape.join(", ")}] has no exact size`);
+  return byteLength;
+}
+
+function checkNames(tensors: readonly TensorSource[]): void {
+  const names = new Set<string>();
+  for (const { name } of tensors) {
+    if (names.has(name) || name === "__metadata__" || name === "") throw new RangeError(`tensor name '${name}' is taken`);
+    names.add(name);
+  }
+}
+
+/** Bytes written so far, over all files of one call. */
+class WriteProgress {
+  readonly signal: AbortSignal | undefined;
+  readonly #total: number;
+  readonly #onProgress: JobOptions["onProgress"];
+  #done = 0;
+
+  constructor(total: number, options: JobOptions) {
+    this.#total = total;
+    this.#onProgress = options.onProgress;
+    this.signal = options.signal;
+  }
+
+  add(bytes: number): void {
+    this.#done += bytes;
+    this.#onProgress?.({ stage: "writing", done: this.#done, total: this.#total, unit: "bytes" });
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * @file The `tokenizer.*` keys of a GGUF file in the one that is made from it: byte for byte, and where tokens were taken out, without them
+ * and with the ids renumbered. Keys that cusprun knows nothing of are carried over as well.
+ */
+
+import type { GgufOrigin } from "../../checkpoint/checkpoint.ts";
+import type { GgufValue } from "../../checkpoint/gguf/values.ts";
+import type { GgufTypedValue } from "./writer.ts";
+
+/** The prefix of every key of the tokenizer. */
+export const TOKENIZER_PREFIX = "tokenizer.";
+/** Without this key a file has no tokenizer. */
+const MODEL_KEY = "tokenizer.ggml.model";
+const TOKENS_KEY = "tokenizer.ggml.tokens";
+const MERGES_KEY = "tokenizer.ggml.merges";
+/** Arrays with one entry per token, and the type that they are stored in. */
+const PER_TOKEN = { [TOKENS_KEY]: "string", "tokenizer.ggml.scores": "float32", "tokenizer.ggml.token_type": "int32" } as const;
+/** A whole tokenizer.json, which would contradict the trimmed vocabulary. */
+const HUGGING_FACE_KEY = "tokenizer.huggingface.json";
+
+/** Whether a GGUF file holds a tokenizer. */
+export function hasTokenizer({ metadata }: GgufOrigin): boolean {
+  return metadata.has(MODEL_KEY);
+}
+
+/**
+ * The values by key; a key of the file that is not among them goes.
+ * @throws CusprunError `GGUF_TRUNCATED` where the file was cut since it was opened.
+ */
+export async function carriedTokenizerValues(origin: GgufOrigin): Promise<ReadonlyMap<string, GgufTypedValue>> {
+  const { metadata, tokenIds } = origin;
+  const values = new Map<string, GgufTypedValue>();
+  const kept = tokenIds === null ? null : { ids: tokenIds, texts: keptTexts(metadata.get(TOKENS_KEY), tokenIds) };
+  for (const [key, value] of metadata) {
+    if (!key.startsWith(TOKENIZER_PREFIX)) continue;
+    const trimmed = kept === null ? "same" : trimValue(key, value, kept);
+    if (trimmed !== null) values.set(key, trimmed === "same" ? ["encoded", await origin.readValue(key)] : trimmed);
+  }
+  return values;
+}
+
+interface KeptTokens {
+  /** New ids by old ones, ascending. */
+  readonly ids: ReadonlyMap<number, number>;
+  readonly texts: ReadonlySet<string>;
+}
+
+function keptTexts(tokens: GgufValue | undefined, ids: ReadonlyMap<number, number>): ReadonlySet<string> {
+  return new Set(stringsOf(tokens).filter((_, id) => ids.has(id)));
+}
+
+/** A key's value without the tokens that went; null where nothing is left of it. */
+function trimValue(key: string, value: GgufValue, { ids, texts }: KeptTokens): GgufTypedValue | "same" | null {
+  if (key === HUGGING_FACE_KEY) return null;
+  if (Object.hasOwn(PER_TOKEN, key)) {
+    const type = PER_TOKEN[key as keyof typeof PER_TOKEN];
+    if (type === "string") return ["array", type, stringsOf(value).filter((_, id) => ids.has(id))];
+    const numbers = Array.from(value as ArrayLike<number>).filter((_, id) => ids.has(id));
+    return ["array", type, numbers];
+  }
+  if (key === MERGES_KEY) return ["array", "string", stringsOf(value).filter((merge) => isKeptMerge(merge, texts))];
+  if (!key.endsWith("_token_id")) return "same";
+  const id = ids.get(Number(value));
+  return id === undefined ? null : ["uint32", id];
+}
+
+/** A merge is left where its parts and what it makes are. */
+function isKeptMerge(merge: string, texts: ReadonlySet<string>): boolean {
+  // The space that parts them is not the first character, which may be a token's own.
+  const at = merge.indexOf(" ", 1);
+  const [left, right] = [merge.slice(0, at), merge.slice(at + 1)];
+  return texts.has(left) && texts.has(right) && texts.has(left + right);
+}
+
+function stringsOf(value: GgufValue | undefined): readonly string[] {
+  return Array.isArray(value) ? (value as readonly string[]) : [];
+}

@@ -1,0 +1,97 @@
+/**
+ * @file Writes a checkpoint as one GGUF file that llama.cpp, and what is built on it, loads and computes as the checkpoint says. What was a
+ * GGUF file, or was cut from one, keeps its types, keys and tokenizer, and tensors of whole rows their bytes. Everything that can be refused is refused before the first weight is read; memory holds a piece of one tensor.
+ */
+
+import { basename, extname } from "node:path";
+import type { Checkpoint, StoredDType } from "../../checkpoint/checkpoint.ts";
+import type { JobOptions } from "../../progress.ts";
+import { elementCount } from "../../tensor.ts";
+import { fuseQueryKeyValue } from "./fused.ts";
+import { ggufFormOf } from "./architecture.ts";
+import { carriedPairs } from "./carried-keys.ts";
+import { hasTokenizer } from "./carried-tokenizer.ts";
+import { architecturePairs, descriptionPairs } from "./model-keys.ts";
+import { ggufTensors } from "./tensors.ts";
+import { tokenizerPairs } from "./tokenizer-keys.ts";
+import type { GgufFileType, GgufStorage } from "./types.ts";
+import { type GgufPair, writeGguf } from "./writer.ts";
+import { outputDType } from "../hugging-face/write-hugging-face.ts";
+import { tokenizerMissing } from "../tokenizer-missing.ts";
+
+/** What is written, and how. */
+export interface GgufOptions extends JobOptions {
+  /**
+   * Default: of a GGUF file, each tensor as it is stored, those that did not change byte for byte; otherwise the float type that most of the
+   * checkpoint's values have.
+   */
+  readonly type?: GgufFileType;
+  /** `general.name`; default: that of the GGUF file that is read, otherwise the name of the file that is written. */
+  readonly name?: string;
+  /** `general.license`, an identifier of the hub. */
+  readonly license?: string | null;
+}
+
+/** What was written. */
+export interface WrittenGgufFile {
+  readonly type: GgufStorage;
+  /** `general.architecture`. */
+  readonly architecture: string;
+  readonly parameters: number;
+  /** Bytes of the file. */
+  readonly fileBytes: number;
+  /** Context that llama.cpp is told; less than the model's where it would compute longer ones otherwise. */
+  readonly contextLength: number;
+  /** Parameters by the type that they are stored in. */
+  readonly parametersByType: Readonly<Partial<Record<StoredDType, number>>>;
+}
+
+/**
+ * Writes the file; one that is there is replaced. The checkpoint must stay open.
+ * @throws CusprunError `EXPORT_UNSUPPORTED` where llama.cpp has no form of the model; `TOKENIZER_MISSING`, `TOKENIZER_INVALID`,
+ * `TOKENIZER_UNSUPPORTED`; `OUTPUT_DTYPE` for a value that the type cannot hold; `OUTPUT_UNWRITABLE`, `DISK_FULL`; the checkpoint's errors
+ * while reading.
+ */
+export async function exportGguf(checkpoint: Checkpoint, out: string, options: GgufOptions = {}): Promise<WrittenGgufFile> {
+  const { gguf: origin } = checkpoint;
+  const storage: GgufStorage = options.type ?? (origin === undefined ? outputDType(checkpoint.tensors.values()) : "as stored");
+  const form = ggufFormOf(checkpoint);
+  const tokens = origin === undefined ? await tokenizerKeys(checkpoint) : null;
+  if (origin !== undefined && !hasTokenizer(origin)) throw tokenizerMissing(checkpoint.path);
+  const placed = ggufTensors(checkpoint, form, storage);
+  const tensors = form.fusesQkv ? fuseQueryKeyValue(placed) : placed;
+  const parameters = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const { name, license = null } = options;
+  const description = { parameters, storage, license };
+  const pairs =
+    origin === undefined
+      ? [
+          ...descriptionPairs(form, { ...description, name: name ?? basename(out, extname(out)) }),
+          ...architecturePairs(checkpoint.config, form),
+          ...(tokens ?? []),
+        ]
+      : await carriedPairs(origin, checkpoint.config, form, { ...description, ...(name !== undefined && { name }) });
+  const fileBytes = await writeGguf(out, pairs, tensors, options);
+  const parametersByType: Partial<Record<StoredDType, number>> = {};
+  for (const tensor of tensors) {
+    parametersByType[tensor.type] = (parametersByType[tensor.type] ?? 0) + elementCount(tensor.shape);
+  }
+  const { architecture, contextLength } = form;
+  return { type: storage, architecture, parameters, fileBytes, contextLength, parametersByType };
+}
+
+/**
+ * Refuses before any work what `exportGguf` would refuse.
+ * @throws CusprunError `EXPORT_UNSUPPORTED`, `TOKENIZER_MISSING`, `TOKENIZER_INVALID`, `TOKENIZER_UNSUPPORTED`.
+ */
+export async function checkGgufExport(checkpoint: Checkpoint): Promise<void> {
+  ggufFormOf(checkpoint);
+  if (checkpoint.gguf === undefined) await tokenizerKeys(checkpoint);
+  else if (!hasTokenizer(checkpoint.gguf)) throw tokenizerMissing(checkpoint.path);
+}
+
+async function tokenizerKeys(checkpoint: Checkpoint): Promise<GgufPair[]> {
+  const files = await checkpoint.readTokenizerFiles();
+  if (files === null) throw tokenizerMissing(checkpoint.path);
+  return tokenizerPairs(files, checkpoint.config, checkpoint.path);
+}

@@ -1,0 +1,89 @@
+/**
+ * @file The GGUF of an expert's folder, with the Modelfile beside it.
+ */
+
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
+import { writeFileAtomically } from "../../files.ts";
+import type { FormatWriter } from "../expert-folder.ts";
+import { exportGguf, type WrittenGgufFile } from "./export-gguf.ts";
+import type { GgufFileType } from "./types.ts";
+import type { WrittenPart } from "../model-card.ts";
+import { modelfile } from "./modelfile.ts";
+
+/** What was written as GGUF. */
+export interface WrittenGgufPart extends WrittenPart, Omit<WrittenGgufFile, "type"> {
+  readonly format: "gguf";
+  readonly type: WrittenGgufFile["type"];
+}
+
+/** How a GGUF is written into a folder. */
+export interface GgufPartOptions {
+  /** Name of the file without its ending, and `general.name`. */
+  readonly name: string;
+  readonly license: string | null;
+  readonly type?: GgufFileType;
+  /** Bytes of the GGUF file that the expert was made from; null where it was none. */
+  readonly bytesBefore: number | null;
+}
+
+/**
+ * A writer of an expert as one GGUF file. Its errors are those of `exportGguf`.
+ * @param expert as a checkpoint (`expertCheckpoint`).
+ */
+export function ggufWriter(
+  expert: Checkpoint,
+  { name, license, type, bytesBefore }: GgufPartOptions,
+): FormatWriter<WrittenGgufPart> {
+  const file = `${name}.gguf`;
+  return {
+    write: async (folder, job) => {
+      const options = { ...job, name, license, ...(type !== undefined && { type }) };
+      const written = await exportGguf(expert, join(folder, file), options);
+      const companion = await writeModelfile(expert, join(folder, file));
+      return {
+        ...written,
+        format: "gguf",
+        files: [file, companion],
+        label: written.type === "as stored" ? "GGUF file" : `GGUF file, ${written.type}`,
+        bytes: { before: bytesBefore, after: written.fileBytes },
+        library: "gguf",
+        howToLoad: howToLoad(file, companion),
+        limitations: [],
+      };
+    },
+  };
+}
+
+/**
+ * Writes the Modelfile of a GGUF file beside it; one that is there is replaced.
+ * @returns its name.
+ * @throws CusprunError `DISK_FULL`, `OUTPUT_UNWRITABLE`.
+ */
+export async function writeModelfile(checkpoint: Checkpoint, ggufPath: string): Promise<string> {
+  const tokenizer = await checkpoint.readTokenizerFiles();
+  const path = modelfilePath(ggufPath);
+  const [ggufName, name] = [ggufPath, path].map((full) => full.split(/[/\\]/).at(-1)!) as [string, string];
+  const text = modelfile(ggufName, tokenizer ?? { tokenizerJson: {}, tokenizerConfig: {}, files: new Map() }, [
+    ...checkpoint.config.eosTokenIds,
+  ]);
+  await writeFileAtomically(path, (temporary) => writeFile(temporary, text));
+  return name;
+}
+
+/** Path of a GGUF file's Modelfile. */
+export function modelfilePath(ggufPath: string): string {
+  return `${ggufPath.replace(/\.gguf$/i, "")}.Modelfile`;
+}
+
+function howToLoad(file: string, companion: string): string {
+  return [
+    `llama.cpp and what is built on it load \`${file}\` as it is:`,
+    "",
+    "```sh",
+    `llama-cli -m "${file}"`,
+    `ollama create NAME -f "${companion}"`,
+    "```",
+  ].join("\n");
+}

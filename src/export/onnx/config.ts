@@ -1,0 +1,51 @@
+/**
+ * @file The small files beside an ONNX model: config.json with what transformers.js must know, generation_config.json, and the tokenizer.
+ */
+
+import type { Checkpoint, TokenizerFiles } from "../../checkpoint/checkpoint.ts";
+import { FAMILIES, MODEL_CLASSES } from "../../families/families.ts";
+import { isRaggedModelType } from "../../checkpoint/config/hf-ragged.ts";
+import type { OnnxTypeForm } from "./types.ts";
+
+/**
+ * Contents by file name.
+ * @param dataFileCount files of weights beside the model.
+ */
+export function onnxFolderFiles(
+  checkpoint: Checkpoint,
+  tokenizer: TokenizerFiles,
+  form: OnnxTypeForm,
+  dataFileCount: number,
+): ReadonlyMap<string, string> {
+  const { configJson, config } = checkpoint;
+  const external = dataFileCount === 0 ? {} : { use_external_data_format: { [form.fileName]: dataFileCount } };
+  const generation = checkpoint.generationConfigJson ?? {
+    _from_model_config: true,
+    bos_token_id: config.bosTokenId,
+    eos_token_id: config.eosTokenIds,
+  };
+  return new Map([
+    [
+      "config.json",
+      json({ ...configJson, ...stockClass(checkpoint), "transformers.js_config": { dtype: form.dtype, ...external } }),
+    ],
+    ["generation_config.json", json(generation)],
+    ["tokenizer.json", json(tokenizer.tokenizerJson)],
+    // transformers.js reads a chat template here and nowhere else.
+    ["tokenizer_config.json", json(tokenizer.tokenizerConfig)],
+  ]);
+}
+
+/** Layers of unlike size are in the graph, so that a stock class runs them; it is told the family's own name. */
+function stockClass({ config, configJson }: Checkpoint): Readonly<Record<string, unknown>> {
+  if (!isRaggedModelType(configJson["model_type"])) return {};
+  return {
+    model_type: FAMILIES[config.family].modelTypes[0],
+    architectures: [MODEL_CLASSES[config.family]],
+    auto_map: undefined,
+  };
+}
+
+function json(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}

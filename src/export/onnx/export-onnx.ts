@@ -1,0 +1,77 @@
+/**
+ * @file Writes a checkpoint as the folder that transformers.js' `pipeline("text-generation", folder)` and ONNX Runtime load. Everything
+ * that can be refused is refused before the first weight is read; memory holds a piece of one tensor.
+ */
+
+import { mkdir, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
+import { checkOutputFolder, writeFolderAtomically } from "../../files.ts";
+import type { JobOptions } from "../../progress.ts";
+import { onnxFolderFiles } from "./config.ts";
+import { buildDecoder } from "./decoder.ts";
+import { ONNX_TYPE_FORMS, type OnnxType } from "./types.ts";
+import { DEFAULT_WEIGHT_LIMITS, type WeightLimits, writeWeights } from "./writer.ts";
+import { tokenizerMissing } from "../tokenizer-missing.ts";
+
+/** What is written, and how. */
+export interface OnnxOptions extends JobOptions {
+  /** Default f32. */
+  readonly type?: OnnxType;
+  /** Replace a folder that holds something. Default false. */
+  readonly overwrite?: boolean;
+  /** When weights go into files beside the model. Default: past 64 MiB, files of 2 GB. */
+  readonly limits?: WeightLimits;
+}
+
+/** What was written. */
+export interface WrittenOnnxFolder {
+  readonly type: OnnxType;
+  /** Values of the weights, a tied output head counted once. */
+  readonly parameters: number;
+  /** Bytes of the model and of the files beside it. */
+  readonly fileBytes: number;
+  /** Paths in the folder, with slashes. */
+  readonly files: readonly string[];
+}
+
+/** Folder of the model, by transformers.js' convention. */
+const MODEL_FOLDER = "onnx";
+
+/** Path of the model in a folder that `exportOnnx` wrote. */
+export function onnxModelPath(out: string, type: OnnxType): string {
+  return join(out, MODEL_FOLDER, ONNX_TYPE_FORMS[type].fileName);
+}
+
+/**
+ * Writes the folder. The checkpoint must stay open.
+ * @throws CusprunError `OUTPUT_EXISTS`; `TOKENIZER_MISSING` and what reading the tokenizer throws; `OUTPUT_DTYPE` for a value that the type
+ * cannot hold; `OUTPUT_UNWRITABLE`, `DISK_FULL`; the checkpoint's errors while reading.
+ */
+export async function exportOnnx(checkpoint: Checkpoint, out: string, options: OnnxOptions = {}): Promise<WrittenOnnxFolder> {
+  const { type = "f32", overwrite = false, limits = DEFAULT_WEIGHT_LIMITS, ...job } = options;
+  await checkOutputFolder(out, overwrite);
+  const tokenizer = await checkpoint.readTokenizerFiles();
+  if (tokenizer === null) throw tokenizerMissing(checkpoint.path);
+  const form = ONNX_TYPE_FORMS[type];
+  const { graph, sources, parameters } = buildDecoder(checkpoint, form);
+  const files: string[] = [];
+  let fileBytes = 0;
+  await writeFolderAtomically(out, overwrite, async (folder) => {
+    const modelFolder = join(folder, MODEL_FOLDER);
+    await mkdir(modelFolder);
+    const { contents, dataFiles } = await writeWeights(modelFolder, form.fileName, sources, limits, job);
+    for (const { name, shape, type: valueType } of sources.flatMap(({ weights }) => weights))
+      graph.weight(name, shape, valueType, contents.get(name)!);
+    await writeFile(join(modelFolder, form.fileName), graph.serialize());
+    for (const [name, content] of onnxFolderFiles(checkpoint, tokenizer, form, dataFiles.length)) {
+      await writeFile(join(folder, name), content);
+      files.push(name);
+    }
+    for (const name of [form.fileName, ...dataFiles]) {
+      files.push(`${MODEL_FOLDER}/${name}`);
+      fileBytes += (await stat(join(modelFolder, name))).size;
+    }
+  });
+  return { type, parameters, fileBytes, files };
+}

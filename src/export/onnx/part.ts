@@ -1,0 +1,52 @@
+/**
+ * @file The ONNX form of an expert's folder: a folder of its own in it, since transformers.js wants a config.json that transformers could not
+ * use where layers differ in size.
+ */
+
+import { join } from "node:path";
+import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
+import type { FormatWriter } from "../expert-folder.ts";
+import type { WrittenPart } from "../model-card.ts";
+import { exportOnnx, type WrittenOnnxFolder } from "./export-onnx.ts";
+import type { OnnxType } from "./types.ts";
+
+/** Name of the folder. */
+export const ONNX_PART_FOLDER = "transformers.js";
+
+/** What was written as ONNX. */
+export interface WrittenOnnxPart extends WrittenPart, Omit<WrittenOnnxFolder, "files"> {
+  readonly format: "onnx";
+}
+
+/**
+ * A writer of an expert as an ONNX folder. Its errors are those of `exportOnnx`.
+ * @param expert as a checkpoint (`expertCheckpoint`).
+ * @param type default f32.
+ */
+export function onnxWriter(expert: Checkpoint, type: OnnxType = "f32"): FormatWriter<WrittenOnnxPart> {
+  return {
+    write: async (folder, job) => {
+      const written = await exportOnnx(expert, join(folder, ONNX_PART_FOLDER), { ...job, type });
+      return {
+        ...written,
+        format: "onnx",
+        files: written.files.map((name) => `${ONNX_PART_FOLDER}/${name}`),
+        label: `ONNX, ${type}`,
+        bytes: { before: null, after: written.fileBytes },
+        library: "transformers.js",
+        howToLoad: HOW_TO_LOAD,
+        limitations: [],
+      };
+    },
+  };
+}
+
+const HOW_TO_LOAD = [
+  `transformers.js 4.2 or newer and ONNX Runtime load \`${ONNX_PART_FOLDER}\`:`,
+  "",
+  "```js",
+  'import { pipeline } from "@huggingface/transformers";',
+  "",
+  `const generator = await pipeline("text-generation", "./FOLDER/${ONNX_PART_FOLDER}");`,
+  "```",
+].join("\n");

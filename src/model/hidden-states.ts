@@ -1,0 +1,163 @@
+/**
+ * @file The hidden states of batches between one layer and the next: in memory, or in a scratch file where they do not fit.
+ */
+
+import { randomUUID } from "node:crypto";
+import { mkdir, open, rm, type FileHandle } from "node:fs/promises";
+import { join } from "node:path";
+import { cusprunCacheDir } from "../checkpoint/hub/catalog.ts";
+import { CusprunError } from "../errors.ts";
+
+/** Hidden states of every batch, [B, T, D] in f32 each, zeros at first. Close them when done, whatever happened. */
+export interface HiddenStates {
+  /** The states of a batch, to be read, or changed and handed to `set`, until the next call of any other. */
+  get(batch: number): Promise<Float32Array<ArrayBuffer>>;
+  /** Copies the states of a batch, in the size that was said when they were opened. */
+  set(batch: number, states: Float32Array<ArrayBuffer>): Promise<void>;
+  /** Releases memory and disk. Twice does no harm. */
+  close(): Promise<void>;
+}
+
+/** Most bytes of one read or write: systems refuse 2 GiB. */
+const MAX_TRANSFER_BYTES = 2 ** 30;
+
+/** Folder of the scratch files, in the user's cache: `tmpdir()` is memory on many systems. */
+export function scratchFolder(): string {
+  return join(cusprunCacheDir(), "scratch");
+}
+
+/**
+ * Room for the hidden states of batches.
+ * @param sizes number of values of each batch.
+ * @param spills whether they live in a scratch file. It has no name any more once it is open: nothing is left behind, however the process ends.
+ * @throws CusprunError `DISK_FULL`, `OUTPUT_UNWRITABLE`, here and in `set`; `SCRATCH_LOST` in `get`.
+ */
+export async function openHiddenStates(sizes: readonly number[], spills: boolean): Promise<HiddenStates> {
+  if (!spills) return new MemoryStates(sizes);
+  const folder = scratchFolder();
+  const path = join(folder, `states-${process.pid}-${randomUUID()}`);
+  return orScratchError(folder, async () => {
+    await mkdir(folder, { recursive: true });
+    const handle = await open(path, "wx+", 0o600);
+    const isUnlinked = await rm(path).then(
+      () => true,
+      () => false,
+    );
+    const states = new FileStates(handle, isUnlinked ? null : path, sizes);
+    try {
+      await states.clear();
+      return states;
+    } catch (error) {
+      await states.close();
+      throw error;
+    }
+  });
+}
+
+class MemoryStates implements HiddenStates {
+  #states: readonly Float32Array<ArrayBuffer>[];
+
+  constructor(sizes: readonly number[]) {
+    this.#states = sizes.map((size) => new Float32Array(size));
+  }
+
+  get(batch: number): Promise<Float32Array<ArrayBuffer>> {
+    return Promise.resolve(this.#states[batch]!);
+  }
+
+  set(batch: number, states: Float32Array<ArrayBuffer>): Promise<void> {
+    this.#states[batch]!.set(states);
+    return Promise.resolve();
+  }
+
+  close(): Promise<void> {
+    this.#states = [];
+    return Promise.resolve();
+  }
+}
+
+class FileStates implements HiddenStates {
+  readonly #handle: FileHandle;
+  /** Where the system would not remove an open file. */
+  readonly #path: string | null;
+  /** First byte of each batch, and one past the last. */
+  readonly #starts: readonly number[];
+  /** Room for the largest batch. */
+  readonly #buffer: Uint8Array<ArrayBuffer>;
+  #isOpen = true;
+
+  constructor(handle: FileHandle, path: string | null, sizes: readonly number[]) {
+    this.#handle = handle;
+    this.#path = path;
+    const starts = [0];
+    for (const size of sizes) starts.push(starts.at(-1)! + size * Float32Array.BYTES_PER_ELEMENT);
+    this.#starts = starts;
+    this.#buffer = new Uint8Array(sizes.reduce((most, size) => Math.max(most, size), 0) * Float32Array.BYTES_PER_ELEMENT);
+  }
+
+  /** Makes the file as long as it will be: zeros, which take no room on the disk. */
+  async clear(): Promise<void> {
+    await this.#handle.truncate(this.#starts.at(-1));
+  }
+
+  async get(batch: number): Promise<Float32Array<ArrayBuffer>> {
+    const [start, end] = [this.#starts[batch]!, this.#starts[batch + 1]!];
+    const bytes = this.#buffer.subarray(0, end - start);
+    for (let done = 0; done < bytes.length;) {
+      const length = Math.min(bytes.length - done, MAX_TRANSFER_BYTES);
+      const { bytesRead } = await orScratchError(scratchFolder(), () => this.#handle.read(bytes, done, length, start + done));
+      if (bytesRead === 0) throw lost(`${done} of ${bytes.length} bytes of a batch`);
+      done += bytesRead;
+    }
+    return new Float32Array(bytes.buffer, 0, bytes.length / Float32Array.BYTES_PER_ELEMENT);
+  }
+
+  async set(batch: number, states: Float32Array<ArrayBuffer>): Promise<void> {
+    const [start, end] = [this.#starts[batch]!, this.#starts[batch + 1]!];
+    if (states.byteLength !== end - start) throw new RangeError(`${states.byteLength} bytes for a batch of ${end - start}`);
+    const bytes = new Uint8Array(states.buffer, states.byteOffset, states.byteLength);
+    for (let done = 0; done < bytes.length;) {
+      const length = Math.min(bytes.length - done, MAX_TRANSFER_BYTES);
+      const writing = (): Promise<{ bytesWritten: number }> => this.#handle.write(bytes, done, length, start + done);
+      done += (await orScratchError(scratchFolder(), writing)).bytesWritten;
+    }
+  }
+
+  async close(): Promise<void> {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    await this.#handle.close();
+    if (this.#path !== null) await rm(this.#path, { force: true });
+  }
+}
+
+/** Gives the system's errors a code and a remedy. */
+async function orScratchError<T>(folder: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const elsewhere = "set CUSPRUN_CACHE to a folder on another disk, or let more stay in memory with --memory";
+    if (code === "ENOSPC" || code === "EDQUOT") {
+      const parts = { where: folder, found: "no space left for hidden states", expected: "room for a scratch file" };
+      throw new CusprunError("DISK_FULL", { ...parts, remedy: `Free space, ${elsewhere}` }, { cause: error });
+    }
+    if (code === "EIO") throw lost("a disk that cannot be read or written", error);
+    if (code === undefined) throw error;
+    const parts = { where: folder, found: `the system's answer ${code}`, expected: "a folder for a scratch file" };
+    throw new CusprunError("OUTPUT_UNWRITABLE", { ...parts, remedy: `Mend the folder, ${elsewhere}` }, { cause: error });
+  }
+}
+
+function lost(found: string, cause?: unknown): CusprunError {
+  return new CusprunError(
+    "SCRATCH_LOST",
+    {
+      where: scratchFolder(),
+      found,
+      expected: "the hidden states as they were written",
+      remedy: "Check the disk, or set CUSPRUN_CACHE to a folder on another one, and run again",
+    },
+    { cause },
+  );
+}

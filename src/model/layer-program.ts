@@ -1,0 +1,159 @@
+/**
+ * @file The layer program: pushes every batch's hidden states through one decoder block after the other. Layer-major: a layer's weights
+ * are read, used for all batches and released, so that memory is one layer and the hidden states, whatever the model's size.
+ */
+
+import { blockSizes, blockTensorShape } from "../checkpoint/check-tensors.ts";
+import { FAMILIES, blockTensorName } from "../families/families.ts";
+import type { BlockRole } from "../families/families.ts";
+import type { LayerType, ModelConfig } from "../checkpoint/config/model-config.ts";
+import type { Device } from "../device.ts";
+import type { JobOptions } from "../progress.ts";
+import { pause } from "../progress.ts";
+import type { Batch } from "./batches.ts";
+import { buildBlockGraph } from "./block-graph.ts";
+import { OutputBuffers } from "./output-buffers.ts";
+import type { BlockRequest } from "./block-energies.ts";
+import type { BlockShape } from "./block-shape.ts";
+import type { HiddenStates } from "./hidden-states.ts";
+import { ropeTable } from "./rope.ts";
+import { GraphSession } from "./sessions.ts";
+import type { Feed } from "./sessions.ts";
+
+/** Weights of one block as they are fed, by role; norms with the family's offset added. */
+export type BlockWeights = ReadonlyMap<BlockRole, Feed>;
+
+/** What a block put out for one batch beside its hidden states, by name; see `BlockRequest`. The arrays are used again for the next batch. */
+export type BlockOutputs = Readonly<Record<string, Float32Array<ArrayBuffer>>>;
+
+/** Where weights come from: a checkpoint, or an expert that is not written yet. */
+export interface WeightSource {
+  readonly config: ModelConfig;
+  /** By Hugging Face's name. */
+  readonly tensors: {
+    /** Whether there is a tensor of this name. */
+    has(name: string): boolean;
+  };
+  /** Values in f32, row-major. */
+  readFloat32(name: string): Promise<Float32Array<ArrayBuffer>>;
+}
+
+/** Runs the blocks of a model, one layer at a time, over batches of documents. */
+export class LayerProgram {
+  readonly #source: WeightSource;
+  readonly #batches: readonly Batch[];
+  readonly #request: BlockRequest;
+  readonly #sessions = new Map<string, GraphSession>();
+  readonly #positions = new Map<string, Readonly<Record<string, Feed>>>();
+
+  constructor(source: WeightSource, batches: readonly Batch[], request: BlockRequest) {
+    this.#source = source;
+    this.#batches = batches;
+    this.#request = request;
+  }
+
+  /** Reads a block's weights as f32. */
+  async readWeights(layer: number): Promise<{ readonly shape: BlockShape; readonly weights: BlockWeights }> {
+    const { config, tensors } = this.#source;
+    const family = FAMILIES[config.family];
+    const roles = [...family.requiredRoles, ...family.optionalRoles].filter((role) =>
+      tensors.has(blockTensorName(family, layer, role)),
+    );
+    const shape: BlockShape = {
+      ...blockSizes(config, layer),
+      rmsNormEps: config.rmsNormEps,
+      hiddenActivation: config.hiddenActivation,
+      attentionScale: config.attentionScale,
+      slidingWindow: config.layerTypes[layer] === "sliding_attention" ? config.slidingWindow : null,
+      roles,
+    };
+    const weights = new Map<BlockRole, Feed>();
+    for (const role of roles) {
+      const data = await this.#source.readFloat32(blockTensorName(family, layer, role));
+      weights.set(role, {
+        data: NORM_ROLES.has(role) ? withOffset(data, family.normOffset) : data,
+        shape: blockTensorShape(role, shape),
+      });
+    }
+    return { shape, weights };
+  }
+
+  /**
+   * Runs one block over every batch.
+   * @param from hidden states before the block.
+   * @param to where those after it go, which may be `from`; null where the request leaves them out.
+   * @param extraFeeds inputs that what was asked for needs, by the batch's number.
+   * @param onBatch receives what was asked for, batch by batch.
+   */
+  async runLayer(
+    layer: number,
+    block: { readonly shape: BlockShape; readonly weights: BlockWeights },
+    from: HiddenStates,
+    to: HiddenStates | null,
+    extraFeeds: (number: number) => Readonly<Record<string, Feed>> | Promise<Readonly<Record<string, Feed>>>,
+    onBatch: (batch: Batch, outputs: BlockOutputs, number: number) => void | Promise<void>,
+    options: JobOptions,
+  ): Promise<void> {
+    const session = await this.#session(block.shape, options.device);
+    const buffers = new OutputBuffers(this.#batches, block.shape, this.#request);
+    for (const [index, batch] of this.#batches.entries()) {
+      await pause(options.signal);
+      const rows = batch.documents.length;
+      const feeds = {
+        x: { data: await from.get(index), shape: [rows, batch.length, block.shape.hiddenSize] },
+        tokenMask: { data: batch.mask, shape: [rows, batch.length] },
+        ...this.#positionFeeds(this.#source.config.layerTypes[layer]!, batch.length),
+        ...Object.fromEntries(block.weights),
+        ...(await extraFeeds(index)),
+      };
+      const { y, ...outputs } = await session.run(feeds, undefined, buffers.of(batch));
+      if (y !== undefined) await to?.set(index, y);
+      await onBatch(batch, outputs, index);
+    }
+  }
+
+  /** Frees the sessions. */
+  async close(): Promise<void> {
+    for (const session of this.#sessions.values()) await session.close();
+    this.#sessions.clear();
+  }
+
+  async #session(shape: BlockShape, device: Device | undefined): Promise<GraphSession> {
+    const key = JSON.stringify(shape);
+    let session = this.#sessions.get(key);
+    if (session === undefined) {
+      session = await GraphSession.create(buildBlockGraph(shape, this.#request, device), device);
+      this.#sessions.set(key, session);
+    }
+    return session;
+  }
+
+  #positionFeeds(type: LayerType, length: number): Readonly<Record<string, Feed>> {
+    const key = `${type}:${length}`;
+    let feeds = this.#positions.get(key);
+    if (feeds === undefined) {
+      const { rope, headDim } = this.#source.config;
+      const { cos, sin } = ropeTable(rope[type], headDim, length);
+      feeds = {
+        cos: { data: cos, shape: [length, headDim / 2] },
+        sin: { data: sin, shape: [length, headDim / 2] },
+      };
+      this.#positions.set(key, feeds);
+    }
+    return feeds;
+  }
+}
+
+const NORM_ROLES: ReadonlySet<BlockRole> = new Set([
+  "attentionNorm",
+  "ffnNorm",
+  "qNorm",
+  "kNorm",
+  "postAttentionNorm",
+  "postFfnNorm",
+]);
+
+/** Norm weights as they are applied. */
+export function withOffset(weights: Float32Array<ArrayBuffer>, offset: number): Float32Array<ArrayBuffer> {
+  return offset === 0 ? weights : weights.map((weight) => weight + offset);
+}

@@ -1,0 +1,38 @@
+/** @file What a graph is serialised to. */
+
+import { fromBinary } from "@bufbuild/protobuf";
+import { ModelProtoSchema } from "onnx-buf";
+import { expect, test } from "vitest";
+import type { FamilyName } from "../../src/families/families.ts";
+import { buildBlockGraph } from "../../src/model/block-graph.ts";
+import type { BlockShape } from "../../src/model/block-shape.ts";
+import { LayerProgram } from "../../src/model/layer-program.ts";
+import { OnnxGraph } from "../../src/model/onnx-graph.ts";
+import { tinyCheckpoint, tinyModel } from "../support/tiny-models.ts";
+
+test("has no node or constant that no output is made from", () => {
+  const graph = new OnnxGraph();
+  const x = graph.input("x", ["N"]);
+  graph.multiply(graph.add(x, graph.scalar(2)), graph.scalar(3));
+  graph.output("y", graph.subtract(x, graph.scalar(4)), ["N"]);
+  const parts = fromBinary(ModelProtoSchema, graph.serialize()).graph!;
+  expect(parts.node.map(({ opType }) => opType)).toEqual(["Sub", "Identity"]);
+  expect(parts.initializer).toHaveLength(1);
+});
+
+test.each(["llama", "gemma3"] as const)(
+  "%s: a fit multiplies by down only where a norm behind it asks for the product",
+  async (family) => {
+    const shape = await shapeOf(family);
+    const nodes = fromBinary(ModelProtoSchema, buildBlockGraph(shape, { fit: "down" })).graph!.node;
+    const readsDown = nodes.some(({ input }) => input.includes("down"));
+    expect(readsDown).toBe(family === "gemma3");
+  },
+);
+
+async function shapeOf(family: FamilyName): Promise<BlockShape> {
+  const program = new LayerProgram(tinyCheckpoint(tinyModel(family)), [], {});
+  const { shape } = await program.readWeights(0);
+  await program.close();
+  return shape;
+}
