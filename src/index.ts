@@ -21,7 +21,8 @@ export type {
 } from "./checkpoint/checkpoint.ts";
 export type { GgufArray, GgufMetadata, GgufValue } from "./checkpoint/gguf/values.ts";
 export type { LayerSizes, LayerType, ModelConfig, RopeConfig, RopeScaling } from "./checkpoint/config/model-config.ts";
-export type { BlockRole, FamilyName } from "./families/families.ts";
+export type { BlockRole } from "./families/roles.ts";
+export type { FamilyName } from "./families/family.ts";
 export { describeModel } from "./checkpoint/inspect.ts";
 export type { DTypeDescription, ModelDescription, PartDescription } from "./checkpoint/inspect.ts";
 

@@ -5,14 +5,9 @@
 
 import { CusprunError } from "../errors.ts";
 import type { TensorInfo } from "./checkpoint.ts";
-import {
-  type BlockRole,
-  blockTensorName,
-  FAMILIES,
-  type Family,
-  MODEL_TENSOR_NAMES,
-  type ModelRole,
-} from "../families/families.ts";
+import type { BlockRole, ModelRole } from "../families/roles.ts";
+import { blockTensorName, familyNamed, modelTensorName } from "../families/index.ts";
+import type { Family } from "../families/family.ts";
 import type { LayerSizes, ModelConfig } from "./config/model-config.ts";
 
 /** How many names a message lists before it only counts. */
@@ -80,11 +75,10 @@ export function checkTensors(
   where: string,
   optionalRoles: "present" | "absent" | "either" = "either",
 ): void {
-  const family = FAMILIES[config.family];
+  const family = familyNamed(config.family);
   const expected = expectedTensors(config, family, presentRoles(family, tensors, optionalRoles));
-  if (tensors.has(MODEL_TENSOR_NAMES.outputHead) || !config.tieWordEmbeddings) {
-    expected.set(MODEL_TENSOR_NAMES.outputHead, modelTensorShape("outputHead", config));
-  }
+  const head = modelTensorName(family, "outputHead");
+  if (tensors.has(head) || !config.tieWordEmbeddings) expected.set(head, modelTensorShape("outputHead", config));
 
   const missing = [...expected.keys()].filter((name) => !tensors.has(name));
   if (missing.length > 0) {
@@ -138,8 +132,8 @@ function presentRoles(
 
 function expectedTensors(config: ModelConfig, family: Family, optional: readonly BlockRole[]): Map<string, readonly number[]> {
   const expected = new Map<string, readonly number[]>();
-  expected.set(MODEL_TENSOR_NAMES.embedding, modelTensorShape("embedding", config));
-  expected.set(MODEL_TENSOR_NAMES.finalNorm, modelTensorShape("finalNorm", config));
+  for (const role of ["embedding", "finalNorm"] as const)
+    expected.set(modelTensorName(family, role), modelTensorShape(role, config));
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
     const sizes = blockSizes(config, layer);
     for (const role of [...family.requiredRoles, ...optional])

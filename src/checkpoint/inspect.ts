@@ -7,7 +7,8 @@ import { readdir, stat } from "node:fs/promises";
 import { elementCount } from "../tensor.ts";
 import type { Checkpoint, StoredDType } from "./checkpoint.ts";
 import type { JsonObject } from "./config/config-fields.ts";
-import { type BlockRole, blockTensorName, FAMILIES, MODEL_TENSOR_NAMES } from "../families/families.ts";
+import type { BlockRole } from "../families/roles.ts";
+import { blockTensorName, familyNamed, modelTensorName } from "../families/index.ts";
 import { configDType, hasAttentionBias, parseHfConfig } from "./config/hf-config.ts";
 import { readJsonObject } from "./json-files.ts";
 import type { ModelConfig } from "./config/model-config.ts";
@@ -89,7 +90,7 @@ async function hasWeights(folder: string): Promise<boolean> {
 }
 
 function describeConfig(path: string, json: JsonObject, config: ModelConfig): ModelDescription {
-  const optionalRoles = hasAttentionBias(json, path) ? FAMILIES[config.family].configRules.attentionBiasRoles : [];
+  const optionalRoles = hasAttentionBias(json, path) ? familyNamed(config.family).configRules.attentionBiasRoles : [];
   return {
     ...describeSizes(path, config, optionalRoles, false),
     format: "config",
@@ -101,12 +102,12 @@ function describeConfig(path: string, json: JsonObject, config: ModelConfig): Mo
 
 async function describeCheckpoint(checkpoint: Checkpoint): Promise<ModelDescription> {
   const { config, tensors } = checkpoint;
-  const family = FAMILIES[config.family];
+  const family = familyNamed(config.family);
   const optionalRoles = family.optionalRoles.filter((role) => tensors.has(blockTensorName(family, 0, role)));
   const files = new Set([...tensors.values()].map((tensor) => tensor.file));
   const sizes = await Promise.all([...files].map(async (file) => (await stat(file)).size));
   return {
-    ...describeSizes(checkpoint.path, config, optionalRoles, tensors.has(MODEL_TENSOR_NAMES.outputHead)),
+    ...describeSizes(checkpoint.path, config, optionalRoles, tensors.has(modelTensorName(family, "outputHead"))),
     format: checkpoint.format,
     storedDTypes: countDTypes(checkpoint),
     configDType: configDType(checkpoint.configJson),

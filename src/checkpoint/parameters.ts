@@ -4,7 +4,8 @@
 
 import { elementCount } from "../tensor.ts";
 import { blockSizes, blockTensorShape, modelTensorShape, type BlockSizes } from "./check-tensors.ts";
-import { type BlockRole, FAMILIES } from "../families/families.ts";
+import { partOfRole, type BlockRole } from "../families/roles.ts";
+import { familyNamed } from "../families/index.ts";
 import type { ModelConfig } from "./config/model-config.ts";
 
 /** Parameters of one decoder block. */
@@ -30,27 +31,6 @@ export interface ParameterCounts {
   readonly blocks: number;
 }
 
-/** Which part of a block a tensor counts to. */
-const PART_OF_ROLE: Readonly<Record<BlockRole, "attention" | "ffn" | "norms">> = {
-  attentionNorm: "norms",
-  q: "attention",
-  k: "attention",
-  v: "attention",
-  o: "attention",
-  qBias: "attention",
-  kBias: "attention",
-  vBias: "attention",
-  oBias: "attention",
-  qNorm: "attention",
-  kNorm: "attention",
-  postAttentionNorm: "norms",
-  ffnNorm: "norms",
-  gate: "ffn",
-  up: "ffn",
-  down: "ffn",
-  postFfnNorm: "norms",
-};
-
 /**
  * Counts a model's parameters.
  * @param options.optionalRoles the family's optional block tensors that this model has; none by default.
@@ -60,7 +40,7 @@ export function countParameters(
   config: ModelConfig,
   options: { readonly optionalRoles?: readonly BlockRole[]; readonly separateHead?: boolean } = {},
 ): ParameterCounts {
-  const roles = [...FAMILIES[config.family].requiredRoles, ...(options.optionalRoles ?? [])];
+  const roles = [...familyNamed(config.family).requiredRoles, ...(options.optionalRoles ?? [])];
   const perLayer = config.layerSizes.map((_, layer) => countBlock(blockSizes(config, layer), roles));
   const blocks = perLayer.reduce((sum, { total }) => sum + total, 0);
   const embedding = elementCount(modelTensorShape("embedding", config));
@@ -73,6 +53,6 @@ export function countParameters(
 /** Counts the parameters of a block that has tensors of these roles. */
 export function countBlock(sizes: BlockSizes, roles: Iterable<BlockRole>): LayerParameters {
   const parts = { attention: 0, ffn: 0, norms: 0 };
-  for (const role of roles) parts[PART_OF_ROLE[role]] += elementCount(blockTensorShape(role, sizes));
+  for (const role of roles) parts[partOfRole(role)] += elementCount(blockTensorShape(role, sizes));
   return { ...parts, total: parts.attention + parts.ffn + parts.norms };
 }

@@ -3,7 +3,7 @@
  * EleutherAI/lm-evaluation-harness (`_encode_pair`, `get_rolling_token_windows`), so that figures compare with published ones.
  */
 
-import { FAMILIES } from "../families/families.ts";
+import { familyNamed } from "../families/index.ts";
 import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 import type { Tokenizer } from "../corpora/tokenizer.ts";
 import { CusprunError } from "../errors.ts";
@@ -47,7 +47,7 @@ export class RequestMaker {
     }
     this.#tokenizer = tokenizer;
     // A text's first token needs something before it.
-    const bos = FAMILIES[config.family].textStart === "bos" ? bosTokenId : null;
+    const bos = familyNamed(config.family).textStart === "bos" ? bosTokenId : null;
     const start = bos ?? eosTokenIds[0];
     this.#prefix = tokenizer.prefix.length > 0 || start === undefined ? tokenizer.prefix : Int32Array.of(start);
     this.#choiceTokens = maxTokens ?? Math.min(maxPositionEmbeddings, MAX_CHOICE_TOKENS);

@@ -11,7 +11,7 @@
  */
 
 import { blockTensorShape } from "../checkpoint/check-tensors.ts";
-import type { BlockRole } from "../families/families.ts";
+import type { BlockRole } from "../families/roles.ts";
 import type { Device } from "../device.ts";
 import { addActivation } from "./activation.ts";
 import {

@@ -3,7 +3,7 @@
  */
 
 import type { BlockSizes } from "../checkpoint/check-tensors.ts";
-import type { BlockRole } from "../families/families.ts";
+import type { BlockRole } from "../families/roles.ts";
 import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 
 /** Everything the graph's structure depends on. Blocks of equal shape share a session. */

@@ -3,7 +3,7 @@
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { MODEL_TENSOR_NAMES } from "../families/families.ts";
+import { familyNamed, modelTensorName } from "../families/index.ts";
 import type { JobOptions } from "../progress.ts";
 import { pause } from "../progress.ts";
 import type { Batch } from "./batches.ts";
@@ -47,7 +47,8 @@ async function embed(
   states: HiddenStates,
   options: JobOptions,
 ): Promise<void> {
-  const { hiddenSize: D, vocabSize: V, embeddingScale } = checkpoint.config;
+  const { family, hiddenSize: D, vocabSize: V, embeddingScale } = checkpoint.config;
+  const embedding = modelTensorName(familyNamed(family), "embedding");
   const slicesOf = batches.map(({ tokens }) => new Set(Array.from(tokens, (token) => Math.floor(token / ROWS_PER_SLICE))));
   const needed = new Set(slicesOf.flatMap((slices) => [...slices]));
   // Runtimes hold the factor in f32.
@@ -56,7 +57,7 @@ async function embed(
     await pause(options.signal);
     const start = slice * ROWS_PER_SLICE;
     const end = Math.min(V, start + ROWS_PER_SLICE);
-    const rows = await checkpoint.readFloat32(MODEL_TENSOR_NAMES.embedding, { start, end });
+    const rows = await checkpoint.readFloat32(embedding, { start, end });
     if (scale !== 1) for (let index = 0; index < rows.length; index++) rows[index] = rows[index]! * scale;
     for (const [number, batch] of batches.entries()) {
       if (!slicesOf[number]!.has(slice)) continue;

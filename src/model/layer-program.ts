@@ -4,8 +4,8 @@
  */
 
 import { blockSizes, blockTensorShape } from "../checkpoint/check-tensors.ts";
-import { FAMILIES, blockTensorName } from "../families/families.ts";
-import type { BlockRole } from "../families/families.ts";
+import { blockTensorName, familyNamed } from "../families/index.ts";
+import { isNormRole, type BlockRole } from "../families/roles.ts";
 import type { LayerType, ModelConfig } from "../checkpoint/config/model-config.ts";
 import type { Device } from "../device.ts";
 import type { JobOptions } from "../progress.ts";
@@ -55,7 +55,7 @@ export class LayerProgram {
   /** Reads a block's weights as f32. */
   async readWeights(layer: number): Promise<{ readonly shape: BlockShape; readonly weights: BlockWeights }> {
     const { config, tensors } = this.#source;
-    const family = FAMILIES[config.family];
+    const family = familyNamed(config.family);
     const roles = [...family.requiredRoles, ...family.optionalRoles].filter((role) =>
       tensors.has(blockTensorName(family, layer, role)),
     );
@@ -71,7 +71,7 @@ export class LayerProgram {
     for (const role of roles) {
       const data = await this.#source.readFloat32(blockTensorName(family, layer, role));
       weights.set(role, {
-        data: NORM_ROLES.has(role) ? withOffset(data, family.normOffset) : data,
+        data: isNormRole(role) ? withOffset(data, family.normOffset) : data,
         shape: blockTensorShape(role, shape),
       });
     }
@@ -143,15 +143,6 @@ export class LayerProgram {
     return feeds;
   }
 }
-
-const NORM_ROLES: ReadonlySet<BlockRole> = new Set([
-  "attentionNorm",
-  "ffnNorm",
-  "qNorm",
-  "kNorm",
-  "postAttentionNorm",
-  "postFfnNorm",
-]);
 
 /** Norm weights as they are applied. */
 export function withOffset(weights: Float32Array<ArrayBuffer>, offset: number): Float32Array<ArrayBuffer> {

@@ -4,7 +4,7 @@
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { FAMILIES, MODEL_TENSOR_NAMES } from "../families/families.ts";
+import { familyNamed, modelTensorName } from "../families/index.ts";
 import type { JobOptions } from "../progress.ts";
 import { pause } from "../progress.ts";
 import { withOffset } from "./layer-program.ts";
@@ -19,7 +19,9 @@ export const ROWS_PER_PRODUCT = 1024;
 
 /** Name of the tensor that the output head multiplies with. */
 export function outputHeadName(checkpoint: Checkpoint): string {
-  return checkpoint.tensors.has(MODEL_TENSOR_NAMES.outputHead) ? MODEL_TENSOR_NAMES.outputHead : MODEL_TENSOR_NAMES.embedding;
+  const family = familyNamed(checkpoint.config.family);
+  const head = modelTensorName(family, "outputHead");
+  return checkpoint.tensors.has(head) ? head : modelTensorName(family, "embedding");
 }
 
 /**
@@ -280,8 +282,8 @@ interface HeadSlice {
 
 async function forEachHeadSlice(checkpoint: Checkpoint, work: (slice: HeadSlice) => Promise<void>): Promise<void> {
   const { hiddenSize: D, vocabSize: V, family } = checkpoint.config;
-  const normWeight = await checkpoint.readFloat32(MODEL_TENSOR_NAMES.finalNorm);
-  const norm: Feed = { data: withOffset(normWeight, FAMILIES[family].normOffset), shape: [D] };
+  const normWeight = await checkpoint.readFloat32(modelTensorName(familyNamed(family), "finalNorm"));
+  const norm: Feed = { data: withOffset(normWeight, familyNamed(family).normOffset), shape: [D] };
   const name = outputHeadName(checkpoint);
   for (let start = 0; start < V; start += VOCABULARY_PER_PRODUCT) {
     const end = Math.min(V, start + VOCABULARY_PER_PRODUCT);

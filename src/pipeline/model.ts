@@ -5,7 +5,8 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
 import { resolveModel } from "../checkpoint/resolve.ts";
-import { MODEL_TENSOR_NAMES, type BlockRole } from "../families/families.ts";
+import { familyNamed, modelTensorName } from "../families/index.ts";
+import type { BlockRole } from "../families/roles.ts";
 import { createTokenizer, type Tokenizer } from "../corpora/tokenizer.ts";
 import { CusprunError } from "../errors.ts";
 import type { JobOptions } from "../progress.ts";
@@ -53,5 +54,8 @@ export async function openTokenizer(checkpoint: Checkpoint): Promise<Tokenizer> 
 
 /** Which of the tensors that a model may have or lack this one has. */
 export function modelExtras(checkpoint: Checkpoint): ModelExtras {
-  return { optionalRoles: presentOptionalRoles(checkpoint), separateHead: checkpoint.tensors.has(MODEL_TENSOR_NAMES.outputHead) };
+  return {
+    optionalRoles: presentOptionalRoles(checkpoint),
+    separateHead: checkpoint.tensors.has(modelTensorName(familyNamed(checkpoint.config.family), "outputHead")),
+  };
 }

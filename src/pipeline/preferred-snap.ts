@@ -3,7 +3,7 @@
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { blockTensorName, FAMILIES } from "../families/families.ts";
+import { blockTensorName, familyNamed } from "../families/index.ts";
 import type { WriteOptions } from "./writing-step.ts";
 
 /** Values of a K-quant's block. */
@@ -14,7 +14,7 @@ export function preferredSnap({ config, tensors, gguf }: Checkpoint, { formats =
   if (!formats.includes("gguf") || config.layerSizes.some(({ intermediateSize }) => intermediateSize % K_BLOCK !== 0))
     return null;
   const stored = config.layerSizes.map(
-    (_, layer) => tensors.get(blockTensorName(FAMILIES[config.family], layer, "down"))?.dtype ?? "F32",
+    (_, layer) => tensors.get(blockTensorName(familyNamed(config.family), layer, "down"))?.dtype ?? "F32",
   );
   const types: readonly string[] = type !== undefined ? [type] : gguf === undefined ? [] : stored;
   return types.some((name) => /_K(_M)?$/.test(name)) ? K_BLOCK : null;

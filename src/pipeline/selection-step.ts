@@ -2,7 +2,7 @@
  * @file Selection as a step: which relevances a choice needs, a rehearsal of the choice before anything expensive, and the choice itself.
  */
 
-import { FAMILIES } from "../families/families.ts";
+import { normsQueries } from "../families/index.ts";
 import { blockSizes } from "../checkpoint/check-tensors.ts";
 import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 import type { Dimension } from "../corpora/corpus.ts";
@@ -73,7 +73,7 @@ export function neededKinds(
 ): readonly RelevanceKind[] {
   if (choice.granularity !== "matrix") return choice.kinds ?? DEFAULT_KINDS;
   // Where queries and keys are normed over a head, their rows are no neurons of the paper's kind, and selection takes none.
-  const normed = FAMILIES[config.family].requiredRoles.includes("qNorm");
+  const normed = normsQueries(config.family);
   const matrices = choice.matrices ?? MATRIX_KINDS.filter((matrix) => !(normed && (matrix === "q" || matrix === "k")));
   return [...new Set(matrices.map((matrix) => MATRIX_RELEVANCE[matrix]))];
 }

@@ -5,7 +5,7 @@
 import { stat } from "node:fs/promises";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
-import { isRaggedModelType } from "../checkpoint/config/hf-ragged.ts";
+import { isRaggedModelType } from "../families/index.ts";
 import { CusprunError } from "../errors.ts";
 import type { JobOptions } from "../progress.ts";
 import { checkDevice } from "../model/sessions.ts";

@@ -13,7 +13,7 @@
  */
 
 import type { BlockSizes } from "../checkpoint/check-tensors.ts";
-import type { BlockRole } from "../families/families.ts";
+import type { BlockRole } from "../families/roles.ts";
 import type { Batch } from "../model/batches.ts";
 import type { EnergyOutput } from "../model/block-energies.ts";
 import type { BlockShape } from "../model/block-shape.ts";

@@ -4,15 +4,15 @@
  */
 
 import { blockSizes } from "../checkpoint/check-tensors.ts";
-import type { BlockRole } from "../families/families.ts";
-import { FAMILIES } from "../families/families.ts";
+import type { BlockRole } from "../families/roles.ts";
+import { normsQueries } from "../families/index.ts";
 import { uniformLayerSizes } from "../checkpoint/config/model-config.ts";
 import type { LayerSizes, ModelConfig } from "../checkpoint/config/model-config.ts";
 import { CusprunError } from "../errors.ts";
 import { cutKindsOf, keptLayers } from "./plan.ts";
 import type { CutKind, LayerPlan, PrunePlan } from "./plan.ts";
 import { stockHeads } from "./stock-heads.ts";
-import type { StockRewrite } from "./stock-heads.ts";
+import type { StockRewrite } from "../families/family.ts";
 import { cutUnitCount } from "./unit-parameters.ts";
 
 /** Sizes of the layers that a plan leaves; the dense sizes for a masked one. */
@@ -59,7 +59,7 @@ export function checkPlan(
     const last = vocabulary.removed.at(-1) ?? -1;
     if (last >= vocabulary.size) throw mismatch(`${where}: vocabulary`, `token ${last}`, `ids under ${vocabulary.size}`);
   }
-  if (FAMILIES[config.family].requiredRoles.includes("qNorm")) refuseRowsUnderNorm(plan, config, where);
+  if (normsQueries(config.family)) refuseRowsUnderNorm(plan, config, where);
   const vocabSize = config.vocabSize - (vocabulary?.removed.length ?? 0);
   switch (plan.layout) {
     case "masked":

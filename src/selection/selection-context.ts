@@ -2,8 +2,8 @@
  * @file What every way of selecting starts from: checked options, the budget in parameters, and each unit's relevance per dimension.
  */
 
-import type { BlockRole } from "../families/families.ts";
-import { FAMILIES } from "../families/families.ts";
+import type { BlockRole } from "../families/roles.ts";
+import { normsQueries } from "../families/index.ts";
 import { uniformLayerSizes } from "../checkpoint/config/model-config.ts";
 import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 import { countParameters } from "../checkpoint/parameters.ts";
@@ -325,7 +325,7 @@ function matrixKinds(scores: RelevanceScores, options: SelectionOptions): readon
 }
 
 function hasQueryNorm(scores: RelevanceScores): boolean {
-  return FAMILIES[scores.config.family].requiredRoles.includes("qNorm");
+  return normsQueries(scores.config.family);
 }
 
 function weightedDimensions(scores: RelevanceScores, options: SelectionOptions): { dimensions: Dimension[]; weights: number[] } {

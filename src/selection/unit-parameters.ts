@@ -4,8 +4,8 @@
  * Source: the table "Units" of the design, plus the biases of removed rows.
  */
 
-import { FAMILIES } from "../families/families.ts";
-import type { BlockRole } from "../families/families.ts";
+import { familyNamed } from "../families/index.ts";
+import type { BlockRole } from "../families/roles.ts";
 import { blockSizes } from "../checkpoint/check-tensors.ts";
 import type { BlockSizes } from "../checkpoint/check-tensors.ts";
 import type { ModelConfig } from "../checkpoint/config/model-config.ts";
@@ -36,7 +36,7 @@ export interface BlockCosts {
  */
 export function blockCosts(config: ModelConfig, layer: number, optionalRoles: readonly BlockRole[] = []): BlockCosts {
   const sizes = blockSizes(config, layer);
-  const roles = new Set([...FAMILIES[config.family].requiredRoles, ...optionalRoles]);
+  const roles = new Set([...familyNamed(config.family).requiredRoles, ...optionalRoles]);
   const row = (bias: BlockRole): number => config.hiddenSize + (roles.has(bias) ? 1 : 0);
   return {
     sizes,

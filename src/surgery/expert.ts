@@ -4,8 +4,8 @@
  */
 
 import type { Checkpoint, RowRange, RowReader, StoredDType, TensorInfo } from "../checkpoint/checkpoint.ts";
-import { blockTensorName, FAMILIES, renumberedTensorName } from "../families/families.ts";
-import type { BlockRole } from "../families/families.ts";
+import { blockTensorName, familyNamed, renumberedTensorName } from "../families/index.ts";
+import type { BlockRole } from "../families/roles.ts";
 import { raggedConfigKeys } from "../checkpoint/config/hf-ragged.ts";
 import { sameLayerSizes } from "../checkpoint/config/model-config.ts";
 import type { ModelConfig } from "../checkpoint/config/model-config.ts";
@@ -54,7 +54,7 @@ export interface Expert {
 
 /** The family's optional block tensors (biases) that a checkpoint holds. */
 export function presentOptionalRoles(checkpoint: Checkpoint): readonly BlockRole[] {
-  const family = FAMILIES[checkpoint.config.family];
+  const family = familyNamed(checkpoint.config.family);
   return family.optionalRoles.filter((role) => checkpoint.tensors.has(blockTensorName(family, 0, role)));
 }
 
@@ -68,6 +68,7 @@ export function cutExpert(checkpoint: Checkpoint, plan: PrunePlan): Expert {
   const ids = plannedTokenIds(plan);
   const layers = keptLayers(plan);
   const numbers = new Map(layers.map((layer, number) => [layer, number]));
+  const family = familyNamed(checkpoint.config.family);
   const { generationConfigJson } = checkpoint;
   return {
     config: cutConfig(checkpoint.config, sizes, layers, ids),
@@ -75,7 +76,7 @@ export function cutExpert(checkpoint: Checkpoint, plan: PrunePlan): Expert {
     generationConfigJson:
       generationConfigJson === null ? null : { ...generationConfigJson, ...renumberFields(generationConfigJson, ids) },
     tensors: [...checkpoint.tensors.values()].flatMap((tensor) => {
-      const name = renumberedTensorName(tensor.name, numbers);
+      const name = renumberedTensorName(family, tensor.name, numbers);
       return name === null ? [] : [{ ...expertTensor(checkpoint, tensor, edits.get(tensor.name)), name }];
     }),
   };

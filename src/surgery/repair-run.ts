@@ -4,7 +4,7 @@
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import type { BlockRole } from "../families/families.ts";
+import type { BlockRole } from "../families/roles.ts";
 import type { TokenDocument } from "../corpora/corpus.ts";
 import type { JobOptions } from "../progress.ts";
 import { makeBatches } from "../model/batches.ts";

@@ -7,7 +7,7 @@
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { FAMILIES, blockTensorName } from "../families/families.ts";
+import { blockTensorName, familyNamed } from "../families/index.ts";
 import type { SafetensorsFile } from "../checkpoint/safetensors/read.ts";
 import { inOnePiece, writeSafetensors } from "../checkpoint/safetensors/write.ts";
 import type { TokenDocument } from "../corpora/corpus.ts";
@@ -60,7 +60,7 @@ export async function repairExpert(
   checkRepair(plan);
   const run = await RepairRun.create(checkpoint, expert, documents, options);
   const shapes = new Map(expert.tensors.map(({ name, shape }) => [name, shape]));
-  const family = FAMILIES[expert.config.family];
+  const family = familyNamed(expert.config.family);
   const tensors = plan.layers.flatMap(({ layer }) => {
     const steps = stepsOf(plan, layer);
     const result = (): ReturnType<RepairRun["layer"]> => run.layer(layer, steps);
@@ -114,7 +114,7 @@ export function checkRepair(plan: PrunePlan): void {
  * @param report what `readRepairReport` reads from the file.
  */
 export function withRepair(expert: Expert, repair: SafetensorsFile, report: readonly RepairedMatrix[]): Expert {
-  const family = FAMILIES[expert.config.family];
+  const family = familyNamed(expert.config.family);
   const fitted = report.filter(({ strength }) => strength !== null);
   const names = new Set(
     fitted.flatMap(({ layer, step }) => FITTED_MATRICES[step].map((role) => blockTensorName(family, layer, role))),

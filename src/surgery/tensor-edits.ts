@@ -16,8 +16,8 @@
 import { blockSizes } from "../checkpoint/check-tensors.ts";
 import type { RowRange } from "../checkpoint/checkpoint.ts";
 import type { BlockSizes } from "../checkpoint/check-tensors.ts";
-import type { BlockRole } from "../families/families.ts";
-import { blockTensorName, FAMILIES, MODEL_TENSOR_NAMES } from "../families/families.ts";
+import type { BlockRole } from "../families/roles.ts";
+import { blockTensorName, familyNamed, modelTensorName } from "../families/index.ts";
 import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 import type { CutKind, Layout, PrunePlan } from "../selection/plan.ts";
 
@@ -54,11 +54,12 @@ export function planTensorEdits(
   config: ModelConfig,
   hasTensor: (name: string) => boolean,
 ): ReadonlyMap<string, TensorEdit> {
-  const family = FAMILIES[config.family];
+  const family = familyNamed(config.family);
   const mode = MODES[plan.layout];
   const edits = new Map<string, TensorEdit>();
   if (plan.vocabulary !== undefined) {
-    for (const name of [MODEL_TENSOR_NAMES.embedding, MODEL_TENSOR_NAMES.outputHead]) {
+    for (const role of ["embedding", "outputHead"] as const) {
+      const name = modelTensorName(family, role);
       if (hasTensor(name)) edits.set(name, { mode, axis: 0, indices: plan.vocabulary.removed });
     }
   }
@@ -74,7 +75,7 @@ export function planTensorEdits(
       const indices = [...(taken.get(matrix) ?? [])].toSorted((a, b) => a - b);
       if (indices.length === 0) continue;
       edits.set(blockTensorName(family, layer, matrix), { mode, axis, indices });
-      if (bias === null || family.blockTensorNames[bias] === undefined) continue;
+      if (bias === null || family.tensorNames.block[bias] === undefined) continue;
       const biasName = blockTensorName(family, layer, bias);
       if (hasTensor(biasName)) edits.set(biasName, { mode, axis: 0, indices });
     }

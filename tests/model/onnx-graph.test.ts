@@ -3,7 +3,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { ModelProtoSchema } from "onnx-buf";
 import { expect, test } from "vitest";
-import type { FamilyName } from "../../src/families/families.ts";
+import type { TinyFamily } from "../support/tiny-families.ts";
 import { buildBlockGraph } from "../../src/model/block-graph.ts";
 import type { BlockShape } from "../../src/model/block-shape.ts";
 import { LayerProgram } from "../../src/model/layer-program.ts";
@@ -30,7 +30,7 @@ test.each(["llama", "gemma3"] as const)(
   },
 );
 
-async function shapeOf(family: FamilyName): Promise<BlockShape> {
+async function shapeOf(family: TinyFamily): Promise<BlockShape> {
   const program = new LayerProgram(tinyCheckpoint(tinyModel(family)), [], {});
   const { shape } = await program.readWeights(0);
   await program.close();

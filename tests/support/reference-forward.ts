@@ -1,7 +1,8 @@
 /**
  * @file A decoder's forward pass in plain loops and f64, for tests: config.json + tensors + token ids → logits.
  * Written from transformers' modelling files (5.23: llama, mistral, qwen2, qwen3, gemma3 text) and shares no code with cusprun, not
- * even its reading of config.json, so that a wrong config key shows.
+ * even its reading of config.json, so that a wrong config key shows. A block without `input_layernorm` has its norms after the sublayers
+ * only, under the names of `models/olmo2`.
  */
 
 /** A tensor by Hugging Face's name, [out, in] row-major. */
@@ -58,16 +59,18 @@ export function referenceLogits(
       return project(x, get(`${block}.${name}.weight`), tensors.get(`${block}.${name}.bias`));
     };
 
-    const normed = stream.map((x) => norm(x, `${block}.input_layernorm.weight`));
+    const hasPreNorms = tensors.has(`${block}.input_layernorm.weight`);
+    const hasPostNorms = tensors.has(`${block}.post_feedforward_layernorm.weight`);
+    const normed = hasPreNorms ? stream.map((x) => norm(x, `${block}.input_layernorm.weight`)) : stream;
     let attended = attention(config, layer, normed, linear, (x, name) =>
       tensors.has(`${block}.self_attn.${name}.weight`) ? norm(x, `${block}.self_attn.${name}.weight`) : x,
     );
-    if (gemma) attended = attended.map((x) => norm(x, `${block}.post_attention_layernorm.weight`));
+    if (hasPostNorms) attended = attended.map((x) => norm(x, `${block}.post_attention_layernorm.weight`));
     stream = stream.map((x, t) => add(x, attended[t]!));
 
-    const ffnNorm = gemma ? "pre_feedforward_layernorm" : "post_attention_layernorm";
+    const ffnNorm = hasPostNorms ? "pre_feedforward_layernorm" : "post_attention_layernorm";
     stream = stream.map((x) => {
-      const input = norm(x, `${block}.${ffnNorm}.weight`);
+      const input = hasPreNorms ? norm(x, `${block}.${ffnNorm}.weight`) : x;
       const gate = linear(input, "mlp.gate_proj");
       const up = linear(input, "mlp.up_proj");
       const act = gemma ? geluTanh : silu;
@@ -75,7 +78,7 @@ export function referenceLogits(
         gate.map((value, j) => act(value) * up[j]!),
         "mlp.down_proj",
       );
-      if (gemma) out = norm(out, `${block}.post_feedforward_layernorm.weight`);
+      if (hasPostNorms) out = norm(out, `${block}.post_feedforward_layernorm.weight`);
       return add(x, out);
     });
   }

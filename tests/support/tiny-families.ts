@@ -2,11 +2,13 @@
  * @file What sets the tiny models of the families apart: their config.json, and which tensors they have.
  */
 
-import type { FamilyName } from "../../src/families/families.ts";
 import type { ModelConfig, RopeConfig } from "../../src/checkpoint/config/model-config.ts";
 
 /** Every family, for `it.each`. */
-export const TINY_FAMILIES: readonly FamilyName[] = ["llama", "mistral", "qwen2", "qwen3", "gemma3"];
+export const TINY_FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "gemma3"] as const;
+
+/** A family that has a tiny model. */
+export type TinyFamily = (typeof TINY_FAMILIES)[number];
 
 /** Sizes that a test may change. `D % H = 0` keeps transformers 5 content with llama and gemma3. */
 export interface TinySizes {
@@ -53,7 +55,7 @@ export interface FamilyTraits {
 export const FULL_ROPE: RopeConfig = { theta: 10_000, scaling: null };
 
 /** Traits of a family. */
-export function traitsOf(family: FamilyName, sizes: TinySizes): FamilyTraits {
+export function traitsOf(family: TinyFamily, sizes: TinySizes): FamilyTraits {
   const all = (type: "full_attention" | "sliding_attention"): ModelConfig["layerTypes"] =>
     Array.from({ length: sizes.numHiddenLayers }, () => type);
   const plain = { qkvBias: false, qkNorm: false, postNorms: false, normOffset: 0 };

@@ -6,7 +6,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Checkpoint, TensorInfo, TokenizerFiles } from "../../src/checkpoint/checkpoint.ts";
-import type { FamilyName } from "../../src/families/families.ts";
+import type { TinyFamily } from "./tiny-families.ts";
 import type { ModelConfig } from "../../src/checkpoint/config/model-config.ts";
 import { elementCount, FLOAT_DTYPE_BYTES } from "../../src/tensor.ts";
 import type { FloatDType } from "../../src/tensor.ts";
@@ -31,7 +31,7 @@ export interface TinyModel {
 }
 
 /** A model of the family with random weights; the same seed gives the same weights. */
-export function tinyModel(family: FamilyName, changes: Partial<TinySizes> = {}): TinyModel {
+export function tinyModel(family: TinyFamily, changes: Partial<TinySizes> = {}): TinyModel {
   const sizes: TinySizes = { ...TINY_SIZES, ...changes };
   const traits = traitsOf(family, sizes);
   const {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Checkpoint } from "../../src/checkpoint/checkpoint.ts";
-import type { FamilyName } from "../../src/families/families.ts";
+import type { TinyFamily } from "../support/tiny-families.ts";
 import { parseHfConfig } from "../../src/checkpoint/config/hf-config.ts";
 import { cutExpert } from "../../src/surgery/expert.ts";
 import type { Expert } from "../../src/surgery/expert.ts";
@@ -306,7 +306,7 @@ describe("cutExpert", () => {
     );
   });
 
-  it.each<[string, FamilyName, readonly Removed[], RegExp]>([
+  it.each<[string, TinyFamily, readonly Removed[], RegExp]>([
     ["too few layers", "llama", [{}, {}], /2 layers.*3, as the model has/],
     ["a unit that the model lacks", "llama", [{}, { ffn: [0, 40] }, {}], /layer 1, ffn: found unit 40.*units under 40/],
     ["layers of unlike width", "llama", [{ ffn: [1] }, { ffn: [1] }, {}], /layer 2: found 40 FFN units kept.*39 as in layer 0/],

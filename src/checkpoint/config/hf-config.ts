@@ -5,16 +5,12 @@
 
 import type { FloatDType } from "../../tensor.ts";
 import { ConfigFields, type JsonObject } from "./config-fields.ts";
-import { familyOfModelType, type FamilyConfigRules } from "../../families/families.ts";
-import { isRaggedModelType, parseLayerWidths } from "./hf-ragged.ts";
+import { familyOfModelType, isRaggedModelType } from "../../families/index.ts";
+import type { FamilyConfigRules } from "../../families/family.ts";
+import { parseLayerWidths } from "./hf-ragged.ts";
 import { parseRope } from "./hf-rope.ts";
 import { checkModelConfig, MAX_SIZES } from "./model-config-check.ts";
 import type { LayerSizes, LayerType, ModelConfig } from "./model-config.ts";
-
-/** transformers' `max_window_layers` of Qwen where the key is absent. */
-const DEFAULT_MAX_WINDOW_LAYERS = 28;
-/** transformers' `sliding_window_pattern` of Gemma 3 where the key is absent: five sliding layers, then a full one. */
-const DEFAULT_SLIDING_WINDOW_PATTERN = 6;
 
 const ACTIVATIONS = ["silu", "gelu_pytorch_tanh"] as const;
 
@@ -158,9 +154,9 @@ function parseActivation(fields: ConfigFields, rules: FamilyConfigRules): ModelC
 
 /** `sliding_window`, where an explicit null means that nothing slides. */
 function parseSlidingWindow(fields: ConfigFields, rules: FamilyConfigRules): number | null {
-  if (rules.defaultSlidingWindow === null) return null;
+  if (rules.sliding.kind === "none") return null;
   if (Object.hasOwn(fields.json, "sliding_window") && fields.json["sliding_window"] === null) return null;
-  return fields.positiveInteger("sliding_window", rules.defaultSlidingWindow);
+  return fields.positiveInteger("sliding_window", rules.sliding.defaultWindow);
 }
 
 function parseLayerTypes(fields: ConfigFields, rules: FamilyConfigRules, layers: number): LayerType[] {
@@ -174,7 +170,7 @@ function parseLayerTypes(fields: ConfigFields, rules: FamilyConfigRules, layers:
     if (type === "full_attention" || type === "sliding_attention") return type;
     throw fields.unsupported("layer_types", type, "full_attention or sliding_attention");
   });
-  const followsList = rules.slidingRule === "upper" || rules.slidingRule === "pattern";
+  const followsList = rules.sliding.kind === "upper" || rules.sliding.kind === "pattern";
   if (!followsList && types.some((type, layer) => type !== byRule[layer])) {
     throw fields.unsupported("layer_types", listed, `${byRule[0]} in every layer, as transformers computes this family`);
   }
@@ -182,7 +178,8 @@ function parseLayerTypes(fields: ConfigFields, rules: FamilyConfigRules, layers:
 }
 
 function layerTypeByRule(fields: ConfigFields, rules: FamilyConfigRules): (_: unknown, layer: number) => LayerType {
-  switch (rules.slidingRule) {
+  const { sliding } = rules;
+  switch (sliding.kind) {
     case "none":
       return () => "full_attention";
     case "all": {
@@ -191,19 +188,19 @@ function layerTypeByRule(fields: ConfigFields, rules: FamilyConfigRules): (_: un
     }
     case "upper": {
       const slides = fields.boolean("use_sliding_window", false) && parseSlidingWindow(fields, rules) !== null;
-      const firstSliding = firstWindowLayer(fields);
+      const firstSliding = firstWindowLayer(fields, sliding.defaultFirstLayer);
       return (_, layer) => (slides && layer >= firstSliding ? "sliding_attention" : "full_attention");
     }
     case "pattern": {
-      const pattern = fields.positiveInteger("sliding_window_pattern", DEFAULT_SLIDING_WINDOW_PATTERN);
+      const pattern = fields.positiveInteger("sliding_window_pattern", sliding.defaultPeriod);
       return (_, layer) => ((layer + 1) % pattern === 0 ? "full_attention" : "sliding_attention");
     }
     default:
-      throw rules.slidingRule satisfies never;
+      throw sliding satisfies never;
   }
 }
 
 /** `max_window_layers`, which may be 0: every layer slides. */
-function firstWindowLayer(fields: ConfigFields): number {
-  return fields.value("max_window_layers") === 0 ? 0 : fields.positiveInteger("max_window_layers", DEFAULT_MAX_WINDOW_LAYERS);
+function firstWindowLayer(fields: ConfigFields, fallback: number): number {
+  return fields.value("max_window_layers") === 0 ? 0 : fields.positiveInteger("max_window_layers", fallback);
 }

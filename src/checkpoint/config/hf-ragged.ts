@@ -6,7 +6,8 @@
  */
 
 import type { ConfigFields } from "./config-fields.ts";
-import { type FamilyName, FAMILIES, RAGGED_MODEL_TYPE_PREFIX } from "../../families/families.ts";
+import type { FamilyName } from "../../families/family.ts";
+import { familyNamed, raggedModelType } from "../../families/index.ts";
 import type { LayerSizes } from "./model-config.ts";
 
 /** Python file of a folder whose layers differ in size. */
@@ -15,16 +16,6 @@ export const RAGGED_MODULE = "modeling_cusprun_ragged";
 export const RAGGED_CONFIG_CLASS = "RaggedConfig";
 export const RAGGED_MODEL_CLASS = "RaggedForCausalLM";
 
-/** `model_type` of a family's models whose layers differ in size. */
-export function raggedModelType(family: FamilyName): string {
-  return `${RAGGED_MODEL_TYPE_PREFIX}${FAMILIES[family].modelTypes[0]}`;
-}
-
-/** Whether a config.json is one of a model whose layers differ in size. */
-export function isRaggedModelType(modelType: unknown): boolean {
-  return typeof modelType === "string" && modelType.startsWith(RAGGED_MODEL_TYPE_PREFIX);
-}
-
 /** Keys to set in the dense model's config.json. */
 export function raggedConfigKeys(
   family: FamilyName,
@@ -32,7 +23,7 @@ export function raggedConfigKeys(
   layerSizes: readonly LayerSizes[],
 ): Readonly<Record<string, unknown>> {
   return {
-    model_type: raggedModelType(family),
+    model_type: raggedModelType(familyNamed(family)),
     architectures: [RAGGED_MODEL_CLASS],
     auto_map: {
       AutoConfig: `${RAGGED_MODULE}.${RAGGED_CONFIG_CLASS}`,

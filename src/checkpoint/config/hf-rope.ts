@@ -5,7 +5,7 @@
  */
 
 import { type ConfigFields, isJsonObject } from "./config-fields.ts";
-import type { FamilyConfigRules } from "../../families/families.ts";
+import type { FamilyConfigRules } from "../../families/family.ts";
 import type { LayerType, RopeConfig, RopeScaling } from "./model-config.ts";
 
 /** Extras that change the rotation. `mrope_section` is multimodal, the rest belongs to yarn and longrope. */

@@ -3,7 +3,7 @@
  * One form for a Hugging Face `config.json` and for a GGUF header.
  */
 
-import type { FamilyName } from "../../families/families.ts";
+import type { FamilyName } from "../../families/family.ts";
 
 /** How positions are rotated into queries and keys. Angles: position · inverseFrequency(theta, scaling). */
 export interface RopeConfig {

@@ -7,7 +7,10 @@
 import { CusprunError } from "../../errors.ts";
 import type { FloatDType } from "../../tensor.ts";
 import type { JsonObject } from "../config/config-fields.ts";
-import { type BlockRole, type Family, familiesOfGgufArchitecture, MODEL_CLASSES } from "../../families/families.ts";
+import type { LlamaCppArchitecture } from "../../families/llama-cpp.ts";
+import type { BlockRole } from "../../families/roles.ts";
+import type { Family } from "../../families/family.ts";
+import { familiesOfGgufArchitecture, modelClass } from "../../families/index.ts";
 import { GgufFields, isArray } from "./fields.ts";
 import { readRaggedSizes } from "./layers.ts";
 import type { GgufTensor } from "./layout.ts";
@@ -22,8 +25,7 @@ import type { LayerSizes, ModelConfig } from "../config/model-config.ts";
 /** A GGUF file's configuration in cusprun's and in Hugging Face's form. */
 export interface GgufConfig {
   readonly family: Family;
-  /** `general.architecture`. */
-  readonly architecture: string;
+  readonly architecture: LlamaCppArchitecture;
   readonly config: ModelConfig;
   readonly configJson: JsonObject;
   readonly generationConfigJson: JsonObject;
@@ -44,11 +46,7 @@ const REFUSED_UNLESS: readonly (readonly [key: string, harmless: number | boolea
 /** llama.cpp's `rope_freq_base` where a file has none. */
 const DEFAULT_ROPE_THETA = 10_000;
 
-/** llama.cpp takes the period 6 where a file has none; every 6th layer sees everything. */
-const DEFAULT_SLIDING_PERIOD = 6;
-
-/** Layers of the one model, Gemma 3 27B, whose queries are scaled by √(D/H) instead of √K; llama.cpp tells it by these, too. */
-const LAYERS_WITH_HIDDEN_SCALE = 62;
+const CONVERT_AGAIN = "Convert the model again with a current llama.cpp";
 
 const HF_DTYPE_NAMES: Readonly<Record<FloatDType, string>> = { F32: "float32", F16: "float16", BF16: "bfloat16" };
 
@@ -66,22 +64,23 @@ export function configFromGguf(
   path: string,
 ): GgufConfig {
   const fields = new GgufFields(metadata, path);
-  const architecture = readArchitecture(fields);
-  const candidates = familiesOfGgufArchitecture(architecture, path);
+  const name = readArchitecture(fields);
+  const candidates = familiesOfGgufArchitecture(name, path);
   const family = candidates.find((candidate) => hasBlockTensors(candidate, tensors)) ?? candidates[0]!;
-  refuseUnknownArithmetic(fields, architecture);
+  const architecture = family.ggufArchitectures.find((candidate) => candidate.name === name)!;
+  refuseUnknownArithmetic(fields, name);
 
   const ragged = readRaggedSizes(fields, architecture);
-  const sizes = readSizes(fields, architecture, tensors, ragged);
+  const sizes = readSizes(fields, name, tensors, ragged);
   const tokens = readTokenIds(fields, sizes.vocab_size);
-  const scaling = ropeScalingFromKeys(fields, architecture);
+  const scaling = ropeScalingFromKeys(fields, name);
   const json: JsonObject = {
-    architectures: [MODEL_CLASSES[family.name]],
+    architectures: [modelClass(family)],
     model_type: family.modelTypes[0],
     dtype: HF_DTYPE_NAMES[commonDType(tensors)],
     ...sizes,
     [family.configRules.activationKey]: family.configRules.defaultActivation,
-    rope_theta: fields.optionalNumber(`${architecture}.rope.freq_base`) ?? DEFAULT_ROPE_THETA,
+    rope_theta: fields.optionalNumber(`${name}.rope.freq_base`) ?? DEFAULT_ROPE_THETA,
     rope_scaling: scaling,
     ...familyJson(fields, architecture, family, sizes, tensors),
     tie_word_embeddings: !tensors.has(GGUF_MODEL_TENSOR_NAMES.outputHead),
@@ -93,10 +92,13 @@ export function configFromGguf(
   return { family, architecture, ...made, generationConfigJson: { _from_model_config: true, ...tokens } };
 }
 
-/** Whether the first block has just the tensors of a family: all that it must have, and of the optional ones all or none. */
+/** Whether the first block has exactly the tensors of a family: all required ones, all or none of the optional ones, and no others. */
 function hasBlockTensors({ requiredRoles, optionalRoles }: Family, tensors: ReadonlyMap<string, GgufTensor>): boolean {
-  const has = (role: BlockRole): boolean => tensors.has(`blk.0.${GGUF_BLOCK_TENSOR_NAMES[role]}`);
-  return requiredRoles.every(has) && (optionalRoles.every(has) || !optionalRoles.some(has));
+  const roles = Object.keys(GGUF_BLOCK_TENSOR_NAMES) as BlockRole[];
+  const present = roles.filter((role) => tensors.has(`blk.0.${GGUF_BLOCK_TENSOR_NAMES[role]}`));
+  const has = (role: BlockRole): boolean => present.includes(role);
+  const known = present.every((role) => requiredRoles.includes(role) || optionalRoles.includes(role));
+  return known && requiredRoles.every(has) && (optionalRoles.every(has) || !optionalRoles.some(has));
 }
 
 function readArchitecture(fields: GgufFields): string {
@@ -191,56 +193,57 @@ function readNormEps(fields: GgufFields, architecture: string): number {
   const key = `${architecture}.attention.layer_norm_rms_epsilon`;
   const eps = fields.optionalNumber(key);
   if (eps !== undefined) return eps;
-  throw fields.error(
-    "GGUF_KEY_MISSING",
-    key,
-    "no such key",
-    "a positive number",
-    "Convert the model again with a current llama.cpp",
-  );
+  throw fields.error("GGUF_KEY_MISSING", key, "no such key", "a positive number", CONVERT_AGAIN);
 }
 
 /** What only some families' config.json has, by the rules of the family. */
 function familyJson(
   fields: GgufFields,
-  architecture: string,
+  architecture: LlamaCppArchitecture,
   family: Family,
   sizes: ReturnType<typeof readSizes>,
   tensors: ReadonlyMap<string, GgufTensor>,
 ): JsonObject {
   const rules = family.configRules;
-  const windowKey = `${architecture}.attention.sliding_window`;
+  const { kind } = rules.sliding;
+  const windowKey = `${architecture.name}.attention.sliding_window`;
   const window = fields.optionalInteger(windowKey) ?? 0;
-  if (rules.slidingRule !== "pattern" && window !== 0 && window < sizes.max_position_embeddings) {
+  if (kind !== "pattern" && window !== 0 && window < sizes.max_position_embeddings) {
     throw fields.unsupported(windowKey, `nothing, as a ${family.name} model has`);
   }
   return {
     ...(rules.attentionBiasRoles.length > 0 && { attention_bias: tensors.has(`blk.0.${GGUF_BLOCK_TENSOR_NAMES.qBias}`) }),
-    ...(rules.slidingRule === "upper" && { use_sliding_window: false, sliding_window: null }),
-    ...(rules.slidingRule === "pattern" && {
+    ...(kind === "upper" && { use_sliding_window: false, sliding_window: null }),
+    ...(kind === "pattern" && {
       sliding_window: fields.uniformInteger(windowKey),
       sliding_window_pattern: readSlidingPeriod(fields, architecture),
     }),
     ...(rules.ropePerLayerType && {
-      rope_local_base_freq: fields.optionalNumber(`${architecture}.rope.freq_base_swa`) ?? rules.defaultRopeTheta.sliding,
+      rope_local_base_freq: fields.optionalNumber(`${architecture.name}.rope.freq_base_swa`) ?? rules.defaultRopeTheta.sliding,
     }),
-    ...(rules.defaultQueryPreAttnScalar !== null && { query_pre_attn_scalar: queryScalar(sizes) }),
+    ...(rules.defaultQueryPreAttnScalar !== null && { query_pre_attn_scalar: queryScalar(sizes, architecture) }),
   };
 }
 
-function readSlidingPeriod(fields: GgufFields, architecture: string): number {
-  const key = `${architecture}.attention.sliding_window_pattern`;
+/** Every n-th layer has full attention. */
+function readSlidingPeriod(fields: GgufFields, { name, sliding }: LlamaCppArchitecture): number {
+  const key = `${name}.attention.sliding_window_pattern`;
   const value = fields.value(key);
-  if (value === undefined || !isArray(value)) return fields.optionalUniformInteger(key) ?? DEFAULT_SLIDING_PERIOD;
-  // One boolean per layer: true where it slides. The first that does not ends the first period.
+  if (value === undefined || !isArray(value)) {
+    const period = fields.optionalUniformInteger(key) ?? sliding?.defaultPeriod;
+    if (period !== undefined) return period;
+    throw fields.error("GGUF_KEY_MISSING", key, "no such key", "a positive integer", CONVERT_AGAIN);
+  }
+  // One boolean per layer: true if it has a window. The first without one ends the first period.
   const period = Array.from<unknown>(value).indexOf(false) + 1;
   const isPeriodic = Array.from<unknown>(value).every((slides, layer) => slides === ((layer + 1) % period !== 0));
-  if (period === 0 || !isPeriodic) throw fields.unsupported(key, "every n-th layer to see everything");
+  if (period === 0 || !isPeriodic) throw fields.unsupported(key, "full attention in every n-th layer");
   return period;
 }
 
-function queryScalar(sizes: ReturnType<typeof readSizes>): number {
-  return sizes.num_hidden_layers === LAYERS_WITH_HIDDEN_SCALE ? sizes.hidden_size / sizes.num_attention_heads : sizes.head_dim;
+function queryScalar(sizes: ReturnType<typeof readSizes>, { hiddenScaleLayers }: LlamaCppArchitecture): number {
+  const isByHidden = sizes.num_hidden_layers === hiddenScaleLayers;
+  return isByHidden ? sizes.hidden_size / sizes.num_attention_heads : sizes.head_dim;
 }
 
 /** Token ids under config.json's names. An absent one is null: there, an absent key would mean the family's default. */
@@ -280,7 +283,7 @@ function withRopeFactors(
       where: `${fields.path}: tensor 'rope_freqs.weight'`,
       found: `${factors.length} factors${rope.scaling === null ? "" : " beside rope.scaling keys"}`,
       expected: `${config.headDim / 2} factors, half of the head size, and no other scaling`,
-      remedy: "Convert the model again with a current llama.cpp",
+      remedy: CONVERT_AGAIN,
     });
   }
   const scaled = { ...rope, scaling: factorsScaling(factors) };

@@ -7,20 +7,18 @@ import { type BlockSizes, blockSizes } from "../check-tensors.ts";
 import { ggmlByteLength } from "./ggml-types.ts";
 import type { GgufFields } from "./fields.ts";
 import type { GgufTensor } from "./layout.ts";
+import type { LlamaCppArchitecture } from "../../families/llama-cpp.ts";
 import type { LayerSizes, ModelConfig } from "../config/model-config.ts";
-
-/** Architectures that have sizes for each layer; all others use the first layer's for all. */
-const RAGGED_ARCHITECTURES: readonly string[] = ["deci", "openelm"];
 
 /**
  * Sizes of each layer, or null where all layers have the same.
  * @throws CusprunError `GGUF_KEY_INVALID`, `GGUF_KEY_MISSING`.
  */
-export function readRaggedSizes(fields: GgufFields, architecture: string): LayerSizes[] | null {
-  if (!RAGGED_ARCHITECTURES.includes(architecture)) return null;
-  const layers = fields.uniformInteger(`${architecture}.block_count`);
+export function readRaggedSizes(fields: GgufFields, { name: prefix, ragged }: LlamaCppArchitecture): LayerSizes[] | null {
+  if (!ragged) return null;
+  const layers = fields.uniformInteger(`${prefix}.block_count`);
   const [widths, heads, groups] = ["feed_forward_length", "attention.head_count", "attention.head_count_kv"].map((name) =>
-    fields.layerIntegers(`${architecture}.${name}`, layers),
+    fields.layerIntegers(`${prefix}.${name}`, layers),
   );
   if ([widths, heads, groups].every((sizes) => new Set(sizes).size === 1)) return null;
   return widths!.map((intermediateSize, layer) => ({

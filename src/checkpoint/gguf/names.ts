@@ -3,7 +3,10 @@
  * Source: `MODEL_TENSORS` of llama.cpp's `gguf-py/gguf/constants.py`; row order: `LlamaModel.permute` of `convert_hf_to_gguf.py`.
  */
 
-import { blockTensorName, type BlockRole, type Family, MODEL_TENSOR_NAMES, type ModelRole } from "../../families/families.ts";
+import { blockTensorName, modelTensorName } from "../../families/index.ts";
+import type { LlamaCppArchitecture } from "../../families/llama-cpp.ts";
+import { isNormRole, isRotatedRole, type BlockRole, type ModelRole } from "../../families/roles.ts";
+import type { Family } from "../../families/family.ts";
 
 /** GGUF's name of a block tensor behind `blk.{i}.`. */
 export const GGUF_BLOCK_TENSOR_NAMES: Readonly<Record<BlockRole, string>> = {
@@ -36,23 +39,6 @@ export const GGUF_MODEL_TENSOR_NAMES: Readonly<Record<ModelRole, string>> = {
 /** The tensor with the factors that rotary frequencies are divided by, [K/2]; no weight of Hugging Face's model. */
 export const ROPE_FACTORS_NAME = "rope_freqs.weight";
 
-/** Architectures whose q and k are stored with their rotary halves interleaved (llama.cpp's `permute`). */
-const INTERLEAVED_ARCHITECTURES: readonly string[] = ["llama", "deci"];
-
-/** Tensors whose rows GGUF may store with their rotary halves interleaved. */
-export const ROTATED_ROLES: readonly (BlockRole | ModelRole)[] = ["q", "k", "qBias", "kBias"];
-
-/** Tensors that are applied as `normOffset + weight`. */
-export const NORM_ROLES: readonly (BlockRole | ModelRole)[] = [
-  "attentionNorm",
-  "qNorm",
-  "kNorm",
-  "postAttentionNorm",
-  "ffnNorm",
-  "postFfnNorm",
-  "finalNorm",
-];
-
 /** What a GGUF tensor is to Hugging Face's model. */
 export interface GgufTensorMapping {
   /** Hugging Face's name. */
@@ -64,18 +50,18 @@ export interface GgufTensorMapping {
 }
 
 /** What a tensor is to Hugging Face's model; null where the family has no such tensor. */
-export function mapGgufTensor(ggufName: string, family: Family, architecture: string): GgufTensorMapping | null {
+export function mapGgufTensor(ggufName: string, family: Family, architecture: LlamaCppArchitecture): GgufTensorMapping | null {
   const mapRole = (role: BlockRole | ModelRole, name: string): GgufTensorMapping => ({
     name,
-    isInterleaved: INTERLEAVED_ARCHITECTURES.includes(architecture) && ROTATED_ROLES.includes(role),
-    storedOffset: NORM_ROLES.includes(role) ? family.normOffset : 0,
+    isInterleaved: architecture.interleavesRotary && isRotatedRole(role),
+    storedOffset: isNormRole(role) ? family.normOffset : 0,
   });
   const modelRole = roleOf(GGUF_MODEL_TENSOR_NAMES, ggufName);
-  if (modelRole !== undefined) return mapRole(modelRole, MODEL_TENSOR_NAMES[modelRole]);
+  if (modelRole !== undefined) return mapRole(modelRole, modelTensorName(family, modelRole));
   const [, layer, blockName] = /^blk\.(0|[1-9]\d{0,8})\.(.+)$/.exec(ggufName) ?? [];
   if (layer === undefined || blockName === undefined) return null;
   const role = roleOf(GGUF_BLOCK_TENSOR_NAMES, blockName);
-  if (role === undefined || family.blockTensorNames[role] === undefined) return null;
+  if (role === undefined || family.tensorNames.block[role] === undefined) return null;
   return mapRole(role, blockTensorName(family, Number(layer), role));
 }
 

@@ -7,7 +7,8 @@ import { CusprunError } from "../../errors.ts";
 import { checkTensors } from "../check-tensors.ts";
 import type { Checkpoint, RowRange, TensorInfo, TokenizerFiles } from "../checkpoint.ts";
 import type { JsonObject } from "../config/config-fields.ts";
-import { MODEL_TENSOR_NAMES } from "../../families/families.ts";
+import type { Family } from "../../families/family.ts";
+import { familyNamed, modelTensorName } from "../../families/index.ts";
 import { hasAttentionBias, parseHfConfig } from "../config/hf-config.ts";
 import { parseJsonObject, readJsonObject, readSmallFile } from "../json-files.ts";
 import type { ModelConfig } from "../config/model-config.ts";
@@ -49,7 +50,7 @@ export async function openSafetensors(folder: string): Promise<Checkpoint> {
     }
     const biases = hasAttentionBias(configJson, folder) ? "present" : "absent";
     checkTensors(config, tensors, folder, biases);
-    if (config.tieWordEmbeddings) await checkTiedHead(folder, fileOfTensor);
+    if (config.tieWordEmbeddings) await checkTiedHead(folder, familyNamed(config.family), fileOfTensor);
     return new SafetensorsCheckpoint(folder, config, configJson, generationConfigJson, tensors, files, fileOfTensor);
   } catch (error) {
     await Promise.all(files.map((file) => file.close()));
@@ -157,8 +158,9 @@ function tensorInfo(file: SafetensorsFile, entry: SafetensorsEntry): TensorInfo 
  * A tied model may store its output head all the same. transformers 4 ignores it, transformers 5 uses it where it differs from the
  * embedding: equal it changes nothing, different the checkpoint means two models.
  */
-async function checkTiedHead(folder: string, fileOfTensor: ReadonlyMap<string, SafetensorsFile>): Promise<void> {
-  const { embedding, outputHead } = MODEL_TENSOR_NAMES;
+async function checkTiedHead(folder: string, family: Family, fileOfTensor: ReadonlyMap<string, SafetensorsFile>): Promise<void> {
+  const embedding = modelTensorName(family, "embedding");
+  const outputHead = modelTensorName(family, "outputHead");
   const headFile = fileOfTensor.get(outputHead);
   const embeddingFile = fileOfTensor.get(embedding);
   if (headFile === undefined || embeddingFile === undefined) return;

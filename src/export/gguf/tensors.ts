@@ -7,14 +7,13 @@
 
 import { blockSizes, blockTensorShape, modelTensorShape } from "../../checkpoint/check-tensors.ts";
 import type { Checkpoint, RowReader, StoredDType } from "../../checkpoint/checkpoint.ts";
-import { type BlockRole, blockTensorName, FAMILIES, MODEL_TENSOR_NAMES, type ModelRole } from "../../families/families.ts";
+import { isNormRole, isRotatedRole, type BlockRole, type ModelRole } from "../../families/roles.ts";
+import { blockTensorName, familyNamed, modelTensorName } from "../../families/index.ts";
 import {
   GGUF_BLOCK_TENSOR_NAMES,
   GGUF_MODEL_TENSOR_NAMES,
   interleavedRow,
-  NORM_ROLES,
   ROPE_FACTORS_NAME,
-  ROTATED_ROLES,
 } from "../../checkpoint/gguf/names.ts";
 import { ggmlByteLength } from "../../checkpoint/gguf/ggml-types.ts";
 import { quantize, type WrittenGgmlType } from "./ggml-quantize.ts";
@@ -93,7 +92,7 @@ function finestStoredType(checkpoint: Checkpoint, tensor: PlacedTensor, form: Gg
   const own = checkpoint.tensors.get(tensor.name)!.dtype;
   const { role, layer } = tensor;
   if (!form.fusesQkv || (role !== "q" && role !== "k" && role !== "v")) return own;
-  const family = FAMILIES[checkpoint.config.family];
+  const family = familyNamed(checkpoint.config.family);
   const parts = (["q", "k", "v"] as const).map((part) => checkpoint.tensors.get(blockTensorName(family, layer, part))!.dtype);
   if (parts.every((type) => type === own)) return own;
   const [first, ...others] = [own, ...parts].map((type) => requantizedType(type, tensor.shape[1]!));
@@ -114,9 +113,9 @@ function typedAs(role: BlockRole | ModelRole, { fusesQkv }: GgufForm): BlockRole
 
 /** A tied output head is left out, also where the checkpoint repeats the embedding under its name. */
 function placeTensors({ config }: Checkpoint, { optionalRoles }: GgufForm): PlacedTensor[] {
-  const family = FAMILIES[config.family];
+  const family = familyNamed(config.family);
   const modelTensor = (role: ModelRole): PlacedTensor => ({
-    name: MODEL_TENSOR_NAMES[role],
+    name: modelTensorName(family, role),
     ggufName: GGUF_MODEL_TENSOR_NAMES[role],
     role,
     layer: 0,
@@ -171,14 +170,14 @@ async function* vectorPieces(checkpoint: Checkpoint, tensor: PlacedTensor, form:
   let values = await checkpoint.readFloat32(tensor.name);
   const headDim = interleavedHeadDim(checkpoint, tensor, form);
   if (headDim !== null) values = interleaved(values, 1, headDim);
-  const { normOffset } = FAMILIES[checkpoint.config.family];
+  const { normOffset } = familyNamed(checkpoint.config.family);
   const scale = tensor.role === "qNorm" ? form.queryScale : 1;
-  const isNorm = NORM_ROLES.includes(tensor.role);
+  const isNorm = isNormRole(tensor.role);
   yield encode("F32", isNorm ? values.map((value) => (value + normOffset) * scale) : values, tensor.name);
 }
 
 function interleavedHeadDim({ config }: Checkpoint, { role }: PlacedTensor, form: GgufForm): number | null {
-  return form.interleavesRotary && ROTATED_ROLES.includes(role) ? config.headDim : null;
+  return form.interleavesRotary && isRotatedRole(role) ? config.headDim : null;
 }
 
 /** Rows in the file's order; whole heads. @param rowLength elements of the array in a row. */

@@ -3,7 +3,7 @@
  * Source: llama.cpp, `llama_tensor_get_type` and `use_more_bits` (src/llama-quant.cpp) without an importance matrix, also where importances are known; `llama_ftype`.
  */
 
-import type { BlockRole, ModelRole } from "../../families/families.ts";
+import type { BlockRole, ModelRole } from "../../families/roles.ts";
 import { GGML_BLOCK_FORMATS } from "../../checkpoint/gguf/ggml-types.ts";
 import type { StoredDType } from "../../checkpoint/checkpoint.ts";
 import type { LayerSizes, ModelConfig } from "../../checkpoint/config/model-config.ts";

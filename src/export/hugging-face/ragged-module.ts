@@ -3,44 +3,28 @@
  * layer's attention and MLP built in the layer's own sizes. It runs where remote code is trusted, in transformers 4.57 and 5.
  */
 
-import type { FamilyName } from "../../families/families.ts";
-import { RAGGED_CONFIG_CLASS, RAGGED_MODEL_CLASS, raggedModelType } from "../../checkpoint/config/hf-ragged.ts";
-
-/** What transformers calls a family's module and classes. */
-interface PythonNames {
-  /** Behind `transformers.models.`, and what its classes begin with. */
-  readonly module: string;
-  readonly stem: string;
-  readonly config: string;
-  /** How vLLM's `DeciLMForCausalLM`, a Llama with sizes of its own in every layer, computes the same; null where it does not. */
-  readonly deci: { readonly qkvBias: boolean } | null;
-}
-
-const PYTHON_NAMES: Readonly<Record<FamilyName, PythonNames>> = {
-  llama: { module: "llama", stem: "Llama", config: "LlamaConfig", deci: { qkvBias: false } },
-  mistral: { module: "mistral", stem: "Mistral", config: "MistralConfig", deci: { qkvBias: false } },
-  qwen2: { module: "qwen2", stem: "Qwen2", config: "Qwen2Config", deci: { qkvBias: true } },
-  qwen3: { module: "qwen3", stem: "Qwen3", config: "Qwen3Config", deci: null },
-  gemma3: { module: "gemma3", stem: "Gemma3", config: "Gemma3TextConfig", deci: null },
-};
+import type { Family } from "../../families/family.ts";
+import { raggedModelType } from "../../families/index.ts";
+import { RAGGED_CONFIG_CLASS, RAGGED_MODEL_CLASS } from "../../checkpoint/config/hf-ragged.ts";
 
 /** The file's text for a family. */
-export function raggedModule(family: FamilyName): string {
-  const { module, stem, config, deci } = PYTHON_NAMES[family];
+export function raggedModule(family: Family): string {
+  const { transformers, deciLM } = family;
+  const { module, stem, configClass } = transformers;
   return `"""${stem} with layers of unlike size: layer i has the heads and the FFN width of layer_widths[i] in config.json.
 
 Written by cusprun. Load with trust_remote_code=True; needs transformers 4.57 or newer and nothing else.
 """
 
 import copy
-${deci === null ? "" : "from types import SimpleNamespace\n"}
-from transformers import ${config}, ${stem}ForCausalLM
+${deciLM === null ? "" : "from types import SimpleNamespace\n"}
+from transformers import ${configClass}, ${stem}ForCausalLM
 from transformers.models.${module}.modeling_${module} import ${stem}Attention, ${stem}MLP
 
 
-class ${RAGGED_CONFIG_CLASS}(${config}):
+class ${RAGGED_CONFIG_CLASS}(${configClass}):
     model_type = "${raggedModelType(family)}"
-${deci === null ? "" : blockConfigs(deci.qkvBias)}
+${deciLM === null ? "" : blockConfigs(deciLM.qkvBias)}
 
 class ${RAGGED_MODEL_CLASS}(${stem}ForCausalLM):
     config_class = ${RAGGED_CONFIG_CLASS}

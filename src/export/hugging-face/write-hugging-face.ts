@@ -6,7 +6,8 @@
 import { writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { RowRange, StoredDType, TokenizerFiles } from "../../checkpoint/checkpoint.ts";
-import { isRaggedModelType, RAGGED_MODULE } from "../../checkpoint/config/hf-ragged.ts";
+import { familyNamed, isRaggedModelType } from "../../families/index.ts";
+import { RAGGED_MODULE } from "../../checkpoint/config/hf-ragged.ts";
 import { writeShardedSafetensors } from "../../checkpoint/safetensors/write.ts";
 import { CusprunError } from "../../errors.ts";
 import { narrowFromFloat32 } from "../../float-convert.ts";
@@ -88,7 +89,7 @@ export function huggingFaceWriter(
   small.set("config.json", json({ ...expert.configJson, ...dtypeKeys(expert.configJson, dtype) }));
   if (expert.generationConfigJson !== null) small.set("generation_config.json", json(expert.generationConfigJson));
   const pythonFile = isRaggedModelType(expert.configJson["model_type"]) ? `${RAGGED_MODULE}.py` : null;
-  if (pythonFile !== null) small.set(pythonFile, raggedModule(expert.config.family));
+  if (pythonFile !== null) small.set(pythonFile, raggedModule(familyNamed(expert.config.family)));
   const isQuantised = expert.tensors.some((tensor) => !Object.hasOwn(FLOAT_DTYPE_BYTES, tensor.dtype));
   return {
     write: async (folder, job) => {

@@ -3,8 +3,7 @@
  */
 
 import type { Checkpoint, TokenizerFiles } from "../../checkpoint/checkpoint.ts";
-import { FAMILIES, MODEL_CLASSES } from "../../families/families.ts";
-import { isRaggedModelType } from "../../checkpoint/config/hf-ragged.ts";
+import { familyNamed, isRaggedModelType, modelClass } from "../../families/index.ts";
 import type { OnnxTypeForm } from "./types.ts";
 
 /**
@@ -39,9 +38,10 @@ export function onnxFolderFiles(
 /** Layers of unlike size are in the graph, so that a stock class runs them; it is told the family's own name. */
 function stockClass({ config, configJson }: Checkpoint): Readonly<Record<string, unknown>> {
   if (!isRaggedModelType(configJson["model_type"])) return {};
+  const family = familyNamed(config.family);
   return {
-    model_type: FAMILIES[config.family].modelTypes[0],
-    architectures: [MODEL_CLASSES[config.family]],
+    model_type: family.modelTypes[0],
+    architectures: [modelClass(family)],
     auto_map: undefined,
   };
 }

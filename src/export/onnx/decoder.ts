@@ -11,7 +11,9 @@
 
 import { blockSizes, blockTensorShape, modelTensorShape } from "../../checkpoint/check-tensors.ts";
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
-import { type BlockRole, blockTensorName, FAMILIES, MODEL_TENSOR_NAMES, type ModelRole } from "../../families/families.ts";
+import type { BlockRole, ModelRole } from "../../families/roles.ts";
+import { blockTensorName, familyNamed, modelTensorName } from "../../families/index.ts";
+import type { Family } from "../../families/family.ts";
 import type { LayerType, ModelConfig } from "../../checkpoint/config/model-config.ts";
 import { OnnxGraph, type Value } from "../../model/onnx-graph.ts";
 import { addActivation } from "../../model/activation.ts";
@@ -65,6 +67,7 @@ class DecoderBuilder {
   readonly #g = new OnnxGraph(VERSION);
   readonly #checkpoint: Checkpoint;
   readonly #config: ModelConfig;
+  readonly #family: Family;
   readonly #form: OnnxTypeForm;
   readonly #optionalRoles: readonly BlockRole[];
   readonly #sources: WeightSource[] = [];
@@ -72,6 +75,7 @@ class DecoderBuilder {
   constructor(checkpoint: Checkpoint, form: OnnxTypeForm) {
     this.#checkpoint = checkpoint;
     this.#config = checkpoint.config;
+    this.#family = familyNamed(checkpoint.config.family);
     this.#form = form;
     this.#optionalRoles = presentOptionalRoles(checkpoint);
   }
@@ -239,7 +243,7 @@ class DecoderBuilder {
   /** [rows, D] → [rows, V]. A tied head is the embedding's own weight. */
   #head(x: Value): Value {
     const { tieWordEmbeddings } = this.#config;
-    const weight = tieWordEmbeddings ? (MODEL_TENSOR_NAMES.embedding as Value) : this.#modelMatrix("outputHead");
+    const weight = tieWordEmbeddings ? (modelTensorName(this.#family, "embedding") as Value) : this.#modelMatrix("outputHead");
     return this.#product(x, weight, modelTensorShape("outputHead", this.#config), this.#form.vocabulary);
   }
 
@@ -249,13 +253,13 @@ class DecoderBuilder {
   }
 
   #modelMatrix(role: ModelRole): Value {
-    const name = MODEL_TENSOR_NAMES[role];
+    const name = modelTensorName(this.#family, role);
     this.#sources.push(matrixWeight(this.#checkpoint, name, modelTensorShape(role, this.#config), this.#form.vocabulary));
     return name as Value;
   }
 
   #modelNorm(x: Value): Value {
-    const name = MODEL_TENSOR_NAMES.finalNorm;
+    const name = modelTensorName(this.#family, "finalNorm");
     this.#sources.push(vectorWeight(this.#checkpoint, name, this.#config.hiddenSize, this.#normOffset));
     return this.#rmsNorm(x, name as Value);
   }
@@ -286,7 +290,7 @@ class DecoderBuilder {
   }
 
   #source(layer: number, role: BlockRole, make: (name: string, shape: readonly number[]) => WeightSource): Value {
-    const name = blockTensorName(FAMILIES[this.#config.family], layer, role);
+    const name = blockTensorName(this.#family, layer, role);
     this.#sources.push(make(name, this.#shapeOf(layer, role)));
     return name as Value;
   }
@@ -296,11 +300,11 @@ class DecoderBuilder {
   }
 
   #has(role: BlockRole): boolean {
-    return FAMILIES[this.#config.family].requiredRoles.includes(role) || this.#optionalRoles.includes(role);
+    return this.#family.requiredRoles.includes(role) || this.#optionalRoles.includes(role);
   }
 
   get #normOffset(): number {
-    return FAMILIES[this.#config.family].normOffset;
+    return this.#family.normOffset;
   }
 
   /** [B·T, n] → [B, T, n]. */

@@ -3,8 +3,8 @@
  * Source: LLM-Pruner, arXiv 2305.11627, its baseline "L2", vector-wise magnitude of a group of coupled structures.
  */
 
-import { blockTensorName, FAMILIES } from "../../families/families.ts";
-import type { BlockRole } from "../../families/families.ts";
+import { blockTensorName, familyNamed } from "../../families/index.ts";
+import type { BlockRole } from "../../families/roles.ts";
 import { blockSizes } from "../../checkpoint/check-tensors.ts";
 import type { WeightSource } from "../../model/layer-program.ts";
 import { unitCount, type UnitKind } from "../../model/units.ts";
@@ -44,7 +44,7 @@ async function unitNorms(weights: WeightSource, layer: number, kind: UnitKind): 
 /** Σ w² of each row (axis 0) or column (axis 1) of a matrix. */
 async function lineEnergies(source: WeightSource, layer: number, role: BlockRole, axis: 0 | 1): Promise<Float64Array> {
   const { config } = source;
-  const values = await source.readFloat32(blockTensorName(FAMILIES[config.family], layer, role));
+  const values = await source.readFloat32(blockTensorName(familyNamed(config.family), layer, role));
   const D = config.hiddenSize;
   // Rows that read the residual stream have D columns; columns that write to it have D rows.
   const columns = axis === 0 ? D : values.length / D;

@@ -4,7 +4,7 @@
  * Source: FLAP, arXiv 2312.11983, section 4.1, "Wanda-sp"; Wanda, arXiv 2306.11695, equation 1.
  */
 
-import { blockTensorName, FAMILIES } from "../../families/families.ts";
+import { blockTensorName, familyNamed } from "../../families/index.ts";
 import { withUnitValues, type Method } from "./method.ts";
 
 export const WANDA_SP: Method = {
@@ -16,7 +16,7 @@ export const WANDA_SP: Method = {
   relevances: (scores, weights) =>
     withUnitValues(scores, "wanda-sp", async (layer) => {
       const { config } = weights;
-      const down = await weights.readFloat32(blockTensorName(FAMILIES[config.family], layer, "down"));
+      const down = await weights.readFloat32(blockTensorName(familyNamed(config.family), layer, "down"));
       const relevance = await scores.read(layer, "ffn");
       const F = down.length / config.hiddenSize;
       const [sums, squares, energies] = [new Float64Array(F), new Float64Array(F), new Float64Array(F)];

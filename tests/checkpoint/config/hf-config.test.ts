@@ -6,7 +6,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { blockSizes, blockTensorShape, modelTensorShape } from "../../../src/checkpoint/check-tensors.ts";
-import { type BlockRole, blockTensorName, FAMILIES, MODEL_TENSOR_NAMES } from "../../../src/families/families.ts";
+import type { BlockRole } from "../../../src/families/roles.ts";
+import { blockTensorName, familyNamed, modelTensorName } from "../../../src/families/index.ts";
 import { configDType, hasAttentionBias, parseHfConfig } from "../../../src/checkpoint/config/hf-config.ts";
 import type { ModelConfig } from "../../../src/checkpoint/config/model-config.ts";
 import { countParameters } from "../../../src/checkpoint/parameters.ts";
@@ -48,7 +49,7 @@ function readConfig(name: string): Record<string, unknown> {
 }
 
 function biasRoles(json: Readonly<Record<string, unknown>>, config: ModelConfig): readonly BlockRole[] {
-  return hasAttentionBias(json, "config.json") ? FAMILIES[config.family].configRules.attentionBiasRoles : [];
+  return hasAttentionBias(json, "config.json") ? familyNamed(config.family).configRules.attentionBiasRoles : [];
 }
 
 /** Sliding as transformers computes it: Mistral has no layer_types, all its layers slide. */
@@ -66,12 +67,12 @@ describe.each(Object.entries(goldens))("%s as transformers", (name, golden) => {
   });
 
   test("names and shapes of the first layer's and the model's tensors", () => {
-    const family = FAMILIES[config.family];
+    const family = familyNamed(config.family);
     const roles = [...family.requiredRoles, ...biasRoles(json, config)];
     const ours = new Map(roles.map((role) => [blockTensorName(family, 0, role), blockTensorShape(role, blockSizes(config, 0))]));
     for (const role of ["embedding", "finalNorm", "outputHead"] as const) {
       if (role === "outputHead" && config.tieWordEmbeddings) continue;
-      ours.set(MODEL_TENSOR_NAMES[role], modelTensorShape(role, config));
+      ours.set(modelTensorName(family, role), modelTensorShape(role, config));
     }
     expect(Object.fromEntries(ours)).toEqual(golden.tensors);
   });

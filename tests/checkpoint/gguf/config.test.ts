@@ -4,7 +4,7 @@
 
 import { describe, expect, it } from "vitest";
 import type { Checkpoint } from "../../../src/checkpoint/checkpoint.ts";
-import type { FamilyName } from "../../../src/families/families.ts";
+import type { TinyFamily } from "../../support/tiny-families.ts";
 import { openGguf } from "../../../src/checkpoint/gguf/open-gguf.ts";
 import { shortestDecimal } from "../../../src/checkpoint/gguf/fields.ts";
 import { parseHfConfig } from "../../../src/checkpoint/config/hf-config.ts";
@@ -17,7 +17,7 @@ import { tinyModel, type TinySizes } from "../../support/tiny-models.ts";
 type Changes = Readonly<Record<string, TypedValue | null>>;
 
 interface Options {
-  readonly family?: FamilyName;
+  readonly family?: TinyFamily;
   readonly sizes?: Partial<TinySizes>;
   readonly keys?: Changes;
   readonly tensors?: (tensors: WrittenTensor[]) => WrittenTensor[];

@@ -5,7 +5,7 @@
 import { copyFile, mkdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { FAMILIES } from "../../../src/families/families.ts";
+import { familyNamed } from "../../../src/families/index.ts";
 import { describeModel } from "../../../src/checkpoint/inspect.ts";
 import { locateCheckpoint, openCheckpoint } from "../../../src/checkpoint/open.ts";
 import { openSafetensors } from "../../../src/checkpoint/safetensors/open-safetensors.ts";
@@ -64,8 +64,8 @@ describe.each(TINY_FAMILIES)("%s", (family) => {
   test("every required tensor is missed", async () => {
     await withFolder(async (folder) => {
       await writeTinyCheckpoint(folder, model);
-      for (const role of FAMILIES[family].requiredRoles) {
-        const gone = `model.layers.1.${FAMILIES[family].blockTensorNames[role]}`;
+      for (const role of familyNamed(family).requiredRoles) {
+        const gone = `model.layers.1.${familyNamed(family).tensorNames.block[role]}`;
         await writeSafetensors(
           join(folder, "model.safetensors"),
           sourcesOf(model).filter(({ name }) => name !== gone),

@@ -1,0 +1,100 @@
+/**
+ * @file Looking families up, and what follows from an entry: names of tensors and classes.
+ */
+
+import { CusprunError } from "../errors.ts";
+import type { Family, FamilyName } from "./family.ts";
+import type { BlockRole, ModelRole } from "./roles.ts";
+import { FAMILIES } from "./table.ts";
+
+/** What precedes a family's `model_type` if layers differ in size. */
+const RAGGED_MODEL_TYPE_PREFIX = "cusprun_ragged_";
+
+/**
+ * The family of a name.
+ * @throws RangeError (a defect of the caller) for a name that no family has: configs are checked when they are read.
+ */
+export function familyNamed(name: FamilyName): Family {
+  const family = FAMILIES.find((candidate) => candidate.name === name);
+  if (family === undefined) throw new RangeError(`no family '${name}'`);
+  return family;
+}
+
+/**
+ * The family of a config.json's `model_type`.
+ * @param where the config file, for the message.
+ * @throws CusprunError `UNKNOWN_FAMILY`, listing what is supported.
+ */
+export function familyOfModelType(modelType: string, where: string): Family {
+  const stock = isRaggedModelType(modelType) ? modelType.slice(RAGGED_MODEL_TYPE_PREFIX.length) : modelType;
+  return findFamilies("model_type", (family) => family.modelTypes, stock, where)[0]!;
+}
+
+/**
+ * The families that a GGUF file's `general.architecture` may stand for, at least one.
+ * @param where the GGUF file, for the message.
+ * @throws CusprunError `UNKNOWN_FAMILY`, listing what is supported.
+ */
+export function familiesOfGgufArchitecture(architecture: string, where: string): readonly Family[] {
+  const namesOf = (family: Family): string[] => family.ggufArchitectures.map(({ name }) => name);
+  return findFamilies("general.architecture", namesOf, architecture, where);
+}
+
+function findFamilies(key: string, namesOf: (family: Family) => readonly string[], name: string, where: string): Family[] {
+  const found = FAMILIES.filter((candidate) => namesOf(candidate).includes(name));
+  if (found.length > 0) return found;
+  throw new CusprunError("UNKNOWN_FAMILY", {
+    where: `${where}: ${key}`,
+    found: JSON.stringify(name.slice(0, 80)),
+    expected: `one of ${[...new Set(FAMILIES.flatMap(namesOf))].join(", ")}`,
+    remedy: "Choose a model of a supported family",
+  });
+}
+
+/**
+ * Full name of a block tensor in safetensors files, e.g. `model.layers.3.mlp.down_proj.weight`.
+ * @throws RangeError (a defect of the caller) if the family has no such tensor.
+ */
+export function blockTensorName({ name, tensorNames }: Family, layer: number, role: BlockRole): string {
+  const suffix = tensorNames.block[role];
+  if (suffix === undefined) throw new RangeError(`family ${name} has no tensor for ${role}`);
+  return tensorNames.blockPrefix.replace("{layer}", String(layer)) + suffix;
+}
+
+/** Name of a tensor outside the blocks in safetensors files, e.g. `model.norm.weight`. */
+export function modelTensorName({ tensorNames }: Family, role: ModelRole): string {
+  return tensorNames.model[role];
+}
+
+/**
+ * Name of a tensor after layers were renumbered.
+ * @param numbers new numbers of the layers by the old ones.
+ * @returns null for a tensor of a layer that has no new number; the same name for a tensor outside the blocks.
+ */
+export function renumberedTensorName({ tensorNames }: Family, name: string, numbers: ReadonlyMap<number, number>): string | null {
+  const [before = "", after = ""] = tensorNames.blockPrefix.split("{layer}");
+  const [, digits, rest] = name.startsWith(before) ? (/^(\d+)(.*)$/.exec(name.slice(before.length)) ?? []) : [];
+  if (digits === undefined || rest === undefined || !rest.startsWith(after)) return name;
+  const number = numbers.get(Number(digits));
+  return number === undefined ? null : `${before}${number}${rest}`;
+}
+
+/** Whether queries and keys are normed over each head, so that zeroing one of its rows would change every other. */
+export function normsQueries(family: FamilyName): boolean {
+  return familyNamed(family).requiredRoles.includes("qNorm");
+}
+
+/** transformers' class of a family's models. */
+export function modelClass({ transformers }: Family): string {
+  return `${transformers.stem}ForCausalLM`;
+}
+
+/** `model_type` of a family's models whose layers differ in size. */
+export function raggedModelType({ modelTypes }: Family): string {
+  return `${RAGGED_MODEL_TYPE_PREFIX}${modelTypes[0]}`;
+}
+
+/** Whether a `model_type` is that of models whose layers differ in size. */
+export function isRaggedModelType(modelType: unknown): boolean {
+  return typeof modelType === "string" && modelType.startsWith(RAGGED_MODEL_TYPE_PREFIX);
+}
