@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
 import type { Checkpoint } from "../../src/checkpoint/checkpoint.ts";
-import { inspectModel } from "../../src/checkpoint/inspect.ts";
+import { describeModel } from "../../src/checkpoint/inspect.ts";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
 import { exportGguf } from "../../src/export/gguf/export-gguf.ts";
 import { exportOnnx, onnxModelPath } from "../../src/export/onnx/export-onnx.ts";
@@ -58,7 +58,7 @@ describe("a made-up family: norms after the sublayers only, tensors named in its
       await expectReferenceLogits(checkpoint);
       await checkpoint.close();
       const parameters = [...model.tensors.values()].reduce((sum, { values }) => sum + values.length, 0);
-      expect(await inspectModel(folder)).toMatchObject({ config: { family: "rimu" }, parameters: { total: parameters } });
+      expect(await describeModel(folder)).toMatchObject({ config: { family: "rimu" }, parameters: { total: parameters } });
     }));
 
   test("masked and sliced, whole layers among the cuts, it computes the same", async () => {
