@@ -95,7 +95,8 @@ function describe() {
     "| --- | --- | --- |",
     ...[...counts].map(([name, sources]) => {
       const list = [...sources].sort((a, b) => b[1] - a[1]);
-      return `| ${name} | ${list.reduce((sum, [, count]) => sum + count, 0)} | ${list.map(([source, count]) => `${source} ${count}`).join(", ")} |`;
+      const total = list.reduce((sum, [, count]) => sum + count, 0);
+      return `| ${name} | ${total} | ${list.map(([source, count]) => `${source} ${count}`).join(", ")} |`;
     }),
     "",
     "## Sources",
