@@ -5,7 +5,7 @@
 import type { Tokenizer } from "../corpora/tokenizer.ts";
 import { defaultExtract, extractAnswer, scoreAnswer } from "./answer-metrics.ts";
 import type { Prompt } from "./generation.ts";
-import type { GenerationScore } from "./measure-tasks.ts";
+import type { GenerationScore } from "./item-scores.ts";
 import type { Extract, GenerationItem } from "./task-file.ts";
 
 /** Tokens that an answer may have where its item does not say: enough for the longest of known benchmarks, worked out sums among them. */

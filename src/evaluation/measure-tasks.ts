@@ -7,50 +7,10 @@ import { wellFormed, type Tokenizer } from "../corpora/tokenizer.ts";
 import type { JobOptions } from "../progress.ts";
 import { continuePrompts } from "./generation.ts";
 import { askGeneration, type GenerationRequest } from "./generation-requests.ts";
+import type { ItemScore } from "./item-scores.ts";
 import { sumLogLikelihoods } from "./likelihoods.ts";
 import { RequestMaker, type LikelihoodRequest } from "./requests.ts";
-import type { GenerationMetric, MultipleChoiceItem, PerplexityItem, Task, TaskItem } from "./task-file.ts";
-
-/** What a model gives a multiple choice item. */
-export interface ChoiceScore {
-  readonly type: "multiple_choice";
-  readonly id: string;
-  /** Of each choice, in nats. */
-  readonly logLikelihoods: readonly number[];
-  /** Length of each choice in characters (code points), without the space before it. */
-  readonly characters: readonly number[];
-  /** UTF-8 bytes of the right choice, without the space before it. */
-  readonly answerBytes: number;
-  readonly answer: number;
-}
-
-/** What a model gives a text. */
-export interface TextScore {
-  readonly type: "perplexity";
-  readonly id: string;
-  /** Of the whole text, in nats. */
-  readonly logLikelihood: number;
-  /** Predicted tokens. */
-  readonly tokens: number;
-  /** UTF-8 bytes of the text. */
-  readonly bytes: number;
-}
-
-/** What a model writes behind a prompt. */
-export interface GenerationScore {
-  readonly type: "generation";
-  readonly id: string;
-  readonly metric: GenerationMetric;
-  /** What was generated. */
-  readonly output: string;
-  /** The part of it that was compared. */
-  readonly answer: string;
-  /** Agreement with the best reference, 0 to 1. */
-  readonly score: number;
-}
-
-/** What a model gives an item. */
-export type ItemScore = ChoiceScore | TextScore | GenerationScore;
+import type { MultipleChoiceItem, PerplexityItem, Task, TaskItem } from "./task-file.ts";
 
 /** An item whose requests were made, and how their log-likelihoods become its score. */
 export interface AskedLikelihoods {

@@ -12,7 +12,7 @@ import {
   type Difference,
   type Figure,
 } from "./intervals.ts";
-import type { ChoiceScore, GenerationScore, ItemScore, TextScore } from "./measure-tasks.ts";
+import type { ChoiceScore, GenerationScore, ItemScore, TextScore } from "./item-scores.ts";
 import { GENERATION_METRICS, type GenerationMetric, type Task, type TaskType } from "./task-file.ts";
 
 /** Every figure, in the order in which they are shown. */

@@ -306,3 +306,8 @@ function findFamilies(key: string, namesOf: (family: Family) => readonly string[
     remedy: "Choose a model of a supported family",
   });
 }
+
+/** Whether the family normalises queries and keys over each head, so that a zeroed row of q or k changes the head's other rows. */
+export function normsQueries(familyName: FamilyName): boolean {
+  return FAMILIES[familyName].requiredRoles.includes("qNorm");
+}

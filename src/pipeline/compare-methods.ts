@@ -30,8 +30,9 @@ import { jobOf, makeRun, measureOnTasks, prepareSeed, sharedKinds, type Session,
 import { defined } from "./defined.ts";
 import { planRun } from "./memory-step.ts";
 import { openTokenizer, withModel } from "./model.ts";
-import { chosenDimensions, rehearsePrune } from "./prune.ts";
-import { mayTrim } from "./vocabulary-step.ts";
+import { rehearsePrune } from "./rehearse.ts";
+import { chosenDimensions } from "./selection-step.ts";
+import { mayTrim } from "../selection/selection-options.ts";
 import { cusprunVersion } from "./version.ts";
 import { checkExpertFolder } from "./writing-step.ts";
 

@@ -13,6 +13,7 @@ import type { Task } from "../evaluation/task-file.ts";
 import type { JobOptions } from "../progress.ts";
 import type { MethodRun } from "../report/method-comparison.ts";
 import type { RelevanceKind } from "../model/units.ts";
+import { mayTrim } from "../selection/selection-options.ts";
 import { EXPERTS_FOLDER } from "./comparison-file.ts";
 import { expertFolderName, type CompareOptions, type PlannedExpert, type PlannedRun } from "./comparison-plan.ts";
 import { defined } from "./defined.ts";
@@ -23,7 +24,7 @@ import { withPeakMemory } from "./peak-memory.ts";
 import { pruneModel } from "./prune.ts";
 import { ensureScores } from "./scoring-step.ts";
 import { scoredKinds } from "./selection-step.ts";
-import { gatherVocabulary, mayTrim } from "./vocabulary-step.ts";
+import { gatherVocabulary } from "./vocabulary-step.ts";
 import { defaultWorkRoot, openWorkFolder } from "./work-folder.ts";
 
 /** A run that is wanted, with what it is told from others by. */

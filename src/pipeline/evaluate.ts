@@ -3,7 +3,8 @@
  */
 
 import { writeFile } from "node:fs/promises";
-import { measureTasks, type ItemScore } from "../evaluation/measure-tasks.ts";
+import type { ItemScore } from "../evaluation/item-scores.ts";
+import { measureTasks } from "../evaluation/measure-tasks.ts";
 import { summarizeTask, type TaskResult } from "../evaluation/summarize-task.ts";
 import { readTasks, type Task } from "../evaluation/task-file.ts";
 import { writeFileAtomically } from "../files.ts";

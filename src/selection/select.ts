@@ -13,7 +13,8 @@ import { selectMasked } from "./select-masked.ts";
 import { selectRagged } from "./select-ragged.ts";
 import { selectUniform } from "./select-uniform.ts";
 import { openSelection } from "./selection-context.ts";
-import type { SelectionContext, SelectionOptions } from "./selection-context.ts";
+import type { SelectionContext } from "./selection-context.ts";
+import type { SelectionOptions } from "./selection-options.ts";
 import { LayerLedger, removedParameters } from "./unit-parameters.ts";
 
 /**

@@ -1,7 +1,7 @@
 /** @file Scores → figures, by hand. */
 
 import { describe, expect, test } from "vitest";
-import type { ChoiceScore, TextScore } from "../../src/evaluation/measure-tasks.ts";
+import type { ChoiceScore, TextScore } from "../../src/evaluation/item-scores.ts";
 import { summarizeTask } from "../../src/evaluation/summarize-task.ts";
 import type { Task } from "../../src/evaluation/task-file.ts";
 

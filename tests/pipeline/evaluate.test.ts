@@ -3,7 +3,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import type { ItemScore } from "../../src/evaluation/measure-tasks.ts";
+import type { ItemScore } from "../../src/evaluation/item-scores.ts";
 import { evaluateModel } from "../../src/pipeline/evaluate.ts";
 import { errorOf } from "../support/temporary-gguf.ts";
 import { withFolder } from "../support/temporary-folder.ts";

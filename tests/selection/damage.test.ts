@@ -52,7 +52,7 @@ describe("trials", () => {
       budget: "10%",
       layout: "ragged",
       kinds: ["ffn", "head", "kv-group"],
-      trials: [],
+      trials: "pending",
     });
     const trials = planTrials(context, true);
     for (let layer = 0; layer < 4; layer++) {
@@ -83,7 +83,7 @@ describe("trials", () => {
 
   it("are needed where damage is to decide", async () => {
     await expect(select({ layout: "ragged", allocation: "damage" })).rejects.toMatchObject({ code: "SELECTION_INVALID" });
-    await expect(select({ layout: "uniform", allocation: "damage", trials: [] })).rejects.toMatchObject({
+    await expect(select({ layout: "uniform", allocation: "damage", trials: "pending" })).rejects.toMatchObject({
       code: "LAYOUT_UNSUPPORTED",
     });
   });

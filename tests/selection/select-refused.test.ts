@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { selectUnits } from "../../src/selection/select.ts";
-import type { SelectionOptions } from "../../src/selection/selection-context.ts";
+import type { SelectionOptions } from "../../src/selection/selection-options.ts";
 import { madeUpScores } from "../support/made-up-scores.ts";
 import type { MadeUpScores } from "../support/made-up-scores.ts";
 import { select, THREE } from "../support/selections.ts";

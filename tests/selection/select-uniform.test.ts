@@ -3,7 +3,7 @@ import { countParameters } from "../../src/checkpoint/parameters.ts";
 import type { UnitKind } from "../../src/model/units.ts";
 import { checkPlan } from "../../src/selection/plan-check.ts";
 import { selectUnits } from "../../src/selection/select.ts";
-import type { SelectionOptions } from "../../src/selection/selection-context.ts";
+import type { SelectionOptions } from "../../src/selection/selection-options.ts";
 import { cutExpert } from "../../src/surgery/expert.ts";
 import { elementCount } from "../../src/tensor.ts";
 import { madeUpScores } from "../support/made-up-scores.ts";

@@ -3,7 +3,7 @@
  */
 
 import { selectUnits } from "../../src/selection/select.ts";
-import type { SelectionOptions } from "../../src/selection/selection-context.ts";
+import type { SelectionOptions } from "../../src/selection/selection-options.ts";
 import type { PrunePlan } from "../../src/selection/plan.ts";
 import type { UnitKind } from "../../src/model/units.ts";
 import { cutExpert } from "../../src/surgery/expert.ts";

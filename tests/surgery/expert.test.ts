@@ -129,10 +129,10 @@ describe("whole layers", () => {
 
   const all: Removed[] = [{ layer: [0] }, { layer: [0] }, { layer: [0] }];
   it.each([
-    ["all of them", "uniform", all, "at least one that stays"],
+    ["all of them", "uniform", all, "at least one that is kept"],
     ["with units named of them", "uniform", [{ layer: [0], ffn: [1] }, {}, {}], "layer alone"],
-    ["of a ragged plan", "ragged", [{ layer: [0] }, {}, {}], "the layout being ragged"],
-    ["of a masked plan", "masked", [{ layer: [0] }, {}, {}], "the layout being masked"],
+    ["of a ragged plan", "ragged", [{ layer: [0] }, {}, {}], "none in layout ragged"],
+    ["of a masked plan", "masked", [{ layer: [0] }, {}, {}], "none in layout masked"],
     ["twice", "uniform", [{ layer: [0, 1] }, {}, {}], "units under 1"],
   ] as const)("are refused: %s", (_, layout, removed, expected) => {
     expect(() => cutExpert(tinyCheckpoint(tinyModel("llama")), planOf(layout, removed))).toThrow(expected);
