@@ -16,14 +16,14 @@ export type Interval = readonly [number, number];
 /** A figure over the items of a task, as a sample of all such items. */
 export interface Figure {
   readonly value: number;
-  /** Null where one item alone says nothing of it. */
+  /** Null for a single item, which says nothing about it. */
   readonly standardError: number | null;
   readonly interval: Interval | null;
 }
 
-/** How a figure of one model differs from another's on the same items. */
+/** The difference between two models' figures on the same items. */
 export interface Difference extends Figure {
-  /** Probability of a difference at least as large if the models were equally good. Null where one item alone says nothing of it. */
+  /** Probability of a difference at least as large if the models were equally good. Null for a single item. */
   readonly pValue: number | null;
 }
 

@@ -1,5 +1,5 @@
 /**
- * @file A model and tasks → what the model gives every item. All items of all tasks go through the model together.
+ * @file A model and tasks → the model's score of every item. All items of all tasks go through the model together.
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
@@ -12,13 +12,13 @@ import { sumLogLikelihoods } from "./likelihoods.ts";
 import { RequestMaker, type LikelihoodRequest } from "./requests.ts";
 import type { MultipleChoiceItem, PerplexityItem, Task, TaskItem } from "./task-file.ts";
 
-/** An item whose requests were made, and how their log-likelihoods become its score. */
+/** The requests of an item, and how their log-likelihoods become its score. */
 export interface AskedLikelihoods {
   readonly requests: readonly LikelihoodRequest[];
   readonly score: (logLikelihoods: readonly number[]) => ItemScore;
 }
 
-/** An item to be continued, and how the continuation becomes its score. */
+/** An item whose prompt is continued. */
 interface AskedGeneration {
   readonly generation: GenerationRequest;
 }
@@ -27,17 +27,17 @@ type Asked = AskedLikelihoods | AskedGeneration;
 
 /** How tasks are measured. */
 export interface MeasureTasksOptions extends JobOptions {
-  /** Longest input in tokens. Default: what the model has positions for, at most 2048 for a choice and 1024 for a text's window. */
+  /** Longest input in tokens. Default: the model's number of positions, at most 2048 for a choice and 1024 for a text's window. */
   readonly maxTokens?: number;
-  /** What progress events call this. Default `evaluating`. */
+  /** Name of this stage in progress events. Default `evaluating`. */
   readonly stage?: string;
 }
 
 /**
  * Measures a model on tasks.
  * @returns a list of scores per task, in the order of its items.
- * @throws CusprunError `TASK_TOKENS` for an item that cannot be put to the model, `USAGE` where the model has too few positions for
- *   `maxTokens`, what `continuePrompts` throws for items of generation, and what `Checkpoint.readFloat32` throws.
+ * @throws CusprunError `TASK_TOKENS` for an item without tokens to predict, or with too many, `USAGE` if the model has too few positions
+ *   for `maxTokens`, the errors of `continuePrompts` for items of generation, and those of `Checkpoint.readFloat32`.
  */
 export async function measureTasks(
   checkpoint: Checkpoint,
@@ -67,7 +67,7 @@ function ask(item: TaskItem, maker: RequestMaker, tokenizer: Tokenizer): Asked {
   return item.type === "generation" ? { generation: askGeneration(item, tokenizer) } : askLikelihoods(item, maker);
 }
 
-/** Asks for what an item is judged by, of any model: the requests, and what becomes of their answers. */
+/** Makes the likelihood requests of an item. */
 export function askLikelihoods(item: MultipleChoiceItem | PerplexityItem, maker: RequestMaker): AskedLikelihoods {
   switch (item.type) {
     case "multiple_choice":

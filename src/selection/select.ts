@@ -1,6 +1,6 @@
 /**
- * @file Selection: the relevances of units to three corpora + a budget → the plan of what goes, from which layer, and why.
- * Source: Cus-Prun, arXiv 2506.02561, its intersection of irrelevant sets; design, "Selection".
+ * @file Selection: the relevances of units to up to three corpora + a budget → the plan: which units each layer loses, and why.
+ * Source: Cus-Prun, arXiv 2506.02561, its intersection of irrelevant sets; docs/architecture.md, "Thresholds and selection".
  */
 
 import type { Dimension } from "../corpora/corpus.ts";
@@ -33,7 +33,7 @@ export async function selectUnits(scores: RelevanceScores, options: SelectionOpt
     granularity: context.granularity,
     budget: String(options.budget),
     method: options.method ?? "cusprun",
-    // Whole layers are no share of each layer.
+    // Removing whole layers takes no share from each layer.
     ...(!wholeLayers && { allocation: context.allocation }),
     aggregate: context.aggregate,
     weights: byDimension(options.dimensions, (dimension) => options.weights?.[dimension] ?? 1),
@@ -67,7 +67,7 @@ function layerPlan(context: SelectionContext, layer: number, choice: LayerChoice
   for (const kind of CUT_KINDS) {
     const chosen = choice.get(kind);
     if (chosen === undefined) continue;
-    // A head, value dimension or rotary pair of a KV group that goes is not named again.
+    // A head, value dimension or rotary pair of a removed KV group is not listed again.
     const removed = kind === "kv-group" ? chosen.removed : chosen.removed.filter((unit) => !groups.isGone(kind, unit));
     if (removed.length > 0) cuts[kind] = layerCut(context, layer, kind, { ...chosen, removed });
   }
@@ -97,7 +97,7 @@ function layerCut(context: SelectionContext, layer: number, kind: CutKind, choic
   return { removed: choice.removed.toSorted((a, b) => a - b), irrelevantShare, why };
 }
 
-/** Jaccard overlap of the irrelevant sets of each pair of dimensions, over all units; 1 where both are empty. */
+/** Jaccard overlap of the irrelevant sets of each pair of dimensions, over all units; 1 if both are empty. */
 function overlaps(dimensions: readonly Dimension[], choices: readonly LayerChoice[]): Record<string, number> {
   const result: Record<string, number> = {};
   dimensions.forEach((first, a) => {
