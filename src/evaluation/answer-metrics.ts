@@ -1,8 +1,8 @@
 /**
  * @file A generated text + its references → how well they agree: exact match, token F1 and ROUGE-L.
- * Sources: Rajpurkar et al., SQuAD, arXiv 1606.05250 (normalisation, exact match, F1); Lewis et al., MLQA, arXiv 1910.07475 (characters
- * as tokens in scripts without spaces); Lin, ROUGE, ACL 2004, and its implementation `rouge-score` (ROUGE-L, F of precision and recall,
- * no stemming).
+ * Sources: Rajpurkar et al., SQuAD, arXiv 1606.05250 (normalisation, exact match, F1); Lewis et al., MLQA, arXiv
+ * 1910.07475 (characters as tokens in scripts without spaces); Lin, ROUGE, ACL 2004, and its implementation
+ * `rouge-score` (ROUGE-L, F of precision and recall, no stemming).
  */
 
 import type { Extract, GenerationMetric } from "./task-file.ts";
@@ -30,7 +30,10 @@ export function defaultExtract(metric: GenerationMetric, references: readonly st
   }
 }
 
-/** The part of an output that is compared, without surrounding space. A phrase ends at the end of a line, a full stop or a comma. */
+/**
+ * The part of an output that is compared, without surrounding space. A phrase ends at the end of a line, a full stop or
+ * a comma.
+ */
 export function extractAnswer(output: string, extract: Extract): string {
   const text = output.trim();
   switch (extract) {
@@ -83,15 +86,15 @@ function numberOf(text: string): number | null {
 
 /** SQuAD's normalisation: lower case, no punctuation, no English articles. */
 function answerTokens(text: string): string[] {
-  return parted(text.toLowerCase().replaceAll(/[\p{P}\p{S}]/gu, "")).filter((token) => !ENGLISH_ARTICLES.has(token));
+  return wordsOf(text.toLowerCase().replaceAll(/[\p{P}\p{S}]/gu, "")).filter((token) => !ENGLISH_ARTICLES.has(token));
 }
 
 /** `rouge-score`'s tokens, extended to all scripts: runs of letters and digits in lower case. */
 function wordTokens(text: string): string[] {
-  return parted(text.toLowerCase().replaceAll(/[^\p{L}\p{M}\p{N}]+/gu, " "));
+  return wordsOf(text.toLowerCase().replaceAll(/[^\p{L}\p{M}\p{N}]+/gu, " "));
 }
 
-function parted(text: string): string[] {
+function wordsOf(text: string): string[] {
   return text
     .replaceAll(UNSPACED, " $& ")
     .split(/\s+/)

@@ -1,9 +1,12 @@
 /**
- * @file Tail probabilities of Student's t and of the fair coin: statistic → p-value or quantile. Sources: Abramowitz & Stegun 26.7.1 and
- * 26.5.8; the continued fraction is evaluated by Lentz's method (Numerical Recipes, 3rd ed., 6.4).
+ * @file Tail probabilities of Student's t and of the fair coin: statistic → p-value or quantile. Sources: Abramowitz &
+ * Stegun 26.7.1 and 26.5.8; the continued fraction is evaluated by Lentz's method (Numerical Recipes, 3rd ed., 6.4).
  */
 
-/** Terms of the continued fraction; it converges in about the square root of the degrees of freedom, ten thousand items in 100. */
+/**
+ * Terms of the continued fraction; it converges in about the square root of the degrees of freedom, ten thousand items
+ * in 100.
+ */
 const MAX_TERMS = 10_000;
 const PRECISION = 1e-14;
 /** Replaces a zero divisor in Lentz's method. */
@@ -29,7 +32,9 @@ export function studentQuantile(twoSided: number, degrees: number): number {
   return high;
 }
 
-/** Two-sided probability that a fair coin falls at least as unevenly as `heads` to `tails`; 1 if it was never thrown. */
+/**
+ * Two-sided probability that a fair coin falls at least as unevenly as `heads` to `tails`; 1 if it was never thrown.
+ */
 export function fairCoinTwoSided(heads: number, tails: number): number {
   const throws = heads + tails;
   let logTerm = -throws * Math.LN2;

@@ -8,7 +8,10 @@ import type { Prompt } from "./generation.ts";
 import type { GenerationScore } from "./item-scores.ts";
 import type { Extract, GenerationItem } from "./task-file.ts";
 
-/** Most tokens of an answer by default: enough for the longest answers of known benchmarks, including step-by-step calculations. */
+/**
+ * Most tokens of an answer by default: enough for the longest answers of known benchmarks, including step-by-step
+ * calculations.
+ */
 const MAX_TOKENS: Readonly<Record<Extract, number>> = {
   first_word: 8,
   first_phrase: 32,
@@ -18,8 +21,8 @@ const MAX_TOKENS: Readonly<Record<Extract, number>> = {
 };
 
 /**
- * The label at the beginning of a prompt's first line, such as `Question:`. If it occurs again at the beginning of a line, the model has
- * begun an item of its own.
+ * The label at the beginning of a prompt's first line, such as `Question:`. If it occurs again at the beginning of a
+ * line, the model has begun an item of its own.
  */
 const LABEL = /^[^\s:：]{1,20}[:：]/u;
 

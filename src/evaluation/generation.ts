@@ -1,7 +1,7 @@
 /**
- * @file Prompts → the model's continuations, decoded greedily: the most likely token each time, the first of equally likely ones. The
- * model is written once as an ONNX decoder with a cache of keys and values (`exportOnnx`, f32) into a temporary folder, so that a step
- * costs one token instead of the whole text before it.
+ * @file Prompts → the model's continuations, decoded greedily: the most likely token each time, the first of equally
+ * likely ones. The model is written once as an ONNX decoder with a cache of keys and values (`exportOnnx`, f32) into a
+ * temporary folder, so that a step costs one token instead of the whole text before it.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";
@@ -17,7 +17,10 @@ import { indexOfLargest } from "./index-of-largest.ts";
 
 /** Most prompts that are continued together: enough to share the cost of reading the weights. */
 const MAX_ROWS = 16;
-/** Most bytes of a batch's keys and values at their full length, unless one prompt alone needs more; a step holds them twice. */
+/**
+ * Most bytes of a batch's keys and values at their full length, unless one prompt alone needs more; a step holds them
+ * twice.
+ */
 const MAX_CACHE_BYTES = 2 ** 29;
 
 /** A prompt to continue, and the end of its continuation. */

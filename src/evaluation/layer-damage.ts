@@ -1,8 +1,9 @@
 /**
- * @file How sensitive the model is to the loss of some units of one layer: each layer is cut alone, and its output matrix is fitted again
- * if the expert will be repaired. The later layers run unchanged, and the divergence of the model's predictions from the dense model's is
- * measured. Only forward passes are needed, and only one over the layers: the hidden states of all trials so far go through a layer
- * together, so that its weights are read once. The cost is trials · documents · half the model, and a small solve per trial.
+ * @file How sensitive the model is to the loss of some units of one layer: each layer is cut alone, and its output
+ * matrix is fitted again if the expert will be repaired. The later layers run unchanged, and the divergence of the
+ * model's predictions from the dense model's is measured. Only forward passes are needed, and only one over the layers:
+ * the hidden states of all trials so far go through a layer together, so that its weights are read once. The cost is
+ * trials · documents · half the model, and a small solve per trial.
  * Source: docs/architecture.md, "Trial cuts".
  */
 
@@ -168,7 +169,10 @@ async function runPlain(
   );
 }
 
-/** Divergences of every trial's last hidden states from the dense model's, batch by batch, over the real tokens of a batch's rows. */
+/**
+ * Divergences of every trial's last hidden states from the dense model's, batch by batch, over the real tokens of a
+ * batch's rows.
+ */
 async function readDamage(
   checkpoint: Checkpoint,
   documents: readonly TokenDocument[],

@@ -1,6 +1,6 @@
 /**
- * @file Requests → log-likelihoods, by the layer program: all requests go through the model layer by layer, so that models larger than
- * memory can be evaluated, and each layer's weights are read once.
+ * @file Requests → log-likelihoods, by the layer program: all requests go through the model layer by layer, so that
+ * models larger than memory can be evaluated, and each layer's weights are read once.
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
@@ -24,7 +24,8 @@ export interface AskedRequest {
 /**
  * Log-likelihood of each request's targets, in nats, summed.
  * @param stage name of this stage in progress events.
- * @param maxTargets tokens that go through the output head together; the head's weights are read once for each such group.
+ * @param maxTargets tokens that go through the output head together; the head's weights are read once for each such
+ *   group.
  * @throws CusprunError the errors of `forwardStates`.
  */
 export async function sumLogLikelihoods(

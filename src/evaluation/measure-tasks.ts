@@ -27,7 +27,10 @@ type Asked = AskedLikelihoods | AskedGeneration;
 
 /** How tasks are measured. */
 export interface MeasureTasksOptions extends JobOptions {
-  /** Longest input in tokens. Default: the model's number of positions, at most 2048 for a choice and 1024 for a text's window. */
+  /**
+   * Longest input in tokens. Default: the model's number of positions, at most 2048 for a choice and 1024 for a text's
+   * window.
+   */
   readonly maxTokens?: number;
   /** Name of this stage in progress events. Default `evaluating`. */
   readonly stage?: string;
@@ -36,8 +39,9 @@ export interface MeasureTasksOptions extends JobOptions {
 /**
  * Measures a model on tasks.
  * @returns a list of scores per task, in the order of its items.
- * @throws CusprunError `TASK_TOKENS` for an item without tokens to predict, or with too many, `USAGE` if the model has too few positions
- *   for `maxTokens`, the errors of `continuePrompts` for items of generation, and those of `Checkpoint.readFloat32`.
+ * @throws CusprunError `TASK_TOKENS` for an item without tokens to predict, or with too many, `USAGE` if the model has
+ *   too few positions for `maxTokens`, the errors of `continuePrompts` for items of generation, and those of
+ *   `Checkpoint.readFloat32`.
  */
 export async function measureTasks(
   checkpoint: Checkpoint,

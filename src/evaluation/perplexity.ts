@@ -1,6 +1,6 @@
 /**
- * @file Perplexity and bits per byte of documents, by the layer program, so that models larger than memory can be measured.
- * Every token after a document's first is predicted from those before it in the same document.
+ * @file Perplexity and bits per byte of documents, by the layer program, so that models larger than memory can be
+ * measured. Every token after a document's first is predicted from those before it in the same document.
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";

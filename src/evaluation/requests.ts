@@ -1,6 +1,7 @@
 /**
  * @file Texts → likelihood requests: token sequences whose last part is to be predicted. The rules are those of
- * EleutherAI/lm-evaluation-harness (`_encode_pair`, `get_rolling_token_windows`), so that figures can be compared with published ones.
+ * EleutherAI/lm-evaluation-harness (`_encode_pair`, `get_rolling_token_windows`), so that figures can be compared with
+ * published ones.
  */
 
 import { FAMILIES } from "../families/families.ts";
@@ -11,9 +12,14 @@ import type { MultipleChoiceItem, PerplexityItem } from "./task-file.ts";
 
 /** The harness puts this between a context and a choice, whatever the language. */
 const DELIMITER = " ";
-/** Longest input by default, in tokens: attention maps grow with its square. The harness falls back to the same length. */
+/**
+ * Longest input by default, in tokens: attention maps grow with its square. The harness falls back to the same length.
+ */
 const MAX_CHOICE_TOKENS = 2048;
-/** Longest window of a document by default, in tokens. More context lowers perplexity, so it has to be the same everywhere. */
+/**
+ * Longest window of a document by default, in tokens. More context lowers perplexity, so it has to be the same
+ * everywhere.
+ */
 const MAX_WINDOW_TOKENS = 1024;
 
 /** A sequence whose last tokens are to be predicted. */
@@ -32,8 +38,8 @@ export class RequestMaker {
   readonly #windowTokens: number;
 
   /**
-   * @param maxTokens longest input. Default: the model's number of positions, at most 2048 for a choice and 1024 for a document's
-   *   window.
+   * @param maxTokens longest input. Default: the model's number of positions, at most 2048 for a choice and 1024 for a
+   *   document's window.
    * @throws CusprunError `USAGE` if the model has fewer positions than `maxTokens`.
    */
   constructor(tokenizer: Tokenizer, config: ModelConfig, maxTokens?: number) {
@@ -56,8 +62,9 @@ export class RequestMaker {
   }
 
   /**
-   * One request per choice. Context and choice are tokenised as one text; the choice's tokens are those after the first n, with n the
-   * number of tokens of the context alone, without trailing spaces. A context that is too long loses its beginning.
+   * One request per choice. Context and choice are tokenised as one text; the choice's tokens are those after the first
+   * n, with n the number of tokens of the context alone, without trailing spaces. A context that is too long loses its
+   * beginning.
    * @throws CusprunError `TASK_TOKENS` for a choice without tokens, or one that is too long.
    */
   choices(item: MultipleChoiceItem): readonly LikelihoodRequest[] {
@@ -81,8 +88,9 @@ export class RequestMaker {
   }
 
   /**
-   * A text in windows: every token is predicted once, the first from BOS (or from EOS if the model has no BOS). A window begins with the
-   * token before its first target; the last window, which has fewer targets, begins as early as its length allows.
+   * A text in windows: every token is predicted once, the first from BOS (or from EOS if the model has no BOS). A
+   * window begins with the token before its first target; the last window, which has fewer targets, begins as early as
+   * its length allows.
    * @throws CusprunError `TASK_TOKENS` for a text without tokens.
    */
   windows(item: PerplexityItem): readonly LikelihoodRequest[] {

@@ -1,5 +1,6 @@
 /**
- * @file Scores of a task's items → its figures with their intervals, and their differences from another model's on the same items.
+ * @file Scores of a task's items → its figures with their intervals, and their differences from another model's on the
+ * same items.
  */
 
 import { indexOfLargest } from "./index-of-largest.ts";
@@ -29,10 +30,11 @@ export const FIGURE_NAMES = [
 ] as const;
 
 /**
- * Name of a figure. `accuracy`: share of items whose most likely choice is right; `normalizedAccuracy`: most likely per character;
- * `answerNegativeLogLikelihood`: mean over the items, of the right choice, in nats; `answerBitsPerByte`: of all right choices;
- * `perplexity`: of all tokens of all texts, comparable under one tokenizer only; `bitsPerByte`: of all texts, comparable under any;
- * `exactMatch`: share of generated answers that equal a reference; `f1`, `rougeL`: mean over the items, with the best reference.
+ * Name of a figure. `accuracy`: share of items whose most likely choice is right; `normalizedAccuracy`: most likely per
+ * character; `answerNegativeLogLikelihood`: mean over the items, of the right choice, in nats; `answerBitsPerByte`: of
+ * all right choices; `perplexity`: of all tokens of all texts, comparable under one tokenizer only; `bitsPerByte`: of
+ * all texts, comparable under any; `exactMatch`: share of generated answers that equal a reference; `f1`, `rougeL`:
+ * mean over the items, with the best reference.
  */
 export type FigureName = (typeof FIGURE_NAMES)[number];
 
@@ -45,8 +47,9 @@ export interface TaskResult {
   /** Figures of the other model, on the same items. Absent if there is no other. */
   readonly against?: Readonly<Partial<Record<FigureName, Figure>>>;
   /**
-   * The model's figure minus the other's, if they can be compared. McNemar's exact test for accuracies, the paired t-test for
-   * likelihoods. Perplexities are compared only if both models have the same tokens, as the logarithm of their ratio.
+   * The model's figure minus the other's, if they can be compared. McNemar's exact test for accuracies, the paired
+   * t-test for likelihoods. Perplexities are compared only if both models have the same tokens, as the logarithm of
+   * their ratio.
    */
   readonly differences?: Readonly<Partial<Record<FigureName, Difference>>>;
 }

@@ -1,6 +1,7 @@
 /**
- * @file An evaluation file → its items: JSON Lines, one item per line, of type `multiple_choice`, `perplexity` or `generation`
- * (docs/evaluation.md lists the fields). Files come from anywhere: every field is checked before a model is opened.
+ * @file An evaluation file → its items: JSON Lines, one item per line, of type `multiple_choice`, `perplexity` or
+ * `generation` (docs/evaluation.md lists the fields). Files come from anywhere: every field is checked before a model
+ * is opened.
  */
 
 import { readdir, stat } from "node:fs/promises";
@@ -23,7 +24,10 @@ export const EXTRACTS = ["last_number", "first_word", "first_phrase", "first_lin
 /** The name of a part of a generated text. */
 export type Extract = (typeof EXTRACTS)[number];
 
-/** Most choices of an item; each is a document of its own. The longest list in a known benchmark has about a hundred labels. */
+/**
+ * Most choices of an item; each is a document of its own. The longest list in a known benchmark has about a hundred
+ * labels.
+ */
 const MAX_CHOICES = 1000;
 /** Most items of a file, all of which are in memory at once. The largest known benchmarks have some ten thousand. */
 const MAX_ITEMS = 200_000;
@@ -82,7 +86,8 @@ export interface Task {
 /**
  * Reads evaluation files; a folder means every JSON Lines file in it, in the order of their names.
  * @param limit most items of each file: its first ones.
- * @throws CusprunError `CORPUS_NOT_FOUND`, `CORPUS_FORMAT` for a file that is not JSON Lines, and the errors of `readTask`.
+ * @throws CusprunError `CORPUS_NOT_FOUND`, `CORPUS_FORMAT` for a file that is not JSON Lines, and the errors of
+ *   `readTask`.
  */
 export async function readTasks(paths: readonly string[], limit?: number): Promise<readonly Task[]> {
   const files: string[] = [];
@@ -95,10 +100,10 @@ export async function readTasks(paths: readonly string[], limit?: number): Promi
 /**
  * Reads one evaluation file.
  * @param limit most items: the file's first ones. The lines after them are not read.
- * @throws CusprunError `TASK_TYPE` for an unknown type or one that differs from the first line's, `TASK_FIELD` for a field that is
- *   missing, has the wrong type or holds an unknown name, `TASK_ANSWER` for an index without a choice, `TASK_METRIC` for an unknown
- *   metric, `CORPUS_EMPTY` for a file without items, `CORPUS_TOO_LARGE`, and the errors of `readRecords`; all except `CORPUS_EMPTY` name
- *   the line.
+ * @throws CusprunError `TASK_TYPE` for an unknown type or one that differs from the first line's, `TASK_FIELD` for a
+ *   field that is missing, has the wrong type or holds an unknown name, `TASK_ANSWER` for an index without a choice,
+ *   `TASK_METRIC` for an unknown metric, `CORPUS_EMPTY` for a file without items, `CORPUS_TOO_LARGE`, and the errors of
+ *   `readRecords`; all except `CORPUS_EMPTY` name the line.
  */
 export async function readTask(path: string, limit: number = Number.POSITIVE_INFINITY): Promise<Task> {
   const items: TaskItem[] = [];

@@ -1,6 +1,6 @@
 /**
- * @file The whole run: model + corpora + budget → expert. Everything that can be refused is refused before anything expensive, and the
- * results of earlier runs are reused.
+ * @file The whole run: model + corpora + budget → expert. Everything that can be refused is refused before anything
+ * expensive, and the results of earlier runs are reused.
  * Source: Cus-Prun, arXiv 2506.02561.
  */
 
@@ -48,13 +48,17 @@ export interface PruneOptions extends WriteOptions, JobOptions {
   readonly selection: SelectionChoice;
   /** The rule that chooses the units, with its own defaults. Default `cusprun`. */
   readonly method?: MethodName;
-  /** Further text, paths in the form of corpora, whose tokens count for the first dimension when the vocabulary is chosen. */
+  /**
+   * Further text, paths in the form of corpora, whose tokens count for the first dimension when the vocabulary is
+   * chosen.
+   */
   readonly vocabularyCorpus?: readonly string[];
   /** How relevances of rotary pairs and of rows of q and k are computed. Default: `first-order`. */
   readonly mapChange?: MapChange;
   /**
-   * Whether the kept weights are fitted again on the calibration documents, so that the expert follows the dense model. By default, if
-   * the method repairs, but neither for `granularity: matrix`, which is the paper's method unchanged, nor for whole layers.
+   * Whether the kept weights are fitted again on the calibration documents, so that the expert follows the dense model.
+   * By default, if the method repairs, but neither for `granularity: matrix`, which is the paper's method unchanged,
+   * nor for whole layers.
    */
   readonly repair?: boolean;
   /** Share of general text among the documents of repair, in [0, 1]. */
@@ -67,8 +71,9 @@ export interface PruneOptions extends WriteOptions, JobOptions {
 
 /**
  * Makes a smaller expert of a model.
- * @throws CusprunError `USAGE` without a corpus; `OUTPUT_EXISTS`; `MEMORY_LIMIT`; the errors of `resolveModel`, `openCheckpoint`,
- *   `loadCorpora`, `selectUnits` and `writeExpert`. If the signal aborts, its reason; nothing unfinished is left then.
+ * @throws CusprunError `USAGE` without a corpus; `OUTPUT_EXISTS`; `MEMORY_LIMIT`; the errors of `resolveModel`,
+ *   `openCheckpoint`, `loadCorpora`, `selectUnits` and `writeExpert`. If the signal aborts, its reason; nothing
+ *   unfinished is left then.
  */
 export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
   const startedAtMs = performance.now();
@@ -190,7 +195,8 @@ class PruneRun {
   async #cut(plan: PrunePlan): Promise<Expert> {
     const { checkpoint, options, rehearsed } = this.#prepared;
     const cut = cutExpert(checkpoint, plan);
-    // Only now is it known which layers are removed, and so whether the layers with sliding attention still follow a period.
+    // Only now is it known which layers are removed, and so whether the layers with sliding attention still follow a
+    // period.
     if (dropsLayers(rehearsed.selection)) await checkExpertFormats(options, checkpoint, plan, cut);
     return cut;
   }

@@ -1,6 +1,6 @@
 /**
- * @file The rehearsal of a run: everything that the model and the formats decide is settled, and the selection is tried on made-up
- * relevances, so that impossible requests are refused before anything expensive.
+ * @file The rehearsal of a run: everything that the model and the formats decide is settled, and the selection is tried
+ * on made-up relevances, so that impossible requests are refused before anything expensive.
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";

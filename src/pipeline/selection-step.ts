@@ -1,6 +1,6 @@
 /**
- * @file Selection as a step: the user's choice with the method's defaults, the relevances that it needs, and a rehearsal of the
- * selection before anything expensive.
+ * @file Selection as a step: the user's choice with the method's defaults, the relevances that it needs, and a
+ * rehearsal of the selection before anything expensive.
  */
 
 import { normsQueries } from "../families/families.ts";
@@ -88,7 +88,8 @@ export function neededKinds(
   choice: Pick<SelectionChoice, "granularity" | "kinds" | "matrices">,
 ): readonly RelevanceKind[] {
   if (choice.granularity !== "matrix") return choice.kinds ?? DEFAULT_KINDS;
-  // If queries and keys are normalised over a head, their rows are no neurons in the paper's sense, and selection removes none.
+  // If queries and keys are normalised over a head, their rows are no neurons in the paper's sense, and selection
+  // removes none.
   const normed = normsQueries(config.family);
   const matrices = choice.matrices ?? MATRIX_KINDS.filter((matrix) => !(normed && (matrix === "q" || matrix === "k")));
   return [...new Set(matrices.map((matrix) => MATRIX_RELEVANCE[matrix]))];
@@ -104,8 +105,8 @@ export function scoredKinds(
 }
 
 /**
- * Makes the whole selection on made-up relevances, so that invalid options and budgets that the model's sizes cannot meet are reported
- * before the scoring.
+ * Makes the whole selection on made-up relevances, so that invalid options and budgets that the model's sizes cannot
+ * meet are reported before the scoring.
  * @throws CusprunError the errors of `selectUnits`.
  */
 export async function rehearseSelection(

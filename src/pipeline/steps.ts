@@ -1,5 +1,6 @@
 /**
- * @file The steps of `pruneModel` as separate jobs, each from and to a file, so that a plan can be read, changed and applied.
+ * @file The steps of `pruneModel` as separate jobs, each from and to a file, so that a plan can be read, changed and
+ * applied.
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
@@ -65,7 +66,8 @@ export interface ScoredModel {
 
 /**
  * Scores a model on corpora and saves the relevances.
- * @throws CusprunError `USAGE`, `OUTPUT_EXISTS`, `MEMORY_LIMIT`, and the errors of opening the model, reading the corpora and writing.
+ * @throws CusprunError `USAGE`, `OUTPUT_EXISTS`, `MEMORY_LIMIT`, and the errors of opening the model, reading the
+ *   corpora and writing.
  */
 export async function scoreModel(options: ScoreModelOptions): Promise<ScoredModel> {
   chosenDimensions(options.corpora);
@@ -146,7 +148,10 @@ export interface ApplyPlanOptions extends WriteOptions, JobOptions {
   readonly model: string;
   /** The plan file. */
   readonly plan: string;
-  /** Corpora on whose calibration documents the expert is repaired. Default none: the kept weights are the checkpoint's own. */
+  /**
+   * Corpora on whose calibration documents the expert is repaired. Default none: the kept weights are the checkpoint's
+   * own.
+   */
   readonly corpora?: CorpusSpecs;
   readonly corpusOptions?: CorpusOptions;
   /** Share of general text among the documents of repair, in [0, 1]. */
@@ -185,7 +190,10 @@ export async function applyPlan(options: ApplyPlanOptions): Promise<AppliedPlan>
   });
 }
 
-/** Repairs a cut expert on corpora that are read for that purpose alone, so that none of their documents is held out, and writes it. */
+/**
+ * Repairs a cut expert on corpora that are read for that purpose alone, so that none of their documents is held out,
+ * and writes it.
+ */
 async function repairOn(
   specs: CorpusSpecs,
   checkpoint: Checkpoint,

@@ -1,6 +1,6 @@
 /**
- * @file Trials as a step: each layer is cut alone and the damage is measured, so that selection knows how sensitive the model is to each
- * layer's losses. The measured damage is kept in the work folder.
+ * @file Trials as a step: each layer is cut alone and the damage is measured, so that selection knows how sensitive the
+ * model is to each layer's losses. The measured damage is kept in the work folder.
  * Source: docs/architecture.md, "Trial cuts".
  */
 
@@ -21,8 +21,8 @@ import { defaultAllocation, type SelectionOptions } from "../selection/selection
 import { asWeightSource, cutExpert } from "../surgery/expert.ts";
 
 /**
- * Documents of each dimension that a trial runs on, and tokens of each. A divergence needs few of them: it compares the model with
- * itself, token by token.
+ * Documents of each dimension that a trial runs on, and tokens of each. A divergence needs few of them: it compares the
+ * model with itself, token by token.
  */
 const TRIAL_DOCUMENTS = 4;
 const TRIAL_TOKENS = 96;
@@ -34,7 +34,8 @@ export function needsTrials(options: Pick<SelectionOptions, "allocation" | "gran
 
 /**
  * Measures the trials of a selection, unless an earlier run has.
- * @param repairs whether the expert will be repaired; if so, the damage of a trial is measured after a repair of its own.
+ * @param repairs whether the expert will be repaired; if so, the damage of a trial is measured after a repair of its
+ *   own.
  * @param workFolder of this model, see `openWorkFolder`.
  * @throws CusprunError the errors of `openSelection` and `measureLayerDamage`.
  */

@@ -1,6 +1,6 @@
 /**
- * @file The vocabulary as a step: a checkpoint's tokenizer + the corpora → the facts that tokens are scored from. Counting is cheap
- * compared with a forward pass.
+ * @file The vocabulary as a step: a checkpoint's tokenizer + the corpora → the facts that tokens are scored from.
+ * Counting is cheap compared with a forward pass.
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
@@ -16,11 +16,11 @@ import type { VocabularyFacts } from "../scoring/token-relevance.ts";
 import { mayTrim, type TrimmingOptions } from "../selection/selection-options.ts";
 
 /**
- * The facts that tokens are scored from. Null if no token may be removed (`mayTrim`), or if the tokenizer cannot be trimmed and no
- * smaller vocabulary was requested.
+ * The facts that tokens are scored from. Null if no token may be removed (`mayTrim`), or if the tokenizer cannot be
+ * trimmed and no smaller vocabulary was requested.
  * @param moreText paths of further text that is counted.
- * @throws CusprunError the errors of `countTokens`; `TOKENIZER_UNSUPPORTED` if a smaller vocabulary was requested and the tokenizer
- *   cannot be trimmed.
+ * @throws CusprunError the errors of `countTokens`; `TOKENIZER_UNSUPPORTED` if a smaller vocabulary was requested and
+ *   the tokenizer cannot be trimmed.
  */
 export async function gatherVocabulary(
   checkpoint: Checkpoint,

@@ -1,6 +1,6 @@
 /**
- * @file Writing as a step: checkpoint + plan → the expert's folder, which is measured before it is moved to its place, with the figures
- * in its card.
+ * @file Writing as a step: checkpoint + plan → the expert's folder, which is measured before it is moved to its place,
+ * with the figures in its card.
  */
 
 import { realpath, stat } from "node:fs/promises";
@@ -45,11 +45,16 @@ export interface WriteOptions {
   readonly out: string;
   /** Replace a folder that holds something. Default false. */
   readonly overwrite?: boolean;
-  /** Formats in the folder; default `hf`. Never `onnx` alone: cusprun cannot read it, and so cannot measure the expert. */
+  /**
+   * Formats in the folder; default `hf`. Never `onnx` alone: cusprun cannot read it, and so cannot measure the expert.
+   */
   readonly formats?: readonly ExpertFormat[];
   /** Of the safetensors; default: that of the input, or BF16 if the input is quantised. */
   readonly dtype?: FloatDType;
-  /** How a GGUF file stores its tensors; default: as the input if that is a GGUF file, otherwise the type of most values. */
+  /**
+   * How a GGUF file stores its tensors; default: as the input if that is a GGUF file, otherwise the type of most
+   * values.
+   */
   readonly type?: GgufFileType;
   /** How an ONNX model stores its matrices; default f32. */
   readonly onnxType?: OnnxType;
@@ -89,8 +94,8 @@ export interface CardFigures {
 /**
  * Checks before any work that an expert may be written.
  * @param checkpoint the model that will be read; null if it is not open yet.
- * @throws CusprunError `USAGE` for the name of a file and for ONNX alone; `OUTPUT_EXISTS` if the folder holds something, or the model
- *   itself.
+ * @throws CusprunError `USAGE` for the name of a file and for ONNX alone; `OUTPUT_EXISTS` if the folder holds
+ *   something, or the model itself.
  */
 export async function checkExpertFolder(
   { out, overwrite = false, formats = [] }: WriteOptions,

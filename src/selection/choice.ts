@@ -1,5 +1,6 @@
 /**
- * @file The units that a selection removes from a layer, before they become a plan; and the error for a budget that cannot be met.
+ * @file The units that a selection removes from a layer, before they become a plan; and the error for a budget that
+ * cannot be met.
  */
 
 import { CusprunError } from "../errors.ts";
@@ -10,14 +11,17 @@ import type { SelectionContext } from "./selection-context.ts";
 export interface KindChoice {
   /** Indices of the removed units, in any order. */
   readonly removed: number[];
-  /** Per chosen dimension, [U]: 1 where the unit is irrelevant at the threshold that was used. */
+  /** Per chosen dimension, [U]: 1 if the unit is irrelevant at the threshold used. */
   readonly irrelevant: readonly Uint8Array[];
 }
 
 /** The units that one layer loses, by kind. */
 export type LayerChoice = Map<CutKind, KindChoice>;
 
-/** The error for a budget that exceeds `most`, the parameters that can be removed at most; `how` says under which conditions. */
+/**
+ * The error for a budget that exceeds `most`, the parameters that can be removed at most; `how` says under which
+ * conditions.
+ */
 export function unreachable(context: SelectionContext, most: number, how: string): CusprunError {
   const { requested, total, blocks } = context.parameters;
   const share = (part: number, whole: number): string => `${((100 * part) / whole).toFixed(1)}%`;

@@ -1,18 +1,19 @@
 /**
  * @file The expected damage of a unit's removal, in nats per token: one currency over layers and kinds.
  *
- * Relevance says which share of a layer's output a unit carries, but not how sensitive the later layers are to its loss. Trials measure
- * that: a layer alone loses the less relevant half of its units, and the divergence D of the model's output is read. E is the sum of the
- * removed units' energies (relevance²). The damage is divided among all units by energy. With c_j the sum of the energies of the units up
- * to j, in ascending order of relevance:
+ * Relevance says which share of a layer's output a unit carries, but not how sensitive the later layers are to its
+ * loss. Trials measure that: a layer alone loses the less relevant half of its units, and the divergence D of the
+ * model's output is read. E is the sum of the removed units' energies (relevance²). The damage is divided among all
+ * units by energy. With c_j the sum of the energies of the units up to j, in ascending order of relevance:
  *
  *     value_j = D · (c_j − c_{j−1}) / E        if the trial was repaired,
  *     value_j = D · (c_j² − c_{j−1}²) / E²     otherwise.
  *
- * A layer's own damage grows about evenly with the energy that it loses. But layers share information, so that each is hardly missed
- * alone and is missed when all of them lose it, unless repair corrects one layer after the other. Without repair, a layer's next unit
- * therefore costs more, the more the layer has lost. With repair the first formula was the better one (one model), without it the second
- * one on two of three models (docs/LOG.md). Without trials the value is the energy itself.
+ * A layer's own damage grows about evenly with the energy that it loses. But layers share information, so that each is
+ * hardly missed alone and is missed when all of them lose it, unless repair corrects one layer after the other. Without
+ * repair, a layer's next unit therefore costs more, the more the layer has lost. With repair the first formula was the
+ * better one (one model), without it the second one on two of three models (docs/LOG.md). Without trials the value is
+ * the energy itself.
  * Source: docs/architecture.md, "Trial cuts".
  */
 
@@ -37,7 +38,10 @@ export interface MeasuredTrial extends CutTrial {
   readonly damage: Readonly<Partial<Record<Dimension, number>>>;
 }
 
-/** Share of a layer's units that a trial removes: close to the usual cuts, and large enough that the damage exceeds the noise. */
+/**
+ * Share of a layer's units that a trial removes: close to the usual cuts, and large enough that the damage exceeds the
+ * noise.
+ */
 const TRIAL_SHARE = 0.5;
 
 /** The parts of a selection that trials are planned from: one entry per layer, and one weight per dimension. */
@@ -49,7 +53,8 @@ export interface TrialBasis {
 
 /**
  * The trials from which `unitDamage` learns: one per layer and kind, each removing the least relevant units.
- * @param repaired whether the expert will be repaired; if so, the damage of a trial is measured after a repair of its own.
+ * @param repaired whether the expert will be repaired; if so, the damage of a trial is measured after a repair of its
+ *   own.
  */
 export function planTrials({ relevance, weights, costs }: TrialBasis, repaired: boolean): CutTrial[] {
   return relevance.flatMap((kinds, layer) =>
@@ -64,7 +69,9 @@ export function planTrials({ relevance, weights, costs }: TrialBasis, repaired: 
   );
 }
 
-/** The least relevant head of every KV group: grouped-query attention requires the same number of heads in all of them. */
+/**
+ * The least relevant head of every KV group: grouped-query attention requires the same number of heads in all of them.
+ */
 function firstOfEachGroup(order: Uint32Array, headsPerGroup: number): number[] {
   const firsts = new Map<number, number>();
   for (const head of order) {
@@ -75,7 +82,8 @@ function firstOfEachGroup(order: Uint32Array, headsPerGroup: number): number[] {
 }
 
 /**
- * Expected damage of every unit of one layer and kind, by dimension, [U], if the less relevant ones were removed before it.
+ * Expected damage of every unit of one layer and kind, by dimension, [U], if the less relevant ones were removed before
+ * it.
  * @param values relevance by dimension, [U].
  * @param trial of this layer and kind; without one the energies are returned.
  */

@@ -1,7 +1,7 @@
 /**
- * @file Whether a plan fits a model: every index exists, at least one layer is kept, the sizes that `ragged` leaves are ones that
- * runtimes compute, and those that `uniform` leaves are the same in every layer, in shapes that stock runtimes load. A plan may be
- * hand-edited or made for another model, so surgery checks it before it reads a weight.
+ * @file Whether a plan fits a model: every index exists, at least one layer is kept, the sizes that `ragged` leaves are
+ * ones that runtimes compute, and those that `uniform` leaves are the same in every layer, in shapes that stock
+ * runtimes load. A plan may be hand-edited or made for another model, so surgery checks it before it reads a weight.
  */
 
 import { blockSizes } from "../checkpoint/check-tensors.ts";
@@ -74,7 +74,10 @@ export function checkPlan(
   }
 }
 
-/** Only a uniform plan may remove a layer as a whole; it removes nothing else of that layer, and never removes all layers. */
+/**
+ * Only a uniform plan may remove a layer as a whole; it removes nothing else of that layer, and never removes all
+ * layers.
+ */
 function checkDroppedLayers(plan: PlannedCut, where: string): void {
   const kept = keptLayers(plan);
   if (kept.length === plan.layers.length) return;

@@ -1,5 +1,6 @@
 /**
- * @file Plans as JSON files. A plan that is read is untrusted: it may be hand-edited, truncated or written by another program.
+ * @file Plans as JSON files. A plan that is read is untrusted: it may be hand-edited, truncated or written by another
+ * program.
  */
 
 import { readFile, stat, writeFile } from "node:fs/promises";

@@ -1,6 +1,6 @@
 /**
- * @file `PrunePlan`: the seam between deciding and cutting. Plain JSON, readable by people, complete: surgery needs the checkpoint and
- * the plan's `PlannedCut` and nothing else.
+ * @file `PrunePlan`: the seam between deciding and cutting. Plain JSON, readable by people, complete: surgery needs the
+ * checkpoint and the plan's `PlannedCut` and nothing else.
  */
 
 import type { Dimension } from "../corpora/corpus.ts";
@@ -11,8 +11,8 @@ import type { MatrixKind, RelevanceKind, UnitKind } from "../model/units.ts";
 export const LAYOUTS = ["masked", "uniform", "ragged"] as const;
 
 /**
- * The shape of the expert. `masked`: the dense model's sizes, with zeros. `uniform`: every layer has the same smaller sizes.
- * `ragged`: every layer has sizes of its own.
+ * The shape of the expert. `masked`: the dense model's sizes, with zeros. `uniform`: every layer has the same smaller
+ * sizes. `ragged`: every layer has sizes of its own.
  */
 export type Layout = (typeof LAYOUTS)[number];
 
@@ -20,8 +20,8 @@ export type Layout = (typeof LAYOUTS)[number];
 export const ALLOCATIONS = ["layer", "global", "damage"] as const;
 
 /**
- * How the cut is shared between layers: the same share from each (`layer`), where the least relevance is lost (`global`), or where
- * trial cuts damaged the model least (`damage`).
+ * How the cut is shared between layers: the same share from each (`layer`), where the least relevance is lost
+ * (`global`), or where trial cuts damaged the model least (`damage`).
  */
 export type Allocation = (typeof ALLOCATIONS)[number];
 
@@ -34,7 +34,9 @@ export type CutKind = UnitKind | `matrix:${MatrixKind}`;
 /** Every kind of cut, in the order of a layer's reports. */
 export const CUT_KINDS: readonly CutKind[] = [...UNIT_KINDS, ...MATRIX_KINDS.map((kind) => `matrix:${kind}` as const)];
 
-/** Kinds that `uniform` and `ragged` can take out of a layer: runtimes have a size for each of them, and for no other. */
+/**
+ * Kinds that `uniform` and `ragged` can take out of a layer: runtimes have a size for each of them, and for no other.
+ */
 export const SIZED_KINDS: readonly CutKind[] = ["ffn", "head", "kv-group"];
 
 /** The units of one kind that one layer loses. */
@@ -72,9 +74,9 @@ export interface LayerCut extends RemovedUnits {
   /** Share of the layer's units of this kind that are irrelevant in a dimension at the threshold used. */
   readonly irrelevantShare: Readonly<Partial<Record<Dimension, number>>>;
   /**
-   * Largest relevance among the removed units and smallest among the kept ones, per dimension: why these and not others. Relevance is
-   * the aggregate over the dimension's documents of the share of the residual stream's norm (`matrix`: of the norm itself). A number
-   * is left out if no unit is removed, or none is kept.
+   * Largest relevance among the removed units and smallest among the kept ones, per dimension: why these and not
+   * others. Relevance is the aggregate over the dimension's documents of the share of the residual stream's norm
+   * (`matrix`: of the norm itself). A number is left out if no unit is removed, or none is kept.
    */
   readonly why: Readonly<Partial<Record<Dimension, { readonly removedMax?: number; readonly keptMin?: number }>>>;
 }
@@ -120,8 +122,8 @@ export interface PrunePlan extends PlannedCut {
 }
 
 /**
- * Kinds that a plan can cut. Whole layers are removed only in layout `uniform`: a stock runtime has one size for all layers, and a
- * number of them.
+ * Kinds that a plan can cut. Whole layers are removed only in layout `uniform`: a stock runtime has one size for all
+ * layers, and a number of them.
  */
 export function cutKindsOf(layout: Layout, granularity: Granularity): readonly CutKind[] {
   if (granularity === "matrix") return CUT_KINDS.filter((kind) => kind.startsWith("matrix:"));
@@ -149,8 +151,8 @@ export function keptTokens({ size, removed }: RemovedTokens): number[] {
 }
 
 /**
- * The relevance that decides on a matrix' rows or columns. One row of gate, the same row of up and the same column of down each change
- * the FFN's output by exactly the structural unit's share, and a row of v by the value dimension's.
+ * The relevance that decides on a matrix' rows or columns. One row of gate, the same row of up and the same column of
+ * down each change the FFN's output by exactly the structural unit's share, and a row of v by the value dimension's.
  */
 export const MATRIX_RELEVANCE: Readonly<Record<MatrixKind, RelevanceKind>> = {
   gate: "ffn",

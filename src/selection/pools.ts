@@ -1,5 +1,6 @@
 /**
- * @file Pools of units that are removed in one common order: the values that rank them, and the removed units, layer by layer.
+ * @file Pools of units that are removed in one common order: the values that rank them, and the removed units, layer by
+ * layer.
  */
 
 import type { LayerChoice } from "./choice.ts";
@@ -27,7 +28,10 @@ function rankedValues(context: SelectionContext, layer: number, kind: CutKind): 
   return (context.damage[layer]?.get(kind) ?? []).map((perUnit) => perUnit.map((damage) => damage / parameters));
 }
 
-/** Records the removed units of a pool, and those that are irrelevant in each dimension at the threshold of the last removed one. */
+/**
+ * Records the removed units of a pool, and those that are irrelevant in each dimension at the threshold of the last
+ * removed one.
+ */
 export function recordChoice(pool: RankedUnits, removed: readonly number[], choices: readonly LayerChoice[]): void {
   const threshold = removed.reduce((largest, unit) => Math.max(largest, pool.keys[unit]!), 0);
   const removedOf = pool.blocks.map((): number[] => []);

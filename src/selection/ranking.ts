@@ -1,10 +1,11 @@
 /**
  * @file The rule of Cus-Prun (arXiv 2506.02561): a unit is removed iff it is irrelevant in every chosen dimension.
  *
- * A unit is irrelevant in a dimension at q iff its relevance is at or under the q-quantile of that dimension's relevances, that is, iff
- * its rank share (units with a relevance at or under its own / units) is at most q; a weight w lowers the dimension's quantile to
- * q / w. So a unit is in the intersection at q iff its key = max over dimensions of w · rankShare ≤ q. Bisecting for the q that meets a
- * budget is therefore the same as removing the units in the order of their keys until the budget is met.
+ * A unit is irrelevant in a dimension at q iff its relevance is at or under the q-quantile of that dimension's
+ * relevances, that is, iff its rank share (units with a relevance at or under its own / units) is at most q; a weight w
+ * lowers the dimension's quantile to q / w. So a unit is in the intersection at q iff its key = max over dimensions of
+ * w · rankShare ≤ q. Bisecting for the q that meets a budget is therefore the same as removing the units in the order
+ * of their keys until the budget is met.
  * Source: docs/architecture.md, "Thresholds and selection".
  */
 

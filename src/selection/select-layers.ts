@@ -1,6 +1,7 @@
 /**
- * @file Selection of whole layers, layout `uniform`: the kept layers keep their sizes. Layers are removed in the order of their keys (see
- * ranking.ts), as many as come closest to the budget. The floor, a share of each layer's units, does not apply.
+ * @file Selection of whole layers, layout `uniform`: the kept layers keep their sizes. Layers are removed in the order
+ * of their keys (see ranking.ts), as many as come closest to the budget. The floor, a share of each layer's units, does
+ * not apply.
  * Source: ShortGPT, arXiv 2403.03853: the layers with the least Block Influence are removed.
  */
 

@@ -1,8 +1,9 @@
 /**
  * @file Selection in layout `masked`, where every layer may lose different units; also of the paper's rows and columns.
  *
- * Units are ranked against each other layer by layer (allocation `layer`), over the model (`global`), or per matrix over the model
- * (`matrix`), and are removed in the order of their keys (see ranking.ts) until the budget is met as closely as one unit allows.
+ * Units are ranked against each other layer by layer (allocation `layer`), over the model (`global`), or per matrix
+ * over the model (`matrix`), and are removed in the order of their keys (see ranking.ts) until the budget is met as
+ * closely as one unit allows.
  * Source: docs/architecture.md, "Thresholds and selection".
  */
 
@@ -27,7 +28,8 @@ export function selectMasked(context: SelectionContext): LayerChoice[] {
   let shortBy = 0;
   const pools = rankedPools(context);
   pools.forEach((pool, step) => {
-    // A layer's target is the total due after it minus the parameters removed before it, so that rounding errors do not add up.
+    // A layer's target is the total due after it minus the parameters removed before it, so that rounding errors do not
+    // add up.
     const target = (requested * (step + 1)) / pools.length - freed;
     const result = removeInOrder(pool, target, ledgers, context.floor);
     freed += result.freed;
@@ -53,8 +55,9 @@ function newLedgers(context: SelectionContext): LayerLedger[] {
 function rankedPools(context: SelectionContext): RankedUnits[] {
   const layers = context.relevance.map((_, layer) => layer);
   if (context.granularity === "matrix") {
-    // Ranked per matrix: changes of attention maps and changes of outputs have no common unit, so one threshold over both would remove
-    // all rows of one before any of the other. The quantile q is common, so every matrix loses the same share.
+    // Ranked per matrix: changes of attention maps and changes of outputs have no common unit, so one threshold over
+    // both would remove all rows of one before any of the other. The quantile q is common, so every matrix loses the
+    // same share.
     const groups = context.kinds.map((kind) => layers.flatMap((layer) => rankedBlocks(context, layer, [kind])));
     return [rankUnits(groups, context.weights)];
   }
@@ -67,7 +70,7 @@ interface Removal {
   /** Positions in the pool. */
   readonly removed: number[];
   readonly freed: number;
-  /** Parameters by which the pool ran out before the target; 0 where it did not. */
+  /** Parameters by which the pool ran out before the target; 0 if it did not. */
   readonly shortBy: number;
 }
 

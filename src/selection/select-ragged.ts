@@ -1,11 +1,12 @@
 /**
  * @file Selection in layout `ragged`, where every layer gets sizes of its own.
  *
- * All units of the model are ranked against each other (see ranking.ts), but a layer must keep a shape that runtimes compute. So it loses
- * units in steps, each from the front of the layer's own order: FFN units down to the next multiple of the snap; one KV group with its
- * heads; one query head of every kept group. A step's key is the largest of its units' keys, so that all removed units are irrelevant in
- * every dimension at the threshold. Steps of all layers are taken in the order of their keys until the budget is met. A step that would
- * overshoot the budget by more than the current shortfall is skipped, together with the later ones of its layer and kind.
+ * All units of the model are ranked against each other (see ranking.ts), but a layer must keep a shape that runtimes
+ * compute. So it loses units in steps, each from the front of the layer's own order: FFN units down to the next
+ * multiple of the snap; one KV group with its heads; one query head of every kept group. A step's key is the largest of
+ * its units' keys, so that all removed units are irrelevant in every dimension at the threshold. Steps of all layers
+ * are taken in the order of their keys until the budget is met. A step that would overshoot the budget by more than the
+ * current shortfall is skipped, together with the later ones of its layer and kind.
  * Source: docs/architecture.md, "Thresholds and selection" and "Layouts".
  */
 

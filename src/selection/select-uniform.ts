@@ -1,10 +1,11 @@
 /**
  * @file Selection in layout `uniform`, where every layer keeps the same sizes.
  *
- * Attention has few possible shapes, so all are tried: each layer loses g KV groups, and m query heads of each kept group; the FFN width
- * is then the snapped one that comes closest to the budget. Of the shapes that meet the budget as closely as a snapped width can, the one
- * that loses the least energy (relevance², the largest over dimensions) per freed parameter is taken. Within a layer, units are removed in
- * the order of their keys (see ranking.ts). Energies are added up over units; cross terms between groups and between heads are ignored.
+ * Attention has few possible shapes, so all are tried: each layer loses g KV groups, and m query heads of each kept
+ * group; the FFN width is then the snapped one that comes closest to the budget. Of the shapes that meet the budget as
+ * closely as a snapped width can, the one that loses the least energy (relevance², the largest over dimensions) per
+ * freed parameter is taken. Within a layer, units are removed in the order of their keys (see ranking.ts). Energies are
+ * added up over units; cross terms between groups and between heads are ignored.
  * Source: docs/architecture.md, "Thresholds and selection" and "Layouts".
  */
 

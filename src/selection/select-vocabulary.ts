@@ -1,7 +1,7 @@
 /**
- * @file Which rows of the embedding are removed. Removing tokens that are hardly ever written in any chosen dimension costs almost
- * nothing, so they are removed first: up to a share of split tokens that barely affects quality, or until the budget is met. Units of the
- * blocks free the rest.
+ * @file Which rows of the embedding are removed. Removing tokens that are hardly ever written in any chosen dimension
+ * costs almost nothing, so they are removed first: up to a share of split tokens that barely affects quality, or until
+ * the budget is met. Units of the blocks free the rest.
  * Source: docs/architecture.md, "The vocabulary as units".
  */
 
@@ -13,8 +13,8 @@ import type { VocabularyCut } from "./plan.ts";
 import { orderByRelevance, type TokenOrder } from "./token-order.ts";
 
 /**
- * How much of the vocabulary is kept: all of it, a number of tokens, or enough that a share of tokens is not split, in the mean over the
- * dimensions.
+ * How much of the vocabulary is kept: all of it, a number of tokens, or enough that a share of tokens is not split, in
+ * the mean over the dimensions.
  */
 export type VocabularyChoice = "keep" | { readonly size: number } | { readonly coverage: number };
 

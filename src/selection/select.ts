@@ -1,6 +1,8 @@
 /**
- * @file Selection: the relevances of units to up to three corpora + a budget → the plan: which units each layer loses, and why.
- * Source: Cus-Prun, arXiv 2506.02561, its intersection of irrelevant sets; docs/architecture.md, "Thresholds and selection".
+ * @file Selection: the relevances of units to up to three corpora + a budget → the plan: which units each layer loses,
+ * and why.
+ * Source: Cus-Prun, arXiv 2506.02561, its intersection of irrelevant sets; docs/architecture.md, "Thresholds and
+ * selection".
  */
 
 import type { Dimension } from "../corpora/corpus.ts";
@@ -19,7 +21,8 @@ import { LayerLedger, removedParameters } from "./unit-parameters.ts";
 
 /**
  * Selects the units that are irrelevant in every chosen dimension.
- * @throws CusprunError `BUDGET_INVALID`, `BUDGET_UNREACHABLE`, `SELECTION_INVALID`, `SCORES_LACK`, `LAYOUT_UNSUPPORTED`.
+ * @throws CusprunError `BUDGET_INVALID`, `BUDGET_UNREACHABLE`, `SELECTION_INVALID`, `SCORES_LACK`,
+ *   `LAYOUT_UNSUPPORTED`.
  */
 export async function selectUnits(scores: RelevanceScores, options: SelectionOptions): Promise<PrunePlan> {
   const context = await openSelection(scores, options);
@@ -76,8 +79,8 @@ function layerPlan(context: SelectionContext, layer: number, choice: LayerChoice
 
 function layerCut(context: SelectionContext, layer: number, kind: CutKind, choice: KindChoice): LayerCut {
   const relevance = context.relevance[layer]?.get(kind) ?? [];
-  const goes = new Uint8Array(relevance[0]?.length ?? 0);
-  for (const unit of choice.removed) goes[unit] = 1;
+  const isRemoved = new Uint8Array(relevance[0]?.length ?? 0);
+  for (const unit of choice.removed) isRemoved[unit] = 1;
   const irrelevantShare: Partial<Record<Dimension, number>> = {};
   const why: Partial<Record<Dimension, { removedMax?: number; keptMin?: number }>> = {};
   context.dimensions.forEach((dimension, d) => {
@@ -86,7 +89,7 @@ function layerCut(context: SelectionContext, layer: number, kind: CutKind, choic
     let removedMax = -Infinity;
     let keptMin = Infinity;
     relevance[d]!.forEach((value, unit) => {
-      if (goes[unit] === 1) removedMax = Math.max(removedMax, value);
+      if (isRemoved[unit] === 1) removedMax = Math.max(removedMax, value);
       else keptMin = Math.min(keptMin, value);
     });
     why[dimension] = {

@@ -1,6 +1,6 @@
 /**
- * @file Whether a selection's options are valid, agree with each other and with what was scored: options → checked options, before a
- * relevance is read.
+ * @file Whether a selection's options are valid, agree with each other and with what was scored: options → checked
+ * options, before a relevance is read.
  */
 
 import { uniformLayerSizes } from "../checkpoint/config/model-config.ts";

@@ -1,6 +1,6 @@
 /**
- * @file What every layout's selection starts from: checked options, the budget in parameters, the removed tokens, and each unit's
- * relevance and expected damage per dimension.
+ * @file What every layout's selection starts from: checked options, the budget in parameters, the removed tokens, and
+ * each unit's relevance and expected damage per dimension.
  */
 
 import type { BlockRole } from "../families/families.ts";
@@ -43,7 +43,8 @@ export interface RemovedVocabulary {
 
 /**
  * Checks the options and reads the relevances.
- * @throws CusprunError `SELECTION_INVALID`, `BUDGET_INVALID`, `BUDGET_UNREACHABLE`, `LAYOUT_UNSUPPORTED`, `SCORES_LACK`.
+ * @throws CusprunError `SELECTION_INVALID`, `BUDGET_INVALID`, `BUDGET_UNREACHABLE`, `LAYOUT_UNSUPPORTED`,
+ *   `SCORES_LACK`.
  */
 export async function openSelection(scores: RelevanceScores, options: SelectionOptions): Promise<SelectionContext> {
   const { budget, ...checked } = checkSelection(scores, options);
@@ -76,7 +77,10 @@ export async function openSelection(scores: RelevanceScores, options: SelectionO
   };
 }
 
-/** Chooses the removed tokens. `rowParameters`: parameters of a token's rows; `requested`: parameters that the budget requests to free. */
+/**
+ * Chooses the removed tokens. `rowParameters`: parameters of a token's rows; `requested`: parameters that the budget
+ * requests to free.
+ */
 async function removedVocabulary(
   scores: RelevanceScores,
   options: SelectionOptions,

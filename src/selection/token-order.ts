@@ -1,8 +1,9 @@
 /**
- * @file The order in which the tokens of a vocabulary are removed: the least relevant first, a token never before those merged from it.
+ * @file The order in which the tokens of a vocabulary are removed: the least relevant first, a token never before those
+ * merged from it.
  *
- * Texts write a removed token as the two tokens of its last merge, so its relevance is added to theirs. The cost of each removal is
- * therefore the removed token's relevance at that point, whichever tokens were removed before.
+ * Texts write a removed token as the two tokens of its last merge, so its relevance is added to theirs. The cost of
+ * each removal is therefore the removed token's relevance at that point, whichever tokens were removed before.
  * Source: docs/architecture.md, "The vocabulary as units".
  */
 
@@ -16,8 +17,8 @@ export interface TokenOrder {
   /** Ids, without those of the tokens that are always kept. */
   readonly tokens: Int32Array;
   /**
-   * For each of the watched shares, as long as `tokens`: the part of it that is split once this token and all before it are removed,
-   * each split counted (a token that falls into three pieces counts twice).
+   * For each of the watched shares, as long as `tokens`: the part of it that is split once this token and all before it
+   * are removed, each split counted (a token that falls into three pieces counts twice).
    */
   readonly splits: readonly Float64Array[];
 }
@@ -38,19 +39,20 @@ export function orderTokens(
   const own = keys.map(({ values }) => Float64Array.from(values));
   const seen = watched.map((values) => Float64Array.from(values));
   const keyOf = (id: number): number => keys.reduce((most, { weight }, index) => Math.max(most, weight * own[index]![id]!), 0);
-  const stays = new Uint8Array(size);
+  const isKept = new Uint8Array(size);
   const keep = (id: number): void => {
-    if (stays[id] === 1) return;
-    stays[id] = 1;
+    if (isKept[id] === 1) return;
+    isKept[id] = 1;
     for (const part of derivations.get(id) ?? []) keep(part);
   };
   for (const id of alwaysKept) keep(id);
 
   const dependents = new Int32Array(size);
   for (const pair of derivations.values()) for (const part of pair) dependents[part]! += 1;
-  // Of equally relevant tokens the one with the larger id is removed first: merges were learnt in the order of ids, most frequent first.
+  // Of equally relevant tokens the one with the larger id is removed first: merges were learnt in the order of ids,
+  // most frequent first.
   const queue = new TinyQueue<{ readonly id: number; readonly key: number }>([], (a, b) => a.key - b.key || b.id - a.id);
-  for (let id = 0; id < size; id++) if (stays[id] === 0 && dependents[id] === 0) queue.push({ id, key: keyOf(id) });
+  for (let id = 0; id < size; id++) if (isKept[id] === 0 && dependents[id] === 0) queue.push({ id, key: keyOf(id) });
 
   const tokens: number[] = [];
   const splits: number[][] = watched.map(() => []);
@@ -61,19 +63,19 @@ export function orderTokens(
     for (const part of derivations.get(id) ?? []) {
       for (const values of [...own, ...seen]) values[part]! += values[id]!;
       dependents[part]! -= 1;
-      if (dependents[part] === 0 && stays[part] === 0) queue.push({ id: part, key: keyOf(part) });
+      if (dependents[part] === 0 && isKept[part] === 0) queue.push({ id: part, key: keyOf(part) });
     }
   }
   return { tokens: Int32Array.from(tokens), splits: splits.map((values) => Float64Array.from(values)) };
 }
 
 /**
- * Orders tokens by their relevance to the chosen dimensions: the largest weighted one, so that a token that is relevant in any dimension
- * is removed late.
+ * Orders tokens by their relevance to the chosen dimensions: the largest weighted one, so that a token that is relevant
+ * in any dimension is removed late.
  *
- * The splits are those of each chosen dimension in the order of `weights`, estimated on held-out texts: an order is made from each half
- * of the documents, its splits are counted in the other half, and the two estimates are averaged. They are slightly too high, since the
- * order from all documents is better than either.
+ * The splits are those of each chosen dimension in the order of `weights`, estimated on held-out texts: an order is
+ * made from each half of the documents, its splits are counted in the other half, and the two estimates are averaged.
+ * They are slightly too high, since the order from all documents is better than either.
  */
 export function orderByRelevance(vocabulary: VocabularyRelevance, weights: ReadonlyMap<Dimension, number>): TokenOrder {
   const chosen = [...weights].map(([dimension, weight]) => ({ ...vocabulary.relevances.get(dimension)!, weight }));

@@ -1,6 +1,7 @@
 /**
- * @file The parameters that a unit's removal frees, alone and after other units were removed. Units of different kinds share
- * parameters (a query head and a value dimension meet in a column of o), so a ledger counts each parameter that a layer loses once.
+ * @file The parameters that a unit's removal frees, alone and after other units were removed. Units of different kinds
+ * share parameters (a query head and a value dimension meet in a column of o), so a ledger counts each parameter that a
+ * layer loses once.
  * Source: docs/architecture.md, "Units and what they free", plus the biases of removed rows.
  */
 
@@ -130,7 +131,10 @@ export class LayerLedger {
     return this.keptCounts.get(kind) ?? cutUnitCount(kind, this.costs.sizes);
   }
 
-  /** Whether removing a unit leaves at least the share `floor`, in [0, 1], and at least one unit, of every kind it takes from. */
+  /**
+   * Whether removing a unit leaves at least the share `floor`, in [0, 1], and at least one unit, of every kind it takes
+   * from.
+   */
   mayRemove(kind: CutKind, index: number, floor: number): boolean {
     const leaves = (of: CutKind, lost: number): boolean =>
       this.kept(of) - lost >= Math.max(1, Math.ceil(floor * cutUnitCount(of, this.costs.sizes)));

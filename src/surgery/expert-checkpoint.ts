@@ -1,6 +1,6 @@
 /**
- * @file An expert that is not written yet, as a checkpoint, so that everything that reads checkpoints, such as the writers of other
- * formats, can read it.
+ * @file An expert that is not written yet, as a checkpoint, so that everything that reads checkpoints, such as the
+ * writers of other formats, can read it.
  */
 
 import type { Checkpoint, GgufOrigin, TensorInfo } from "../checkpoint/checkpoint.ts";
@@ -44,7 +44,10 @@ export function expertCheckpoint(base: Checkpoint, plan: PlannedCut, expert: Exp
   };
 }
 
-/** The tensor after the cut. `byteLength` is what its type would take; rows that no longer fit whole blocks count as if they did. */
+/**
+ * The tensor after the cut. `byteLength` is what its type would take; rows that no longer fit whole blocks count as if
+ * they did.
+ */
 function infoOf({ name, shape, dtype, file }: ExpertTensor): TensorInfo {
   const byteLength = Math.ceil(ggmlByteLength(dtype, elementCount(shape)));
   return { name, shape, dtype, byteLength, file };

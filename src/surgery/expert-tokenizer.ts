@@ -1,6 +1,6 @@
 /**
- * @file The tokenizer of an expert: the checkpoint's own, or one without the tokens that the plan removes. A plan is untrusted, so the
- * kept tokens are checked to be a vocabulary that can write every text.
+ * @file The tokenizer of an expert: the checkpoint's own, or one without the tokens that the plan removes. A plan is
+ * untrusted, so the kept tokens are checked to be a vocabulary that can write every text.
  */
 
 import type { Checkpoint, TokenizerFiles } from "../checkpoint/checkpoint.ts";
@@ -18,8 +18,8 @@ export function plannedTokenIds({ vocabulary }: Pick<PlannedCut, "vocabulary">):
 
 /**
  * The expert's tokenizer files, or null if the checkpoint has none.
- * @throws CusprunError `PLAN_MISMATCH` if the plan removes tokens that other tokens or the model itself need; `TOKENIZER_UNSUPPORTED`
- *   for a tokenizer that cannot be trimmed; the errors of reading the tokenizer.
+ * @throws CusprunError `PLAN_MISMATCH` if the plan removes tokens that other tokens or the model itself need;
+ *   `TOKENIZER_UNSUPPORTED` for a tokenizer that cannot be trimmed; the errors of reading the tokenizer.
  */
 export async function expertTokenizerFiles(
   checkpoint: Checkpoint,

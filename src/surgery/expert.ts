@@ -1,6 +1,6 @@
 /**
- * @file The cut itself: checkpoint + plan → the expert's config and tensors. Tensors are read lazily, one in memory at a time. Stored
- * floats are moved as bits, so that kept values are bit-identical to the checkpoint's.
+ * @file The cut itself: checkpoint + plan → the expert's config and tensors. Tensors are read lazily, one in memory at
+ * a time. Stored floats are moved as bits, so that kept values are bit-identical to the checkpoint's.
  * Source: docs/architecture.md, "Units and what they free" and "Layouts".
  */
 
@@ -36,16 +36,19 @@ export interface ExpertTensor {
   /** Values in f32, row-major; `rows` selects rows of a matrix. */
   readFloat32(rows?: RowRange): Promise<Float32Array<ArrayBuffer>>;
   /**
-   * The elements as stored, little-endian and row-major; `rows` selects rows of a matrix. Null if the checkpoint stores quantised
-   * blocks.
+   * The elements as stored, little-endian and row-major; `rows` selects rows of a matrix. Null if the checkpoint stores
+   * quantised blocks.
    */
   readonly readBytes: ((rows?: RowRange) => Promise<Uint8Array<ArrayBuffer>>) | null;
   /**
-   * Rows as the checkpoint's GGUF file stores them; null if the edit changed their blocks, or the checkpoint is not a GGUF file. See
-   * `GgufOrigin`.
+   * Rows as the checkpoint's GGUF file stores them; null if the edit changed their blocks, or the checkpoint is not a
+   * GGUF file. See `GgufOrigin`.
    */
   readonly rowsAsStored: RowReader | null;
-  /** Weight of each column of a matrix when it is quantised, [columns]: the mean square of its input. Absent if it is not known. */
+  /**
+   * Weight of each column of a matrix when it is quantised, [columns]: the mean square of its input. Absent if it is
+   * not known.
+   */
   readonly readImportance?: () => Promise<Float32Array<ArrayBuffer>>;
 }
 
@@ -67,7 +70,8 @@ export function presentOptionalRoles(checkpoint: Checkpoint): readonly BlockRole
 
 /**
  * Cuts a checkpoint. The checkpoint must stay open while the expert's tensors are read.
- * @throws CusprunError `PLAN_MISMATCH`, `LAYOUT_UNSUPPORTED`, both before a weight is read; the checkpoint's errors while reading.
+ * @throws CusprunError `PLAN_MISMATCH`, `LAYOUT_UNSUPPORTED`, both before a weight is read; the checkpoint's errors
+ *   while reading.
  */
 export function cutExpert(checkpoint: Checkpoint, plan: PlannedCut): Expert {
   const sizes = checkPlan(plan, checkpoint.config, presentOptionalRoles(checkpoint));
@@ -215,7 +219,8 @@ function cutConfigJson(
   if (vocabSize !== config.vocabSize) changed["vocab_size"] = vocabSize;
   if (layers.length !== config.numHiddenLayers) {
     changed["num_hidden_layers"] = layers.length;
-    // If some layers use sliding attention, the rule that says which ones depends on layer numbers, and these have changed.
+    // If some layers use sliding attention, the rule that says which ones depends on layer numbers, and these have
+    // changed.
     if ("layer_types" in configJson || new Set(config.layerTypes).size > 1)
       changed["layer_types"] = layers.map((layer) => config.layerTypes[layer]);
   }

@@ -1,5 +1,6 @@
 /**
- * @file Which rows and columns of which tensors a plan removes: plan + config → edits by tensor name, before a weight is read.
+ * @file Which rows and columns of which tensors a plan removes: plan + config → edits by tensor name, before a weight
+ * is read.
  *
  *     FFN unit j           row j of gate and up, column j of down
  *     KV group g           rows gK…gK+K-1 of k and v; of its query heads, rows of q and columns of o
@@ -8,7 +9,7 @@
  *     rotary pair (g, p)   rows p and p+K/2 of group g in k, and of each of its heads in q
  *     matrix:X             the row or column itself
  *     layer                no row or column: its tensors are left out as a whole, which needs no edit
- *     token t              row t of the embedding, and of the output head where it has its own
+ *     token t              row t of the embedding, and of an output head of its own
  *
  * A row's bias is removed with it. Biases of o are kept: they belong to no unit.
  * Source: docs/architecture.md, "Units and what they free".
@@ -189,7 +190,8 @@ function rowsBeforeCut(rowCount: number, removed: readonly number[], { start, en
 
 /**
  * Applies an edit to the elements of a tensor, as bit patterns.
- * @param words row-major, as many as the shape has elements; an edit of rows allows any number of words per row. `zero` writes into it.
+ * @param words row-major, as many as the shape has elements; an edit of rows allows any number of words per row. `zero`
+ *   writes into it.
  * @param shape [rows] or [rows, columns] before the edit.
  * @returns the edited elements: `words` itself for `zero`, a new array for `cut`.
  */

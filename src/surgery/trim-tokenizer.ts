@@ -1,14 +1,18 @@
 /**
- * @file Fewer tokens: a tokenizer's files + the kept ids → the files with the ids renumbered in ascending order, 0, 1, 2 … A text that
- * was encoded with kept tokens alone is encoded to the same tokens; every other text is encoded without loss in smaller pieces, down
- * to single bytes.
- * Target: `tokenizer.json` and `tokenizer_config.json` as https://github.com/huggingface/tokenizers and transformers read them.
+ * @file Fewer tokens: a tokenizer's files + the kept ids → the files with the ids renumbered in ascending order, 0, 1,
+ * 2 … A text that was encoded with kept tokens alone is encoded to the same tokens; every other text is encoded without
+ * loss in smaller pieces, down to single bytes.
+ * Target: `tokenizer.json` and `tokenizer_config.json` as https://github.com/huggingface/tokenizers and transformers
+ * read them.
  */
 
 import type { TokenizerFiles } from "../checkpoint/checkpoint.ts";
 import { isJsonObject, type JsonObject } from "../checkpoint/config/config-fields.ts";
 
-/** Files next to tokenizer.json that hold neither ids nor tokens of their own. Others would contradict it and are left out. */
+/**
+ * Files next to tokenizer.json that hold neither ids nor tokens of their own. Others would contradict it and are left
+ * out.
+ */
 const ID_FREE_FILES: readonly string[] = ["chat_template.jinja", "chat_template.json", "special_tokens_map.json"];
 
 /** New ids by old ones. */
@@ -25,8 +29,8 @@ export function renumberTokens(kept: Iterable<number>): TokenIdMap {
 /**
  * Trims a tokenizer. Pure.
  * @param files of a BPE tokenizer that `readBpe` accepts.
- * @param ids closed under merges: with every token, the two that it is merged from (`deriveTokens`); contains all bytes and special
- *   tokens.
+ * @param ids closed under merges: with every token, the two that it is merged from (`deriveTokens`); contains all bytes
+ *   and special tokens.
  */
 export function trimTokenizer(files: TokenizerFiles, ids: TokenIdMap): TokenizerFiles {
   const tokenizerJson = trimTokenizerJson(files.tokenizerJson, ids);

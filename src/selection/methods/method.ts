@@ -1,6 +1,6 @@
 /**
- * @file The seam between methods of pruning: each decides by which relevances units are chosen, and which settings are the default.
- * Budget, layouts, surgery and evaluation are the same for all, so that methods can be compared.
+ * @file The seam between methods of pruning: each decides by which relevances units are chosen, and which settings are
+ * the default. Budget, layouts, surgery and evaluation are the same for all, so that methods can be compared.
  */
 
 import type { WeightSource } from "../../model/layer-program.ts";

@@ -1,6 +1,6 @@
 /**
- * @file Wanda for whole units: the mean over outputs of |w| · ‖a‖, with ‖a‖ the norm of the unit's activation over all calibration
- * documents. The documents of all dimensions are pooled: the method has one corpus.
+ * @file Wanda for whole units: the mean over outputs of |w| · ‖a‖, with ‖a‖ the norm of the unit's activation over all
+ * calibration documents. The documents of all dimensions are pooled: the method has one corpus.
  * Source: FLAP, arXiv 2312.11983, section 4.1, "Wanda-sp"; Wanda, arXiv 2306.11695, equation 1.
  */
 
