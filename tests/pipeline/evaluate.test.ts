@@ -56,7 +56,7 @@ describe("evaluateModel", () => {
       expect(differences?.bitsPerByte?.value).not.toBe(0);
     }));
 
-  test("depends on the window: less to look back at", () =>
+  test("depends on the window, which limits the context", () =>
     withModels(async (model, _, { texts }) => {
       const perplexity = async (maxTokens?: number) =>
         (await evaluateModel({ model, tasks: [texts], ...(maxTokens === undefined ? {} : { maxTokens }) })).tasks[0]!.figures
@@ -66,7 +66,7 @@ describe("evaluateModel", () => {
       expect(await perplexity()).toBe(await perplexity(128));
     }));
 
-  test("scores what a model writes", () =>
+  test("scores generated answers", () =>
     withModels(async (model, other, { prompts }, folder) => {
       const out = join(folder, "report.json");
       const { tasks } = await evaluateModel({ model, against: other, tasks: [prompts], out });
