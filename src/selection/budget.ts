@@ -71,10 +71,11 @@ export function parseBudget(written: string | number): Budget {
 export function parametersToRemove(budget: Budget, base: BudgetBase): number {
   const requested = Math.round(requestedParameters(budget, base));
   if (requested > base.blocks) {
+    const share = `${((100 * base.blocks) / base.total).toFixed(1)}%`;
     throw new CusprunError("BUDGET_UNREACHABLE", {
       where: "budget",
       found: `${requested} parameters to remove`,
-      expected: `less than the ${base.blocks} parameters of the decoder blocks (${((100 * base.blocks) / base.total).toFixed(1)}% of all)`,
+      expected: `less than the ${base.blocks} parameters of the decoder blocks (${share} of all)`,
       remedy: "Request less, or a share of the blocks, e.g. `25% of blocks`: embeddings and output head are not pruned",
     });
   }

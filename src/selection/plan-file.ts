@@ -20,7 +20,8 @@ const MAX_LAYERS = 10_000;
 /** A plan as JSON text: indented, each list of indices on one line, ending in a newline. */
 export function formatPlan(plan: PrunePlan): string {
   // JSON escapes newlines inside strings, so a raw one after a bracket can only begin a list.
-  return `${JSON.stringify(plan, null, 2).replace(/\[\n[\d\s,]*\]/g, (list) => list.replace(/\s+/g, "").replaceAll(",", ", "))}\n`;
+  const onOneLine = (list: string): string => list.replace(/\s+/g, "").replaceAll(",", ", ");
+  return `${JSON.stringify(plan, null, 2).replace(/\[\n[\d\s,]*\]/g, onOneLine)}\n`;
 }
 
 /**

@@ -29,11 +29,9 @@ export function selectRagged(context: SelectionContext): LayerChoice[] {
   const pool = globalPool(context);
   const { removed, missed } = takeSteps(pool, newLayers(context, pool), requested);
   if (missed > smallestStep(context) / 2) {
-    throw unreachable(
-      context,
-      takeSteps(pool, newLayers(context, pool), Infinity).freed,
-      `with each of the ${context.relevance.length} layers keeping ${context.floor} of its units (floor) in sizes that runtimes compute`,
-    );
+    const most = takeSteps(pool, newLayers(context, pool), Infinity).freed;
+    const kept = `each of the ${context.relevance.length} layers keeping ${context.floor} of its units (floor)`;
+    throw unreachable(context, most, `with ${kept} in sizes that runtimes compute`);
   }
   const choices: LayerChoice[] = context.relevance.map(() => new Map());
   recordChoice(pool, removed, choices);

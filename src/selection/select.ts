@@ -1,8 +1,8 @@
 /**
  * @file Selection: the relevances of units to up to three corpora + a budget → the plan: which units each layer loses,
  * and why.
- * Source: Cus-Prun, arXiv 2506.02561, its intersection of irrelevant sets; docs/architecture.md, "Thresholds and
- * selection".
+ * Source: docs/architecture.md, "Thresholds and selection"; Cus-Prun, arXiv 2506.02561, its intersection of irrelevant
+ * sets.
  */
 
 import type { Dimension } from "../corpora/corpus.ts";

@@ -1,6 +1,6 @@
 /**
- * @file Metrics of generated answers against SQuAD's script and `rouge-score`, and cases that these do not cover: other scripts, numbers,
- * parts of an output.
+ * @file Metrics of generated answers against SQuAD's script and `rouge-score`, and cases that these do not cover: other
+ * scripts, numbers, parts of an output.
  */
 
 import { describe, expect, test } from "vitest";

@@ -9,7 +9,10 @@ import { tinyModel } from "../support/tiny-models.ts";
 const { config } = tinyModel("llama");
 const BOS = 1;
 
-/** A token per character (its code), but `ab`, ` b` and two spaces are single tokens, which may span a context and a choice. */
+/**
+ * A token per character (its code), but `ab`, ` b` and two spaces are single tokens, which may span a context and a
+ * choice.
+ */
 function characters(prefix: readonly number[]): Tokenizer {
   const encode = (text: string): Int32Array =>
     Int32Array.of(
@@ -34,8 +37,8 @@ function harnessPair(tokenizer: Tokenizer, context: string, choice: string, maxL
 }
 
 /**
- * `get_rolling_token_windows` with a context of one token, then `make_disjoint_window`: (context and all targets except the last,
- * targets).
+ * `get_rolling_token_windows` with a context of one token, then `make_disjoint_window`: (context and all targets except
+ * the last, targets).
  */
 function harnessWindows(tokens: readonly number[], prefix: number, maxLength: number): [number[], number[]][] {
   const windows: [number[], number[]][] = [

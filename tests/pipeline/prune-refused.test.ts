@@ -12,8 +12,8 @@ import { tinyModel } from "../support/tiny-models.ts";
 
 describe("before any work", () => {
   test.each<[string, Partial<PruneOptions>, string, RegExp]>([
-    ["a budget that is none", { selection: { budget: "lots", layout: "uniform" } }, "BUDGET_INVALID", /lots/],
-    ["a budget over what the units hold", { selection: { budget: "95%", layout: "uniform" } }, "BUDGET_UNREACHABLE", /./],
+    ["an invalid budget", { selection: { budget: "lots", layout: "uniform" } }, "BUDGET_INVALID", /lots/],
+    ["a budget above the units' parameters", { selection: { budget: "95%", layout: "uniform" } }, "BUDGET_UNREACHABLE", /./],
     [
       "a layout that cannot hold the units",
       { selection: { budget: "5%", layout: "uniform", kinds: ["value-dim"] } },
@@ -26,12 +26,12 @@ describe("before any work", () => {
       "SELECTION_INVALID",
       /task/,
     ],
-    ["the name of a file for the folder", { out: "expert.gguf" }, "USAGE", /--out expert --formats gguf/],
+    ["the name of a file instead of a folder", { out: "expert.gguf" }, "USAGE", /--out expert --formats gguf/],
     ["ONNX alone, which cannot be measured", { formats: ["onnx"] }, "USAGE", /--formats hf,onnx/],
-    ["a tokenizer that no GGUF holds", { formats: ["gguf"] }, "TOKENIZER_UNSUPPORTED", /./],
+    ["a tokenizer that GGUF cannot hold", { formats: ["gguf"] }, "TOKENIZER_UNSUPPORTED", /./],
     ["no corpus", { corpora: {} }, "USAGE", /--language/],
-    ["a preset that is none", { corpora: { language: ["klingon"] } }, "PRESET_UNKNOWN", /klingon/],
-    ["a model that is not there", { model: "nowhere/at/all" }, "MODEL_NAME", /nowhere/],
+    ["an unknown preset", { corpora: { language: ["klingon"] } }, "PRESET_UNKNOWN", /klingon/],
+    ["an unknown model", { model: "nowhere/at/all" }, "MODEL_NAME", /nowhere/],
   ])("%s is refused", (_, changes, code, message) =>
     withFolder(async (folder) => {
       const stages = new Set<string>();
@@ -46,7 +46,7 @@ describe("before any work", () => {
     }),
   );
 
-  test("layers of unlike size that no architecture of llama.cpp holds are refused", () =>
+  test("layers of different sizes that no architecture of llama.cpp holds are refused", () =>
     withFolder(async (folder) => {
       const stages = new Set<string>();
       const onProgress = ({ stage }: ProgressEvent): unknown => stages.add(stage);

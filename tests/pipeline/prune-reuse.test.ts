@@ -66,7 +66,7 @@ async function damage(work: string): Promise<void> {
   }
 }
 
-test("a finished repair is not done again, and only the newest is kept", () =>
+test("a finished repair is reused, and only the newest is kept", () =>
   withFolder(async (folder) => {
     const options = await preparePrune(folder);
     const abort = new AbortController();

@@ -14,7 +14,7 @@ import { withFolder } from "../support/temporary-folder.ts";
 import { TINY_FAMILIES, tinyModel, writeTinyCheckpoint } from "../support/tiny-models.ts";
 
 describe("an expert", () => {
-  test("is smaller, measured as it was written, and says so in its card", () =>
+  test("is smaller, measured as it was written, and its card reports the figures", () =>
     withFolder(async (folder) => {
       const options = await preparePrune(folder);
       const report = await pruneModel(options);
@@ -61,14 +61,14 @@ describe("an expert", () => {
       const [first, second] = expert.config.layerSizes;
       expect(first).not.toEqual(second);
       await expert.close();
-      // An expert is a model: made smaller once more, from scoring on.
+      // An expert is a model: it is scored and pruned again.
       const out = join(folder, "smaller");
       const again = await pruneModel({ ...options, model: options.out, out, overwrite: true });
       expect(again.parameters.before).toBe(report.parameters.after);
       expect(again.parameters.after).toBe(again.parameters.before - again.parameters.removed);
     }));
 
-  test("of a GGUF file is one again where that is asked for, measured as it was written, with a Modelfile beside it", () =>
+  test("of a GGUF file is a GGUF file again on request, measured as it was written, with a Modelfile next to it", () =>
     withFolder(async (folder) => {
       const sizes = { ...SIZES, hiddenSize: 64, numAttentionHeads: 8, numKeyValueHeads: 4 };
       const options = await preparePrune(folder, { model: join(folder, "tiny.gguf"), formats: ["gguf"] });
@@ -95,7 +95,7 @@ describe("an expert", () => {
       ]);
     }));
 
-  test("in ONNX beside another form has a folder of its own, which the expert's card names", () =>
+  test("in ONNX and another format has a folder for ONNX, which the expert's card names", () =>
     withFolder(async (folder) => {
       const options = await preparePrune(folder, { formats: ["onnx", "hf"], onnxType: "q4" });
       const { written } = await pruneModel(options);
@@ -117,7 +117,7 @@ describe("an expert", () => {
       );
     }));
 
-  test("that becomes K-quants keeps FFN widths that are whole blocks of them, unless another snap is asked for", () =>
+  test("in K-quants has FFN widths of whole blocks, unless another snap is given", () =>
     withFolder(async (folder) => {
       const sizes = { ...SIZES, intermediateSize: 768, hiddenSize: 64, numAttentionHeads: 8, numKeyValueHeads: 4 };
       const options = await preparePrune(folder, {
@@ -145,7 +145,7 @@ describe("an expert", () => {
     }),
   );
 
-  test("of the paper's own neurons", () =>
+  test("of the paper's rows and columns", () =>
     withFolder(async (folder) => {
       const report = await pruneModel(
         await preparePrune(folder, {
@@ -158,7 +158,7 @@ describe("an expert", () => {
       expect(report.dimensions.every(({ dense, expert }) => dense === null && expert === null)).toBe(true);
     }));
 
-  test("of a corpus that cannot hold anything back is not measured", () =>
+  test("of a corpus without held-out documents is not measured", () =>
     withFolder(async (folder) => {
       const report = await pruneModel(await preparePrune(folder, { corpusOptions: { documents: 8, heldOutDocuments: 0 } }));
       expect(report.dimensions.map(({ heldOutDocuments, dense }) => [heldOutDocuments, dense])).toEqual([

@@ -10,7 +10,7 @@ import { preparePrune } from "../support/prune-runs.ts";
 import { withFolder } from "../support/temporary-folder.ts";
 
 describe("the steps one by one", () => {
-  test.each([true, false])("give the same weights and plan as all in one, repaired: %s", (repair) =>
+  test.each([true, false])("make the same weights and plan as a whole run, repaired: %s", (repair) =>
     withFolder(async (folder) => {
       const whole = await preparePrune(folder, { repair });
       await pruneModel(whole);
@@ -35,7 +35,7 @@ describe("the steps one by one", () => {
     }),
   );
 
-  test("refuse to replace a file unasked", () =>
+  test("refuse to replace a file without overwrite", () =>
     withFolder(async (folder) => {
       const { model, corpora, selection } = await preparePrune(folder);
       const out = join(folder, "language.jsonl");

@@ -62,7 +62,8 @@ describe("ragged", () => {
     const threshold = Math.max(...gone.map((unit) => keys[unit]!));
     const irrelevant = keys.flatMap((key, unit) => (key <= threshold ? [unit] : []));
     expect(irrelevant).toEqual(expect.arrayContaining(gone));
-    // Each layer keeps only the irrelevant units that do not fill a step, and at most one step that would overshoot the budget.
+    // Each layer keeps only the irrelevant units that do not fill a step, and at most one step that would overshoot the
+    // budget.
     expect(irrelevant.length - gone.length).toBeLessThan(4 * SNAP);
     expect(new Set(removedOf(plan).map((removed) => removed.length)).size).toBeGreaterThan(1);
   });

@@ -67,7 +67,8 @@ describe("the intersection", () => {
           });
           for (const [layer, removed] of removedOf(plan).entries()) {
             expect(removed.length).toBe(count);
-            // Several units may enter at one threshold: all that enter before it are included, and none that enters later.
+            // Several units may enter at one threshold: all that enter before it are included, and none that enters
+            // later.
             const relevances = await rootMeanSquares(scores, layer);
             const inside = literalIntersection(relevances, weights, count);
             const next = literalIntersection(relevances, weights, count + 3);

@@ -78,7 +78,8 @@ describe("the order", () => {
     ] as const);
     const relevances = new Map([["language" as const, { halves: [first, second], counted: [first, second] } as const]]);
     const { splits } = orderByRelevance({ derivations, alwaysKept: new Set([0, 1, 2, 3, 5]), relevances }, ONE);
-    // The first step of the order from all documents splits half of the tokens; that of either half splits all of the other half's.
+    // The first step of the order from all documents splits half of the tokens; that of either half splits all of the
+    // other half's.
     expect(rounded(splits[0])).toEqual([0.5, 0.5]);
   });
 });

@@ -13,17 +13,17 @@ import type { TinyModel } from "./tiny-models.ts";
 /** A document. */
 export const IDS = [1, 5, 7, 9, 3, 40, 22, 11, 6, 13];
 
-// Tiny models have F 40, H 6 in G 3 groups of R 2, K 8, L 3.
+/** Eight FFN units of every layer. Tiny models have F 40, H 6 in G 3 groups of R 2, K 8, L 3. */
 export const FFN: readonly Removed[] = [
   { ffn: [0, 3, 4, 5, 17, 30, 38, 39] },
   { ffn: [1, 2, 9, 11, 12, 13, 14, 35] },
   { ffn: [0, 1, 2, 3, 4, 5, 6, 7] },
 ];
-/** One head of each group goes: 3 heads stay. */
+/** One head of each group: 3 heads are kept. */
 export const HEADS: readonly Removed[] = [{ head: [0, 3, 4] }, { head: [1, 2, 5] }, { head: [0, 2, 4] }];
-/** One group goes: 4 heads stay, which do not divide D = 30. */
+/** One group: 4 heads are kept, which do not divide D = 30. */
 export const GROUPS: readonly Removed[] = [{ "kv-group": [0] }, { "kv-group": [2] }, { "kv-group": [1] }];
-/** One group, and one head of each of the others: 2 heads stay. */
+/** One group, and one head of each of the others: 2 heads are kept. */
 export const BOTH: readonly Removed[] = [
   { "kv-group": [1], head: [0, 5], ffn: [3] },
   { "kv-group": [0], head: [2, 4], ffn: [39] },

@@ -55,7 +55,10 @@ export function defectOf({ dense, trimmed, ids }: Trimmed, text: string): string
     : `encoded differently: ${JSON.stringify(text)} ${expected.join()} ${after.join()}`;
 }
 
-/** A SentencePiece-style tokenizer over the letters a to e; its merges, made from scores, are all pairs that form a token. */
+/**
+ * A SentencePiece-style tokenizer over the letters a to e; its merges, made from scores, are all pairs that form a
+ * token.
+ */
 export function smallSentencePiece(): TokenizerFiles {
   const letters = ["▁", "a", "b", "c", "d", "e"];
   const joined = ["ab", "bc", "abc", "▁a", "▁ab", "▁abc", "de", "cde", "abcde", "ee", "eee", "dee"];

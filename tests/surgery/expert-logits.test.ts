@@ -1,4 +1,6 @@
-/** @file Logits of cut experts: those of the masked model, and of the dense model without the removed units and layers. */
+/**
+ * @file Logits of cut experts: those of the masked model, and of the dense model without the removed units and layers.
+ */
 
 import { describe, expect, it } from "vitest";
 import { parseHfConfig } from "../../src/checkpoint/config/hf-config.ts";
@@ -36,18 +38,18 @@ describe("the cut model's logits equal the masked model's", () => {
 });
 
 describe("whole layers", () => {
-  it.each(models())("%s: the logits of the dense model with these layers passed over", async (_, model) => {
+  it.each(models())("%s: the logits of the dense model that skips these layers", async (_, model) => {
     const expert = cutExpert(tinyCheckpoint(model), planOf("uniform", [{}, { layer: [0] }, {}]));
     const expected = referenceLogits(model.configJson, model.tensors, IDS, undefined, [1]).flatMap((row) => Array.from(row));
     expect(worstError(await logitsOf(expert), expected)).toBe(0);
     expect(expert.configJson).toMatchObject({ num_hidden_layers: 2, intermediate_size: 40 });
     expect(expert.config.layerSizes.length).toBe(2);
-    // What is written is read as the same.
+    // config.json is read back as the same config.
     expect(parseHfConfig(expert.configJson, "config.json")).toEqual(expert.config);
     expect(Math.max(...expert.tensors.map(({ name }) => Number(/layers\.(\d+)/.exec(name)?.[1] ?? 0)))).toBe(1);
   });
 
-  it("keep which of those that stay slide, also where config.json said it by a rule", () => {
+  it("leave the kept layers' types unchanged, even if config.json defines them by a rule", () => {
     const model = tinyModel("gemma3", { numHiddenLayers: 7 });
     const config = parseHfConfig({ ...model.configJson, layer_types: undefined, sliding_window_pattern: 6 }, "config.json");
     const { layer_types: _, ...configJson } = { ...model.configJson, sliding_window_pattern: 6 } as Record<string, unknown>;
@@ -58,7 +60,7 @@ describe("whole layers", () => {
     expect(expert.config.layerTypes).toEqual(types);
   });
 
-  it("go beside units of those that stay", async () => {
+  it("can be removed together with units of the kept layers", async () => {
     const model = tinyModel("llama");
     const both = cutExpert(tinyCheckpoint(model), planOf("uniform", [FFN[0]!, { layer: [0] }, FFN[2]!]));
     const masked = cutExpert(tinyCheckpoint(model), planOf("masked", [FFN[0]!, {}, FFN[2]!]));
@@ -81,7 +83,7 @@ describe("whole layers", () => {
 });
 
 describe("a masked unit", () => {
-  /** Per kind, a unit and what its removal means, written against the reference's tensors. */
+  /** Per kind, a unit and the meaning of its removal in terms of the reference's tensors. */
   const removals: readonly [CutKind, number, string, (line: number) => boolean][] = [
     [
       "value-dim",
@@ -95,11 +97,11 @@ describe("a masked unit", () => {
 
   it.each(
     TINY_FAMILIES.flatMap((family) => removals.map(([kind, unit, what, isGone]) => [family, kind, unit, what, isGone] as const)),
-  )("%s: %s %i adds nothing any more: %s", async (family, kind, unit, _, isGone) => {
+  )("%s: %s %i no longer contributes: %s", async (family, kind, unit, _, isGone) => {
     const model = tinyModel(family);
     const layers: Removed[] = [{}, { [kind]: [unit] }, {}];
     const expert = cutExpert(tinyCheckpoint(model), planOf("masked", layers));
-    // By definition: the unit's columns of o are zero, all else is as it was.
+    // By definition: the unit's columns of o are zero, everything else is unchanged.
     const name = "model.layers.1.self_attn.o_proj.weight";
     const { shape, values } = model.tensors.get(name)!;
     const without = new Map(model.tensors as ReadonlyMap<string, ReferenceTensor>);

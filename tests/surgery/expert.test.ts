@@ -1,4 +1,6 @@
-/** @file Cut experts: what is kept is bit-identical, plans that do not fit are refused, and config.json follows the cut. */
+/**
+ * @file Cut experts: what is kept is bit-identical, plans that do not fit are refused, and config.json follows the cut.
+ */
 
 import { describe, expect, it } from "vitest";
 import type { Checkpoint } from "../../src/checkpoint/checkpoint.ts";
@@ -30,7 +32,7 @@ describe("pruning nothing", () => {
 });
 
 describe("cutExpert", () => {
-  it("moves stored floats as bits: the rows that stay are the checkpoint's bytes", async () => {
+  it("moves stored floats as bits: the kept rows are the checkpoint's bytes", async () => {
     const model = tinyModel("mistral");
     const expert = cutExpert(tinyCheckpoint(model, "BF16"), planOf("uniform", FFN));
     const [D, kept] = [30, Array.from({ length: 40 }, (_, j) => j).filter((j) => !FFN[0]!.ffn!.includes(j))];
@@ -47,7 +49,7 @@ describe("cutExpert", () => {
     expect(new Uint16Array((await down.readBytes!()).buffer)).toEqual(expected);
   });
 
-  it("reads nothing before it is asked, then one tensor", async () => {
+  it("reads tensors lazily, one at a time", async () => {
     const checkpoint = tinyCheckpoint(tinyModel("llama"));
     const expert = cutExpert(checkpoint, planOf("uniform", FFN));
     expect(checkpoint.reads).toEqual([]);
@@ -55,7 +57,7 @@ describe("cutExpert", () => {
     expect(checkpoint.reads).toEqual(["model.layers.1.mlp.up_proj.weight"]);
   });
 
-  it("gives quantised tensors no bytes", () => {
+  it("has no bytes for quantised tensors", () => {
     const checkpoint = tinyCheckpoint(tinyModel("llama"));
     const quantised: Checkpoint = {
       ...checkpoint,
@@ -64,7 +66,7 @@ describe("cutExpert", () => {
     expect(cutExpert(quantised, planOf("masked", [{}, {}, {}])).tensors.every((tensor) => tensor.readBytes === null)).toBe(true);
   });
 
-  it("changes the keys of config.json that the cut changes, and no other", () => {
+  it("changes only the keys of config.json that the cut requires", () => {
     const model = tinyModel("qwen2");
     expect(cutExpert(tinyCheckpoint(model), planOf("uniform", FFN)).configJson).toEqual({
       ...model.configJson,
@@ -79,7 +81,7 @@ describe("cutExpert", () => {
     });
   });
 
-  it("writes a llama whose heads no longer divide its hidden size as a mistral", () => {
+  it("turns a llama whose heads no longer divide its hidden size into a mistral", () => {
     const model = tinyModel("llama");
     const expert = cutExpert(tinyCheckpoint(model), planOf("uniform", GROUPS));
     expect(expert.config.family).toBe("mistral");
@@ -107,9 +109,14 @@ describe("cutExpert", () => {
   it.each<[string, FamilyName, readonly Removed[], RegExp]>([
     ["too few layers", "llama", [{}, {}], /2 layers.*3, as the model has/],
     ["a unit that the model lacks", "llama", [{}, { ffn: [0, 40] }, {}], /layer 1, ffn: found unit 40.*units under 40/],
-    ["layers of unlike width", "llama", [{ ffn: [1] }, { ffn: [1] }, {}], /layer 2: found 40 FFN units kept.*39 as in layer 0/],
     [
-      "groups of unlike heads",
+      "layers of different widths",
+      "llama",
+      [{ ffn: [1] }, { ffn: [1] }, {}],
+      /layer 2: found 40 FFN units kept.*39 as in layer 0/,
+    ],
+    [
+      "groups with different numbers of heads",
       "llama",
       [{ head: [0] }, { head: [0] }, { head: [0] }],
       /layer 0, head: found 1, 2 heads kept per group.*same number/,
@@ -127,7 +134,7 @@ describe("cutExpert", () => {
     );
   });
 
-  it.each(["rotary-pair", "matrix:q", "matrix:k"] as const)("refuses %s where a norm stands over queries and keys", (kind) => {
+  it.each(["rotary-pair", "matrix:q", "matrix:k"] as const)("refuses %s in families that normalise queries and keys", (kind) => {
     expect(() => cutExpert(tinyCheckpoint(tinyModel("qwen3")), planOf("masked", [{}, { [kind]: [0] }, {}]))).toThrowError(
       expect.objectContaining({
         code: "LAYOUT_UNSUPPORTED",
