@@ -34,23 +34,24 @@ export interface GgufForm {
 
 /**
  * How llama.cpp can be made to compute a model.
+ * @param willDiffer whether the model's layers will differ in size although the config's do not yet.
  * @throws CusprunError `EXPORT_UNSUPPORTED` where it cannot.
  */
-export function ggufFormOf(checkpoint: Checkpoint): GgufForm {
+export function ggufFormOf(checkpoint: Checkpoint, willDiffer = false): GgufForm {
   const { config, path } = checkpoint;
   const optionalRoles = presentOptionalRoles(checkpoint);
+  const layersDiffer = willDiffer || uniformLayerSizes(config) === null;
   const candidates = familyNamed(config.family).ggufArchitectures;
-  const refusals = candidates.map((candidate) => refusal(candidate, config, optionalRoles));
+  const refusals = candidates.map((candidate) => refusal(candidate, config, layersDiffer, optionalRoles));
   const chosen = candidates.find((_, index) => refusals[index] === null);
   if (chosen === undefined) {
     throw new CusprunError("EXPORT_UNSUPPORTED", {
       where: path,
       found: refusals.at(-1) ?? "a model of an unknown form",
       expected: `a ${config.family} model as llama.cpp computes it`,
-      remedy:
-        uniformLayerSizes(config) === null
-          ? "Select again with --layout uniform, or with --layout masked, which leaves zeros; or keep the Hugging Face folder"
-          : "Keep the Hugging Face folder for this model, which transformers loads",
+      remedy: layersDiffer
+        ? "Select again with --layout uniform, or with --layout masked, which leaves zeros; or keep the Hugging Face folder"
+        : "Keep the Hugging Face folder for this model, which transformers loads",
     });
   }
   const window = chosen.sliding !== null ? null : config.slidingWindow;
@@ -68,7 +69,12 @@ export function ggufFormOf(checkpoint: Checkpoint): GgufForm {
 }
 
 /** Why an architecture cannot compute a model, or null. */
-function refusal(architecture: LlamaCppArchitecture, config: ModelConfig, optionalRoles: readonly BlockRole[]): string | null {
+function refusal(
+  architecture: LlamaCppArchitecture,
+  config: ModelConfig,
+  layersDiffer: boolean,
+  optionalRoles: readonly BlockRole[],
+): string | null {
   const { hiddenSize, layerSizes, headDim, hiddenActivation, family, rope, slidingWindow } = config;
   const { defaultActivation } = familyNamed(family).configRules;
   if (hiddenActivation !== defaultActivation) return `the activation ${hiddenActivation} in place of ${defaultActivation}`;
@@ -80,7 +86,7 @@ function refusal(architecture: LlamaCppArchitecture, config: ModelConfig, option
     const { intermediateSize, numAttentionHeads, numKeyValueHeads } = layerSizes[layer]!;
     return `layer ${layer} with ${intermediateSize} FFN units, ${numAttentionHeads} query and ${numKeyValueHeads} key-value heads`;
   }
-  if (uniformLayerSizes(config) === null && !architecture.ragged) return "layers of unlike size";
+  if (layersDiffer && !architecture.ragged) return "layers of unlike size";
   if (architecture.tiesHead && !config.tieWordEmbeddings)
     return "layers of unlike size beside an output head that is not the embedding";
   const heads = layerSizes[0]!.numAttentionHeads;
