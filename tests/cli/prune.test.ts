@@ -128,7 +128,12 @@ describe("prune", () => {
       const { exitCode, stderr } = await runCommand([...prune, "--out", out]);
       expect(exitCode).toBe(6);
       expect(stderr).toBe(
-        `cusprun: ${out}\n  found     a folder with 1 entries\n  expected  an absent or empty folder\n  Choose another --out, or pass --overwrite to replace it. [OUTPUT_EXISTS]\n`,
+        [
+          `cusprun: ${out}`,
+          "  found     a folder with 1 entry",
+          "  expected  an absent or empty folder",
+          "  Choose another --out, or pass --overwrite to replace it. [OUTPUT_EXISTS]\n",
+        ].join("\n"),
       );
     }));
 });
