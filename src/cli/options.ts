@@ -246,7 +246,7 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     type: { kind: "choice", of: ["f32", "f16", "bf16"] },
     help:
       "Dtype of the safetensors output, in which byte budgets are counted (default: that of most of the input's weights, or " +
-      "bf16 if it is quantized; select: bf16)",
+      "bf16 if it is quantised; select: bf16)",
   },
   "max-shard-size": {
     group: "Output",

@@ -93,7 +93,7 @@ export interface Spread {
   readonly deviation: number | null;
 }
 
-/** Summarizes values over seeds; null if there are none. */
+/** Summarises values over seeds; null if there are none. */
 export function spreadOf(values: readonly (number | null)[]): Spread | null {
   const known = values.filter((value) => value !== null);
   if (known.length === 0) return null;

@@ -34,7 +34,7 @@ export function padLeft(text: string, width: number): string {
   return " ".repeat(Math.max(0, width - displayWidth(text))) + text;
 }
 
-/** A count with a decimal suffix: `134.5M`, `12.3k`, `987`. */
+/** A count with a decimal suffix and at least three significant digits: `134.5M`, `12.3k`, `987`. */
 export function formatCount(count: number): string {
   return scaled(count, 1000, ["", "k", "M", "B", "T"]);
 }
