@@ -118,7 +118,7 @@ describe("prune", () => {
         env: { CUSPRUN_CACHE: "/dev/null/cache" },
       });
       expect(exitCode).toBe(6);
-      expect(stderr).toContain("Set CUSPRUN_CACHE to a folder that can be written. [OUTPUT_UNWRITABLE]");
+      expect(stderr).toContain("Set CUSPRUN_CACHE to a writable folder. [OUTPUT_UNWRITABLE]");
     }));
 
   test("refuses a non-empty output folder and names the remedy", () =>

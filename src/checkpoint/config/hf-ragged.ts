@@ -1,31 +1,32 @@
 /**
- * @file config.json of a model whose layers differ in size. No stock class of transformers holds one, so that the model type is cusprun's
- * own (a stock one would load the file wrongly where remote code is not trusted), `auto_map` names the classes of the file that is
- * written beside it, and `layer_widths` has the sizes of each layer. The keys of the stock family stay, with the sizes that the dense
- * model had.
+ * @file The config.json of a ragged model, whose layers differ in size (docs/architecture.md, "Layouts"). No stock
+ * class of transformers supports this, so the model type is cusprun's own (with a stock type, the file would be loaded
+ * wrongly if remote code is not trusted), `auto_map` names the classes in the Python file written next to it, and
+ * `layer_widths` contains the sizes of each layer. The keys of the stock family are kept, with the sizes of the dense
+ * model.
  */
 
 import type { ConfigFields } from "./config-fields.ts";
 import { type FamilyName, FAMILIES, RAGGED_MODEL_TYPE_PREFIX } from "../../families/families.ts";
 import type { LayerSizes } from "./model-config.ts";
 
-/** Python file of a folder whose layers differ in size. */
+/** Name of the Python module written next to a ragged model. */
 export const RAGGED_MODULE = "modeling_cusprun_ragged";
 /** Its classes. */
 export const RAGGED_CONFIG_CLASS = "RaggedConfig";
 export const RAGGED_MODEL_CLASS = "RaggedForCausalLM";
 
-/** `model_type` of a family's models whose layers differ in size. */
+/** `model_type` of the ragged models of a family. */
 export function raggedModelType(family: FamilyName): string {
   return `${RAGGED_MODEL_TYPE_PREFIX}${FAMILIES[family].modelTypes[0]}`;
 }
 
-/** Whether a config.json is one of a model whose layers differ in size. */
+/** Whether a `model_type` is that of a ragged model. */
 export function isRaggedModelType(modelType: unknown): boolean {
   return typeof modelType === "string" && modelType.startsWith(RAGGED_MODEL_TYPE_PREFIX);
 }
 
-/** Keys to set in the dense model's config.json. */
+/** The keys to set in the dense model's config.json. */
 export function raggedConfigKeys(
   family: FamilyName,
   headDim: number,
