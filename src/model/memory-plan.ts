@@ -24,7 +24,7 @@ import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 import { CusprunError } from "../errors.ts";
 import { MAX_BATCH_TOKENS, planBatches } from "./batches.ts";
 import type { MapChange } from "./block-energies.ts";
-import { ROWS_PER_PRODUCT, VOCABULARY_PER_PRODUCT } from "./output-head.ts";
+import { ROWS_PER_PRODUCT, VOCABULARY_PER_PRODUCT } from "./head-slices.ts";
 import { unitCount, type RelevanceKind } from "./units.ts";
 
 /** What is to be done, and on what. */

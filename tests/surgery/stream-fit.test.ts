@@ -11,7 +11,7 @@ test("sums of normed streams leave padding out, and add up over batches", async 
   const random = seededNormal(11);
   const values = (count: number): Float32Array<ArrayBuffer> => Float32Array.from({ length: count }, random);
   const norm = values(D);
-  const streams = await StreamSums.create(D, epsilon);
+  const streams = new StreamSums(D, epsilon);
   const equations = new NormalEquations(D, D);
   const [p, q]: number[][][] = [[], []];
   const normed = (stream: Float32Array, row: number): number[] => {
