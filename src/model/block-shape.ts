@@ -3,7 +3,7 @@
  */
 
 import { blockSizes, type BlockSizes } from "../checkpoint/check-tensors.ts";
-import type { BlockRole } from "../families/families.ts";
+import { type BlockRole, blockTensorName, FAMILIES } from "../families/families.ts";
 import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 
 /** Everything the graph's structure depends on. Blocks of equal shape share a session. */
@@ -17,14 +17,25 @@ export interface BlockShape extends BlockSizes {
   readonly roles: readonly BlockRole[];
 }
 
-/** The shape of one layer of a model. @param roles tensors that the layer has. */
-export function blockShapeOf(config: ModelConfig, layer: number, roles: readonly BlockRole[]): BlockShape {
+/** What a block's shape is read from: a checkpoint, or an expert that has not been written yet. */
+export interface ModelTensors {
+  readonly config: ModelConfig;
+  /** By Hugging Face's name. */
+  readonly tensors: {
+    /** Whether there is a tensor of this name. */
+    has(name: string): boolean;
+  };
+}
+
+/** The shape of one layer. Its roles are those of the family that the model has a tensor for. */
+export function blockShapeOf({ config, tensors }: ModelTensors, layer: number): BlockShape {
+  const family = FAMILIES[config.family];
   return {
     ...blockSizes(config, layer),
     rmsNormEps: config.rmsNormEps,
     hiddenActivation: config.hiddenActivation,
     attentionScale: config.attentionScale,
     slidingWindow: config.layerTypes[layer] === "sliding_attention" ? config.slidingWindow : null,
-    roles,
+    roles: [...family.requiredRoles, ...family.optionalRoles].filter((role) => tensors.has(blockTensorName(family, layer, role))),
   };
 }

@@ -7,7 +7,7 @@
 import { blockTensorShape } from "../checkpoint/check-tensors.ts";
 import { FAMILIES, blockTensorName } from "../families/families.ts";
 import type { BlockRole } from "../families/families.ts";
-import type { LayerType, ModelConfig } from "../checkpoint/config/model-config.ts";
+import type { LayerType } from "../checkpoint/config/model-config.ts";
 import type { Device } from "../device.ts";
 import type { JobOptions } from "../progress.ts";
 import { pause } from "../progress.ts";
@@ -15,7 +15,7 @@ import type { Batch } from "./batches.ts";
 import { buildBlockGraph } from "./block-graph.ts";
 import type { BlockRequest } from "./block-request.ts";
 import { isNormRole } from "./block-roles.ts";
-import { blockShapeOf, type BlockShape } from "./block-shape.ts";
+import { blockShapeOf, type BlockShape, type ModelTensors } from "./block-shape.ts";
 import type { HiddenStates } from "./hidden-states.ts";
 import { withOffset } from "./norm-weights.ts";
 import { OutputBuffers } from "./output-buffers.ts";
@@ -38,13 +38,7 @@ export interface Block {
 export type BlockOutputs = Readonly<Record<string, Float32Array<ArrayBuffer>>>;
 
 /** Where weights come from: a checkpoint, or an expert that has not been written yet. */
-export interface WeightSource {
-  readonly config: ModelConfig;
-  /** By Hugging Face's name. */
-  readonly tensors: {
-    /** Whether there is a tensor of this name. */
-    has(name: string): boolean;
-  };
+export interface WeightSource extends ModelTensors {
   /** Values in f32, row-major. */
   readFloat32(name: string): Promise<Float32Array<ArrayBuffer>>;
 }
@@ -65,14 +59,10 @@ export class LayerProgram {
 
   /** Reads a block's weights as f32. */
   async readWeights(layer: number): Promise<Block> {
-    const { config, tensors } = this.#source;
-    const family = FAMILIES[config.family];
-    const roles = [...family.requiredRoles, ...family.optionalRoles].filter((role) =>
-      tensors.has(blockTensorName(family, layer, role)),
-    );
-    const shape = blockShapeOf(config, layer, roles);
+    const family = FAMILIES[this.#source.config.family];
+    const shape = blockShapeOf(this.#source, layer);
     const weights = new Map<BlockRole, Feed>();
-    for (const role of roles) {
+    for (const role of shape.roles) {
       const data = await this.#source.readFloat32(blockTensorName(family, layer, role));
       weights.set(role, {
         data: isNormRole(role) ? withOffset(data, family.normOffset) : data,

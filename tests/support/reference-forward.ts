@@ -58,25 +58,27 @@ export function referenceLogits(
       return project(x, get(`${block}.${name}.weight`), tensors.get(`${block}.${name}.bias`));
     };
 
-    const normed = stream.map((x) => norm(x, `${block}.input_layernorm.weight`));
-    let attended = attention(config, layer, normed, linear, (x, name) =>
-      tensors.has(`${block}.self_attn.${name}.weight`) ? norm(x, `${block}.self_attn.${name}.weight`) : x,
-    );
-    if (gemma) attended = attended.map((x) => norm(x, `${block}.post_attention_layernorm.weight`));
+    // Norms are before the sublayers, after them too (Gemma 3), or after them only (OLMo 2): a norm without a tensor is not applied.
+    const optionalNorm = (x: Vector, name: string): Vector =>
+      tensors.has(`${block}.${name}.weight`) ? norm(x, `${block}.${name}.weight`) : x;
+    const hasPostNorms = tensors.has(`${block}.post_feedforward_layernorm.weight`);
+
+    const normed = stream.map((x) => optionalNorm(x, "input_layernorm"));
+    let attended = attention(config, layer, normed, linear, (x, name) => optionalNorm(x, `self_attn.${name}`));
+    if (hasPostNorms) attended = attended.map((x) => norm(x, `${block}.post_attention_layernorm.weight`));
     stream = stream.map((x, t) => add(x, attended[t]!));
 
-    const ffnNorm = gemma ? "pre_feedforward_layernorm" : "post_attention_layernorm";
+    const ffnNorm = hasPostNorms ? "pre_feedforward_layernorm" : "post_attention_layernorm";
     stream = stream.map((x) => {
-      const input = norm(x, `${block}.${ffnNorm}.weight`);
+      const input = optionalNorm(x, ffnNorm);
       const gate = linear(input, "mlp.gate_proj");
       const up = linear(input, "mlp.up_proj");
       const act = gemma ? geluTanh : silu;
-      let out = linear(
+      const out = linear(
         gate.map((value, j) => act(value) * up[j]!),
         "mlp.down_proj",
       );
-      if (gemma) out = norm(out, `${block}.post_feedforward_layernorm.weight`);
-      return add(x, out);
+      return add(x, optionalNorm(out, "post_feedforward_layernorm"));
     });
   }
   const head = config["tie_word_embeddings"] === true ? embedding : get("lm_head.weight");

@@ -17,7 +17,6 @@ import {
 import { type BlockShape, blockShapeOf } from "../../model/block-shape.ts";
 import { biasOf, type BlockBuilder } from "../../model/decoder-block.ts";
 import type { OnnxGraph, Value } from "../../model/onnx-graph.ts";
-import { presentOptionalRoles } from "../../surgery/expert.ts";
 import { QUANT_BLOCK } from "./quantize.ts";
 import type { MatrixStorage, OnnxTypeForm } from "./types.ts";
 import { matrixWeight, scalesName, vectorWeight, type WeightSource, zeroPointsName } from "./weights.ts";
@@ -37,7 +36,6 @@ export class DecoderWeights {
   readonly #config: ModelConfig;
   readonly #family: Family;
   readonly #form: OnnxTypeForm;
-  readonly #roles: readonly BlockRole[];
 
   constructor(graph: OnnxGraph, checkpoint: Checkpoint, form: OnnxTypeForm) {
     this.#g = graph;
@@ -45,12 +43,11 @@ export class DecoderWeights {
     this.#config = checkpoint.config;
     this.#family = FAMILIES[checkpoint.config.family];
     this.#form = form;
-    this.#roles = [...this.#family.requiredRoles, ...presentOptionalRoles(checkpoint)];
   }
 
   /** The weights of a layer. @param batchShape the sizes B and T. */
   block(layer: number, batchShape: Value): BlockBuilder {
-    const shape = blockShapeOf(this.#config, layer, this.#roles);
+    const shape = blockShapeOf(this.#checkpoint, layer);
     return {
       graph: this.#g,
       shape,
