@@ -12,14 +12,14 @@ import type { TokenDocument } from "../corpora/corpus.ts";
 import type { JobOptions } from "../progress.ts";
 import { makeBatches } from "../model/batches.ts";
 import type { Batch } from "../model/batches.ts";
-import { POST_NORMS } from "../model/block-fit.ts";
-import type { FitRole } from "../model/block-fit.ts";
+import { WHOLE_BLOCK } from "../model/block-request.ts";
+import { type OutputRole, POST_NORMS } from "../families/roles.ts";
 import { embedBatches, openStates } from "../model/embedding.ts";
 import type { HiddenStates } from "../model/hidden-states.ts";
 import { LayerProgram } from "../model/layer-program.ts";
 import type { WeightSource } from "../model/layer-program.ts";
 import { planMemory } from "../model/memory-plan.ts";
-import { computeDivergences } from "../model/output-head.ts";
+import { computeDivergences } from "../model/divergences.ts";
 import { Products } from "../surgery/products.ts";
 import { fromStream, NormalEquations, ridge, towardsStream } from "../surgery/repair-fit.ts";
 
@@ -27,8 +27,8 @@ import { fromStream, NormalEquations, ridge, towardsStream } from "../surgery/re
 export interface LayerTrial {
   readonly layer: number;
   readonly cut: WeightSource;
-  /** The matrix that a repair of the cut would fit; null leaves it unchanged. */
-  readonly repair: FitRole | null;
+  /** The matrix that a repair of the cut would fit; null leaves it. */
+  readonly repair: OutputRole | null;
 }
 
 /** The documents of a trial. */
@@ -71,8 +71,8 @@ export async function measureLayerDamage(
   };
   const open = async (of: readonly Batch[]): Promise<HiddenStates> => keep(await openStates(of, D, spills));
   const states: (HiddenStates | null)[] = trials.map(() => null);
-  const program = new LayerProgram(checkpoint, batches, {});
-  const fitProgram = new LayerProgram(checkpoint, fitBatches, { attentionStream: "beside" });
+  const program = new LayerProgram(checkpoint, batches, WHOLE_BLOCK);
+  const fitProgram = new LayerProgram(checkpoint, fitBatches, { part: "block", attentionStream: true });
   const products = await Products.create();
   const total = trials.reduce((sum, { layer }) => sum + L - layer, L);
   let done = 0;
@@ -92,7 +92,7 @@ export async function measureLayerDamage(
         const own = states[index]!;
         if (own !== null) await run(program, layer, block, own, own);
         else if (trial.layer === layer) {
-          const cut = new LayerProgram(trial.cut, batches, {});
+          const cut = new LayerProgram(trial.cut, batches, WHOLE_BLOCK);
           const targets = trial.repair === "o" ? between : after;
           const changed = (states[index] = await open(batches));
           await run(cut, layer, await repaired(trial, fitBatches, before, targets, products, options), whole, changed);
@@ -121,7 +121,7 @@ async function repaired(
   products: Products,
   options: JobOptions,
 ): Promise<Block> {
-  const program = new LayerProgram(cut, batches, role === null ? {} : { fit: role });
+  const program = new LayerProgram(cut, batches, role === null ? WHOLE_BLOCK : { part: "fit", matrix: role, from: "block" });
   try {
     const block = await program.readWeights(layer);
     if (role === null) return block;
