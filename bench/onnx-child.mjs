@@ -8,7 +8,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import { createTokenizer } from "../dist/index.js";
+import { createTokenizer } from "cusprun/internals";
 
 const [folder] = process.argv.slice(2);
 const { promptTokens, newTokens, texts } = JSON.parse(readFileSync(0, "utf8"));

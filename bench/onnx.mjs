@@ -11,7 +11,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
-import { exportModel } from "../dist/index.js";
+import { exportModel } from "cusprun";
 import { median, table } from "./tables.mjs";
 
 const PROMPT_TOKENS = 256;

@@ -5,14 +5,17 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { exportModel, loadCorpora, openCheckpoint, resolveModel } from "../dist/index.js";
-import { askLikelihoods } from "../dist/evaluation/measure-tasks.js";
-import { summarizePerplexity } from "../dist/evaluation/perplexity.js";
-import { RequestMaker } from "../dist/evaluation/requests.js";
-import { summarizeTask } from "../dist/evaluation/summarize-task.js";
-import { readTasks } from "../dist/evaluation/task-file.js";
-import { openTokenizer } from "../dist/pipeline/model.js";
-import { uniqueDocuments } from "../dist/scoring/fingerprint.js";
+import { exportModel, openCheckpoint, resolveModel } from "cusprun";
+import {
+  askLikelihoods,
+  loadCorpora,
+  openTokenizer,
+  readTasks,
+  RequestMaker,
+  summarizePerplexity,
+  summarizeTask,
+  uniqueDocuments,
+} from "cusprun/internals";
 import { askProgram } from "./process.mjs";
 
 /** Largest relative difference of the dense model's bits per byte between both sides; other orders of summation in f32 are within. */

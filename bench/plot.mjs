@@ -1,7 +1,7 @@
 /** @file Plots as SVG files: a specification of Observable Plot → a file that a page or a Markdown document shows. */
 
 import { writeFileSync } from "node:fs";
-import { renderSvg } from "../dist/report/svg.js";
+import { renderSvg } from "cusprun/internals";
 
 /**
  * Writes a plot; one that is there is replaced.

@@ -9,7 +9,7 @@ import { execFileSync } from "node:child_process";
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { openCheckpoint, resolveModel } from "../dist/index.js";
+import { openCheckpoint, resolveModel } from "cusprun";
 import { median, table } from "./tables.mjs";
 
 const CHILD_FLAG = "--read";

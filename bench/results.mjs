@@ -12,7 +12,7 @@ import { mkdirSync, mkdtempSync, existsSync, readFileSync, readdirSync, rmSync, 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { compareMethods } from "../dist/index.js";
+import { compareMethods } from "cusprun";
 import { corpus, EN_MEDICAL_MULTIPLE_CHOICE } from "./corpora.mjs";
 import { makePeerRuns } from "./peers.mjs";
 import { summary, tables } from "./results-tables.mjs";

@@ -4,13 +4,16 @@
  */
 
 import { readFileSync } from "node:fs";
-import { openCheckpoint, openScores, scoreCorpora } from "../dist/index.js";
-import { ropeTable } from "../dist/model/rope.js";
-import { blockTensorShape } from "../dist/checkpoint/check-tensors.js";
-import { buildBlockGraph } from "../dist/model/block-graph.js";
-import { energiesFor } from "../dist/scoring/layer-scorer.js";
-import { OnnxGraph } from "../dist/model/onnx-graph.js";
-import { GraphSession } from "../dist/model/sessions.js";
+import { openCheckpoint, openScores } from "cusprun";
+import {
+  blockTensorShape,
+  buildBlockGraph,
+  energiesFor,
+  GraphSession,
+  OnnxGraph,
+  ropeTable,
+  scoreCorpora,
+} from "cusprun/internals";
 
 const request = JSON.parse(readFileSync(0, "utf8"));
 console.log(JSON.stringify("shape" in request ? await runBlock(request) : await score(request)));

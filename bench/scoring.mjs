@@ -13,10 +13,8 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { exportModel, loadCorpora, openCheckpoint, resolveModel, UNIT_KINDS } from "../dist/index.js";
-import { makeBatches } from "../dist/model/batches.js";
-import { openTokenizer } from "../dist/pipeline/model.js";
-import { uniqueDocuments } from "../dist/scoring/fingerprint.js";
+import { exportModel, openCheckpoint, resolveModel, UNIT_KINDS } from "cusprun";
+import { loadCorpora, makeBatches, openTokenizer, uniqueDocuments } from "cusprun/internals";
 import { askProgram } from "./process.mjs";
 import { median, table } from "./tables.mjs";
 

@@ -11,7 +11,7 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import * as Plot from "@observablehq/plot";
-import { evaluateModel, pruneModel } from "../dist/index.js";
+import { evaluateModel, pruneModel } from "cusprun";
 import { kept } from "./kept.mjs";
 import { writePlot } from "./plot.mjs";
 import { table } from "./tables.mjs";
