@@ -5,8 +5,8 @@
  *     npm run compatibility -- [--models smollm2,qwen2,gemma3] [--out FOLDER] [--fresh]
  *         [--formats hf,gguf-f16,gguf-q4_k_m,gguf-input,onnx-f32,onnx-q4]
  *
- * Needs CUSPRUN_RUNTIMES and CUSPRUN_PYTHON, as `cusprun verify` does, and in CUSPRUN_PYTHON_ONNX a Python with onnx and
- * onnxruntime for their own quantisation. The experts are scored on few documents and not repaired: the question is
+ * Needs CUSPRUN_RUNTIMES and CUSPRUN_PYTHON, as `cusprun verify` does, and in CUSPRUN_PYTHON_ONNX a Python with onnx
+ * and onnxruntime for their own quantisation. The experts are scored on few documents and not repaired: the question is
  * whether the runtimes compute what was written, not how good the experts are.
  */
 

@@ -4,8 +4,8 @@
  *
  *     CUSPRUN_RUNTIMES=… CUSPRUN_PYTHON=… npm run bench:export -- [--models smollm2,qwen2] [--rounds 3] [--out FOLDER]
  *
- * CUSPRUN_RUNTIMES is a folder with node-llama-cpp, CUSPRUN_PYTHON any Python. Without the first, the row of llama.cpp is
- * left out.
+ * CUSPRUN_RUNTIMES is a folder with node-llama-cpp, CUSPRUN_PYTHON any Python. Without the first, the row of llama.cpp
+ * is left out.
  */
 
 import { mkdirSync, readdirSync, statSync } from "node:fs";

@@ -72,7 +72,8 @@ await relevances.close();
 await checkpoint.close();
 console.log(table(["units, layers", ...corpora.map(({ label }) => label), "mean"], rows));
 console.log(
-  `trial cuts ${trialSeconds.toFixed(0)} s (0 if reused from an earlier run), Fisher scores ${seconds.toFixed(0)} s without loading the model`,
+  `trial cuts ${trialSeconds.toFixed(0)} s (about 0 if reused from an earlier run), ` +
+    `Fisher scores ${seconds.toFixed(0)} s without loading the model`,
 );
 
 /** The answer of gradients.py. */
@@ -86,7 +87,10 @@ async function ask() {
   return answer;
 }
 
-/** Fisher scores of FFN units as relevances for selection: one document per dimension; square roots, as selection squares. */
+/**
+ * Fisher scores of FFN units as relevances for selection: one document per dimension; square roots, as selection
+ * squares.
+ */
 function asRelevances(scores) {
   return {
     config: checkpoint.config,

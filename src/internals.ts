@@ -1,10 +1,11 @@
 /**
- * @file The parts that the stable core is made of, the entry point `cusprun/internals`, in the order in which data passes
- * through the program: for benchmarks, experiments and tools that work below `pruneModel` and its steps.
+ * @file The parts that the stable core is made of, the entry point `cusprun/internals`, in the order in which data
+ * passes through the program: for benchmarks, experiments and tools that work below `pruneModel` and its steps.
  *
  * The name is a warning: nothing here is stable. Names, parameters and results follow the program's inner structure and
  * may change in any version, without a note in the changelog: pin an exact version to build on them. The names of the
- * stable core are in `cusprun` and not repeated here. Types that only pass through are exported once somebody needs them.
+ * stable core are in `cusprun` and not repeated here. Types that only pass through are exported once somebody needs
+ * them.
  */
 
 // Models: the catalogue, parts of a checkpoint's files, and tokenizers.
