@@ -65,6 +65,19 @@ export interface ScoredModel {
 /**
  * Scores a model on corpora and saves the relevances.
  * @throws CusprunError `USAGE`, `OUTPUT_EXISTS`, `MEMORY_LIMIT`, and what opening the model, reading the corpora and writing throw.
+ * @example
+ * ```ts
+ * import { scoreModel } from "cusprun";
+ *
+ * const { kinds, documents } = await scoreModel({
+ *   model: "smollm2",
+ *   corpora: { language: ["en"], domain: ["medical"] },
+ *   corpusOptions: { documents: 48, maxTokens: 256 },
+ *   selection: { kinds: ["ffn", "head"] },
+ *   out: "smollm2.scores.safetensors",
+ * });
+ * console.log(kinds, documents.domain);
+ * ```
  */
 export async function scoreModel(options: ScoreModelOptions): Promise<ScoredModel> {
   chosenDimensions(options.corpora);
@@ -120,6 +133,17 @@ export interface SelectFromScoresOptions extends JobOptions {
 /**
  * Decides from a scores file what goes, and saves the plan.
  * @throws CusprunError `OUTPUT_EXISTS`, and what `openScores`, `selectUnits` and `writePlan` throw.
+ * @example
+ * ```ts
+ * import { selectFromScores } from "cusprun";
+ *
+ * const { parameters, units } = await selectFromScores({
+ *   scores: "smollm2.scores.safetensors",
+ *   selection: { budget: "25% of blocks", layout: "uniform" },
+ *   out: "plan.json",
+ * });
+ * console.log(parameters.removed, units.map(({ kind, removedPerLayer }) => [kind, removedPerLayer]));
+ * ```
  */
 export async function selectFromScores(options: SelectFromScoresOptions): Promise<SelectedPlan> {
   await checkOutputFile(options.out, options.overwrite ?? false);
@@ -163,6 +187,19 @@ export interface AppliedPlan extends Omit<WrittenExpert, "figures"> {
 /**
  * Cuts what a plan names out of a model and writes the expert.
  * @throws CusprunError `OUTPUT_EXISTS`, `MEMORY_LIMIT`, and what `readPlan`, `cutExpert` and `writeExpert` throw.
+ * @example
+ * ```ts
+ * import { applyPlan } from "cusprun";
+ *
+ * const { out, parameters, files } = await applyPlan({
+ *   model: "smollm2",
+ *   plan: "plan.json",
+ *   corpora: { language: ["en"], domain: ["medical"] }, // for repair; without corpora the weights are only cut
+ *   formats: ["hf", "gguf"],
+ *   out: "experts/smollm2-en-medical",
+ * });
+ * console.log(out, parameters, files);
+ * ```
  */
 export async function applyPlan(options: ApplyPlanOptions): Promise<AppliedPlan> {
   const { model, plan: planPath, corpora: specs = {}, corpusOptions, work, generalShare, ...write } = options;

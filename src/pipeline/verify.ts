@@ -36,6 +36,14 @@ export interface VerificationReport {
  * Verifies an expert in every runtime that is installed and loads one of its parts.
  * @throws CusprunError `MODEL_NOT_FOUND` where there is nothing that a runtime loads, and what `checkDevice`, opening and reading the model throw: a truncated
  *   or foreign file is named by it.
+ * @example
+ * ```ts
+ * import { verifyExpert } from "cusprun";
+ *
+ * const { agrees, verifications } = await verifyExpert({ expert: "experts/smollm2-en-medical" });
+ * for (const { runtime, part, status, reason } of verifications) console.log(runtime, part, status, reason);
+ * if (!agrees) process.exitCode = 1;
+ * ```
  */
 export async function verifyExpert(options: VerifyExpertOptions): Promise<VerificationReport> {
   const { expert, against, trustRemoteCode = false } = options;

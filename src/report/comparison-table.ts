@@ -18,7 +18,17 @@ interface Table {
 /** Columns of words, which are aligned left. */
 const TEXT_COLUMNS = 3;
 
-/** Renders the table for a terminal, without a final line end. */
+/**
+ * Renders the table for a terminal, without a final line end.
+ * @example
+ * ```ts
+ * import { readFile } from "node:fs/promises";
+ * import { renderComparison, type MethodComparison } from "cusprun";
+ *
+ * const comparison = JSON.parse(await readFile("comparisons/medical/results.json", "utf8")) as MethodComparison;
+ * console.log(renderComparison(comparison));
+ * ```
+ */
 export function renderComparison(comparison: MethodComparison): string {
   const { title, header, rows, notes } = comparisonTable(comparison);
   return [title, "", ...renderColumns([header, ...rows], TEXT_COLUMNS), "", ...notes].join("\n");
