@@ -134,9 +134,9 @@ METHODS = {
     "slicegpt": slice_stream,
 }
 
-whole = load()
-answer = {"total": whole.num_parameters(), "dense": log_likelihoods(whole, request["denseRequests"]), "methods": {}}
-del whole
+dense = load()
+answer = {"total": dense.num_parameters(), "dense": log_likelihoods(dense, request["denseRequests"]), "methods": {}}
+del dense
 for method in request["methods"]:
     cut = load()
     started = time.perf_counter()

@@ -196,7 +196,7 @@ export interface AppliedPlan extends Omit<WrittenExpert, "figures"> {
  *   plan: "plan.json",
  *   corpora: { language: ["en"], domain: ["medical"] }, // for repair; without corpora the weights are only cut
  *   formats: ["hf", "gguf"],
- *   out: "experts/smollm2-en-medical",
+ *   out: "experts/smollm2-from-plan",
  * });
  * console.log(out, parameters, files);
  * ```
