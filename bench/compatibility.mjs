@@ -1,11 +1,13 @@
 /**
- * @file Which stock runtimes load the experts of the real models, and how near they come to our own forward pass: makes docs/compatibility.md. One result is kept
- * per line of the table, so that an interrupted run goes on where it stopped.
+ * @file Loads experts of the real models in stock runtimes and compares them with our own forward pass: writes
+ * docs/compatibility.md. The result of each table row is saved, so that an interrupted run can continue.
  *
- *     npm run compatibility -- [--models smollm2,qwen2,gemma3] [--formats hf,gguf-f16,gguf-q4_k_m,gguf-input,onnx-f32,onnx-q4] [--out FOLDER] [--fresh]
+ *     npm run compatibility -- [--models smollm2,qwen2,gemma3] [--out FOLDER] [--fresh]
+ *         [--formats hf,gguf-f16,gguf-q4_k_m,gguf-input,onnx-f32,onnx-q4]
  *
- * Needs CUSPRUN_RUNTIMES and CUSPRUN_PYTHON as 'cusprun verify' does, and in CUSPRUN_PYTHON_ONNX a Python with onnx and onnxruntime for their own quantisation. The experts are scored on few documents and not repaired: what is asked is whether
- * runtimes compute what was written, not how good it is.
+ * Needs CUSPRUN_RUNTIMES and CUSPRUN_PYTHON, as `cusprun verify` does, and in CUSPRUN_PYTHON_ONNX a Python with onnx
+ * and onnxruntime for their own quantisation. The experts are scored on few documents and not repaired: the question is
+ * whether the runtimes compute what was written, not how good the experts are.
  */
 
 import { spawnSync } from "node:child_process";
@@ -13,8 +15,8 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statS
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { readGgufHeader } from "../dist/checkpoint/gguf/header.js";
-import { applyPlan, exportModel, fetchCatalogModel, scoreModel, selectFromScores, verifyExpert } from "../dist/index.js";
+import { applyPlan, exportModel, resolveModel, scoreModel, selectFromScores, verifyExpert } from "cusprun";
+import { readGgufHeader } from "cusprun/internals";
 import { llamaQuantizeCommand } from "./llama-quantize.mjs";
 
 const MODELS = { smollm2: "SmolLM2-135M-Instruct", qwen2: "Qwen2.5-Coder-0.5B-Instruct", gemma3: "Gemma 3 270M" };
@@ -22,7 +24,8 @@ const LAYOUTS = ["uniform", "ragged"];
 const CORPORA = { corpora: { language: ["en"], domain: ["medical"] }, corpusOptions: { documents: 8, maxTokens: 128 } };
 
 /**
- * The formats: what is written from an expert's folder (Hugging Face and GGUF in F16, from the same weights), and what is verified. A new format is one more entry.
+ * The formats: `make` writes the file or folder to verify, from an expert's folder (Hugging Face and GGUF in F16, from
+ * the same weights); `compare` compares it with the runtime's own quantisation. A new format is one more entry.
  */
 const FORMATS = {
   hf: { title: "Hugging Face, BF16", make: ({ hf }) => hf },
@@ -32,7 +35,7 @@ const FORMATS = {
   "onnx-f32": { title: "ONNX, f32", make: (files, home) => onnx(files, home, "f32") },
   "onnx-q4": { title: "ONNX, q4", make: (files, home) => onnx(files, home, "q4"), compare: compareWithOnnxRuntime },
 };
-/** Texts and tokens of each that two quantisations to ONNX are compared by. */
+/** Number of texts, and tokens of each, for the comparison of two quantisations to ONNX. */
 const COMPARED = { texts: 24, promptTokens: 192 };
 
 const { values } = parseArgs({
@@ -61,18 +64,21 @@ for (const model of values.models.split(",")) {
       keep(key, found);
       say(`${key}: ${JSON.stringify(found).slice(0, 200)}`);
     }
-    // The largest of them are float copies of a whole model.
+    // The largest of them are float copies of the entire model.
     rmSync(home, { recursive: true, force: true });
   }
 }
 writeFileSync("docs/compatibility.md", table());
 say("Wrote docs/compatibility.md");
 
-/** Scores once, selects, and writes the expert in every form that formats start from. A form that is refused holds the error. */
+/**
+ * Scores once, selects, and writes the expert in every form that the formats start from.
+ * @returns a path for each form, or the error if cusprun refuses to write it.
+ */
 async function makeExperts(model, layout, home) {
   rmSync(home, { recursive: true, force: true });
   mkdirSync(home, { recursive: true });
-  const path = await fetchCatalogModel(model);
+  const path = await resolveModel(model);
   const scores = join(folder, `${model}.scores.safetensors`);
   if (!existsSync(scores)) {
     say(`${model}: scoring`);
@@ -111,7 +117,10 @@ async function onnx({ hf }, home, type) {
   return out;
 }
 
-/** How much more perplexity our quantisation to 4 bits has than ONNX Runtime's of the same weights, both in ONNX Runtime. */
+/**
+ * Relative difference in perplexity between our quantisation to 4 bits and ONNX Runtime's of the same weights, both run
+ * in ONNX Runtime.
+ */
 async function compareWithOnnxRuntime(path, files, home) {
   const theirs = join(home, "onnx-q4-theirs");
   cpSync(path, theirs, { recursive: true });
@@ -176,7 +185,7 @@ function bytesOf(path) {
   return weights.reduce((sum, name) => sum + statSync(join(path, name)).size, 0);
 }
 
-/** Tensors whose type or bytes differ. */
+/** Number of tensors whose type or bytes differ. */
 async function differingTensors(path, other) {
   const read = async (file) => {
     const handle = await open(file);

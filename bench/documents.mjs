@@ -1,10 +1,13 @@
 /**
- * @file How many documents a plan needs: one scoring of many documents, and from it the plans that fewer of them would have made. A table and a plot of the overlap (share of the
- * units that both keep among those that either keeps) of two plans from documents that have none in common, and of a plan with the one from all documents; the mean over draws.
+ * @file How many documents a plan needs: many documents are scored once, and plans are selected from subsets of those
+ * scores. Prints a table, and draws a plot, of the overlap (units that both plans keep, as a share of those that either
+ * keeps) between two plans from disjoint documents, and between a plan and the one from all documents; the mean over
+ * random draws.
  *
- *     npm run bench:documents -- [--model smollm2] [--documents 512] [--tokens 256] [--reduce '25% of blocks'] [--draws 4] [--out FOLDER]
+ *     npm run bench:documents -- [--model smollm2] [--documents 512] [--tokens 256] [--reduce '25% of blocks']
+ *         [--draws 4] [--out FOLDER]
  *
- * The corpora lie beside the project (../shared/data).
+ * The corpora are in ../shared/data, beside the repository.
  */
 
 import { createHash } from "node:crypto";
@@ -12,8 +15,8 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import * as Plot from "@observablehq/plot";
-import { fetchCatalogModel, loadCorpora, openCheckpoint, openScores, scoreCorpora, selectUnits } from "../dist/index.js";
-import { openTokenizer } from "../dist/pipeline/model.js";
+import { openCheckpoint, openScores, resolveModel, selectUnits } from "cusprun";
+import { loadCorpora, openTokenizer, scoreCorpora } from "cusprun/internals";
 import { EN_MEDICAL_MULTIPLE_CHOICE as CORPORA } from "./corpora.mjs";
 import { writePlot } from "./plot.mjs";
 import { table } from "./tables.mjs";
@@ -31,7 +34,7 @@ const { values } = parseArgs({
   },
 });
 mkdirSync(values.out, { recursive: true });
-const checkpoint = await openCheckpoint(await fetchCatalogModel(values.model));
+const checkpoint = await openCheckpoint(await resolveModel(values.model));
 const corpora = await loadCorpora(CORPORA, await openTokenizer(checkpoint), {
   documents: Number(values.documents),
   heldOutDocuments: 1,
@@ -45,14 +48,14 @@ if (!existsSync(path)) {
 await checkpoint.close();
 const scores = await openScores(path);
 const dimensions = Object.keys(CORPORA);
-/** Every layer's relevances are read once. */
+/** Relevances by layer, each read once. */
 const cache = new Map();
 const layer = async (index, kind) => {
   if (!cache.has(index)) cache.set(index, [await scores.read(index, kind), await scores.readReference(index, kind)]);
   return cache.get(index);
 };
 
-/** The scores of some documents, as a file of them alone would hold them. */
+/** The scores of some documents, as if only they had been scored. @param rows indices of the documents. */
 function subset(rows) {
   return {
     config: scores.config,
@@ -76,7 +79,7 @@ function subset(rows) {
   };
 }
 
-/** Kept FFN units, as a set of numbers over all layers. */
+/** The kept FFN units of all layers, as a set of 65536 · layer + unit. */
 async function keptUnits(rows, layout) {
   const allocation = layout === "ragged" ? { allocation: "global" } : {};
   const plan = await selectUnits(subset(rows), { dimensions, budget: values.reduce, layout, vocabulary: "keep", ...allocation });
@@ -94,7 +97,7 @@ function overlap(a, b) {
   return both / (a.size + b.size - both);
 }
 
-/** Documents of each dimension in an order that a draw decides: that of a hash, the same wherever this runs. */
+/** Documents of each dimension in a random order: that of a hash with the draw's number, the same on every machine. */
 function drawn(draw) {
   const place = (row) => createHash("sha256").update(`${draw} ${row}`).digest("hex");
   return dimensions.map((dimension) =>
@@ -129,13 +132,13 @@ await writePlot(join(values.out, "documents.svg"), {
   marginRight: 90,
   grid: true,
   x: { type: "log", base: 2, label: "documents of each corpus →", tickFormat: String },
-  y: { label: "↑ overlap of two plans from other documents" },
+  y: { label: "↑ overlap of two plans from disjoint documents" },
   marks: [
     Plot.lineY(points, { x: "count", y: "apart", stroke: "layout" }),
     Plot.dot(points, { x: "count", y: "apart", stroke: "layout", fill: "white" }),
     Plot.text(points, Plot.selectLast({ x: "count", y: "apart", text: "layout", z: "layout", textAnchor: "start", dx: 8 })),
   ],
 });
-const header = ["documents of each corpus", "layout", "overlap of two plans from other documents", "with the plan from all"];
+const header = ["documents of each corpus", "layout", "overlap of two plans from disjoint documents", "with the plan from all"];
 const rows = points.map(({ count, layout, apart, whole }) => [count, layout, apart.toFixed(3), whole.toFixed(3)]);
 console.log(table(header, rows));

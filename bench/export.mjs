@@ -1,16 +1,17 @@
 /**
- * @file Writing a model in every form: seconds, values a second, peak resident memory and bytes, each in a process of its own; and llama.cpp's own quantiser on the same F16 file,
- * on one thread as ours is. Medians of the rounds.
+ * @file Export of a model to every format: seconds, values per second, peak resident memory and bytes written, each in
+ * its own process; and llama.cpp's quantiser on the same F16 file, on one thread, as ours is. Medians over the rounds.
  *
  *     CUSPRUN_RUNTIMES=… CUSPRUN_PYTHON=… npm run bench:export -- [--models smollm2,qwen2] [--rounds 3] [--out FOLDER]
  *
- * CUSPRUN_RUNTIMES is a folder with node-llama-cpp, CUSPRUN_PYTHON any Python; without the first llama.cpp's row is left out.
+ * CUSPRUN_RUNTIMES is a folder with node-llama-cpp, CUSPRUN_PYTHON any Python. Without the first, the row of llama.cpp
+ * is left out.
  */
 
 import { mkdirSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { describeModel, resolveModel } from "../dist/index.js";
+import { describeModel, resolveModel } from "cusprun";
 import { llamaQuantizeCommand } from "./llama-quantize.mjs";
 import { runMeasured } from "./process.mjs";
 import { median, table } from "./tables.mjs";
@@ -50,7 +51,7 @@ for (const model of values.models.split(",")) {
 }
 console.log(table(["model", "to", "seconds", "million values/s", "peak resident, MiB", "written, MiB"], rows));
 
-/** Cells of a row. */
+/** The cells of a row that are measured. */
 async function measure(parameters, out, command, options) {
   console.error(command.slice(1).join(" "));
   const runs = [];

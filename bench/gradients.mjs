@@ -1,28 +1,20 @@
 /**
- * @file What a backward pass would bring: experts whose units, whose shares of the layers, or both are chosen by Fisher scores from PyTorch (gradients.py), beside ours, which chooses units by
- * relevance and shares by trial cuts, forward only. The same documents, budget, repair and judges for all: perplexity on held-out documents, the geometric mean over dimensions.
+ * @file The gain from a backward pass: experts whose units, whose allocation over the layers, or both come from Fisher
+ * scores in PyTorch (gradients.py), against ours, which selects units by relevance and allocates by trial cuts, forward
+ * passes only. Documents, budget, repair and evaluation are the same for all: perplexity on held-out documents, the
+ * geometric mean over dimensions.
  *
- *     CUSPRUN_PYTHON=python npm run bench:gradients -- [--model smollm2] [--documents 48] [--tokens 256] [--reduce '25% of blocks'] [--out FOLDER]
+ *     CUSPRUN_PYTHON=python npm run bench:gradients -- [--model smollm2] [--documents 48] [--tokens 256]
+ *         [--reduce '25% of blocks'] [--out FOLDER]
  *
- * The corpora lie beside the project (../shared/data). What an interrupted run has made is not made again.
+ * The corpora are in ../shared/data, beside the repository. An interrupted run can continue: its results are reused.
  */
 
 import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import {
-  applyPlan,
-  exportModel,
-  fetchCatalogModel,
-  loadCorpora,
-  openCheckpoint,
-  openScores,
-  scoreCorpora,
-  selectUnits,
-  writePlan,
-} from "../dist/index.js";
-import { openTokenizer } from "../dist/pipeline/model.js";
-import { ensureTrials } from "../dist/pipeline/trial-step.js";
+import { applyPlan, exportModel, openCheckpoint, openScores, resolveModel, selectUnits, writePlan } from "cusprun";
+import { ensureTrials, loadCorpora, openTokenizer, scoreCorpora } from "cusprun/internals";
 import { EN_MEDICAL_MULTIPLE_CHOICE as CORPORA, heldOutPerplexities } from "./corpora.mjs";
 import { kept } from "./kept.mjs";
 import { askProgram } from "./process.mjs";
@@ -38,11 +30,11 @@ const { values } = parseArgs({
   },
 });
 const python = process.env.CUSPRUN_PYTHON;
-if (python === undefined) throw new Error("CUSPRUN_PYTHON names a Python with torch and transformers");
+if (python === undefined) throw new Error("set CUSPRUN_PYTHON to a Python with torch and transformers");
 const folder = values.out;
 mkdirSync(folder, { recursive: true });
 const corpusOptions = { documents: Number(values.documents), heldOutDocuments: 24, maxTokens: Number(values.tokens) };
-const model = await fetchCatalogModel(values.model);
+const model = await resolveModel(values.model);
 const checkpoint = await openCheckpoint(model);
 const corpora = await loadCorpora(CORPORA, await openTokenizer(checkpoint), corpusOptions);
 const dimensions = corpora.map(({ dimension }) => dimension);
@@ -56,7 +48,7 @@ const trials = await ensureTrials(checkpoint, corpora, relevances, selection, tr
 const trialSeconds = (performance.now() - startedAtMs) / 1000;
 const { scores, seconds } = await kept(join(folder, "fisher.json"), ask);
 const fisher = asRelevances(scores);
-/** What Fisher scores say of the trials' cuts, in place of the divergence that was read. */
+/** The trial cuts with the damage that Fisher scores predict, instead of the measured divergence. */
 const expected = trials.map((trial) => ({
   ...trial,
   damage: Object.fromEntries(
@@ -80,10 +72,11 @@ await relevances.close();
 await checkpoint.close();
 console.log(table(["units, layers", ...corpora.map(({ label }) => label), "mean"], rows));
 console.log(
-  `trial cuts ${trialSeconds.toFixed(0)} s (an earlier run's take none), Fisher scores ${seconds.toFixed(0)} s without loading the model`,
+  `trial cuts ${trialSeconds.toFixed(0)} s (about 0 if reused from an earlier run), ` +
+    `Fisher scores ${seconds.toFixed(0)} s without loading the model`,
 );
 
-/** What gradients.py answers. */
+/** The answer of gradients.py. */
 async function ask() {
   const exported = join(folder, "model");
   rmSync(exported, { recursive: true, force: true });
@@ -94,7 +87,10 @@ async function ask() {
   return answer;
 }
 
-/** Scores of FFN units as selection reads relevances: one document of each dimension, the roots, since it squares them. */
+/**
+ * Fisher scores of FFN units as relevances for selection: one document per dimension; square roots, as selection
+ * squares.
+ */
 function asRelevances(scores) {
   return {
     config: checkpoint.config,
@@ -109,7 +105,7 @@ function asRelevances(scores) {
   };
 }
 
-/** Perplexities of a plan's expert, repaired. @param path where the plan is kept. */
+/** Perplexities of a plan's expert after repair. @param path of the plan file to write. */
 async function perplexities(plan, path) {
   const out = join(folder, "expert");
   await writePlan(path, plan);

@@ -1,7 +1,9 @@
-"""What the loss minds of each FFN unit, from a backward pass in PyTorch, for bench/gradients.mjs.
+"""Fisher scores of FFN units (how sensitive the loss is to each), from a backward pass in PyTorch, for bench/gradients.mjs.
 
-Reads a request from standard input, JSON: `folder` of the model, and `corpora`, for each the token ids of its documents. Prints JSON: `scores`, for each corpus [layers][units] the Fisher score of
-a unit: (activation · ∂loss/∂activation)², summed over a document's tokens, the mean over tokens and documents; and `seconds` of it. The loss is in nats, summed over the document's tokens.
+Reads a request from standard input, JSON: `folder` of the model, and `corpora`, for each the token ids of its documents.
+Prints JSON: `scores`, for each corpus the Fisher scores [layers][units], (activation · ∂loss/∂activation)² as the mean over
+a document's tokens and then over documents; and `seconds`, the time of it. The loss is in nats, summed over the document's
+tokens.
 """
 
 import json

@@ -1,11 +1,12 @@
-/** @file Figures of an interrupted measurement, so that it goes on where it stopped. */
+/** @file Saved figures, so that an interrupted benchmark can continue. */
 
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 
 /**
- * Figures from their file, or from the work that finds them, which then makes the file.
- * @param path JSON.
+ * Reads figures from a file, or computes them and writes the file.
+ * @param path of the JSON file.
+ * @param work computes the figures; called only if there is no file.
  */
 export async function kept(path, work) {
   if (!existsSync(path)) {

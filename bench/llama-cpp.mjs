@@ -1,21 +1,22 @@
 /**
- * @file A dense model against its experts in llama.cpp, in one run and in turns: prompt and generation in tokens per second, resident memory, file size. Makes a
- * table as in docs/performance.md.
+ * @file A dense model against its experts in llama.cpp, alternating within one run: prompt and generation in tokens per
+ * second, resident memory, file size. Prints a table as in docs/performance.md.
  *
  *     npm run bench:llama-cpp -- DENSE.gguf EXPERT.gguf… [--rounds 5] [--threads 2] [--prompt 256] [--generate 64]
  *
- * Needs CUSPRUN_RUNTIMES as 'cusprun verify' does. Each measurement is a process of its own; the medians of the rounds count, on a machine that does nothing else.
+ * Needs CUSPRUN_RUNTIMES, as `cusprun verify` does. Each measurement is a process of its own, and the result is the
+ * median over the rounds. Run it on an idle machine.
  */
 
 import { spawnSync } from "node:child_process";
-import { statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { cpus } from "node:os";
 import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 
-/** One measurement may take so long; a runtime that hangs is named and not waited for. */
+/** Time limit of one measurement, so that a runtime that hangs ends the run with an error that names the file. */
 const TIMEOUT_MS = 180_000;
 
 const { values, positionals } = parseArgs({
@@ -32,7 +33,7 @@ const { values, positionals } = parseArgs({
 if (values.measure) await measure(positionals[0]);
 else compare(positionals);
 
-/** The child: one model, measured once. */
+/** Measures one model once, in the child process. */
 async function measure(path) {
   const entry = createRequire(join(process.env.CUSPRUN_RUNTIMES ?? ".", "package.json")).resolve("node-llama-cpp");
   const { getLlama } = await import(pathToFileURL(entry).href);
@@ -42,7 +43,7 @@ async function measure(path) {
   const model = await llama.loadModel({ modelPath: path });
   const context = await model.createContext({ contextSize: promptLength + newTokens + 16, threads, batchSize: promptLength });
   const sequence = context.getSequence();
-  // Any ids do: time does not depend on what is written.
+  // Arbitrary ids: the time does not depend on the text.
   const ids = Array.from({ length: promptLength }, (_, index) => 300 + ((index * 37) % 5000));
   await sequence.evaluateWithoutGeneratingNewTokens(ids.slice(0, 8));
   await sequence.clearHistory();
@@ -61,7 +62,7 @@ async function measure(path) {
   process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(0));
 }
 
-/** Largest resident memory of this process so far. */
+/** Peak resident memory of this process in bytes. */
 function residentBytes() {
   const [, kilobytes] = /VmHWM:\s+(\d+) kB/.exec(readFileSync("/proc/self/status", "utf8")) ?? [];
   return Number(kilobytes) * 1024;
@@ -101,10 +102,13 @@ function table(paths, measured) {
     const share = (value, dense) =>
       `${(value / 1e6).toFixed(1)} MB${index === 0 ? "" : ` (${((100 * value) / dense).toFixed(0)}%)`}`;
     const size = share(statSync(path).size, statSync(paths[0]).size);
-    return `| ${[basename(path), times("prompt"), times("generation"), share(median(index, "memoryBytes"), median(0, "memoryBytes")), size].join(" | ")} |`;
+    const memory = share(median(index, "memoryBytes"), median(0, "memoryBytes"));
+    return `| ${[basename(path), times("prompt"), times("generation"), memory, size].join(" | ")} |`;
   });
+  const { threads, prompt, generate, rounds } = values;
+  const machine = `${cpus()[0]?.model.trim() ?? "unknown processor"}, ${threads} threads`;
   return [
-    `${cpus()[0]?.model.trim() ?? "a processor"}, ${values.threads} threads, ${values.prompt} tokens of prompt, ${values.generate} generated, medians of ${values.rounds} rounds in turns.`,
+    `${machine}, ${prompt} prompt tokens, ${generate} generated tokens, medians of ${rounds} alternating rounds.`,
     "",
     "| file | prompt, tokens/s | generation, tokens/s | resident memory | file |",
     "| --- | --- | --- | --- | --- |",

@@ -1,4 +1,4 @@
-/** @file llama.cpp's own quantiser, by way of its library (llama_quantize.py): what ours is compared with. */
+/** @file llama.cpp's own quantiser, through its library (llama_quantize.py), as the reference for ours. */
 
 import { join } from "node:path";
 
@@ -6,8 +6,9 @@ import { join } from "node:path";
 const Q4_K_M_FTYPE = "15";
 
 /**
- * What to run for llama.cpp's Q4_K_M of a GGUF file. CUSPRUN_RUNTIMES is a folder with node-llama-cpp, CUSPRUN_PYTHON any Python.
- * @returns the command, and the variables that it needs beside those of this process.
+ * The command that quantises a GGUF file to Q4_K_M with llama.cpp. CUSPRUN_RUNTIMES is a folder with node-llama-cpp,
+ * CUSPRUN_PYTHON any Python.
+ * @returns the command, and the environment variables that it needs in addition to those of this process.
  */
 export function llamaQuantizeCommand(source, target) {
   const libraries = join(process.env.CUSPRUN_RUNTIMES, "node_modules/@node-llama-cpp/linux-x64/bins/linux-x64");

@@ -1,4 +1,4 @@
-"""llama.cpp's own quantisation of a whole GGUF file, by way of its library: what ours is compared with.
+"""llama.cpp's own quantisation of a GGUF file, through its library, as the reference for ours.
 
     python bench/llama_quantize.py FOLDER_WITH_LIBLLAMA INPUT OUTPUT FTYPE
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class Params(ctypes.Structure):
-    """`llama_model_quantize_params`, as far as it is set here; what follows keeps llama.cpp's defaults."""
+    """The first fields of `llama_model_quantize_params`; the rest keeps llama.cpp's defaults."""
 
     _fields_ = [("nthread", ctypes.c_int32), ("ftype", ctypes.c_int32), ("rest", ctypes.c_uint8 * 248)]
 
@@ -25,7 +25,7 @@ def main() -> None:
     folder, source, target, ftype = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
     library = ctypes.CDLL(str(find(folder, "libllama")), mode=ctypes.RTLD_GLOBAL)
     library.llama_backend_init()
-    # The processor's own code is a library beside it, which is loaded by its folder.
+    # The code for the CPU is a separate library in the same folder, loaded by the folder's path.
     ggml = ctypes.CDLL(str(find(folder, "libggml")))
     ggml.ggml_backend_load_all_from_path.argtypes = [ctypes.c_char_p]
     ggml.ggml_backend_load_all_from_path(str(folder).encode())

@@ -1,11 +1,14 @@
 /**
- * @file What a model larger than memory takes: a checkpoint of random weights in the shape of a real one is written, scored, selected from, cut and written as safetensors
- * and GGUF, each step in a process whose memory the kernel limits. Prints a table of seconds and peak resident memory, and whether the limit held.
+ * @file Time and memory for a model larger than memory: writes a checkpoint with random weights in the shapes of a real
+ * model, scores it, selects, and applies the plan to safetensors and GGUF, each step in a process whose memory the
+ * kernel limits. Prints a table of seconds and peak resident memory, and how often memory was reclaimed at the limit.
  *
- *     npm run bench:memory -- [--shape 8b] [--layers 32] [--limit 6144] [--documents 8] [--tokens 128] [--only-score] [--out FOLDER] [--keep]
+ *     npm run bench:memory -- [--shape 8b] [--layers 32] [--limit 6144] [--documents 8] [--tokens 128] [--only-score]
+ *         [--out FOLDER] [--keep]
  *
- * `--limit` is in MiB, held by a memory cgroup (needs root on Linux); 0 is none. The tokenizer is SmolLM2's, the rest of the rows are unused. `--layers 8,16,32` and
- * `--documents 8,32,128` run each with each, and several numbers of documents make a plot of what scoring takes, cost.svg.
+ * `--limit` is in MiB, enforced by a memory cgroup (needs root on Linux); 0 means no limit. The tokenizer is SmolLM2's;
+ * the rows of the vocabulary beyond it are unused. `--layers 8,16,32` and `--documents 8,32,128` run every combination;
+ * with several numbers of documents, cost.svg plots the time of scoring.
  */
 
 import { randomFillSync } from "node:crypto";
@@ -14,18 +17,21 @@ import { totalmem } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import * as Plot from "@observablehq/plot";
-import { fetchCatalogModel, openCheckpoint } from "../dist/index.js";
+import { openCheckpoint, resolveModel } from "cusprun";
 import { writePlot } from "./plot.mjs";
 import { runMeasured } from "./process.mjs";
 import { table } from "./tables.mjs";
 
-/** Llama 3 8B and 70B, and a small one whose layers are cheap. D, H, G, head size, F, V, layers. */
+/**
+ * Llama 3 8B and 70B, and a small shape with cheap layers: hidden size D, query heads H, KV groups G, head size K, FFN
+ * width F, vocabulary V.
+ */
 const SHAPES = {
   "8b": { D: 4096, H: 32, G: 8, K: 128, F: 14336, V: 128256, layers: 32 },
   "70b": { D: 8192, H: 64, G: 8, K: 128, F: 28672, V: 128256, layers: 80 },
   small: { D: 1024, H: 16, G: 4, K: 64, F: 4096, V: 49152, layers: 8 },
 };
-/** Bytes of random BF16 values that tensors are filled from again and again. */
+/** Bytes of random BF16 values, repeated to fill the tensors. */
 const FILL_BYTES = 2 ** 24;
 const CLI = join(import.meta.dirname, "../dist/cli/main.js");
 
@@ -61,7 +67,7 @@ console.log(`${values.shape}, ${limited}, documents of ${values.tokens} tokens, 
 console.log(table(header, cells));
 if (documentCounts.length > 1) await plotCost(rows.filter(({ step }) => step === "score"));
 
-/** Seconds against documents, a line for each number of layers. */
+/** Plots seconds against documents, one line for each number of layers. */
 async function plotCost(points) {
   const place = { x: "documents", y: "seconds" };
   const label = ({ layers }) => `${layers} layers`;
@@ -109,11 +115,11 @@ async function measure(layers) {
   return measured;
 }
 
-/** Writes one file for each layer and one for the rest; returns the bytes of all tensors. */
+/** Writes one file per layer and one for the other tensors. @returns bytes of all tensors. */
 async function writeModel(folder, layers) {
   const { D, H, G, K, F, V } = shape;
   mkdirSync(folder, { recursive: true });
-  const source = await openCheckpoint(await fetchCatalogModel("smollm2"));
+  const source = await openCheckpoint(await resolveModel("smollm2"));
   for (const [name, text] of (await source.readTokenizerFiles()).files) writeFileSync(join(folder, name), text);
   await source.close();
   const config = {
@@ -160,11 +166,11 @@ async function writeModel(folder, layers) {
   return total;
 }
 
-/** Values with signs at random and sizes up to about 0.03, as trained matrices have them. */
+/** Values with random signs and magnitudes up to about 0.03, as in trained matrices. */
 function bfloat16Noise() {
   const bits = new Uint16Array(FILL_BYTES / 2);
   randomFillSync(bits);
-  // Sign, an exponent of 2^-6 to 2^-9, mantissa.
+  // Sign, an exponent of 2^-9 to 2^-6, mantissa.
   for (let i = 0; i < bits.length; i++) bits[i] = (bits[i] & 0x807f) | ((118 + ((bits[i] >> 7) & 3)) << 7);
   return Buffer.from(bits.buffer);
 }
@@ -193,7 +199,7 @@ function writeSafetensors(path, tensors, fill) {
   return end;
 }
 
-/** Runs the command line in a process of its own, under the limit. */
+/** Runs the command in its own process, under the limit. */
 async function run(args) {
   const group = values.limit === "0" ? null : makeGroup(Number(values.limit) * 2 ** 20);
   const shell = ["/bin/sh", "-c", group === null ? 'exec "$@"' : `echo $$ > "${group.procs}" && exec "$@"`, "sh"];
@@ -205,7 +211,7 @@ async function run(args) {
   }
 }
 
-/** A memory cgroup of version 2 or 1 under the one of this process. */
+/** Makes a memory cgroup, of version 2 or 1, below the cgroup of this process. */
 function makeGroup(limitBytes) {
   const own = readFileSync("/proc/self/cgroup", "utf8");
   const v1 = own.match(/^\d+:memory:(.*)$/m)?.[1];

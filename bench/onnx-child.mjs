@@ -1,14 +1,15 @@
 /**
- * @file One model in ONNX Runtime, in a process of its own so that its memory is its own: rates of prompt and generation, resident memory, bits per byte.
+ * @file One model in ONNX Runtime, in its own process to measure its memory: prompt and generation in tokens per
+ * second, resident memory; or, with 0 new tokens, bits per byte. Prints one line of JSON.
  *
- *     echo '{"promptTokens":256,"newTokens":32,"texts":["…"]}' | node bench/onnx-child.mjs FOLDER     prints one line of JSON
+ *     echo '{"promptTokens":256,"newTokens":32,"texts":["…"]}' | node bench/onnx-child.mjs FOLDER
  */
 
 import { readdirSync, readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import { createTokenizer } from "../dist/index.js";
+import { createTokenizer } from "cusprun/internals";
 
 const [folder] = process.argv.slice(2);
 const { promptTokens, newTokens, texts } = JSON.parse(readFileSync(0, "utf8"));
@@ -51,7 +52,7 @@ function largest(logits) {
   return best;
 }
 
-/** Tokens per second of a prompt, and of the tokens that are written after it one by one. */
+/** Tokens per second of a prompt, and of the tokens generated after it one by one. */
 async function rates(ids) {
   let start = performance.now();
   let { logits, cache } = await step(ids, emptyCache(), 1);
@@ -61,7 +62,7 @@ async function rates(ids) {
   return { prompt, generation: (1000 * newTokens) / (performance.now() - start) };
 }
 
-/** Nats that the tokens of a text take, the first one excepted. */
+/** Negative log-likelihood of a text in nats, without its first token. */
 async function nats(ids) {
   const { logits } = await step(ids, emptyCache(), 0);
   const width = logits.length / ids.length;

@@ -1,24 +1,26 @@
 /**
- * @file Dense against expert in ONNX Runtime: both are exported, then run in turns, each in a process of its own. Prompt and generation in tokens a
- * second (medians of the rounds), resident memory, bytes of the file, and bits per byte of text.
+ * @file A dense model against its experts in ONNX Runtime: all are exported, then run alternately, each in its own
+ * process. Prompt and generation in tokens per second (medians over the rounds), resident memory, file size, and bits
+ * per byte of text.
  *
  *     npm run bench:onnx -- DENSE EXPERT… [--types f32,q4] [--rounds 3] [--text FILE] [--out FOLDER]
  *
- * FILE is JSON Lines with `text`; without it nothing is said of quality. Exports are kept in FOLDER, and made once.
+ * FILE is JSON Lines with a field `text`; without it, bits per byte are not measured. Exports are made once and kept in
+ * FOLDER.
  */
 
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
-import { exportModel } from "../dist/index.js";
+import { exportModel } from "cusprun";
 import { median, table } from "./tables.mjs";
 
 const PROMPT_TOKENS = 256;
 const NEW_TOKENS = 32;
-/** Texts of the file that are measured, of at most PROMPT_TOKENS tokens. */
+/** Number of texts of the file that are measured, each cut to PROMPT_TOKENS tokens. */
 const TEXTS = 24;
-/** What the model reads where no file is given. */
+/** The prompt if no file is given. */
 const FILLER = "The heart pumps blood through the vessels of the body, and the lungs fill it with oxygen. ".repeat(40);
 
 const { values, positionals } = parseArgs({
@@ -30,7 +32,7 @@ const { values, positionals } = parseArgs({
     out: { type: "string", default: "bench-results/onnx" },
   },
 });
-if (positionals.length < 2) throw new Error("name the dense model and at least one expert");
+if (positionals.length < 2) throw new Error("pass the dense model and at least one expert");
 const texts =
   values.text === undefined
     ? [FILLER]

@@ -1,9 +1,10 @@
-"""ONNX Runtime's own quantisation to 4 bits, put in the place of ours: what ours is compared with.
+"""ONNX Runtime's own quantisation to 4 bits in a model of ours, as the reference for ours.
 
     python bench/onnx_quantize.py FLOAT.onnx QUANTISED.onnx OUT.onnx
 
-FLOAT holds the weights in f32, QUANTISED the same ones in 4 bits. Every quantised matrix of the second is quantised anew from the first by
-`quantize_matmul_4bits`, the function behind `MatMulNBitsQuantizer`; all else stays. Needs onnx and onnxruntime.
+FLOAT holds the weights in f32, QUANTISED the same weights in 4 bits. Every quantised matrix of the second is replaced by a
+quantisation of its weights in the first with `quantize_matmul_4bits`, the function behind `MatMulNBitsQuantizer`; everything
+else is copied. Needs onnx and onnxruntime.
 """
 
 import sys

@@ -1,31 +1,40 @@
 /**
- * @file Peers that a comparison cannot make with `compareMethods`, as runs of it: PyTorch (peers.py) cuts and answers, on the same documents and evaluation files as the others. What it says
- * of the dense model has to be what cusprun says.
+ * @file Runs of peers that `compareMethods` cannot make, in its format: PyTorch (peers.py) prunes and answers the same
+ * requests, on the same documents and evaluation files. Its figures for the dense model must agree with cusprun's.
  */
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { exportModel, loadCorpora, openCheckpoint, resolveModel } from "../dist/index.js";
-import { askLikelihoods } from "../dist/evaluation/measure-tasks.js";
-import { summarizePerplexity } from "../dist/evaluation/perplexity.js";
-import { RequestMaker } from "../dist/evaluation/requests.js";
-import { summarizeTask } from "../dist/evaluation/summarize-task.js";
-import { readTasks } from "../dist/evaluation/task-file.js";
-import { openTokenizer } from "../dist/pipeline/model.js";
-import { uniqueDocuments } from "../dist/scoring/fingerprint.js";
+import { exportModel, openCheckpoint, resolveModel } from "cusprun";
+import {
+  askLikelihoods,
+  loadCorpora,
+  openTokenizer,
+  readTasks,
+  RequestMaker,
+  summarizePerplexity,
+  summarizeTask,
+  uniqueDocuments,
+} from "cusprun/internals";
 import { askProgram } from "./process.mjs";
 
-/** Largest relative difference of the dense model's bits per byte between both sides; other orders of summation in f32 are within. */
+/**
+ * Largest relative difference of the dense model's bits per byte between both sides; wide enough for different orders
+ * of summation in f32.
+ */
 const TOLERANCE = 1e-3;
 
 /**
- * Makes runs of one model, corpora and budget.
- * @param python with torch and transformers.
- * @param options.methods as peers.py calls them.
- * @param options.share of the blocks' parameters that goes, and `removedUnits`, of all layers together.
- * @param options.dense what cusprun says of the dense model on the corpora (`dimensions`) and the tasks; of these, `checked` is asked of PyTorch too.
- * @param options.work folder that keeps the model as PyTorch reads it.
- * @returns by method, what `MethodRun` describes but for its name, budget and seed.
+ * Makes the runs of one model on given corpora at one budget.
+ * @param python command of a Python with torch and transformers.
+ * @param options.methods their names in peers.py.
+ * @param options.share of the blocks' parameters to remove; `removedUnits`: FFN units to remove, of all layers
+ *   together.
+ * @param options.dense cusprun's figures for the dense model on the corpora (`dimensions`) and the tasks.
+ * @param options.checked name of the task whose figures for the dense model are also computed in PyTorch and compared.
+ * @param options.work folder for the export of the model that PyTorch reads.
+ * @returns for each method a `MethodRun` without its name, budget and seed.
+ * @throws Error if the figures of the dense model differ by more than `TOLERANCE`.
  */
 export async function makePeerRuns(python, options) {
   const { model, corpora: specs, corpusOptions, tasks: paths, methods, share, removedUnits, dense, checked, work } = options;
@@ -45,7 +54,7 @@ export async function makePeerRuns(python, options) {
   const asked = tasks.map(({ items }) => items.map((item) => askLikelihoods(item, maker)));
   const requestsOf = (items) => items.flatMap(({ requests }) => requests);
   const place = tasks.findIndex(({ name }) => name === checked);
-  // Threads that spin while they wait would slow down whatever else runs.
+  // Threads that spin while they wait would slow down other processes.
   const answer = askProgram(python, "peers.py", {
     environment: { OMP_WAIT_POLICY: "passive" },
     request: {
@@ -84,7 +93,7 @@ export async function makePeerRuns(python, options) {
   );
 }
 
-/** Log-likelihoods of a task's requests, in their order → its figures. */
+/** Log-likelihoods of a task's requests, in order → figures of the task. */
 function figuresOf(task, asked, likelihoods) {
   let next = 0;
   const scores = asked.map(({ requests, score }) => score(likelihoods.slice(next, (next += requests.length))));

@@ -1,13 +1,19 @@
-"""Pruning that no stock checkpoint holds, or that needs a backward pass, in PyTorch with transformers, for bench/peers.mjs: cut, and asked the same as the others.
+"""Pruning methods that no stock checkpoint can represent, or that need a backward pass, in PyTorch with transformers, for
+bench/peers.mjs: prunes the model, then answers the same requests as the other methods.
 
-Reads a request from standard input, JSON: `folder` of the model, `methods`, `share` of the decoder blocks' parameters that goes, `removedUnits` (FFN units of all layers together that
-do), `calibration` (token ids of each document), and `requests` and `denseRequests`, each with `input` tokens and the `targets` behind its last ones. Prints JSON: `total` parameters; `dense`,
-the whole model's log-likelihoods in nats, summed over each request's targets; and `methods`, for each the expert's (`expert`), parameters that it has `removed`, and `seconds` of the cutting.
+Reads a request from standard input, JSON: `folder` of the model; `methods`; `share` of the decoder blocks' parameters to
+remove; `removedUnits`, the FFN units to remove, of all layers together; `calibration`, the token ids of each document; and
+`requests` and `denseRequests`, each with `input` tokens and the `targets`, the next tokens after the last ones of the input.
+Prints JSON: `total` parameters; `dense`, the dense model's log-likelihoods in nats, summed over each request's targets; and
+`methods`, for each the log-likelihoods of the `expert`, the number of `removed` parameters, and `seconds` of pruning.
 
-`llm-pruner`: LLM-Pruner, arXiv 2305.11627, block-wise with its Taylor scores of first order (`param_first`: sum of |weight · gradient| over a unit's three vectors), without its tuning.
-FFN units alone and as many from every layer, as from the others of the comparison. `llm-pruner-middle` leaves the first four layers and the last two whole, as its authors do.
-`slicegpt`: SliceGPT, arXiv 2401.15024: principal components of the residual stream before every sublayer, in sequence on the sliced model's own stream. In place of being rotated the
-stream is projected onto what stays, which gives the same numbers. Counted are matrices as if they were sliced, with the two that it needs on each layer's skips.
+`llm-pruner`: LLM-Pruner, arXiv 2305.11627, block-wise with its first-order Taylor scores (`param_first`: sum of
+|weight · gradient| over a unit's three vectors), without its fine-tuning. Only FFN units, the same number from every layer,
+as with the other methods of the comparison. `llm-pruner-middle` does not prune the first four and the last two layers, as in
+the authors' experiments.
+`slicegpt`: SliceGPT, arXiv 2401.15024: principal components of the residual stream before every sublayer, in sequence on the
+sliced model's own stream. Instead of being rotated and sliced, the stream is projected onto the kept components, which gives
+the same numbers. Parameters are counted as if the matrices were sliced, with the two that it needs on each layer's skips.
 """
 
 import json
@@ -50,7 +56,7 @@ def cut_units(model, left_whole_first, left_whole_last):
         layer.mlp.requires_grad_(True)
     with torch.enable_grad():
         for document in documents:
-            # The gradient of the mean over all tokens but for a factor, which ranks the same.
+            # The gradient of the mean over all tokens, up to a factor that does not change the ranking.
             hidden = model.model(input_ids=document, use_cache=False).last_hidden_state[0, :-1]
             torch.nn.functional.cross_entropy(model.lm_head(hidden), document[0, 1:], reduction="sum").backward()
     removed = 0
@@ -107,7 +113,8 @@ def slice_stream(model):
 
     vocabulary = config.vocab_size * size
     outputs = 0 if config.tie_word_embeddings else vocabulary
-    # Embedding and head are multiplied by different matrices, so that one table for both becomes two. Norms' weights go into the matrices behind them.
+    # Embedding and head are multiplied by different matrices, so that a shared table becomes two. The norms' weights
+    # are folded into the matrices after them.
     sliced = matrices * kept // size + skips * kept**2 + biases + 2 * config.vocab_size * kept
     return blocks + size + vocabulary + outputs - sliced
 
@@ -127,9 +134,9 @@ METHODS = {
     "slicegpt": slice_stream,
 }
 
-whole = load()
-answer = {"total": whole.num_parameters(), "dense": log_likelihoods(whole, request["denseRequests"]), "methods": {}}
-del whole
+dense = load()
+answer = {"total": dense.num_parameters(), "dense": log_likelihoods(dense, request["denseRequests"]), "methods": {}}
+del dense
 for method in request["methods"]:
     cut = load()
     started = time.perf_counter()

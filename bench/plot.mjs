@@ -1,12 +1,12 @@
-/** @file Plots as SVG files: a specification of Observable Plot → a file that a page or a Markdown document shows. */
+/** @file Plots as SVG files, from specifications for Observable Plot. */
 
 import { writeFileSync } from "node:fs";
-import { renderSvg } from "../dist/report/svg.js";
+import { renderSvg } from "cusprun/internals";
 
 /**
- * Writes a plot; one that is there is replaced.
- * @param path of the SVG file.
- * @param options of `Plot.plot`, without figure parts (title, legend), which are HTML.
+ * Writes a plot.
+ * @param path of the SVG file; an existing file is replaced.
+ * @param options of `Plot.plot`, without the parts of a figure (title, legend), which are HTML.
  */
 export async function writePlot(path, options) {
   writeFileSync(path, await renderSvg(() => options));

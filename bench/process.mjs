@@ -1,4 +1,6 @@
-/** @file Programs in processes of their own: whose time and memory are measured, or that are asked something. */
+/**
+ * @file Child processes: run a program and measure its time and memory, or send a script a request and read its answer.
+ */
 
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -8,12 +10,12 @@ import { join } from "node:path";
 const POLL_MS = 100;
 
 /**
- * Runs a program to its end.
- * @param command program and arguments; what it says on stdout is dropped.
- * @param options.environment variables beside those of this process.
- * @param options.silent whether what it says on stderr is dropped too.
- * @returns seconds, and the largest resident memory in bytes (Linux; 0 elsewhere).
- * @throws Error where it ends with another status than 0.
+ * Runs a program to its end and measures it.
+ * @param command program and arguments; its stdout is discarded.
+ * @param options.environment variables in addition to those of this process.
+ * @param options.silent whether its stderr is discarded too.
+ * @returns seconds, and peak resident memory in bytes (Linux; 0 elsewhere).
+ * @throws Error if the exit code is not 0.
  */
 export async function runMeasured([program, ...args], { environment = {}, silent = false } = {}) {
   const startedAtMs = performance.now();
@@ -30,12 +32,13 @@ export async function runMeasured([program, ...args], { environment = {}, silent
 }
 
 /**
- * Runs a script of this folder, and gives what it answers.
- * @param program that runs it.
- * @param options.request JSON on its stdin; the answer is JSON on its stdout.
- * @param options.environment variables beside those of this process.
- * @param options.silent whether what it says on stderr is dropped.
- * @throws Error where it ends with another status than 0.
+ * Runs a script of this folder on a request and returns its answer.
+ * @param program the interpreter.
+ * @param script file name.
+ * @param options.request written as JSON to its stdin; it answers in JSON on its stdout.
+ * @param options.environment variables in addition to those of this process.
+ * @param options.silent whether its stderr is discarded.
+ * @throws Error if the exit code is not 0.
  */
 export function askProgram(program, script, { request, environment = {}, silent = false }) {
   const answer = execFileSync(program, [join(import.meta.dirname, script)], {
@@ -48,7 +51,7 @@ export function askProgram(program, script, { request, environment = {}, silent 
   return JSON.parse(answer);
 }
 
-/** Largest resident memory so far; 0 once it is gone. */
+/** Peak resident memory of a process so far, in bytes; 0 after its end. */
 function peakOf(pid) {
   try {
     return 1024 * Number(readFileSync(`/proc/${pid}/status`, "utf8").match(/^VmHWM:\s+(\d+)/m)?.[1] ?? 0);

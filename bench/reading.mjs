@@ -1,6 +1,7 @@
 /**
- * @file Reading and dequantising a model: every tensor as f32, against `cat` of the file and against the `gguf` package, in turns, each in a process of its own; medians of the rounds,
- * in GB of the file a second and in values a second. The file is in the system's cache: what is measured is the work, not the disk.
+ * @file Reading and dequantising a model: every tensor as f32, against `cat` of the file and against the `gguf`
+ * package, alternating, each in its own process. Medians over the rounds, in GB of the file per second and in values
+ * per second. The file is in the system's cache, so that this measures the computation and not the disk.
  *
  *     CUSPRUN_PYTHON=… npm run bench:reading -- [--models smollm2,qwen2,gemma3] [--rounds 3]
  */
@@ -9,11 +10,11 @@ import { execFileSync } from "node:child_process";
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { openCheckpoint, resolveModel } from "../dist/index.js";
+import { openCheckpoint, resolveModel } from "cusprun";
 import { median, table } from "./tables.mjs";
 
 const CHILD_FLAG = "--read";
-/** Most values of a tensor that are read at once, as scoring reads the embedding. */
+/** Largest number of rows of a tensor to read at once, as scoring reads the embedding. */
 const SLICE_ROWS = 8192;
 
 const { values } = parseArgs({

@@ -1,4 +1,4 @@
-"""Dequantises every tensor of a GGUF file with the `gguf` package, for bench/reading.mjs: prints the seconds that it took."""
+"""Dequantises every tensor of a GGUF file with the `gguf` package and prints the seconds, for bench/reading.mjs."""
 
 import sys
 import time

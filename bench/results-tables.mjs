@@ -1,15 +1,17 @@
-/** @file What docs/results.md shows of comparisons: one row of each, and a table of each. */
+/** @file The tables of docs/results.md: one with a row per comparison, and one per comparison. */
 
 import { geometricMean, table } from "./tables.mjs";
 
-/** The figure of a comparison: perplexity is per token, and so not comparable where tokens went. */
+/** The figure of a comparison: perplexity is per token, and so not comparable if tokens were removed. */
 function figureOf(runs) {
   return runs.some(({ vocabulary }) => vocabulary !== null) ? "bitsPerByte" : "perplexity";
 }
 
 /**
- * A row per comparison: what it asked for, as a geometric mean over its dimensions, and general text.
- * @param methods.names of the method that the rows are about (`ours`) and of the same without repair (`cut`); `others`: those that it is measured against; `page`: the file of general text.
+ * A table with a row per comparison: its own held-out text, as a geometric mean over its dimensions, and general text.
+ * @param methods.names of the method that the rows are about (`ours`), and of the same method without repair (`cut`).
+ * @param methods.others names of the methods that it is compared with.
+ * @param methods.page the evaluation file of general text.
  */
 export function summary(all, { names, others: otherNames, page }) {
   const rows = all.flatMap(({ model, title, budget, seed, dense, runs }) => {
@@ -56,7 +58,7 @@ export function summary(all, { names, others: otherNames, page }) {
   ].join("\n\n");
 }
 
-/** One table per comparison, budget and seed. @param order names of the methods, as rows are ordered. */
+/** One table per comparison, budget and seed. @param order names of the methods, in the order of the rows. */
 export function tables(all, order) {
   const parts = [];
   for (const { model, title: expert, budget, seed, dense, runs: members, settings } of all) {
@@ -110,7 +112,7 @@ export function tables(all, order) {
   return parts.join("\n");
 }
 
-/** Accuracy with its interval and the negative log-likelihood of the right choice, or bits per byte. */
+/** Accuracy with its interval and the negative log-likelihood of the correct choice, or bits per byte. */
 function taskCells({ figures }) {
   if (!("accuracy" in figures)) return [figures.bitsPerByte.value.toFixed(3)];
   const { value, interval } = figures.accuracy;

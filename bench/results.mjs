@@ -1,152 +1,29 @@
 /**
- * @file The tables of docs/results.md: `compareMethods` for one expert after the other, on data beside the project (../shared/data). What was made is in `docs/results` and is
- * not made again, so that an interrupted run goes on: all of it takes a night on two cores. Methods that PyTorch makes (peers.mjs) need `CUSPRUN_PYTHON`, as interoperability tests do.
+ * @file The tables of docs/results.md: runs `compareMethods` for one expert after the other, as results-plan.mjs lists
+ * them, on data in ../shared/data, beside the repository. Finished runs are in docs/results and are not made again, so
+ * that an interrupted run can continue: all of it takes a night on two cores. Methods that run in PyTorch (peers.mjs)
+ * need `CUSPRUN_PYTHON`, as the interoperability tests do.
  *
- *     npm run bench:results -- [--models smollm2,qwen2] [--experts en-medical] [--budgets '25% of blocks'] [--methods uniform,ragged] [--seeds 0]
- *                              [--minutes 60] [--out FOLDER] [--table docs/results.md]
+ *     npm run bench:results -- [--models smollm2,qwen2] [--experts en-medical] [--budgets '25% of blocks']
+ *         [--methods uniform,ragged] [--seeds 0] [--minutes 60] [--out FOLDER] [--table docs/results.md] [--only-tables]
  *
- * `--models`, `--experts`, `--budgets` and `--methods` leave out all others of the plan below; `--seeds` takes the place of its own. `--minutes` stops once so much time is gone. `--only-tables` makes nothing.
+ * `--models`, `--experts`, `--budgets` and `--methods` restrict the plan; `--seeds` overrides its seeds. `--minutes`
+ * stops the run after that time. `--only-tables` runs nothing and renders the tables of the finished runs.
  */
 
 import { mkdirSync, mkdtempSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { compareMethods } from "../dist/index.js";
-import { corpus, EN_MEDICAL_MULTIPLE_CHOICE } from "./corpora.mjs";
+import { compareMethods } from "cusprun";
 import { makePeerRuns } from "./peers.mjs";
+import { EXPERTS, METHODS, OTHER_METHODS, OTHERS, PAGES, PLAN, SIZES } from "./results-plan.mjs";
 import { summary, tables } from "./results-tables.mjs";
 
 const EVALUATION_FILES = join(import.meta.dirname, "../../shared/data/eval/dev");
 
-/** Places that are reported, and an evaluation file of each. No default was chosen by what is measured on them. */
-const EXPERTS = {
-  "en-medical": {
-    title: "en · medical · multiple-choice",
-    corpora: EN_MEDICAL_MULTIPLE_CHOICE,
-    own: "mc_mmlu_medical_en",
-  },
-  "en-medical-2": {
-    title: "en · medical",
-    corpora: { language: corpus("language-en"), domain: corpus("domain-medical") },
-    own: "mc_mmlu_medical_en",
-  },
-  "medical-1": { title: "medical", corpora: { domain: corpus("domain-medical") }, own: "mc_mmlu_medical_en" },
-  "en-math": {
-    title: "en · math · word problems",
-    corpora: { language: corpus("language-en"), domain: corpus("domain-math"), task: corpus("task-math-word-problems") },
-    own: "mc_mmlu_math_en",
-  },
-  "en-legal": {
-    title: "en · legal · question-answering",
-    corpora: { language: corpus("language-en"), domain: corpus("domain-legal"), task: corpus("task-question-answering") },
-    own: "mc_legalbench_en",
-  },
-  en: { title: "en", corpora: { language: corpus("language-en") }, own: "mc_arc_easy_en" },
-  "zh-legal": {
-    title: "zh · legal",
-    corpora: { language: corpus("language-zh"), domain: corpus("domain-legal") },
-    own: "ppl_law_zh",
-  },
-  "de-summarisation": {
-    title: "de · summarisation",
-    corpora: { language: corpus("language-de"), task: corpus("task-summarisation") },
-    own: "ppl_news_de",
-  },
-};
-/** General ability, and other languages. */
-const OTHERS = ["ppl_wikitext2_en", "ppl_news_en", "ppl_news_fr", "ppl_law_de"];
-/** Comes in whole pages. */
-const PAGES = "ppl_wikitext2_en";
-
-/** What is compared, in the order of the table. */
-const METHODS = {
-  random: { name: "random units", method: "random" },
-  magnitude: { name: "magnitude", method: "magnitude" },
-  "wanda-sp": { name: "Wanda-sp", method: "wanda-sp" },
-  flap: { name: "FLAP, without its bias", method: "flap" },
-  "flap-ragged": { name: "FLAP, without its bias, its own widths (ragged)", method: "flap", selection: { layout: "ragged" } },
-  shortgpt: { name: "ShortGPT, whole layers", method: "shortgpt" },
-  slicegpt: { name: "SliceGPT, narrower layers", inPyTorch: true },
-  "llm-pruner": { name: "LLM-Pruner, Taylor", inPyTorch: true },
-  "llm-pruner-middle": { name: "LLM-Pruner, Taylor, outer layers whole", inPyTorch: true },
-  paper: { name: "Cus-Prun's rule", method: "cusprun-paper" },
-  "uniform-cut": { name: "cusprun, uniform, no repair", method: "cusprun", repair: false },
-  "wanda-sp-repair": { name: "Wanda-sp + our repair", method: "wanda-sp", repair: true },
-  uniform: { name: "cusprun, uniform", method: "cusprun" },
-  "ragged-cut": { name: "cusprun, ragged, no repair", method: "cusprun", repair: false, selection: { layout: "ragged" } },
-  "ragged-relevance": {
-    name: "cusprun, ragged by relevance",
-    method: "cusprun",
-    selection: { layout: "ragged", allocation: "global" },
-  },
-  ragged: { name: "cusprun, ragged", method: "cusprun", selection: { layout: "ragged" } },
-  "ragged-general": {
-    name: "cusprun, ragged, a quarter general text",
-    method: "cusprun",
-    generalShare: 0.25,
-    selection: { layout: "ragged" },
-  },
-};
-
-/** Beside the results of a comparison: runs of PyTorch. */
+/** The runs in PyTorch, in the folder of a comparison. */
 const PEERS_FILE = "peers.json";
-
-/** Documents of each corpus, tokens of each, and items of each evaluation file: what larger models cost is paid with fewer. */
-const SIZES = {
-  smollm2: { documents: 48, heldOut: 24, tokens: 256, items: 16, pages: 1 },
-  qwen2: { documents: 24, heldOut: 12, tokens: 256, items: 8, pages: 1 },
-  gemma3: { documents: 32, heldOut: 16, tokens: 256, items: 8, pages: 1 },
-};
-
-/** Without those that ruin every model. */
-const SOUND = ["wanda-sp", "flap", "shortgpt", "paper", "ragged-cut", "ragged"];
-/** Made after them, since they remove as much. Gemma's norms behind each sublayer leave SliceGPT nothing to rotate. */
-const PEERS = ["llm-pruner", "llm-pruner-middle"];
-const QUARTER = "25% of blocks";
-/** What is made, in this order; with seed 0, unless a part says so. */
-const PLAN = [
-  {
-    model: "smollm2",
-    experts: ["en-medical", "en-math", "en-legal", "en"],
-    budgets: [QUARTER],
-    methods: [...SOUND, ...PEERS, "slicegpt"],
-  },
-  {
-    model: "qwen2",
-    experts: ["en-medical", "zh-legal", "de-summarisation"],
-    budgets: [QUARTER],
-    methods: [...SOUND, ...PEERS, "slicegpt"],
-  },
-  { model: "gemma3", experts: ["en-medical", "zh-legal", "de-summarisation"], budgets: [QUARTER], methods: [...SOUND, ...PEERS] },
-  {
-    model: "smollm2",
-    experts: ["en-medical"],
-    budgets: [QUARTER],
-    methods: ["random", "magnitude", "uniform-cut", "uniform", "wanda-sp-repair", "flap-ragged", "ragged-general"],
-  },
-  {
-    model: "smollm2",
-    experts: ["en-medical", "en-math", "en-legal", "en"],
-    budgets: ["15% of blocks", "35% of blocks", "25%"],
-    methods: SOUND,
-  },
-  {
-    model: "smollm2",
-    experts: ["en-medical", "en-math", "en-legal", "en"],
-    budgets: ["15% of blocks", "35% of blocks"],
-    methods: ["llm-pruner-middle"],
-  },
-  { model: "smollm2", experts: ["medical-1", "en-medical-2"], budgets: [QUARTER], methods: ["ragged"] },
-  { model: "smollm2", experts: ["en-medical", "en-math"], budgets: [QUARTER], methods: SOUND, seeds: [1] },
-];
-
-/** Names of those that are not ours, as they come. */
-const OTHER_METHODS = new Set(
-  Object.values(METHODS)
-    .filter(({ method, repair }) => method !== "cusprun" && repair !== true)
-    .map(({ name }) => name),
-);
 
 const { values } = parseArgs({
   options: {
@@ -170,7 +47,7 @@ try {
   for (const part of values["only-tables"] ? [] : PLAN) await make(part);
 } catch (error) {
   if (!signal?.aborted) throw error;
-  console.error(`${values.minutes} minutes are over; run again to go on`);
+  console.error(`${values.minutes} minutes are over; run again to continue`);
 } finally {
   rmSync(tasks, { recursive: true });
 }
@@ -185,17 +62,17 @@ if (values.table !== undefined) {
 }
 console.log(text);
 
-/** Makes what the options leave of a part of the plan. */
+/** Makes a part of the plan, restricted by the options. */
 async function make({ model, experts, budgets, methods, seeds: planned = [0] }) {
   const chosen = (name, all) => all.filter((each) => values[name] === undefined || values[name].split(",").includes(each));
   if (chosen("models", [model]).length === 0) return;
-  const left = chosen("methods", methods);
+  const remaining = chosen("methods", methods);
   const seeds = values.seeds?.split(",").map(Number) ?? planned;
   for (const expert of chosen("experts", experts)) {
-    // A budget of all parameters takes tokens too, which is another comparison.
+    // A budget of all parameters also removes tokens, which is a different comparison.
     for (const ofBlocks of [true, false]) {
       const some = chosen("budgets", budgets).filter((budget) => budget.endsWith("of blocks") === ofBlocks);
-      if (some.length > 0 && left.length > 0) await compare(model, expert, ofBlocks, some, left, seeds);
+      if (some.length > 0 && remaining.length > 0) await compare(model, expert, ofBlocks, some, remaining, seeds);
     }
   }
 }
@@ -212,7 +89,7 @@ async function compare(model, name, ofBlocks, budgets, methods, seeds) {
     tasks: names.map((each) => join(tasks, `${each}.jsonl`)),
     out: join(values.out, `${model}--${name}--${ofBlocks ? "blocks" : "all"}`),
   };
-  const tell = (stage) => {
+  const report = (stage) => {
     if (stage !== lastStage) console.error(`${new Date().toISOString().slice(11, 19)} ${model} ${name}: ${stage}`);
     lastStage = stage;
   };
@@ -224,16 +101,19 @@ async function compare(model, name, ofBlocks, budgets, methods, seeds) {
       budgets,
       seeds,
       ...(ofBlocks ? { selection: { vocabulary: "keep" } } : {}),
-      onProgress: ({ stage }) => tell(stage),
+      onProgress: ({ stage }) => report(stage),
       ...(signal === undefined ? {} : { signal }),
     });
   }
   const others = methods.filter((method) => !ours.includes(method));
-  for (const budget of budgets) for (const seed of seeds) await makePeers(shared, others, budget, seed, tell);
+  for (const budget of budgets) for (const seed of seeds) await makePeers(shared, others, budget, seed, report);
 }
 
-/** Runs that PyTorch makes, unless they are there: as many units go, or as large a share, as in a run of the comparison. */
-async function makePeers(shared, wanted, budget, seed, tell) {
+/**
+ * Makes the runs in PyTorch that are missing. They remove the same number of units, or the same share, as a run of the
+ * comparison.
+ */
+async function makePeers(shared, wanted, budget, seed, report) {
   const path = join(shared.out, PEERS_FILE);
   const made = existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : [];
   const isOf = (run) => run.budget === budget && run.seed === seed;
@@ -241,9 +121,9 @@ async function makePeers(shared, wanted, budget, seed, tell) {
   if (methods.length === 0) return;
   const names = methods.map((method) => METHODS[method].name).join("; ");
   const python = process.env.CUSPRUN_PYTHON;
-  if (python === undefined) return tell(`left out without CUSPRUN_PYTHON: ${names}`);
+  if (python === undefined) return report(`skipped, CUSPRUN_PYTHON is not set: ${names}`);
   signal?.throwIfAborted();
-  tell(`${budget}: ${names}`);
+  report(`${budget}: ${names}`);
   const { dense, runs } = JSON.parse(readFileSync(join(shared.out, "results.json"), "utf8"));
   const like = runs.find((run) => isOf(run) && run.method === METHODS["wanda-sp"].name);
   const found = await makePeerRuns(python, {
@@ -260,7 +140,7 @@ async function makePeers(shared, wanted, budget, seed, tell) {
   writeFileSync(path, `${JSON.stringify([...made, ...news], null, 1)}\n`);
 }
 
-/** The first items of an evaluation file. */
+/** Writes the first items of an evaluation file to the folder of tasks. */
 function shorten(name, count) {
   const lines = readFileSync(join(EVALUATION_FILES, `${name}.jsonl`), "utf8")
     .split("\n")
@@ -268,7 +148,7 @@ function shorten(name, count) {
   writeFileSync(join(tasks, `${name}.jsonl`), `${lines.slice(0, count).join("\n")}\n`);
 }
 
-/** Comparisons that have runs, those of PyTorch among them, in the order of the plan, their runs by budget and seed. */
+/** Comparisons with finished runs, including those in PyTorch, in the order of the plan, by budget and seed. */
 function comparisons() {
   const folders = readdirSync(values.out).filter((folder) => existsSync(join(values.out, folder, "results.json")));
   const order = PLAN.flatMap(({ model, experts }) =>

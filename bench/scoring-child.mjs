@@ -1,16 +1,19 @@
 /**
- * @file One measurement of bench/scoring.mjs, in a process of its own: JSON on standard input, JSON on standard output. Scores the documents, or runs a
- * block of random weights of a given shape beside one large product.
+ * @file One measurement of bench/scoring.mjs in its own process: JSON on standard input, JSON on standard output.
+ * Scores documents, or runs a block with random weights of a given shape and, for comparison, one large matrix product.
  */
 
 import { readFileSync } from "node:fs";
-import { openCheckpoint, openScores, scoreCorpora } from "../dist/index.js";
-import { ropeTable } from "../dist/model/rope.js";
-import { blockTensorShape } from "../dist/checkpoint/check-tensors.js";
-import { buildBlockGraph } from "../dist/model/block-graph.js";
-import { energiesFor } from "../dist/scoring/layer-scorer.js";
-import { OnnxGraph } from "../dist/model/onnx-graph.js";
-import { GraphSession } from "../dist/model/sessions.js";
+import { openCheckpoint, openScores } from "cusprun";
+import {
+  blockTensorShape,
+  buildBlockGraph,
+  energiesFor,
+  GraphSession,
+  OnnxGraph,
+  ropeTable,
+  scoreCorpora,
+} from "cusprun/internals";
 
 const request = JSON.parse(readFileSync(0, "utf8"));
 console.log(JSON.stringify("shape" in request ? await runBlock(request) : await score(request)));
@@ -36,7 +39,10 @@ async function score({ model, documents, kinds, scores: path }) {
   return { seconds, norms };
 }
 
-/** GFLOP/s of a block over `tokens` tokens in documents of `length`, its relevances put out too, and of one product of 2048 × 4096 × 4096; the best of three. */
+/**
+ * GFLOP/s of a block over `tokens` tokens in documents of `length`, with its relevances as outputs, and of one product
+ * of 2048 × 4096 × 4096; the best of three.
+ */
 async function runBlock({ shape, tokens, length, kinds }) {
   const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: K } = shape;
   const rows = tokens / length;
@@ -53,12 +59,12 @@ async function runBlock({ shape, tokens, length, kinds }) {
     sin: { data: sin, shape: [length, K / 2] },
     ...Object.fromEntries(shape.roles.map((role) => [role, random(blockTensorShape(role, shape), 0.04)])),
   };
-  const block = await GraphSession.create(buildBlockGraph(shape, { energies: energiesFor(kinds) }));
+  const block = await GraphSession.create(buildBlockGraph(shape, { part: "block", energies: { outputs: energiesFor(kinds), mapChange: "first-order" } }));
   const graph = new OnnxGraph();
   graph.output("y", graph.linear(graph.input("x", [2048, 4096]), graph.input("w", [4096, 4096])), [2048, 4096]);
   const product = await GraphSession.create(graph.serialize());
   const operands = { x: random([2048, 4096], 1), w: random([4096, 4096], 0.04) };
-  // Projections, FFN, and the two products of the attention, which are computed whole.
+  // Projections, FFN, and the two products of the attention, which are computed without skipping masked positions.
   const blockFlops = 2 * tokens * (D * K * (2 * H + 2 * G) + 3 * D * F + 2 * length * H * K);
   const best = { block: Infinity, product: Infinity };
   for (let round = 0; round < 3; round++) {

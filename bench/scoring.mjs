@@ -1,29 +1,30 @@
 /**
- * @file Scoring against the same work in PyTorch: one forward pass over the same documents in the same batches, and all relevances from it; both sides in turns, each
- * in a process of its own, medians of the rounds. Reading and dequantising the weights counts for cusprun, which reads them layer by layer; PyTorch has them
- * in memory before the clock starts. That both computed the same is checked: the norms of each layer's relevances. Then how near the block graphs come to one large product.
+ * @file Scoring against the same computation in PyTorch: one forward pass over the same documents in the same batches,
+ * and all relevances from it; alternating, each side in its own process, medians over the rounds. The time of cusprun
+ * includes reading and dequantising the weights, which it does layer by layer; PyTorch has them in memory before the
+ * clock starts. The norms of each layer's relevances are compared, to check that both compute the same. Then the rate
+ * of the block graphs against that of one large product.
  *
- *     CUSPRUN_PYTHON=… npm run bench:scoring -- [--models smollm2,qwen2] [--kinds ffn] [--documents 48] [--tokens 512] [--rounds 3] [--dtypes float32,bfloat16]
- *         [--batch-tokens 512] [--no-blocks] [--out FOLDER]
+ *     CUSPRUN_PYTHON=… npm run bench:scoring -- [--models smollm2,qwen2] [--kinds ffn] [--documents 48] [--tokens 512]
+ *         [--rounds 3] [--dtypes float32,bfloat16] [--batch-tokens 512] [--no-blocks] [--out FOLDER]
  *
- * `--kinds all` is every structural unit. `--batch-tokens` is PyTorch's, `--no-blocks` leaves the block graphs out. CUSPRUN_PYTHON is a Python with torch and transformers (tests/reference/requirements.txt).
+ * `--kinds all` scores every structural unit. `--batch-tokens` is for PyTorch, `--no-blocks` omits the block graphs.
+ * CUSPRUN_PYTHON is a Python with torch and transformers (tests/reference/requirements.txt).
  */
 
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { exportModel, loadCorpora, openCheckpoint, resolveModel, UNIT_KINDS } from "../dist/index.js";
-import { makeBatches } from "../dist/model/batches.js";
-import { openTokenizer } from "../dist/pipeline/model.js";
-import { uniqueDocuments } from "../dist/scoring/fingerprint.js";
+import { exportModel, openCheckpoint, resolveModel, UNIT_KINDS } from "cusprun";
+import { loadCorpora, makeBatches, openTokenizer, uniqueDocuments } from "cusprun/internals";
 import { askProgram } from "./process.mjs";
 import { median, table } from "./tables.mjs";
 
 const CORPORA = { language: ["en"], domain: ["medical"] };
-/** Largest relative difference of two norms: both sides sum in f32, in another order. */
+/** Largest relative difference of two norms: both sides sum in f32, in different orders. */
 const TOLERANCE = 1e-3;
-/** A layer of Llama 3 8B, and those of the two models. */
+/** Layers of Llama 3 8B and of the two models. */
 const SHAPES = {
   "Llama 3 8B": { hiddenSize: 4096, intermediateSize: 14336, numAttentionHeads: 32, numKeyValueHeads: 8, headDim: 128 },
   "Qwen2.5 0.5B": { hiddenSize: 896, intermediateSize: 4864, numAttentionHeads: 14, numKeyValueHeads: 2, headDim: 64 },
@@ -46,7 +47,7 @@ const { values } = parseArgs({
     out: { type: "string", default: "bench-results/scoring" },
   },
 });
-// Whole layers apart, which are no unit of a block.
+// Without entire layers, which are not a unit inside a block.
 const kinds = values.kinds === "all" ? UNIT_KINDS.filter((kind) => kind !== "layer") : values.kinds.split(",");
 const dtypes = values.dtypes.split(",").filter((dtype) => dtype !== "");
 mkdirSync(values.out, { recursive: true });
@@ -91,9 +92,9 @@ console.log(
       "model",
       "side",
       "tokens/s",
-      "of cusprun's",
+      "relative to cusprun",
       "largest difference of a layer's norm",
-      "its product, GFLOP/s",
+      "one product, GFLOP/s",
       "tokens + padding",
     ],
     scoringRows,

@@ -1,9 +1,11 @@
-"""The work of `cusprun score` in PyTorch with transformers, for bench/scoring.mjs: one forward pass over the blocks, and from it the relevances.
+"""The computation of `cusprun score` in PyTorch with transformers, for bench/scoring.mjs: one forward pass over the blocks,
+and the relevances from it.
 
-Reads a request from standard input, JSON: `folder` of the model, `dtype`, `threads`, `kinds`, and `batches`, each with `tokens` [B, T] and the
-`lengths` [B] of its documents (padding on the right, which causal attention never looks at). Prints JSON: `seconds` of each pass, `gigaflops` of
-one large product, and `norms`, for every kind the Frobenius norm of each layer's relevances [N, units], by which both sides are compared.
-The formulas are those of the architecture: PLND, arXiv 2402.18815, summed up over structural units.
+Reads a request from standard input, JSON: `folder` of the model, `dtype`, `threads`, `kinds`, and `batches`, each with
+`tokens` [B, T] and the `lengths` [B] of its documents (padded on the right, which causal attention never reads). Prints JSON:
+`seconds` of the pass, `gigaflops` of one large product, and `norms`, for each kind the Frobenius norm of each layer's
+relevances [N, units], by which both sides are compared. The formulas are those of docs/architecture.md: PLND,
+arXiv 2402.18815, summed over structural units.
 """
 
 import json
@@ -67,7 +69,7 @@ def score_heads(layer, o):
 
 
 def attention_with_pairs(module, query, key, value, attention_mask, scaling, dropout=0.0, **_):
-    """Attention whose probabilities are kept: change by each rotary pair to first order, from products with P and P²."""
+    """Attention that also scores rotary pairs: the change by each pair to first order, from products with P and P²."""
     rows, _, length, _ = query.shape
     per_group, half = heads // groups, size // 2
     query = (query * scaling).reshape(rows, groups, per_group * length, size)

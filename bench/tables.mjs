@@ -1,4 +1,4 @@
-/** @file What the measurements are told in: Markdown tables, medians and means. */
+/** @file Markdown tables, medians and means for the results of benchmarks. */
 
 /** A Markdown table of cells. */
 export function table(header, rows) {
@@ -10,7 +10,7 @@ export function geometricMean(numbers) {
   return Math.exp(numbers.reduce((sum, value) => sum + Math.log(value), 0) / numbers.length);
 }
 
-/** The median; of an even count the upper of the two in the middle. */
+/** The median; for an even count the upper of the two middle values. */
 export function median(numbers) {
   return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
 }

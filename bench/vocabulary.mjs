@@ -1,17 +1,19 @@
 /**
- * @file What a smaller vocabulary costs: bits per byte of held-back text, dense against trimmed, nothing but tokens gone; and what it saves of the blocks when both
- * share a budget. Every run's figures are kept, so that an interrupted measurement goes on where it stopped; then tables and a plot.
+ * @file The cost of a smaller vocabulary: bits per byte of held-out text, dense against an expert of which only tokens
+ * are removed; and how much less is removed from the blocks when vocabulary and blocks share a budget. The figures of
+ * each run are saved, so that an interrupted benchmark can continue. Prints tables and draws a plot.
  *
- *     npm run bench:vocabulary -- [--models smollm2,gemma3,qwen2] [--experts en,zh,de] [--coverages 0.998,0.996,0.99] [--no-budgets] [--out FOLDER]
+ *     npm run bench:vocabulary -- [--models smollm2,gemma3,qwen2] [--experts en,zh,de] [--coverages 0.998,0.996,0.99]
+ *         [--no-budgets] [--out FOLDER]
  *
- * Text that is not the expert's own comes from evaluation files beside the project (../shared/data).
+ * Text from outside the expert's corpora comes from evaluation files in ../shared/data, beside the repository.
  */
 
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import * as Plot from "@observablehq/plot";
-import { evaluateModel, pruneModel } from "../dist/index.js";
+import { evaluateModel, pruneModel } from "cusprun";
 import { kept } from "./kept.mjs";
 import { writePlot } from "./plot.mjs";
 import { table } from "./tables.mjs";
@@ -25,12 +27,15 @@ const EXPERTS = {
   zh: { corpora: { language: ["zh"], domain: ["legal"] }, same: ["ppl_news_zh"], other: ["ppl_news_en", "ppl_news_ru"] },
   de: { corpora: { language: ["de"], domain: ["legal"] }, same: ["ppl_news_de"], other: ["ppl_news_en", "ppl_news_ru"] },
 };
-/** Pieces of a paragraph. */
+/** Items of each evaluation file, each a part of a paragraph. */
 const ITEMS = 16;
 const CORPUS_OPTIONS = { maxTokens: 256, heldOutDocuments: 16 };
-/** Where units of the blocks go too, and what is left is repaired, which takes longer. */
+/** For runs that also remove units of the blocks and repair the rest, which takes longer. */
 const BUDGET_CORPUS_OPTIONS = { ...CORPUS_OPTIONS, documents: 24 };
-/** An amount that the vocabulary and the blocks share, for the first expert; kinds and a floor without which the blocks alone cannot give so much. */
+/**
+ * A budget that the vocabulary and the blocks share, for the first expert; with the kinds and the floor that the blocks
+ * need to meet it alone.
+ */
 const BUDGETS = {
   smollm2: { budget: "25%", kinds: ["ffn"] },
   gemma3: { budget: "25%", kinds: ["ffn", "head"], floor: 0.2 },
@@ -51,10 +56,10 @@ const folder = values.out;
 mkdirSync(folder, { recursive: true });
 const [models, experts] = [values.models.split(","), values.experts.split(",")];
 
-/** Figures of a run, kept under its name. */
+/** Figures of a run, saved under its name. */
 const once = (key, work) => kept(join(folder, `${key.replaceAll(/[^\w.]+/g, "-")}.json`), work);
 
-/** Bits per byte of a model on evaluation files, by name. */
+/** Bits per byte of a model on evaluation files, by name of the file. */
 async function measure(model, names) {
   const { tasks } = await evaluateModel({ model, tasks: names.map((name) => join(DATA, `${name}.jsonl`)), limit: ITEMS });
   return Object.fromEntries(tasks.map(({ name, figures }) => [name, figures.bitsPerByte.value]));
@@ -106,7 +111,7 @@ for (const model of models) {
       .split(",")
       .filter((each) => each !== "")
       .map(Number)) {
-      // Nothing but tokens: they alone free more than this.
+      // Only tokens are removed: they alone free more than this budget.
       const selection = { budget: "0.01%", layout: "uniform", kinds: ["ffn"], vocabulary: { coverage } };
       const run = await once(`${model} ${name} ${coverage}`, () => prune(model, expert, selection));
       sizes.push(row(`${(100 * coverage).toFixed(1)}%`, run));
@@ -127,7 +132,7 @@ for (const model of models) {
     }
   }
 }
-const last = ["tokens kept", "parameters freed", "its own, held back", "same language", "other languages"];
+const last = ["tokens kept", "parameters freed", "own held-out text", "same language", "other languages"];
 const text = [
   table(["model", "expert", "coverage", ...last], sizes),
   table(["model", "expert", "budget", ...last], budgets),
@@ -139,7 +144,7 @@ await writePlot(join(folder, "vocabulary.svg"), {
   marginRight: 110,
   grid: true,
   x: { label: "parameters freed, % →", domain: [0, 60] },
-  y: { label: "↑ more bits per byte of the expert's own held-back text, %", zero: true },
+  y: { label: "↑ increase of bits per byte on the expert's own held-out text, %", zero: true },
   color: { domain: models },
   marks: [
     Plot.ruleY([0]),

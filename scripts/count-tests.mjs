@@ -1,6 +1,7 @@
 /**
- * @file Adds up vitest's JSON reports and prints `N passed, N failed`, with an exit code to match. A report that is missing, a suite that
- * did not load and a step that failed without a failing test (the linter, say) count as failures.
+ * @file Adds up vitest's JSON reports and prints `N passed, N failed`, with exit code 1 after a failure. A missing
+ * report, a suite that did not load and a step that failed without a failing test (the linter, for example) count as
+ * failures.
  *
  * Usage: count-tests.mjs --failed-steps N REPORT.json…
  */
@@ -20,7 +21,7 @@ for (const path of reports) {
     ({ status, assertionResults }) => status === "failed" && assertionResults.length === 0,
   ).length;
   counts.passed += numPassedTests;
-  // A skipped test is no pass: nothing here may be skipped.
+  // A skipped test counts as a failure: no test here may be skipped.
   counts.failed += numTotalTests - numPassedTests + unloaded;
 }
 counts.failed = Math.max(counts.failed, Number(failedSteps));

@@ -1,5 +1,6 @@
 /**
- * @file Writes schema/cusprun.schema.json, the JSON schema of the YAML file, from the table of options.
+ * @file Writes schema/cusprun.schema.json, the JSON schema of the YAML file, from the command's table of options. The
+ * table belongs to the command and to neither entry point of the package, hence the imports from dist.
  */
 
 import { mkdirSync, writeFileSync } from "node:fs";

@@ -1,12 +1,15 @@
 /**
- * @file The public API of cusprun, in the order of the data's way: model in, text in, scoring, selection, surgery, export, evaluation, and
- * all of it in one.
+ * @file The stable core of cusprun, the entry point `cusprun`, in the order in which data passes through the program.
+ *
+ * Everything here is public: semantic versioning applies to it. A function, a parameter or a field of a result is
+ * removed or changes its meaning only in a new major version (before 1.0: a new minor version). New functions, new
+ * optional fields and new entries of the lists (`METHOD_NAMES`, `ERROR_CODES`, …) come in minor versions. The parts
+ * that these functions are made of are in `cusprun/internals`, which promises nothing of the kind.
  */
 
-// Model in: a name, id or path → an opened checkpoint, without reading a weight.
+// Models: a path, a short name or a hub id → a path on this machine → an open checkpoint, or its sizes.
 export { resolveModel } from "./checkpoint/resolve.ts";
 export type { ResolveOptions } from "./checkpoint/resolve.ts";
-export { fetchCatalogModel } from "./checkpoint/hub/catalog.ts";
 export type { CatalogOptions } from "./checkpoint/hub/catalog.ts";
 export { openCheckpoint } from "./checkpoint/open.ts";
 export type {
@@ -26,37 +29,59 @@ export type { FamilyName } from "./families/family.ts";
 export { describeModel } from "./checkpoint/inspect.ts";
 export type { DTypeDescription, ModelDescription, PartDescription } from "./checkpoint/inspect.ts";
 
-// Text in: presets and files → tokenised documents, some of them held back.
-export { createTokenizer } from "./corpora/tokenizer.ts";
-export type { Tokenizer } from "./corpora/tokenizer.ts";
+// Corpora: by dimension, names of presets and paths of files.
 export { presetNames } from "./corpora/presets.ts";
-export { loadCorpora } from "./corpora/load.ts";
-export type { CorpusOptions, CorpusSpecs } from "./corpora/load.ts";
 export { DIMENSIONS } from "./corpora/corpus.ts";
-export type { Corpus, Dimension, TokenDocument } from "./corpora/corpus.ts";
+export type { Dimension } from "./corpora/corpus.ts";
+export type { CorpusOptions, CorpusSpecs } from "./corpora/load.ts";
 
-// Scoring: checkpoint + corpora → relevance of every unit to every document.
-export { scoreCorpora } from "./scoring/score.ts";
-export type { ScoreOptions } from "./scoring/score.ts";
-export { defaultMemoryLimit, planMemory } from "./model/memory-plan.ts";
-export type { MemoryPlan, MemoryRequest } from "./model/memory-plan.ts";
-export type { WeightSource } from "./model/layer-program.ts";
-export type { MapChange } from "./model/block-energies.ts";
+// The whole run: model + corpora + budget → expert.
+export { pruneModel } from "./pipeline/prune.ts";
+export type { PruneOptions } from "./pipeline/prune.ts";
+export type { ModelExtras } from "./pipeline/model.ts";
+export type { SelectionChoice } from "./pipeline/selection-step.ts";
+export { EXPERT_FORMATS } from "./pipeline/writing-step.ts";
+export type { ExpertFormat, ExpertPart, WriteOptions } from "./pipeline/writing-step.ts";
+export { renderReport } from "./report/table.ts";
+export type {
+  DimensionReport,
+  MemoryReport,
+  PerplexityFigure,
+  PruneReport,
+  UnitReport,
+  VocabularyReport,
+  WrittenReport,
+} from "./report/report.ts";
+export type { MemoryPlan } from "./model/memory-plan.ts";
+export type { RepairSummary } from "./surgery/repair.ts";
+export type { WrittenWeights } from "./export/hugging-face/write-hugging-face.ts";
+export type { WrittenGgufPart } from "./export/gguf/part.ts";
+export type { WrittenOnnxPart } from "./export/onnx/part.ts";
+export type { FloatDType } from "./tensor.ts";
+
+// The same run in three steps, each from file to file.
+export { applyPlan, scoreModel, selectFromScores } from "./pipeline/steps.ts";
+export type {
+  AppliedPlan,
+  ApplyPlanOptions,
+  ScoredModel,
+  ScoreModelOptions,
+  SelectedPlan,
+  SelectFromScoresOptions,
+} from "./pipeline/steps.ts";
+
+// The files between the steps: scores, and the plan that is selected from them.
 export { openScores } from "./scoring/scores-file.ts";
+export type { RelevanceScores, ScoredDocument, TokenRelevance, VocabularyRelevance } from "./scoring/relevance.ts";
+export type { MapChange } from "./model/block-energies.ts";
 export { MATRIX_KINDS, UNIT_KINDS } from "./model/units.ts";
 export type { MatrixKind, RelevanceKind, UnitKind } from "./model/units.ts";
-export type { RelevanceScores, ScoredDocument, TokenRelevance, VocabularyRelevance } from "./scoring/relevance.ts";
-export type { VocabularyFacts } from "./scoring/token-relevance.ts";
-export type { DimensionCounts } from "./corpora/token-counts.ts";
-
-// Selection: relevances + budget → plan.
 export { selectUnits } from "./selection/select.ts";
 export type { SelectionOptions } from "./selection/selection-options.ts";
-export type { CutTrial, MeasuredTrial } from "./selection/damage.ts";
-export { METHOD_NAMES, METHODS } from "./selection/methods/index.ts";
-export type { MethodName } from "./selection/methods/index.ts";
-export type { Method, MethodDefaults } from "./selection/methods/method.ts";
 export type { VocabularyChoice } from "./selection/select-vocabulary.ts";
+export type { CutTrial, MeasuredTrial } from "./selection/damage.ts";
+export { METHOD_NAMES } from "./selection/methods/index.ts";
+export type { MethodName } from "./selection/methods/index.ts";
 export { readPlan, writePlan } from "./selection/plan-file.ts";
 export { ALLOCATIONS, LAYOUTS } from "./selection/plan.ts";
 export type {
@@ -74,106 +99,37 @@ export type {
   VocabularyCut,
 } from "./selection/plan.ts";
 
-// Surgery and export: checkpoint + plan → expert → a folder that stock transformers loads.
-export { cutExpert } from "./surgery/expert.ts";
-export type { Expert, ExpertTensor } from "./surgery/expert.ts";
-export { plannedTokenIds } from "./surgery/expert-tokenizer.ts";
-export type { TokenIdMap } from "./surgery/trim-tokenizer.ts";
-export { readRepairReport, repairExpert, withRepair } from "./surgery/repair.ts";
-export type { RepairedMatrix, RepairSummary } from "./surgery/repair.ts";
-export { REPAIR_STEPS } from "./surgery/repair-steps.ts";
-export type { RepairStep } from "./surgery/repair-steps.ts";
-export { SafetensorsFile } from "./checkpoint/safetensors/read.ts";
-export type { SafetensorsEntry } from "./checkpoint/safetensors/header.ts";
-export { writeHuggingFaceFolder } from "./export/hugging-face/write-hugging-face.ts";
-export type { HuggingFaceOptions, WrittenFolder, WrittenWeights } from "./export/hugging-face/write-hugging-face.ts";
-export type { ExpertFolderOptions } from "./export/expert-folder.ts";
-export type { WrittenGgufPart } from "./export/gguf/part.ts";
-export type { WrittenPart } from "./export/model-card.ts";
-export { expertCheckpoint } from "./surgery/expert-checkpoint.ts";
-export type { CardCorpus, ModelCardInput } from "./export/model-card.ts";
-export { exportGguf } from "./export/gguf/export-gguf.ts";
-export type { GgufOptions, WrittenGgufFile } from "./export/gguf/export-gguf.ts";
-export { GGUF_FILE_TYPES } from "./export/gguf/types.ts";
-export type { GgufFileType, GgufStorage } from "./export/gguf/types.ts";
-export { quantize } from "./export/gguf/ggml-quantize.ts";
-export type { WrittenGgmlType } from "./export/gguf/ggml-quantize.ts";
-export type { WrittenOnnxPart } from "./export/onnx/part.ts";
-export { exportOnnx } from "./export/onnx/export-onnx.ts";
-export type { OnnxOptions, WrittenOnnxFolder } from "./export/onnx/export-onnx.ts";
-export type { WeightLimits } from "./export/onnx/writer.ts";
-export { ONNX_TYPES } from "./export/onnx/types.ts";
-export type { OnnxType } from "./export/onnx/types.ts";
+// Export: a model → another format.
 export { EXPORT_FORMATS, EXPORT_TYPES, exportModel } from "./pipeline/export.ts";
 export type { ExportedModel, ExportFormat, ExportOptions, ExportType } from "./pipeline/export.ts";
-export type { FloatDType } from "./tensor.ts";
+export type { WrittenGgufFile } from "./export/gguf/export-gguf.ts";
+export { GGUF_FILE_TYPES } from "./export/gguf/types.ts";
+export type { GgufFileType, GgufStorage } from "./export/gguf/types.ts";
+export type { WrittenOnnxFolder } from "./export/onnx/export-onnx.ts";
+export { ONNX_TYPES } from "./export/onnx/types.ts";
+export type { OnnxType } from "./export/onnx/types.ts";
 
-// Evaluation: perplexity on documents that chose nothing; evaluation files, with intervals and paired differences.
-export { measureHeldOut } from "./evaluation/perplexity.ts";
-export type { Perplexity } from "./evaluation/perplexity.ts";
-export { EXTRACTS, GENERATION_METRICS, readTask, readTasks, TASK_TYPES } from "./evaluation/task-file.ts";
-export type {
-  Extract,
-  GenerationItem,
-  GenerationMetric,
-  MultipleChoiceItem,
-  PerplexityItem,
-  Task,
-  TaskItem,
-  TaskType,
-} from "./evaluation/task-file.ts";
-export { measureTasks } from "./evaluation/measure-tasks.ts";
-export type { MeasureTasksOptions } from "./evaluation/measure-tasks.ts";
-export type { ChoiceScore, GenerationScore, ItemScore, TextScore } from "./evaluation/item-scores.ts";
-export { FIGURE_NAMES, summarizeTask } from "./evaluation/summarize-task.ts";
-export type { FigureName, TaskResult } from "./evaluation/summarize-task.ts";
-export type { Difference, Figure, Interval } from "./evaluation/intervals.ts";
+// Evaluation: a model on evaluation files, with intervals and paired differences.
 export { evaluateModel } from "./pipeline/evaluate.ts";
 export type { EvaluateOptions, EvaluationReport } from "./pipeline/evaluate.ts";
+export { FIGURE_NAMES } from "./evaluation/summarize-task.ts";
+export type { FigureName, TaskResult } from "./evaluation/summarize-task.ts";
+export type { Difference, Figure, Interval } from "./evaluation/intervals.ts";
 
-// Comparison: methods of pruning side by side.
+// Comparison: pruning methods side by side.
 export { compareMethods } from "./pipeline/compare-methods.ts";
 export type { ComparisonReport } from "./pipeline/compare-methods.ts";
 export type { CompareOptions, MethodVariant } from "./pipeline/comparison-plan.ts";
-export { COMPARISON_FORMAT } from "./report/method-comparison.ts";
-export type { ComparisonSettings, MethodComparison, MethodRun } from "./report/method-comparison.ts";
 export { renderComparison } from "./report/comparison-table.ts";
+export type { ComparisonSettings, MethodComparison, MethodRun } from "./report/method-comparison.ts";
 
-// Verification: what stock runtimes make of what was written.
+// Verification: the written files in stock runtimes, against cusprun's own forward pass.
 export { verifyExpert } from "./pipeline/verify.ts";
 export type { VerificationReport, VerifyExpertOptions } from "./pipeline/verify.ts";
 export type { Verification, VerificationStatus } from "./verification/verify.ts";
 export type { Comparison } from "./verification/compare.ts";
 
-// All of it in one, and its steps from file to file.
-export { pruneModel } from "./pipeline/prune.ts";
-export type { PruneOptions } from "./pipeline/prune.ts";
-export type { ModelExtras } from "./pipeline/model.ts";
-export type { SelectionChoice } from "./pipeline/selection-step.ts";
-export type { PerplexityByDimension } from "./pipeline/measure-step.ts";
-export { EXPERT_FORMATS } from "./pipeline/writing-step.ts";
-export type { ExpertFormat, ExpertPart, WriteOptions, WrittenExpert } from "./pipeline/writing-step.ts";
-export { applyPlan, scoreModel, selectFromScores } from "./pipeline/steps.ts";
-export type {
-  AppliedPlan,
-  ApplyPlanOptions,
-  ScoredModel,
-  ScoreModelOptions,
-  SelectedPlan,
-  SelectFromScoresOptions,
-} from "./pipeline/steps.ts";
-export { renderReport } from "./report/table.ts";
-export type {
-  DimensionReport,
-  MemoryReport,
-  PerplexityFigure,
-  PruneReport,
-  UnitReport,
-  VocabularyReport,
-  WrittenReport,
-} from "./report/report.ts";
-
-// What every function shares.
+// Common to all functions: errors, progress, cancellation, memory and device.
 export { CusprunError, ERROR_CODES, EXIT_CODES } from "./errors.ts";
 export type { ErrorClass, ErrorCode, ErrorParts } from "./errors.ts";
 export type { JobOptions, ProgressEvent } from "./progress.ts";

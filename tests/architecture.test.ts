@@ -56,9 +56,9 @@ function importsOf({ path, text }: SourceFile): string[] {
   );
 }
 
-/** Place of a file in the order: -1 for those directly in src, which come first. `index.ts` names everything and comes last. */
+/** Place of a file in the order: -1 for those directly in src, which come first. The entry points name everything and come last. */
 function rank(path: string): number {
-  if (path === "index.ts") return FOLDERS.length;
+  if (path === "index.ts" || path === "internals.ts") return FOLDERS.length;
   return path.includes("/") ? FOLDERS.indexOf(path.split("/")[0] ?? "") : -1;
 }
 

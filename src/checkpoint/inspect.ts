@@ -64,6 +64,14 @@ export interface ModelDescription {
  * Describes a model.
  * @param path a folder, with or without weights, a GGUF file, or a config.json.
  * @throws CusprunError what `openCheckpoint` and `parseHfConfig` throw.
+ * @example
+ * ```ts
+ * import { describeModel, resolveModel } from "cusprun";
+ *
+ * const { config, parameters, unitsPerLayer } = await describeModel(await resolveModel("smollm2"));
+ * console.log(config.family, parameters.total, parameters.ffn.share);
+ * console.log("FFN units of the first layer:", unitsPerLayer.ffn[0]);
+ * ```
  */
 export async function describeModel(path: string): Promise<ModelDescription> {
   const found = await stat(path).catch(() => null);

@@ -20,6 +20,19 @@ export type CheckpointLocation =
 /**
  * Opens a model: a Hugging Face folder, a GGUF file, or a folder with exactly one GGUF file.
  * @throws CusprunError `MODEL_NOT_FOUND`, `MODEL_FILE_MISSING`, and what `openSafetensors` and `openGguf` throw.
+ * @example
+ * ```ts
+ * import { openCheckpoint, resolveModel } from "cusprun";
+ *
+ * const checkpoint = await openCheckpoint(await resolveModel("smollm2"));
+ * try {
+ *   const { numHiddenLayers, hiddenSize } = checkpoint.config;
+ *   const norm = await checkpoint.readFloat32("model.norm.weight"); // [D]
+ *   console.log(numHiddenLayers, hiddenSize, norm.length);
+ * } finally {
+ *   await checkpoint.close();
+ * }
+ * ```
  */
 export async function openCheckpoint(path: string): Promise<Checkpoint> {
   const location = await locateCheckpoint(path);

@@ -19,6 +19,14 @@ export interface ResolveOptions extends CatalogOptions {
  * @param model a path, a short name such as `smollm2`, or `owner/name[/file.gguf][@revision]`.
  * @returns a folder or a GGUF file.
  * @throws CusprunError `MODEL_NAME`, and what `fetchCatalogModel` and `downloadModel` throw.
+ * @example
+ * ```ts
+ * import { resolveModel } from "cusprun";
+ *
+ * const path = await resolveModel("smollm2"); // downloaded once, then taken from the cache
+ * const other = await resolveModel("Qwen/Qwen2.5-0.5B-Instruct"); // from the Hugging Face hub
+ * console.log(path, other);
+ * ```
  */
 export async function resolveModel(model: string, options: ResolveOptions = {}): Promise<string> {
   if (model !== "" && (await exists(model))) return model;

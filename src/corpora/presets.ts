@@ -11,7 +11,15 @@ const EXTENSION = ".jsonl";
 /** The package's presets folder; the path is the same from `src/corpora` and `dist/corpora`. */
 const PRESETS_FOLDER = new URL("../../presets/", import.meta.url);
 
-/** Names of a dimension's presets, sorted, e.g. `de`, `en`, … for `language`. */
+/**
+ * Names of a dimension's presets, sorted, e.g. `de`, `en`, … for `language`.
+ * @example
+ * ```ts
+ * import { DIMENSIONS, presetNames } from "cusprun";
+ *
+ * for (const dimension of DIMENSIONS) console.log(dimension, presetNames(dimension).join(", "));
+ * ```
+ */
 export function presetNames(dimension: Dimension): readonly string[] {
   return readdirSync(new URL(`${dimension}/`, PRESETS_FOLDER))
     .filter((file) => file.endsWith(EXTENSION))

@@ -23,7 +23,7 @@ export interface BatchShape {
 export interface Batch extends BatchShape {
   /** Token ids [B, T], 0 where padded. */
   readonly tokens: Int32Array;
-  /** [B, T]: 1 where a token is real. */
+  /** Shape [B, T]: 1 where a token is real. */
   readonly mask: Float32Array<ArrayBuffer>;
 }
 

@@ -120,6 +120,19 @@ export function scoresMetadata(header: ScoresHeader): Readonly<Record<string, st
 /**
  * Opens a scores file and checks that it is one and whole.
  * @throws CusprunError `SCORES_INVALID`, and what reading safetensors throws.
+ * @example
+ * ```ts
+ * import { openScores } from "cusprun";
+ *
+ * const scores = await openScores("smollm2.scores.safetensors");
+ * try {
+ *   const relevances = await scores.read(0, "ffn"); // [documents, FFN units of layer 0], row-major
+ *   const units = relevances.length / scores.documents.length;
+ *   console.log(scores.documents[0]?.source, relevances.subarray(0, units));
+ * } finally {
+ *   await scores.close();
+ * }
+ * ```
  */
 export async function openScores(path: string): Promise<RelevanceScores> {
   const file = await SafetensorsFile.open(path);

@@ -27,6 +27,15 @@ export function formatPlan(plan: PrunePlan): string {
 /**
  * Writes a plan.
  * @throws CusprunError `DISK_FULL`, `OUTPUT_UNWRITABLE`.
+ * @example
+ * ```ts
+ * import { readPlan, writePlan } from "cusprun";
+ *
+ * // A ragged plan may be edited: keep the first layer as it is.
+ * const plan = await readPlan("plan.json");
+ * const layers = plan.layers.map((each) => (each.layer === 0 ? { ...each, cuts: {} } : each));
+ * await writePlan("edited.json", { ...plan, layers });
+ * ```
  */
 export async function writePlan(path: string, plan: PrunePlan): Promise<void> {
   await writeFileAtomically(path, (temporary) => writeFile(temporary, formatPlan(plan)));
@@ -35,6 +44,13 @@ export async function writePlan(path: string, plan: PrunePlan): Promise<void> {
 /**
  * Reads a plan. Whether it fits a model is checked where it is used (`checkPlan`).
  * @throws CusprunError `PLAN_INVALID`.
+ * @example
+ * ```ts
+ * import { readPlan } from "cusprun";
+ *
+ * const { budget, layers } = await readPlan("plan.json");
+ * for (const { layer, cuts } of layers) console.log(budget, layer, cuts.ffn?.removed.length ?? 0);
+ * ```
  */
 export async function readPlan(path: string): Promise<PrunePlan> {
   const size = await stat(path).then(
