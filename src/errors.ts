@@ -120,7 +120,20 @@ export interface ErrorParts {
   readonly remedy: string;
 }
 
-/** An error with a stable code, whose message names the location, the values found and expected, and the remedy. */
+/**
+ * An error with a stable code, whose message names the location, the values found and expected, and the remedy.
+ * @example
+ * ```ts
+ * import { CusprunError, describeModel } from "cusprun";
+ *
+ * try {
+ *   await describeModel("no-such-folder");
+ * } catch (error) {
+ *   if (!(error instanceof CusprunError)) throw error;
+ *   console.error(error.code, error.parts.remedy); // MODEL_NOT_FOUND, and what to do about it
+ * }
+ * ```
+ */
 export class CusprunError extends Error {
   readonly code: ErrorCode;
   readonly parts: ErrorParts;

@@ -28,18 +28,19 @@ const VALUES = `
 /** Types of their parameters and results. */
 const TYPES = `
   Allocation AppliedPlan ApplyPlanOptions BlockRole CatalogOptions Checkpoint CompareOptions Comparison
-  ComparisonReport ComparisonSettings CorpusOptions CorpusSpecs CutKind CutTrial DTypeDescription Device Difference
-  Dimension DimensionReport ErrorClass ErrorCode ErrorParts EvaluateOptions EvaluationReport ExpertFormat ExpertPart
-  ExportFormat ExportOptions ExportType ExportedModel FamilyName Figure FigureName FloatDType GgmlQuantType GgufArray
-  GgufFileType GgufMetadata GgufOrigin GgufStorage GgufValue Granularity Interval JobOptions LayerCut LayerPlan
-  LayerSizes LayerType Layout MapChange MatrixKind MeasuredTrial MemoryPlan MemoryReport MethodComparison MethodName
-  MethodRun MethodVariant ModelConfig ModelDescription ModelExtras OnnxType PartDescription PerplexityFigure
-  ProgressEvent PruneOptions PrunePlan PruneReport RelevanceKind RelevanceScores RepairSummary ResolveOptions
-  RopeConfig RopeScaling RowRange RowReader ScoreModelOptions ScoredDocument ScoredModel SelectFromScoresOptions
-  SelectedPlan SelectionChoice SelectionOptions StoredDType TaskResult TensorInfo TokenRelevance TokenizerFiles
-  UnitKind UnitReport Verification VerificationReport VerificationStatus VerifyExpertOptions VocabularyChoice
-  VocabularyCut VocabularyRelevance VocabularyReport WriteOptions WrittenGgufFile WrittenGgufPart WrittenOnnxFolder
-  WrittenOnnxPart WrittenReport WrittenWeights
+  ComparisonReport ComparisonSettings CorpusOptions CorpusSpecs CutKind CutTrial DTypeDescription Device
+  Difference Dimension DimensionReport ErrorClass ErrorCode ErrorParts EvaluateOptions EvaluationReport
+  ExpertFormat ExpertPart ExportFormat ExportOptions ExportType ExportedModel FamilyName Figure FigureName
+  FloatDType GgmlQuantType GgufArray GgufFileType GgufMetadata GgufOrigin GgufStorage GgufValue Granularity
+  Interval JobOptions LayerCut LayerPlan LayerSizes LayerType Layout MapChange MatrixKind MeasuredTrial
+  MemoryPlan MemoryReport MethodComparison MethodName MethodRun MethodVariant ModelConfig ModelDescription
+  ModelExtras OnnxType PartDescription PerplexityFigure PlannedCut ProgressEvent PruneOptions PrunePlan
+  PruneReport RelevanceKind RelevanceScores RemovedFromLayer RemovedTokens RemovedUnits RepairSummary
+  ResolveOptions RopeConfig RopeScaling RowRange RowReader ScoreModelOptions ScoredDocument ScoredModel
+  SelectFromScoresOptions SelectedPlan SelectionChoice SelectionOptions StoredDType TaskResult TensorInfo
+  TokenRelevance TokenizerFiles UnitKind UnitReport Verification VerificationReport VerificationStatus
+  VerifyExpertOptions VocabularyChoice VocabularyCut VocabularyRelevance VocabularyReport WriteOptions
+  WrittenGgufFile WrittenGgufPart WrittenOnnxFolder WrittenOnnxPart WrittenReport WrittenWeights
 `;
 
 /** With slashes on every system, as TypeScript writes paths. */

@@ -53,6 +53,19 @@ export interface ComparisonReport extends MethodComparison {
  * @throws CusprunError `MEMORY_LIMIT`, `OUTPUT_EXISTS` if the folder holds something else or runs with other settings,
  *   `USAGE` without a method, budget or corpus, and the errors of `readTasks`, `loadCorpora`, `pruneModel` and
  *   `evaluateModel`; if possible, before anything expensive. If the signal aborts, its reason; finished runs are kept.
+ * @example
+ * ```ts
+ * import { compareMethods, renderComparison } from "cusprun";
+ *
+ * const report = await compareMethods({
+ *   model: "smollm2",
+ *   corpora: { language: ["en"], domain: ["medical"] },
+ *   methods: ["cusprun", "wanda-sp", { name: "cusprun, ragged", method: "cusprun", selection: { layout: "ragged" } }],
+ *   budgets: ["15% of blocks", "25% of blocks"],
+ *   out: "comparisons/medical", // finished runs are kept here; a later call adds to them
+ * });
+ * console.log(renderComparison(report));
+ * ```
  */
 export async function compareMethods(options: CompareOptions): Promise<ComparisonReport> {
   const { model, out, overwrite = false } = options;

@@ -51,6 +51,19 @@ export type ModelScores = readonly (readonly ItemScore[])[];
  * Evaluates a model on files, all in one pass through its layers.
  * @throws CusprunError `OUTPUT_EXISTS`, the errors of `readTasks` and `measureTasks`, and those of opening the models
  *   and writing.
+ * @example
+ * ```ts
+ * import { evaluateModel } from "cusprun";
+ *
+ * const { tasks } = await evaluateModel({
+ *   model: "experts/smollm2-en-medical",
+ *   against: "smollm2", // the dense model, for paired differences
+ *   tasks: ["tasks/anatomy.jsonl"],
+ * });
+ * for (const { name, figures, differences } of tasks) {
+ *   console.log(name, figures.accuracy?.value, figures.accuracy?.interval, differences?.accuracy?.pValue);
+ * }
+ * ```
  */
 export async function evaluateModel(options: EvaluateOptions): Promise<EvaluationReport> {
   const { model, against = null, out = null } = options;

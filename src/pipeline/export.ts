@@ -70,6 +70,13 @@ export type ExportedModel = { readonly out: string } & (
  * Exports a model.
  * @throws CusprunError `USAGE` for a type that the format does not have; `OUTPUT_EXISTS`; the errors of `exportGguf`,
  *   `exportOnnx`, `huggingFaceWriter`, `resolveModel` and `openCheckpoint`.
+ * @example
+ * ```ts
+ * import { exportModel } from "cusprun";
+ *
+ * await exportModel({ model: "experts/smollm2-en-medical", to: "gguf", type: "Q4_K_M", out: "medical.gguf" });
+ * await exportModel({ model: "experts/smollm2-en-medical", to: "onnx", type: "q4", out: "medical-onnx" });
+ * ```
  */
 export async function exportModel(options: ExportOptions): Promise<ExportedModel> {
   const { model, to, type, out, overwrite = false } = options;

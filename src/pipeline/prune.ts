@@ -74,6 +74,19 @@ export interface PruneOptions extends WriteOptions, JobOptions {
  * @throws CusprunError `USAGE` without a corpus; `OUTPUT_EXISTS`; `MEMORY_LIMIT`; the errors of `resolveModel`,
  *   `openCheckpoint`, `loadCorpora`, `selectUnits` and `writeExpert`. If the signal aborts, its reason; nothing
  *   unfinished is left then.
+ * @example
+ * ```ts
+ * import { pruneModel, renderReport } from "cusprun";
+ *
+ * const report = await pruneModel({
+ *   model: "smollm2",
+ *   corpora: { language: ["en"], domain: ["medical"], task: ["multiple-choice"] },
+ *   selection: { budget: "20%", layout: "uniform" },
+ *   out: "experts/smollm2-en-medical",
+ *   onProgress: ({ stage, done, total }) => console.error(stage, done, total),
+ * });
+ * console.log(renderReport(report));
+ * ```
  */
 export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
   const startedAtMs = performance.now();

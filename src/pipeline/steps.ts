@@ -68,6 +68,19 @@ export interface ScoredModel {
  * Scores a model on corpora and saves the relevances.
  * @throws CusprunError `USAGE`, `OUTPUT_EXISTS`, `MEMORY_LIMIT`, and the errors of opening the model, reading the
  *   corpora and writing.
+ * @example
+ * ```ts
+ * import { scoreModel } from "cusprun";
+ *
+ * const { kinds, documents } = await scoreModel({
+ *   model: "smollm2",
+ *   corpora: { language: ["en"], domain: ["medical"] },
+ *   corpusOptions: { documents: 48, maxTokens: 256 },
+ *   selection: { kinds: ["ffn", "head"] },
+ *   out: "smollm2.scores.safetensors",
+ * });
+ * console.log(kinds, documents.domain);
+ * ```
  */
 export async function scoreModel(options: ScoreModelOptions): Promise<ScoredModel> {
   chosenDimensions(options.corpora);
@@ -123,6 +136,17 @@ export interface SelectFromScoresOptions extends JobOptions {
 /**
  * Selects units from a scores file, and saves the plan.
  * @throws CusprunError `OUTPUT_EXISTS`, and the errors of `openScores`, `selectUnits` and `writePlan`.
+ * @example
+ * ```ts
+ * import { selectFromScores } from "cusprun";
+ *
+ * const { parameters, units } = await selectFromScores({
+ *   scores: "smollm2.scores.safetensors",
+ *   selection: { budget: "25% of blocks", layout: "uniform" },
+ *   out: "plan.json",
+ * });
+ * console.log(parameters.removed, units.map(({ kind, removedPerLayer }) => [kind, removedPerLayer]));
+ * ```
  */
 export async function selectFromScores(options: SelectFromScoresOptions): Promise<SelectedPlan> {
   await checkOutputFile(options.out, options.overwrite ?? false);
@@ -168,6 +192,19 @@ export interface AppliedPlan extends Omit<WrittenExpert, "figures"> {
 /**
  * Cuts a model as a plan says and writes the expert.
  * @throws CusprunError `OUTPUT_EXISTS`, `MEMORY_LIMIT`, and the errors of `readPlan`, `cutExpert` and `writeExpert`.
+ * @example
+ * ```ts
+ * import { applyPlan } from "cusprun";
+ *
+ * const { out, parameters, files } = await applyPlan({
+ *   model: "smollm2",
+ *   plan: "plan.json",
+ *   corpora: { language: ["en"], domain: ["medical"] }, // for repair; without corpora the weights are only cut
+ *   formats: ["hf", "gguf"],
+ *   out: "experts/smollm2-from-plan",
+ * });
+ * console.log(out, parameters, files);
+ * ```
  */
 export async function applyPlan(options: ApplyPlanOptions): Promise<AppliedPlan> {
   const { model, plan: planPath, corpora: specs = {}, corpusOptions, work, generalShare, ...write } = options;

@@ -39,6 +39,14 @@ export interface VerificationReport {
  * Verifies an expert in every runtime that is installed and loads one of its parts.
  * @throws CusprunError `MODEL_NOT_FOUND` if there is nothing that a runtime loads, and the errors of `checkDevice` and
  *   of opening and reading the model, which name a truncated or unknown file.
+ * @example
+ * ```ts
+ * import { verifyExpert } from "cusprun";
+ *
+ * const { agrees, verifications } = await verifyExpert({ expert: "experts/smollm2-en-medical" });
+ * for (const { runtime, part, status, reason } of verifications) console.log(runtime, part, status, reason);
+ * if (!agrees) process.exitCode = 1;
+ * ```
  */
 export async function verifyExpert(options: VerifyExpertOptions): Promise<VerificationReport> {
   const { expert, against, trustRemoteCode = false } = options;

@@ -19,7 +19,17 @@ interface Table {
 /** Number of text columns, which are left-aligned. */
 const TEXT_COLUMNS = 3;
 
-/** Renders the table as plain text, without a final newline. */
+/**
+ * Renders the table as plain text, without a final newline.
+ * @example
+ * ```ts
+ * import { readFile } from "node:fs/promises";
+ * import { renderComparison, type MethodComparison } from "cusprun";
+ *
+ * const comparison = JSON.parse(await readFile("comparisons/medical/results.json", "utf8")) as MethodComparison;
+ * console.log(renderComparison(comparison));
+ * ```
+ */
 export function renderComparison(comparison: MethodComparison): string {
   const { title, header, rows, notes } = comparisonTable(comparison);
   return [title, "", ...renderColumns([header, ...rows], TEXT_COLUMNS), "", ...notes].join("\n");

@@ -32,7 +32,21 @@ export function renderColumns(rows: readonly (readonly string[])[], textColumns:
   );
 }
 
-/** Renders the closing table of a run, without a final newline. */
+/**
+ * Renders the closing table of a run, without a final newline.
+ * @example
+ * ```ts
+ * import { pruneModel, renderReport } from "cusprun";
+ *
+ * const report = await pruneModel({
+ *   model: "smollm2",
+ *   corpora: { domain: ["texts/contracts.jsonl"] },
+ *   selection: { budget: "25% of blocks", layout: "ragged" },
+ *   out: "experts/contracts",
+ * });
+ * console.log(renderReport(report));
+ * ```
+ */
 export function renderReport(report: PruneReport): string {
   const sections = [
     renderSizes(report),

@@ -23,6 +23,17 @@ import { LayerLedger, removedParameters } from "./unit-parameters.ts";
  * Selects the units that are irrelevant in every chosen dimension.
  * @throws CusprunError `BUDGET_INVALID`, `BUDGET_UNREACHABLE`, `SELECTION_INVALID`, `SCORES_LACK`,
  *   `LAYOUT_UNSUPPORTED`.
+ * @example
+ * ```ts
+ * import { openScores, selectUnits, writePlan } from "cusprun";
+ *
+ * const scores = await openScores("smollm2.scores.safetensors");
+ * for (const budget of ["15% of blocks", "25% of blocks"]) {
+ *   const plan = await selectUnits(scores, { dimensions: ["language", "domain"], budget, layout: "uniform" });
+ *   await writePlan(`${budget}.plan.json`, plan);
+ * }
+ * await scores.close();
+ * ```
  */
 export async function selectUnits(scores: RelevanceScores, options: SelectionOptions): Promise<PrunePlan> {
   const context = await openSelection(scores, options);
