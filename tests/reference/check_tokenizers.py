@@ -1,4 +1,4 @@
-"""Tokenises the texts of the goldens in tests/fixtures/tokenizers with the Rust tokenizers and transformers' AutoTokenizer.
+"""Tokenises the texts of the goldens in tests/fixtures/tokenizers with Rust tokenizers and transformers' AutoTokenizer.
 
     python tests/reference/check_tokenizers.py FOLDER GOLDEN [DATA]
 

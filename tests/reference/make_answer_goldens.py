@@ -1,5 +1,5 @@
-"""Scores made-up answers with independent software: SQuAD's exact match and F1 as implemented in transformers, and ROUGE-L
-of rouge-score 0.1.2.
+"""Scores made-up answers with independent software: SQuAD's exact match and F1 as implemented in transformers,
+and ROUGE-L of rouge-score 0.1.2.
 
     pip install rouge-score==0.1.2   # in the environment of requirements-transformers-4.txt
     python make_answer_goldens.py > ../fixtures/answer-goldens.json

@@ -1,4 +1,5 @@
-"""Goldens of tests/checkpoint/config/hf-config.test.ts: every config.json in tests/fixtures/configs, read by transformers.
+"""Goldens of tests/checkpoint/config/hf-config.test.ts: the config.json files in tests/fixtures/configs, read
+by transformers.
 
 For each: the number of parameters of the model (on the meta device, without weights), the numbers that determine the
 computation, and the config as this version of transformers writes it, which must read the same.

@@ -19,8 +19,9 @@ from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "real"
-# Number of items per multiple choice task, the tasks, and the texts. Law articles fit one window, encyclopedia pages need
-# several. Gemma's tokenizer adds BOS; the harness then predicts a second BOS in texts, so texts are omitted for it.
+# Number of items per multiple choice task, the tasks, and the texts. Law articles fit one window, encyclopedia pages
+# need several. Gemma's tokenizer adds BOS; the harness then predicts a second BOS in texts, so texts are omitted for
+# it.
 TASKS = {
     "smollm2": (40, ["mc_arc_easy_en", "mc_openbookqa_en"], ["ppl_law_de", "ppl_wikitext2_en"]),
     "gemma3": (12, ["mc_openbookqa_en", "mc_xcopa_zh"], []),
@@ -53,8 +54,8 @@ def main(model_name, model_path, data):
     model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=file)
     if model_name == "smollm2":
-        # transformers omits the split at digits when it reads this GGUF file ("\n\n20" becomes two newline tokens instead
-        # of one token for both); SmolLM2's own tokenizer.json and llama.cpp have it.
+        # transformers omits the split at digits when it reads this GGUF file ("\n\n20" becomes two newline tokens
+        # instead of one token for both); SmolLM2's own tokenizer.json and llama.cpp have it.
         tokenizer.backend_tokenizer.pre_tokenizer = Sequence([Digits(individual_digits=True), ByteLevel(add_prefix_space=False)])
     lm = HFLM(pretrained=model, tokenizer=tokenizer, max_length=MAX_LENGTH, batch_size=8, device="cpu")
     goldens = {"versions": {name: version(name) for name in ("lm_eval", "transformers", "torch")}, "file": file,

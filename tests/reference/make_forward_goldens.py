@@ -36,8 +36,8 @@ TINY = {
     "llama": dict(head_dim=8, attention_bias=True, tie_word_embeddings=False, rope_parameters=dict(
         rope_type="llama3", rope_theta=10000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
         original_max_position_embeddings=64)),
-    # head_dim differs from hidden_size / num_attention_heads, as in Mistral-Nemo; the window is shorter than the longest
-    # document.
+    # head_dim differs from hidden_size / num_attention_heads, as in Mistral-Nemo; the window is shorter than the
+    # longest document.
     "mistral": dict(head_dim=12, sliding_window=9, tie_word_embeddings=False),
     "qwen2": dict(tie_word_embeddings=True),
     "qwen3": dict(head_dim=16, tie_word_embeddings=True),
