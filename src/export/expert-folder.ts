@@ -1,5 +1,6 @@
 /**
- * @file An expert's folder: what each format's writer puts there, the plan and the model card. It appears complete or not at all.
+ * @file Writes the folder of an expert: the files of each format, the plan and the model card. It is written completely
+ * or not at all.
  */
 
 import { writeFile } from "node:fs/promises";
@@ -11,36 +12,36 @@ import { formatPlan } from "../selection/plan-file.ts";
 import type { PrunePlan } from "../selection/plan.ts";
 import { modelCard, type ModelCardInput, type WrittenPart } from "./model-card.ts";
 
-/** The plan's name in an expert's folder. */
+/** File name of the plan in an expert's folder. */
 export const PLAN_FILE_NAME = "cusprun-plan.json";
 
-/** The model card's name, by the hub's convention. */
+/** File name of the model card, by the hub's convention. */
 const CARD_FILE_NAME = "README.md";
 
-/** Writes an expert in one format. */
+/** A writer of an expert in one format. */
 export interface FormatWriter<Part extends WrittenPart = WrittenPart> {
-  /** Writes into a folder that others write into as well. */
+  /** Writes to a folder that is shared with other writers. */
   write(folder: string, job: JobOptions): Promise<Part>;
 }
 
-/** What a folder is written from. */
+/** Options of `writeExpertFolder`. */
 export interface ExpertFolderOptions extends JobOptions {
-  /** Replace a folder that holds something. Default false. */
+  /** Replace a non-empty folder. Default false. */
   readonly overwrite?: boolean;
-  /** The plan that the expert was cut by. */
+  /** The plan that the expert was pruned with. */
   readonly plan: PrunePlan;
   /**
-   * What the model card says; or what tells it from the folder as a model is loaded from it, complete but for the card and not yet in its
-   * place, so that the card can hold measurements of what was written.
+   * The contents of the model card, or a function that returns them. The function receives the temporary folder,
+   * complete except for the card, so that the card can include measurements of the written model.
    */
   readonly card: ModelCardInput | ((folder: string) => Promise<ModelCardInput>);
 }
 
 /**
- * Writes the folder.
- * @param config of the expert.
- * @param writers in the order of writing.
- * @returns what each of them wrote, and the names of all files.
+ * Writes the folder of an expert.
+ * @param config config of the expert.
+ * @param writers one per format, in the order of writing.
+ * @returns the result of each writer, and the names of all files.
  * @throws CusprunError `OUTPUT_EXISTS`, `OUTPUT_UNWRITABLE`, `DISK_FULL`; what the writers throw.
  */
 export async function writeExpertFolder<Part extends WrittenPart>(
@@ -53,7 +54,7 @@ export async function writeExpertFolder<Part extends WrittenPart>(
   const parts: Part[] = [];
   await writeFolderAtomically(out, overwrite, async (folder) => {
     for (const writer of writers) parts.push(await writer.write(folder, job));
-    // Our own files come last, so that no carried-over file can take their names.
+    // cusprun's own files are written last, so that no copied file can replace them.
     await writeFile(join(folder, PLAN_FILE_NAME), formatPlan(plan));
     const input = typeof card === "function" ? await card(folder) : card;
     await writeFile(join(folder, CARD_FILE_NAME), modelCard(input, plan, { config, parts }));

@@ -1,23 +1,23 @@
-/** @file What values a stored type can hold, checked before they are narrowed. */
+/** @file Checks that values are in the range of their storage type, before they are narrowed. */
 
 import { CusprunError } from "../errors.ts";
 
-/** Largest finite value of binary16, which is also how quantised blocks hold their scales and minima. */
+/** Largest finite value of binary16, in which quantised blocks also store their scales and minima. */
 export const MAX_F16 = 65_504;
 
-/** How a tensor is stored, for the check and its message. */
+/** The storage type of a tensor, for the check and its message. */
 export interface StoredAs {
   /** The tensor's name. */
   readonly name: string;
-  /** Whether its values, or its blocks' scales, are binary16; otherwise they have the range of f32. */
+  /** Whether its values, or the scales of its blocks, are binary16; otherwise they have the range of f32. */
   readonly isFloat16: boolean;
-  /** The type as the message names it. */
+  /** The name of the type in the message. */
   readonly typeName: string;
-  /** What helps where a value is out of range. */
+  /** The remedy for a value out of range. */
   readonly remedy: string;
 }
 
-/** @throws CusprunError `OUTPUT_DTYPE` for a value that the type cannot hold. */
+/** @throws CusprunError `OUTPUT_DTYPE` for a value that the type cannot represent. */
 export function checkStoredRange(values: Float32Array, { name, isFloat16, typeName, remedy }: StoredAs): void {
   const largest = isFloat16 ? MAX_F16 : Number.MAX_VALUE;
   for (const value of values) {
@@ -27,7 +27,7 @@ export function checkStoredRange(values: Float32Array, { name, isFloat16, typeNa
       where: `tensor '${name}'`,
       found: `the value ${value}`,
       expected: isRange ? `values within ±${MAX_F16}, the range of ${typeName}` : "finite values",
-      remedy: isRange ? remedy : "The model is damaged; download or make it again",
+      remedy: isRange ? remedy : "The model is damaged; download or create it again",
     });
   }
 }

@@ -1,5 +1,5 @@
 /**
- * @file The error for a model without a tokenizer, where what is written must hold one.
+ * @file The error for a model without a tokenizer, if the output requires one.
  */
 
 import { CusprunError } from "../errors.ts";
@@ -9,7 +9,7 @@ export function tokenizerMissing(path: string): CusprunError {
   return new CusprunError("TOKENIZER_MISSING", {
     where: path,
     found: "no tokenizer",
-    expected: "a tokenizer.json, or a GGUF file that holds its tokenizer",
-    remedy: "Put the model's tokenizer.json and tokenizer_config.json beside its weights",
+    expected: "a tokenizer.json, or a GGUF file with a tokenizer",
+    remedy: "Copy the model's tokenizer.json and tokenizer_config.json to the folder of its weights",
   });
 }

@@ -25,11 +25,11 @@ const weights: WrittenPart = {
 const output: CardOutput = { config, parts: [weights] };
 
 describe("modelCard", () => {
-  it("tells what was done to a cut model", () => {
+  it("describes a pruned model", () => {
     expect(modelCard(cardInput(config), plan, output)).toMatchSnapshot();
   });
 
-  it("tells what was done to a masked model of a quantised file without an id, a licence or a tokenizer", () => {
+  it("describes a masked model of a quantised file without an id, a licence or a tokenizer", () => {
     const masked = planOf("masked", [{ ffn: [1, 2], head: [0] }, {}, { ffn: [0] }]);
     const input = cardInput(config, { baseModelId: null, license: null, languages: [] });
     expect(
@@ -42,16 +42,16 @@ describe("modelCard", () => {
     ).toMatchSnapshot();
   });
 
-  it("says so where another family's config was written", () => {
+  it("mentions the config of another family", () => {
     const cut = { ...output, config: { ...config, family: "mistral" as const, numAttentionHeads: 4 } };
     expect(modelCard(cardInput(config), plan, cut)).toContain("config.json says `mistral` instead of `llama`");
   });
 
-  it("shows no path of the machine", () => {
+  it("reveals no local path", () => {
     expect(modelCard(cardInput(config, { baseModelId: null }), plan, output)).not.toContain("somebody");
   });
 
-  it("lets no name break out of its line, cell or front matter", () => {
+  it("escapes names in lines, cells and front matter", () => {
     const evil = "x |\n## injected <script>\n---\nlicense: mit";
     const text = modelCard(
       cardInput(config, {

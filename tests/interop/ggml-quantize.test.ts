@@ -1,6 +1,6 @@
 /**
- * @file Quantisers against llama.cpp's own, on random matrices without importances and with, and on a file that was written after repair:
- * every byte the same.
+ * @file The quantisers against those of llama.cpp, on random matrices with and without importances, and on a repaired
+ * file: all bytes are the same.
  */
 
 import { expect, test } from "vitest";
@@ -26,10 +26,10 @@ const MATRICES: Readonly<Record<string, (row: number, column: number) => number>
     const value = random();
     return [Math.abs(value), -Math.abs(value), 1e-6 * value, 1e3 * value, 1e-20 * value, value - 2][row % 6]!;
   },
-  // With importances as unlike, quants leave the range that nearest_int rounds in.
+  // Together with widely varying importances, quants exceed the range in which nearest_int rounds correctly.
   "outliers over many magnitudes": () => 0.03 * random() ** 3 * (random() > 1.28 ? 10 ** (3 * random()) : 1),
-  "columns of unlike size": (_row, column) => random() * 10 ** ((column % 7) - 4),
-  "blocks of unlike size": (_row, column) => random() * 10 ** ((Math.floor(column / 32) % 9) - 6),
+  "columns of different magnitudes": (_row, column) => random() * 10 ** ((column % 7) - 4),
+  "blocks of different magnitudes": (_row, column) => random() * 10 ** ((Math.floor(column / 32) % 9) - 6),
 };
 
 /** Importance by column. */

@@ -1,5 +1,5 @@
 /**
- * @file llama.cpp's own quantiser, of libggml-base in the install that CUSPRUN_LLAMA_CPP names.
+ * @file llama.cpp's own quantiser, from libggml-base in the installation named by CUSPRUN_LLAMA_CPP.
  */
 
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -10,7 +10,7 @@ import type { GgmlQuantType } from "../../src/checkpoint/checkpoint.ts";
 import { GGML_TYPE_IDS } from "../../src/export/gguf/writer.ts";
 import { runPython } from "./python.ts";
 
-/** What is quantised. */
+/** A matrix to quantise. */
 export interface QuantizeRequest {
   readonly type: GgmlQuantType;
   /** Whole rows. */
@@ -21,8 +21,8 @@ export interface QuantizeRequest {
 }
 
 /**
- * The bytes of each request by `ggml_quantize_chunk`.
- * @throws Error where CUSPRUN_LLAMA_CPP or CUSPRUN_PYTHON is not set.
+ * Quantises each request with `ggml_quantize_chunk`.
+ * @throws Error if CUSPRUN_LLAMA_CPP or CUSPRUN_PYTHON is not set.
  */
 export async function quantizeChunks(requests: readonly QuantizeRequest[]): Promise<Uint8Array[]> {
   const folder = await mkdtemp(join(tmpdir(), "cusprun-quantize-"));

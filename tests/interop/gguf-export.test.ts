@@ -1,6 +1,6 @@
 /**
- * @file What `exportGguf` writes, in stock llama.cpp: the tiny models of every family with the logits of transformers, head sizes that do
- * not fit the hidden size, and SmolLM2 with its tokenizer.
+ * @file Files written by `exportGguf` in stock llama.cpp: tiny models of every family against the logits of
+ * transformers, numbers of heads that do not divide the hidden size, and SmolLM2 with its tokenizer.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";
@@ -20,14 +20,17 @@ import { referenceLogits } from "../support/reference-forward.ts";
 import { TINY_FAMILIES, tinyCheckpoint, tinyModel } from "../support/tiny-models.ts";
 import { logSoftmax, runLlamaCpp } from "./llama-cpp.ts";
 
-/** As a share of the largest log probability: llama.cpp keeps keys and values in F16, whose rounding is up to 5e-4 of each. */
+/**
+ * Relative to the largest log probability: llama.cpp stores keys and values in F16, with a relative rounding error of
+ * up to 5e-4.
+ */
 const TOLERANCE = 1e-3;
 
 let home: string;
 beforeEach(async () => void (home = await mkdtemp(join(tmpdir(), "cusprun-gguf-"))));
 afterEach(() => rm(home, { recursive: true, force: true }));
 
-/** As many byte-level tokens of one character as the model has rows: tiny models are run on ids. */
+/** A tokenizer with as many one-character byte-level tokens as the model has rows: tiny models are run on ids. */
 function withTinyTokenizer(checkpoint: Checkpoint): Checkpoint {
   const { vocabSize } = checkpoint.config;
   const vocab = Object.fromEntries(Array.from({ length: vocabSize }, (_, id) => [String.fromCodePoint(0x100 + id), id]));
@@ -65,7 +68,7 @@ test.each(TINY_FAMILIES)("%s: heads that do not divide the hidden size", async (
   const model = tinyModel(family);
   const file = join(home, "tiny.gguf");
   const { architecture, contextLength } = await exportGguf(withTinyTokenizer(tinyCheckpoint(model)), file, { type: "F32" });
-  // llama.cpp's qwen2 refuses such heads; as a llama with biases it is the same model.
+  // llama.cpp's qwen2 rejects such heads; a llama with biases is the same model.
   expect(architecture).toBe({ llama: "llama", mistral: "llama", qwen2: "llama", qwen3: "qwen3", gemma3: "gemma3" }[family]);
   const ids = [1, 5, 7, 9, 3, 40, 22, 11, 6, 13, 2, 30].slice(0, contextLength);
   const logits = referenceLogits(model.configJson, model.tensors, ids).flatMap((row) => Array.from(row));
@@ -73,7 +76,7 @@ test.each(TINY_FAMILIES)("%s: heads that do not divide the hidden size", async (
   expect(worstRelativeError(found, logSoftmax(logits, model.config.vocabSize))).toBeLessThan(TOLERANCE);
 });
 
-test("gemma3 without two of its sliding layers, whose period is another then", async () => {
+test("gemma3 without two of its sliding layers, which changes the period", async () => {
   const model = tinyModel("gemma3", { numHiddenLayers: 6 });
   const layerTypes = ["sliding_attention", "sliding_attention", "full_attention"] as const;
   const types = [...layerTypes, ...layerTypes];
@@ -89,7 +92,7 @@ test("gemma3 without two of its sliding layers, whose period is another then", a
   expect(worstRelativeError(found, logSoftmax(logits, model.config.vocabSize))).toBeLessThan(TOLERANCE);
 });
 
-test.each(["F16", "Q8_0", "Q4_K_M"] as const)("SmolLM2 as %s: the original's ids, and sane text", async (type) => {
+test.each(["F16", "Q8_0", "Q4_K_M"] as const)("SmolLM2 as %s: the original token ids, and sensible text", async (type) => {
   const checkpoint = await openCheckpoint(await realModel("smollm2"));
   const file = join(home, "smollm2.gguf");
   await exportGguf(checkpoint, file, { type });

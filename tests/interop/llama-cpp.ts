@@ -1,17 +1,17 @@
 /**
- * @file Runs llama.cpp on a GGUF file, from the install that CUSPRUN_LLAMA_CPP names.
+ * @file Runs llama.cpp on a GGUF file, from the installation named by CUSPRUN_LLAMA_CPP.
  */
 
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
-/** Longest time that one file may take, far over any: a runtime that hangs is a failed test and not a hanging one. */
+/** Time limit per file, far above what any needs: a hanging runtime fails the test instead of blocking it. */
 const TIMEOUT_MS = process.env["CUSPRUN_ALL_DATA"] === "1" ? 3_600_000 : 120_000;
 
 /**
- * Asks a script of tests/reference: llama-logits.mjs, or another that takes the same arguments.
- * @throws Error where llama.cpp refuses the file, or CUSPRUN_LLAMA_CPP is not set.
+ * Runs a script in tests/reference: llama-logits.mjs, or another with the same arguments.
+ * @throws Error if llama.cpp rejects the file, or CUSPRUN_LLAMA_CPP is not set.
  */
 export async function runLlamaCpp<T>(file: string, request: object, script = "llama-logits.mjs"): Promise<T> {
   const install = process.env["CUSPRUN_LLAMA_CPP"];
@@ -25,7 +25,7 @@ export async function runLlamaCpp<T>(file: string, request: object, script = "ll
   return JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "") as T;
 }
 
-/** Rows of logits less the logarithm of the sum of their exponentials. */
+/** Log softmax of each row of logits. */
 export function logSoftmax(logits: ArrayLike<number>, vocabSize: number): number[] {
   const rows: number[] = [];
   for (let at = 0; at < logits.length; at += vocabSize) {

@@ -1,4 +1,4 @@
-"""Loads a folder with stock transformers, nothing of ours, and prints what it found as one line of JSON.
+"""Loads a folder with stock transformers, without any code of cusprun, and prints the result as one line of JSON.
 
 Usage: load_expert.py FOLDER PROMPT NEW_TOKENS
 """

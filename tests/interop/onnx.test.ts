@@ -1,5 +1,6 @@
 /**
- * @file What `exportOnnx` writes, in stock transformers.js: tiny models of every family, and a smaller SmolLM2 through the pipeline.
+ * @file Folders written by `exportOnnx` in stock transformers.js: tiny models of every family, and a pruned SmolLM2 in
+ * the pipeline.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";
@@ -23,13 +24,13 @@ import { continueIds, continueText } from "./transformers-js.ts";
 
 const IDS = [1, 5, 7, 9, 3, 40];
 const END = 2;
-/** f32 against f64, as a share of the largest logit. */
+/** f32 against f64, relative to the largest logit. */
 const TOLERANCE = 1e-5;
-/** f32 against f32 through thirty layers. */
+/** f32 against f32, after thirty layers. */
 const REAL_TOLERANCE = 1e-4;
 /**
- * What storing the weights costs the worst of the logits, as a share of the largest. What the runtime's eight-bit activations cost on top is
- * no matter of the file; docs/LOG.md has the bits per byte.
+ * Maximum error of a logit due to the storage type of the weights, relative to the largest logit. The additional error
+ * of the runtime's 8-bit activations does not depend on the file; docs/LOG.md has the bits per byte.
  */
 const STORAGE_TOLERANCES = { fp16: 1e-2, q8: 5e-2, q4: 0.5 } as const;
 
@@ -58,9 +59,9 @@ test.each(TINY_FAMILIES.flatMap((family) => LAYOUTS.map((layout) => ({ family, .
   },
 );
 
-test("a smaller SmolLM2: our logits, our greedy text through the pipeline, and its other types", async () => {
+test("a pruned SmolLM2: our logits, our greedy text in the pipeline, and its other types", async () => {
   const model = await openCheckpoint(await realModel("smollm2"));
-  // An eighth of the FFN units of every layer, whichever: what counts here is that the same is computed.
+  // An arbitrary eighth of the FFN units of every layer: only the computation is tested.
   const removed = Array.from({ length: 192 }, (_, unit) => 8 * unit);
   const plan = planOf(
     "uniform",
@@ -100,7 +101,7 @@ test("a smaller SmolLM2: our logits, our greedy text through the pipeline, and i
     expect(worstRelativeError((await exact.run([ids])).logits.flat(2), ours), type).toBeLessThan(tolerance);
     await asWritten.close();
     await exact.close();
-    // The folder itself says which type it holds.
+    // The folder itself records its type.
     expect(await continueText(out, prompt, 4), type).toMatch(/^The heart pumps blood through\b/);
   }
   await expert.close();

@@ -2,8 +2,8 @@
 
     python tests/interop/quantize_chunk.py LIBRARY FOLDER
 
-FOLDER/requests.json is a list of {"type": id, "rows", "columns", "values", "importance" or null, "out", "bytes"}: names of files of little-endian f32,
-and the name and the size of the file to be written. Prints the number of requests as JSON.
+FOLDER/requests.json is a list of {"type": id, "rows", "columns", "values", "importance" or null, "out", "bytes"}: names of
+files of little-endian f32, and the name and the size of the output file. Prints the number of requests as JSON.
 """
 
 import ctypes

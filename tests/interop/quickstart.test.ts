@@ -1,5 +1,5 @@
 /**
- * @file The quickstart's expert, made from the real SmolLM2, in stock transformers. `npm run quickstart` must have run.
+ * @file The quickstart's expert, made from the real SmolLM2, in stock transformers. Run `npm run quickstart` first.
  */
 
 import { existsSync } from "node:fs";
@@ -22,11 +22,11 @@ interface Loaded {
 /** Parameters of SmolLM2-135M with tied embeddings. */
 const DENSE_PARAMETERS = 134_515_008;
 
-/** English function words: sane text is full of them, noise is not. */
+/** English function words: frequent in sensible text, but not in noise. */
 const COMMON_WORDS = /\b(the|a|an|of|and|to|in|is|are|that|for|with|as|it|on|by|or|be|can|this)\b/gi;
 
 describe("the quickstart's expert in stock transformers", () => {
-  test("loads whole, is 20% smaller, and writes English", async () => {
+  test("loads completely, is 20% smaller, and writes English", async () => {
     expect(existsSync(EXPERT), "run 'npm run quickstart' first").toBe(true);
     const prompt = "The most common symptoms of diabetes are";
     const loaded = await runPython<Loaded>("load_expert.py", [EXPERT, prompt, "40"]);

@@ -1,6 +1,6 @@
 /**
- * @file Tiny models of every family cut to layers of unlike size, as written, in the two newest major versions of transformers with the
- * Python file beside the weights: no missing or unexpected keys, the logits of our forward pass and of the plain f64 one, and the same
+ * @file Tiny ragged experts of every family in the two newest major versions of transformers, with the Python file next
+ * to the weights: no missing or unexpected keys, the logits of our forward pass and of the f64 reference, and the same
  * greedy continuation with the KV cache.
  */
 
@@ -23,7 +23,7 @@ interface Loaded {
 
 const IDS = [1, 5, 7, 9, 3, 40, 22, 11, 6, 13, 2, 30];
 
-/** All compute from the same weights, in f32: sums of 30 to 40 products err by some 1e-6. */
+/** All compute from the same weights, in f32: sums of 30 to 40 products have errors of about 1e-6. */
 const TOLERANCE = 2e-5;
 
 let home: string;
@@ -51,7 +51,7 @@ test.each(TINY_FAMILIES)("%s", async (family) => {
     expect(worstRelativeError(loaded.logits.flat(), expected)).toBeLessThan(TOLERANCE);
     expect(loaded.greedy).toEqual(greedy);
   }
-  // No stock class takes it for a model of its own.
+  // No stock class loads it without trust_remote_code.
   await expect(runPython("../reference/check_loads.py", [out, IDS.join(",")])).rejects.toThrow(/trust_remote_code/);
 });
 
@@ -61,10 +61,10 @@ interface Blocks {
   readonly blocks?: readonly (readonly [headsInGroup: number, intermediateSize: number])[];
 }
 
-/** FFN units alone, so that query heads are alike in all layers. */
+/** FFN units only, so that all layers have the same number of query heads. */
 const FFN_CUTS = RAGGED_CUTS.map(({ ffn }) => ({ ffn: ffn! }));
 
-test("vLLM's DeciLMForCausalLM finds the sizes where it computes the same, and an error where not", async () => {
+test("vLLM's DeciLMForCausalLM finds the sizes if it computes the same, and an error otherwise", async () => {
   const blocksOf = async (family: (typeof TINY_FAMILIES)[number], cuts: typeof RAGGED_CUTS): Promise<Blocks> => {
     const out = join(home, "expert");
     await raggedFolder(tinyModel(family), cuts, out);

@@ -1,6 +1,6 @@
 /**
- * @file Tiny models of every family cut to layers of unlike size, in stock llama.cpp as `deci` or `openelm`: the logits of the plain f64
- * forward pass and the same greedy continuation.
+ * @file Tiny ragged experts of every family in stock llama.cpp, as `deci` or `openelm`: the logits and the greedy
+ * continuation of the f64 reference.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";
@@ -16,7 +16,10 @@ import { logSoftmax, runLlamaCpp } from "./llama-cpp.ts";
 
 const IDS = [1, 5, 7, 9, 3, 40, 22, 11, 6, 13, 2, 30];
 
-/** As a share of the largest log probability: llama.cpp keeps keys and values in F16, whose rounding is up to 5e-4 of each. */
+/**
+ * Relative to the largest log probability: llama.cpp stores keys and values in F16, with a relative rounding error of
+ * up to 5e-4.
+ */
 const TOLERANCE = 1e-3;
 
 let home: string;

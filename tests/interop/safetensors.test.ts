@@ -1,5 +1,5 @@
 /**
- * @file The Python package reads what cusprun writes.
+ * @file The Python package reads the safetensors that cusprun writes.
  */
 
 import { createHash } from "node:crypto";

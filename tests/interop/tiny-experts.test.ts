@@ -1,6 +1,6 @@
 /**
- * @file Cut and masked tiny models of every family, as written, in stock transformers: no missing or unexpected keys, and the logits of
- * the plain f64 forward pass.
+ * @file Tiny uniform and masked experts of every family in stock transformers: no missing or unexpected keys, and the
+ * logits of the f64 reference.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";
@@ -25,24 +25,24 @@ interface Loaded {
 
 const IDS = [1, 5, 7, 9, 3, 40, 22, 11, 6, 13, 2, 30];
 
-/** One head of each group goes: 3 of 6 stay. */
+/** Removes one head of each group: 3 of 6 are kept. */
 const HEADS: readonly Removed[] = [
   { ffn: [0, 3, 4, 5, 17, 30, 38, 39], head: [0, 3, 4] },
   { ffn: [1, 2, 9, 11, 12, 13, 14, 35], head: [1, 2, 5] },
   { ffn: [0, 1, 2, 3, 4, 5, 6, 7], head: [0, 2, 4] },
 ];
-/** One group goes: 4 heads stay, which do not divide the hidden size of 30. */
+/** Removes one group: 4 heads are kept, which do not divide the hidden size of 30. */
 const GROUPS: readonly Removed[] = [
   { ffn: [0], "kv-group": [0] },
   { ffn: [39], "kv-group": [2] },
   { ffn: [7], "kv-group": [1] },
 ];
 
-/** The middle one of three layers goes. */
+/** Removes the middle one of three layers. */
 const LAYERS: readonly Removed[] = [{}, { layer: [0] }, {}];
 const CUTS = { heads: HEADS, groups: GROUPS, layers: LAYERS };
 
-/** Both compute from the same weights, transformers in f32: its sums of 30 to 40 products err by some 1e-6. */
+/** Both compute from the same weights, transformers in f32: its sums of 30 to 40 products have errors of about 1e-6. */
 const TOLERANCE = 1e-5;
 
 let home: string;
@@ -66,7 +66,7 @@ test.each(cases)("$family, $layout, $units, $dtype", async ({ family, layout, un
   const plan = planOf(layout, CUTS[units]);
   const expert = cutExpert(checkpoint, plan);
   const out = join(home, "expert");
-  // Small shards for one of the cases: the index is read too.
+  // One case has small shards, so that the index is tested too.
   const maxShardBytes = units === "heads" ? 20_000 : 5e9;
   await writeHuggingFaceFolder(expert, await checkpoint.readTokenizerFiles(), out, {
     plan,

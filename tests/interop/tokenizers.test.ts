@@ -1,6 +1,6 @@
 /**
- * @file The tokenizer files made of the real models' GGUF headers, in the Rust tokenizers and in transformers' AutoTokenizer: the same ids
- * as llama.cpp.
+ * @file Tokenizer files derived from the GGUF headers of the real models, in the Rust tokenizers and in transformers'
+ * AutoTokenizer: the same ids as llama.cpp.
  */
 
 import { mkdtemp, rm, writeFile } from "node:fs/promises";

@@ -1,16 +1,16 @@
 /**
- * @file Runs transformers.js on an ONNX folder, from the install that CUSPRUN_LLAMA_CPP names.
+ * @file Runs transformers.js on an ONNX folder, from the installation named by CUSPRUN_LLAMA_CPP.
  */
 
 import { runLlamaCpp } from "./llama-cpp.ts";
 
-/** Logits of every position of some ids, and the ids that follow. */
+/** Logits at every position of some ids, and the generated ids. */
 export interface Continuation {
   readonly logits: number[][];
   readonly generated: number[];
 }
 
-/** Asks `AutoModelForCausalLM` about token ids. @param dtype where absent, the folder's own. */
+/** Runs `AutoModelForCausalLM` on token ids. @param dtype default: the folder's own. */
 export async function continueIds(
   folder: string,
   ids: readonly number[],
@@ -20,7 +20,7 @@ export async function continueIds(
   return runLlamaCpp<Continuation>(folder, { ids, newTokens, dtype }, "transformers-js.mjs");
 }
 
-/** Asks `pipeline("text-generation")` to go on with a text. */
+/** Continues a text with `pipeline("text-generation")`. */
 export async function continueText(folder: string, prompt: string, newTokens: number, dtype?: string): Promise<string> {
   return (await runLlamaCpp<{ text: string }>(folder, { prompt, newTokens, dtype }, "transformers-js.mjs")).text;
 }

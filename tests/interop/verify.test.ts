@@ -1,6 +1,7 @@
 /**
- * @file A quantised GGUF file of every tiny family goes in, a Hugging Face folder and a GGUF come out, uniform and ragged, and every stock runtime
- * that is installed computes what we compute; SmolLM2's 4-bit file goes through the same and writes sane text.
+ * @file Prunes a quantised GGUF file of every tiny family to a Hugging Face folder and a GGUF file, uniform and ragged,
+ * and verifies them in every installed runtime; does the same with SmolLM2's 4-bit file, which must write sensible
+ * text.
  */
 
 import { writeFile } from "node:fs/promises";
@@ -29,7 +30,7 @@ afterAll(() => {
   else process.env["CUSPRUN_RUNTIMES"] = before;
 });
 
-/** F 96, H 8, G 4 of K 8, D 64. Heads that stay divide D, which transformers asks of Llama and Gemma 3. */
+/** F 96, H 8, G 4 of K 8, D 64. The number of kept heads divides D, as transformers requires of Llama and Gemma 3. */
 const SIZES = { hiddenSize: 64, intermediateSize: 96, numAttentionHeads: 8, numKeyValueHeads: 4, headDim: 8, tied: true };
 const units = (count: number, step: number): number[] => Array.from({ length: count }, (_, i) => i * step);
 const UNIFORM: Removed = { ffn: units(32, 3), "kv-group": [0, 2] };
@@ -64,7 +65,7 @@ test.each(cases)("$family, $layout: transformers and llama.cpp agree", ({ family
 );
 
 describe.each(["uniform", "ragged"] as const)("SmolLM2, %s", (layout) => {
-  test("comes out as the GGUF that it went in as, smaller, and llama.cpp writes sane text with it", () =>
+  test("becomes a smaller GGUF file with the same types, with which llama.cpp writes sensible text", () =>
     withFolder(async (folder) => {
       const model = await realModel("smollm2");
       const out = join(folder, "medical");
@@ -92,13 +93,13 @@ describe.each(["uniform", "ragged"] as const)("SmolLM2, %s", (layout) => {
         texts: [],
         prompt: "Diabetes mellitus is a disease in which",
       });
-      // Words of letters, and not one of them over and over.
+      // Words of letters, and not a single word repeated.
       const words = text.toLowerCase().match(/[a-z]{2,}/g) ?? [];
       expect(new Set(words).size, text).toBeGreaterThan(5);
     }));
 });
 
-test("SmolLM2 without six of ten tokens: rows of its embedding are the input's bytes, and llama.cpp cuts and computes as we do", () =>
+test("SmolLM2 without 60% of its tokens: the embedding has the input's bytes, llama.cpp tokenises and computes the same", () =>
   withFolder(async (folder) => {
     const model = await realModel("smollm2");
     const dense = await openGguf(model);

@@ -1,7 +1,8 @@
 /**
- * @file Trimmed tokenizers of the three real models in stock runtimes: our own library (which is transformers.js'), the Rust tokenizers, transformers'
- * AutoTokenizer and llama.cpp agree on every text, and texts of kept tokens are cut as before. By default on the presets, the tricky strings and every
- * 16th file of the shared data; CUSPRUN_ALL_DATA=1 takes all of it.
+ * @file Trimmed tokenizers of the three real models in stock runtimes: our library (that of transformers.js), the Rust
+ * tokenizers, transformers' AutoTokenizer and llama.cpp agree on every text, and texts of kept tokens are tokenised as
+ * before. By default on the presets, the tricky strings and every 16th file of the shared data; on all of it with
+ * CUSPRUN_ALL_DATA=1.
  */
 
 import { writeFile } from "node:fs/promises";
@@ -29,9 +30,9 @@ const EVERY = process.env["CUSPRUN_ALL_DATA"] === "1" ? 1 : 16;
 const VOCAB_SIZES = { smollm2: 49_152, qwen2: 151_936, gemma3: 262_144 } as const;
 
 describe.for(REAL_MODELS)("%s, six of ten tokens gone", (name) => {
-  test("agrees everywhere", { timeout: EVERY === 1 ? 14_400_000 : 1_800_000 }, () =>
+  test("all runtimes agree", { timeout: EVERY === 1 ? 14_400_000 : 1_800_000 }, () =>
     withFolder(async (folder) => {
-      // The commonest by merge rank stay: as good as any choice, and what is left has tokens of every script.
+      // Keeps the most common tokens by merge rank: as good as any choice, and includes tokens of every script.
       const dense = tokenizerFilesFromGguf(await realMetadata(name), name);
       const made = trimVocabulary(dense, VOCAB_SIZES[name], 0.6, (id) => 1 / (id + 1));
       const { trimmed, files, ids } = made;

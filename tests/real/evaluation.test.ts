@@ -1,6 +1,7 @@
 /**
- * @file Evaluation against EleutherAI's lm-evaluation-harness, run on the same model file and the same items (make_eval_goldens.py). The
- * goldens hold ids and numbers; the texts, some of them share-alike, are read from the data beside the repository.
+ * @file Evaluation against EleutherAI's lm-evaluation-harness, run on the same model file and the same items
+ * (make_eval_goldens.py). The goldens contain ids and numbers; the texts, some of them share-alike, are read from the
+ * data next to the repository.
  */
 
 import { readFile } from "node:fs/promises";
@@ -17,7 +18,10 @@ import { realModel, type RealModelName } from "../support/real-models.ts";
 const DATA = join(import.meta.dirname, "..", "..", "..", "shared", "data", "eval", "dev");
 const FIXTURES = join(import.meta.dirname, "..", "fixtures", "real");
 
-/** Both sides compute in f32 in another order; the worst of 392 choices was measured at 9e-6, and other processors sum otherwise. */
+/**
+ * Both compute in f32 in a different order; the worst of 392 choices differed by 9e-6, and other processors sum
+ * differently.
+ */
 const TOLERANCE = 1e-4;
 
 interface Goldens {
@@ -41,7 +45,7 @@ interface Goldens {
   >;
 }
 
-/** Gemma's tokenizer puts BOS before a text, SmolLM2's does not. */
+/** Gemma's tokenizer adds BOS, SmolLM2's does not. */
 const MODELS: readonly {
   readonly name: RealModelName;
   readonly choices: readonly string[];

@@ -13,7 +13,10 @@ import { pruneModel } from "../../src/pipeline/prune.ts";
 import { readPlan } from "../../src/selection/plan-file.ts";
 import { realModel } from "../support/real-models.ts";
 
-/** Small, so that two experts of a 0.5B model take minutes on two cores; the differences at home are far larger than the noise. */
+/**
+ * Small, so that two experts of a 0.5B model take only minutes on two cores; their differences are far larger than the
+ * noise.
+ */
 const CORPUS_OPTIONS = { documents: 24, heldOutDocuments: 12, maxTokens: 128 };
 
 const EXPERTS = {
@@ -40,7 +43,7 @@ describe("two experts of Qwen2.5-Coder-0.5B-Instruct", () => {
         out: pathOf(name),
         work: join(folder, "work"),
         measure: false,
-        // What is compared is the choice of units.
+        // Only the selection of units is compared.
         repair: false,
       });
     }
@@ -66,11 +69,11 @@ describe("two experts of Qwen2.5-Coder-0.5B-Instruct", () => {
     const [one, other] = removed as [Set<string>, Set<string>];
     const both = [...one].filter((unit) => other.has(unit)).length;
     expect(one.size).toBe(other.size);
-    // Equal sets would share all, independent ones as much as the share that goes (about a third).
+    // Equal sets would share everything, independent ones the share that is removed (about a third).
     expect(both / one.size).toBeLessThan(0.85);
   });
 
-  test("each predicts its own held-out documents better than the other does", async () => {
+  test("each predicts its own held-out documents better than the other expert does", async () => {
     const perplexities: Record<string, number> = {};
     for (const expert of NAMES) {
       const checkpoint = await openCheckpoint(pathOf(expert));

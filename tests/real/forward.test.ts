@@ -15,9 +15,9 @@ import type { RealModelName } from "../support/real-models.ts";
 
 const FIXTURES = join(import.meta.dirname, "..", "fixtures", "real");
 
-/** The issue's bound on the worst relative error of logits against transformers' f32; both sides sum in another order. */
+/** Bound on the worst relative error of logits against transformers in f32; both sum in a different order. */
 const LOGITS_TOLERANCE = 1e-3;
-/** Perplexity is an average: far closer than its worst logit. */
+/** Perplexity is an average, and far closer than the worst logit. */
 const PERPLEXITY_TOLERANCE = 1e-4;
 
 const models: readonly RealModelName[] = ["smollm2", "qwen2", "gemma3"];

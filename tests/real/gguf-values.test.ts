@@ -1,5 +1,6 @@
 /**
- * @file The real Qwen and Gemma files: every tensor equals what transformers loads, bit for bit (of the embeddings, the first rows).
+ * @file The real Qwen and Gemma files: every tensor equals that loaded by transformers, bit for bit (only the first
+ * rows of embeddings).
  */
 
 import { expect, it } from "vitest";
@@ -7,8 +8,8 @@ import { openGguf } from "../../src/checkpoint/gguf/open-gguf.ts";
 import { compareValues } from "../support/gguf-values.ts";
 import { realModel } from "../support/real-models.ts";
 
-it("qwen2 has the values that transformers loads", async () => {
-  // `output.weight` is kept: its values are the embedding's, quantised otherwise.
+it("qwen2 has the values loaded by transformers", async () => {
+  // `output.weight` is kept: it has the embedding's values, but is quantised differently.
   expect(await compareValues("qwen2")).toEqual({
     unmatched: [],
     different: [],
@@ -17,7 +18,7 @@ it("qwen2 has the values that transformers loads", async () => {
   });
 });
 
-it("gemma3 has the values that transformers loads", async () => {
+it("gemma3 has the values loaded by transformers", async () => {
   expect(await compareValues("gemma3")).toEqual({
     unmatched: [],
     different: [],
@@ -26,7 +27,7 @@ it("gemma3 has the values that transformers loads", async () => {
   });
 });
 
-it("gemma3 has the original's config where the file does not say it", async () => {
+it("gemma3 has the original config if the file does not specify it", async () => {
   const checkpoint = await openGguf(await realModel("gemma3"));
   await checkpoint.close();
   const { config } = checkpoint;

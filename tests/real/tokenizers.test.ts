@@ -1,5 +1,5 @@
 /**
- * @file Tokenisation of the three real models against llama.cpp, over the presets and the shared data where it is there.
+ * @file Tokenisation with the three real models against llama.cpp, on the presets and the shared data if present.
  */
 
 import { describe, expect, test } from "vitest";
@@ -8,8 +8,8 @@ import { differingStrings, digestFiles, makeTokenizer, readGolden, realMetadata 
 import { REAL_MODELS } from "../support/real-models.ts";
 
 /**
- * All of the shared data is 14 million tokens over the three models, two minutes of work: CUSPRUN_ALL_DATA=1 compares it whole, otherwise
- * every eighth file stands for it.
+ * The shared data has 14 million tokens over the three models, which takes two minutes: CUSPRUN_ALL_DATA=1 compares all
+ * of it, otherwise every eighth file is compared.
  */
 const EVERY = process.env["CUSPRUN_ALL_DATA"] === "1" ? 1 : 8;
 const ALL_DATA_MS = 300_000;
@@ -26,7 +26,7 @@ describe.for(REAL_MODELS)("%s", (name) => {
   });
 });
 
-test("a prefix space goes where llama.cpp puts it", async () => {
+test("a prefix space is added where llama.cpp adds it", async () => {
   const { variants } = readGolden<{ variants: { model: string; key: string; value: boolean; digests: string[] }[] }>("variants");
   const { key, value, digests } = variants.find(({ model }) => model === "gemma3")!;
   const tokenizer = makeTokenizer(await realMetadata("gemma3"), { [key]: value });

@@ -1,8 +1,8 @@
-"""The sizes of each layer as vLLM's DeciLMForCausalLM reads them from a folder's config.
+"""Prints the sizes of each layer as vLLM's DeciLMForCausalLM reads them from a folder's config.
 
     python tests/reference/check_blocks.py FOLDER
 
-Prints {"qkv_bias": …, "blocks": [[query heads that share a key, FFN width], …]}, or {"error": why there are none}.
+Prints {"qkv_bias": …, "blocks": [[query heads per KV group, FFN width], …]}, or {"error": reason}.
 """
 
 import json

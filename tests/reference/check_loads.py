@@ -2,9 +2,9 @@
 
     python tests/reference/check_loads.py FOLDER 1,5,7 [trust]
 
-AutoModelForCausalLM and AutoTokenizer must load it with no missing, unexpected or mismatched keys; `trust` lets the folder's own code run.
-The arithmetic is float32; `dtype` is what config.json names; `greedy` are the next ids, generated with the KV cache and transformers'
-default attention. Prints one line of JSON:
+AutoModelForCausalLM and AutoTokenizer must load it without missing, unexpected or mismatched keys; `trust` allows the
+folder's own code to run. The arithmetic is float32; `dtype` is that of config.json; `greedy` are the next ids, generated
+with the KV cache and the default attention of transformers. Prints one line of JSON:
 {"transformers", "dtype", "config_class", "vocab", "logits": [[...], ...], "greedy": [...]}.
 """
 
@@ -19,7 +19,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 def main() -> None:
     folder, ids = sys.argv[1], [int(part) for part in sys.argv[2].split(",")]
     trust = "trust" in sys.argv[3:]
-    # In f32 from the start: loaded in bfloat16, Gemma's embedding scale would be rounded too.
+    # Loaded in f32: in bfloat16, Gemma's embedding scale would be rounded too.
     model, info = AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True, trust_remote_code=trust
     )

@@ -1,9 +1,10 @@
-"""Tokenises with the Rust tokenizers and with transformers' AutoTokenizer what the goldens of tests/fixtures/tokenizers were made of.
+"""Tokenises the texts of the goldens in tests/fixtures/tokenizers with Rust tokenizers and transformers' AutoTokenizer.
 
     python tests/reference/check_tokenizers.py FOLDER GOLDEN [DATA]
 
-FOLDER holds the tokenizer.json and tokenizer_config.json that cusprun made, GOLDEN is llama.cpp's answer, DATA the shared data (without it,
-the presets only). Prints one JSON object: versions, numbers compared, and the strings and files that differ.
+FOLDER contains the tokenizer.json and tokenizer_config.json written by cusprun, GOLDEN is the result of llama.cpp, DATA is
+the shared data (without it, only the presets are compared). Prints one JSON object: versions, numbers of comparisons, and
+the strings and files that differ.
 """
 
 import hashlib
@@ -51,9 +52,10 @@ def main() -> None:
     report |= {"strings": 0, "files": 0, "tokens": 0, "differences": []}
     for name, encode in encoders.items():
         for item in golden["strings"]:
-            # Python cannot pass halves of surrogate pairs to Rust; everywhere else they become U+FFFD.
+            # Python cannot pass unpaired surrogates to Rust; everywhere else they become U+FFFD.
             text = item["text"].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-            found, expected = encode([text])[0] if text != "" else encode(["", "a"])[0], golden["prefix"] + item["ids"] + golden["suffix"]
+            found = encode([text])[0] if text != "" else encode(["", "a"])[0]
+            expected = golden["prefix"] + item["ids"] + golden["suffix"]
             report["strings"] += 1
             if found != expected:
                 report["differences"].append({"by": name, "text": item["text"], "found": found, "expected": expected})

@@ -1,10 +1,11 @@
 /**
- * @file Tokenises with llama.cpp, out of a GGUF file, what the golden of a tokenizer was made of, and tells what differs.
+ * @file Tokenises the texts of a tokenizer's golden with llama.cpp and a GGUF file, and reports differences.
  *
  *     node tests/reference/llama-check-tokens.mjs INSTALL FILE '{"golden": GOLDEN, "data": DATA}'
  *
- * INSTALL is a folder in which tests/reference/package.json was installed, GOLDEN a file as in tests/fixtures/tokenizers, DATA the shared data.
- * The last line of the output is the answer as JSON: the strings and files compared, and those that differ.
+ * INSTALL is a folder in which tests/reference/package.json is installed, GOLDEN a file like those in
+ * tests/fixtures/tokenizers, DATA the shared data. The last line of the output is the answer as JSON: the strings and
+ * files compared, and those that differ.
  */
 
 import { readFileSync } from "node:fs";

@@ -1,11 +1,11 @@
 /**
- * @file What llama.cpp gives for a GGUF file: log probabilities at every position of some token ids, or ids of texts and a greedy
- * continuation. One file a process: what one model leaves behind cannot disturb the next.
+ * @file Runs llama.cpp on a GGUF file: log probabilities at every position of some token ids, or ids of texts and a
+ * greedy continuation. One file per process, so that one model cannot affect the next.
  *
  *     node tests/reference/llama-logits.mjs INSTALL FILE REQUEST
  *
- * INSTALL is a folder in which tests/reference/package.json was installed. REQUEST is JSON: {"ids": [...]} or {"texts": [...], "prompt": "…"}.
- * The last line of the output is the answer as JSON.
+ * INSTALL is a folder in which tests/reference/package.json is installed. REQUEST is JSON: {"ids": [...]} or {"texts":
+ * [...], "prompt": "…"}. The last line of the output is the answer as JSON.
  */
 
 import { createRequire } from "node:module";
@@ -24,7 +24,7 @@ const answer = ids === undefined ? await answerTexts() : await logProbabilities(
 console.log(JSON.stringify(answer));
 process.exit(0);
 
-/** [T, V]: the natural logarithm of each token's probability behind each position. */
+/** [T, V]: the natural logarithm of each token's probability after each position. */
 async function logProbabilities() {
   const evaluated = await sequence.controlledEvaluate(ids.map((id) => [id, { generateNext: { probabilities: true } }]));
   return evaluated.map(({ next }) => {

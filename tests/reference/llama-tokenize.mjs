@@ -1,9 +1,11 @@
 /**
- * @file Makes the goldens of tests/fixtures/tokenizers with llama.cpp's tokenizer, special tokens in text recognised.
+ * @file Makes the goldens of tests/fixtures/tokenizers with llama.cpp's tokenizer; special tokens in texts are
+ * recognised.
  *
  *     node tests/reference/llama-tokenize.mjs INSTALL MODELS DATA
  *
- * INSTALL is a folder in which tests/reference/package.json was installed, MODELS the folder of the GGUF files, DATA the shared data.
+ * INSTALL is a folder in which tests/reference/package.json is installed, MODELS the folder of the GGUF files, DATA the
+ * shared data.
  */
 
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -36,7 +38,8 @@ for (const name of Object.keys(modelFiles)) {
   });
 }
 
-// Every other pre-tokenizer, on SmolLM2's vocabulary, and the prefix space, on Gemma's: the keys are overridden as the file is opened.
+// Every other pre-tokenizer, on SmolLM2's vocabulary, and the prefix space, on Gemma's: the keys are overridden when
+// the file is opened.
 const variants = [];
 const names = ["default", "gpt-2", "llama-bpe", "dbrx", "qwen2", "qwen35", "tekken", "gpt-4o"];
 for (const pre of names) await addVariant("smollm2", { pre });
@@ -63,7 +66,7 @@ async function withModel(name, metadataOverrides, use) {
   await model.dispose();
 }
 
-/** One line per file, string and variant, so that a difference can be read. */
+/** One line per file, string and variant, so that differences are readable. */
 function write(name, { strings: tricky, files, variants: rows, ...head }) {
   const list = (items) => `[\n${items.map((item) => `  ${JSON.stringify(item)}`).join(",\n")}\n ]`;
   const parts = Object.entries(head).map(([key, value]) => `"${key}": ${JSON.stringify(value)}`);

@@ -1,4 +1,5 @@
-"""Scores of made-up answers by other people's software: SQuAD's exact match and F1 as transformers has them, ROUGE-L of rouge-score 0.1.2.
+"""Scores made-up answers with independent software: SQuAD's exact match and F1 as implemented in transformers,
+and ROUGE-L of rouge-score 0.1.2.
 
     pip install rouge-score==0.1.2   # in the environment of requirements-transformers-4.txt
     python make_answer_goldens.py > ../fixtures/answer-goldens.json
@@ -18,7 +19,10 @@ PAIRS = [
     ("the the the", "a"),
     ("police killed the gunman", "the gunman killed police"),
     ("one two three four five", "one three five two four six"),
-    ("A model that prunes neurons keeps its experts, and loses little.", "Pruning neurons keeps experts; it loses little of a model."),
+    (
+        "A model that prunes neurons keeps its experts, and loses little.",
+        "Pruning neurons keeps experts; it loses little of a model.",
+    ),
     ("U.S. president John F. Kennedy", "John F. Kennedy"),
     ("12,000 dollars", "12000 dollars"),
 ]

@@ -1,7 +1,8 @@
-"""Goldens of tests/checkpoint/config/hf-config.test.ts: what transformers makes of every config.json in tests/fixtures/configs.
+"""Goldens of tests/checkpoint/config/hf-config.test.ts: the config.json files in tests/fixtures/configs, read
+by transformers.
 
-For each: the parameter count of the model that it builds (on the meta device, no weights), the numbers that the arithmetic
-depends on, and the config as this version of transformers writes it, which must read the same.
+For each: the number of parameters of the model (on the meta device, without weights), the numbers that determine the
+computation, and the config as this version of transformers writes it, which must read the same.
 
 usage: python tests/reference/make_config_goldens.py > tests/fixtures/config-goldens.json
 """
@@ -27,7 +28,11 @@ def describe(path: pathlib.Path) -> dict:
     kinds = config.layer_types if getattr(config, "layer_types", None) else None
     return {
         "parameters": sum({id(p): p.numel() for p in model.parameters()}.values()),
-        "tensors": {name: list(p.shape) for name, p in model.named_parameters() if ".layers." not in name or ".layers.0." in name},
+        "tensors": {
+            name: list(p.shape)
+            for name, p in model.named_parameters()
+            if ".layers." not in name or ".layers.0." in name
+        },
         "layer_types": kinds,
         "sliding_window": getattr(config, "sliding_window", None),
         "head_dim": attention.head_dim,

@@ -1,8 +1,9 @@
-"""Makes the goldens of evaluation with EleutherAI's lm-evaluation-harness itself, on a GGUF file in f32.
+"""Makes the goldens of evaluation with EleutherAI's lm-evaluation-harness, on a GGUF file in f32.
 
-usage: make_eval_goldens.py NAME MODEL.gguf DATA      NAME: smollm2 or gemma3; DATA: folder with the evaluation files (eval/dev)
-Writes tests/fixtures/real/eval-NAME.json: ids and numbers, no texts, since some of the sources are share-alike.
-Needs what requirements.txt names and lm_eval==0.4.13, in an environment of its own.
+usage: make_eval_goldens.py NAME MODEL.gguf DATA
+NAME is smollm2 or gemma3; DATA is the folder with the evaluation files (eval/dev).
+Writes tests/fixtures/real/eval-NAME.json: ids and numbers, but no texts, since some of the sources are share-alike.
+Requires the packages of requirements.txt and lm_eval==0.4.13, in a separate environment.
 """
 
 import json
@@ -18,8 +19,9 @@ from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "real"
-# Items of each multiple choice task, the tasks, and the texts. The law articles fit one window, the encyclopedia's pages need several.
-# Gemma's tokenizer puts BOS before a text; the harness then predicts a second BOS in texts, so that its texts are left out.
+# Number of items per multiple choice task, the tasks, and the texts. Law articles fit one window, encyclopedia pages
+# need several. Gemma's tokenizer adds BOS; the harness then predicts a second BOS in texts, so texts are omitted for
+# it.
 TASKS = {
     "smollm2": (40, ["mc_arc_easy_en", "mc_openbookqa_en"], ["ppl_law_de", "ppl_wikitext2_en"]),
     "gemma3": (12, ["mc_openbookqa_en", "mc_xcopa_zh"], []),
@@ -52,8 +54,8 @@ def main(model_name, model_path, data):
     model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=file)
     if model_name == "smollm2":
-        # transformers leaves the splitting at digits out when it reads this GGUF file ("\n\n20" becomes two line ends and not one
-        # token of both); SmolLM2's own tokenizer.json and llama.cpp have it.
+        # transformers omits the split at digits when it reads this GGUF file ("\n\n20" becomes two newline tokens
+        # instead of one token for both); SmolLM2's own tokenizer.json and llama.cpp have it.
         tokenizer.backend_tokenizer.pre_tokenizer = Sequence([Digits(individual_digits=True), ByteLevel(add_prefix_space=False)])
     lm = HFLM(pretrained=model, tokenizer=tokenizer, max_length=MAX_LENGTH, batch_size=8, device="cpu")
     goldens = {"versions": {name: version(name) for name in ("lm_eval", "transformers", "torch")}, "file": file,

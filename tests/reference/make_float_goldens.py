@@ -1,4 +1,4 @@
-"""Goldens of tests/float-convert.test.ts: SHA-256 of what numpy and torch make of fixed patterns.
+"""Goldens of tests/float-convert.test.ts: SHA-256 of fixed patterns converted by numpy and torch.
 
 usage: python tests/reference/make_float_goldens.py > tests/fixtures/float-goldens.json
 """
@@ -15,12 +15,12 @@ def sha(array: np.ndarray) -> str:
 
 
 def patterns() -> np.ndarray:
-    """The f32 patterns that are narrowed; the test builds the same."""
+    """The f32 patterns to narrow; the test builds the same ones."""
     spread = (np.arange(1 << 20, dtype=np.uint64) * 2654435761 % (1 << 32)).astype(np.uint32)
     halves = np.arange(65536, dtype=np.uint16)
     parts = [spread]
     for wide in (halves.view(np.float16).astype(np.float32).view(np.uint32), halves.astype(np.uint32) << 16):
-        for middle in (0, 0x1000, 0x8000):  # the value, and the ties above it: f16 (13 places go) and bf16 (16 places go)
+        for middle in (0, 0x1000, 0x8000):  # the value, and the ties above it: f16 (drops 13 bits) and bf16 (drops 16)
             for offset in (-1, 0, 1):
                 parts.append(((wide.astype(np.int64) + middle + offset) % (1 << 32)).astype(np.uint32))
     # Ties between f16 subnormals: odd multiples of 2^-25, and their neighbours.

@@ -2,9 +2,9 @@
 
 usage: make_forward_goldens.py tiny            five tiny random models and their hidden states and logits
        make_forward_goldens.py real MODELS     the real models in the folder MODELS (GGUF files), token ids from
-                                               tests/fixtures/real/tokens.json: beginnings of documents of MedQuAD (CC BY 4.0),
-                                               LawRefBook/Laws and bundestag/gesetze (official works)
-Writes tests/fixtures/tiny/<family>/ and tests/fixtures/real/<model>.safetensors. Versions stand in each file's metadata.
+                                               tests/fixtures/real/tokens.json: starts of documents of MedQuAD (CC BY
+                                               4.0), LawRefBook/Laws and bundestag/gesetze (official works)
+Writes tests/fixtures/tiny/<family>/ and tests/fixtures/real/<model>.safetensors. Versions are in each file's metadata.
 """
 
 import json
@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 VERSIONS = {name: module.__version__ for name, module in
             {"torch": torch, "transformers": transformers, "safetensors": safetensors}.items()}
-# Every VOCABULARY_STRIDE-th logit of a real model is kept: all would be 100 MB.
+# Every VOCABULARY_STRIDE-th logit of a real model is kept: all of them would be 100 MB.
 VOCABULARY_STRIDE = 397
 REAL_FILES = {
     "smollm2": "smollm2-135m-instruct-q4_1.gguf",
@@ -32,18 +32,19 @@ REAL_FILES = {
 COMMON = dict(vocab_size=96, hidden_size=48, intermediate_size=64, num_hidden_layers=3, num_attention_heads=6,
               num_key_value_heads=2, max_position_embeddings=128, bos_token_id=1, eos_token_id=2, pad_token_id=None)
 TINY = {
-    # Rope scaling with an original context short enough that all three ranges of llama3's formula occur.
+    # RoPE scaling with a short original context, so that all three ranges of the llama3 formula occur.
     "llama": dict(head_dim=8, attention_bias=True, tie_word_embeddings=False, rope_parameters=dict(
         rope_type="llama3", rope_theta=10000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
         original_max_position_embeddings=64)),
-    # head_dim differs from hidden_size / num_attention_heads, as in Mistral-Nemo; the window is shorter than the longest document.
+    # head_dim differs from hidden_size / num_attention_heads, as in Mistral-Nemo; the window is shorter than the
+    # longest document.
     "mistral": dict(head_dim=12, sliding_window=9, tie_word_embeddings=False),
     "qwen2": dict(tie_word_embeddings=True),
     "qwen3": dict(head_dim=16, tie_word_embeddings=True),
     "gemma3_text": dict(head_dim=16, sliding_window=9, query_pre_attn_scalar=24, num_hidden_layers=7, tie_word_embeddings=True),
 }
 DOCUMENT_LENGTHS = [37, 12, 23]
-# Gemma's layer 5 is its one with full attention.
+# Gemma's layer 5 has full attention.
 RELEVANCE_LAYERS = {"llama": [1], "mistral": [1], "qwen2": [1], "qwen3": [1], "gemma3_text": [1, 5]}
 
 
@@ -67,7 +68,7 @@ def scaling_hook(model_slice, factor):
 
 
 def relevances(model, layer, tokens):
-    """By brute force, in f64: the block is run again with each unit taken out, on the same input.
+    """By brute force, in f64: runs the block again on the same input, with each unit removed.
 
     For the units of the attention map also the first-order change: the derivative of the map by the unit's factor.
     """
@@ -100,7 +101,7 @@ def relevances(model, layer, tokens):
             return result
 
         def frozen_norm(norm, output):
-            """A post norm with the denominator of the unpruned output; identity where the family has none."""
+            """A post norm with the denominator of the unpruned output; identity if the family has none."""
             if norm is None:
                 return lambda delta: delta
             rms = torch.sqrt(output.pow(2).mean(-1, keepdim=True) + config.rms_norm_eps)
@@ -131,10 +132,10 @@ def relevances(model, layer, tokens):
             "value-dim": [attention_norm(out - run("attention", [(attention.v_proj, (..., i), 0.0)])[0]).norm()
                           for i in range(G * K)],
         }
-        # Rows of q and k are taken out behind the query and key norms, where a family has them.
+        # Rows of q and k are removed after the query and key norms, if the family has them.
         normed = hasattr(attention, "q_norm")
         q, k = (attention.q_norm, attention.k_norm) if normed else (attention.q_proj, attention.k_proj)
-        # The norm's module sees [B, T, heads, K] or [B, heads, T, K], by family and version.
+        # The norm's input is [B, T, heads, K] or [B, heads, T, K], depending on family and version.
         heads_axis = None
         if normed:
             shapes = {}
@@ -177,7 +178,7 @@ def make_tiny():
         config._attn_implementation = "eager"
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
         for name, parameter in model.named_parameters():
-            # Larger than a trained model's, so that every part of the block shows in the logits.
+            # Larger than in a trained model, so that every part of the block affects the logits.
             torch.nn.init.normal_(parameter, 1.0 if "norm" in name and "gemma" not in model_type else 0.0,
                                   0.3 if parameter.dim() == 1 else 0.15)
         folder = FIXTURES / "tiny" / model_type
@@ -189,7 +190,7 @@ def make_tiny():
             tokens = torch.randint(3, COMMON["vocab_size"], (length,), generator=generator).tolist()
             states, logits = outputs(model, tokens)
             tensors[f"{index}.tokens"] = torch.tensor(tokens, dtype=torch.float32)
-            # transformers' last hidden state is already normed: it is left out.
+            # The last hidden state of transformers is already normalised and is omitted.
             for layer, state in enumerate(states[:-1]):
                 tensors[f"{index}.hidden.{layer}"] = state.contiguous()
             tensors[f"{index}.logits"] = logits.contiguous()
@@ -219,7 +220,8 @@ def make_real(models):
             tensors[f"{index}.losses"] = losses(logits, tokens).float()
         save_file(tensors, FIXTURES / "real" / f"{name}.safetensors",
                   metadata={**VERSIONS, "vocabularyStride": str(VOCABULARY_STRIDE), "file": REAL_FILES[name]})
-        print(name, "perplexity per document", [round(float(tensors[f"{i}.losses"].mean().exp()), 3) for i in range(len(documents))])
+        perplexities = [round(float(tensors[f"{i}.losses"].mean().exp()), 3) for i in range(len(documents))]
+        print(name, "perplexity per document", perplexities)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python make_gguf_goldens.py ../fixtures/gguf [name=model.gguf ...]
 
-Writes dequantize.json (blocks of every quantised type and their values) and, for each model given as smollm2=PATH, qwen2=PATH or
-gemma3=PATH, NAME-values.json: SHA-256 of each tensor's f32 bytes as transformers loads them, under its names.
+Writes dequantize.json (blocks of every quantised type and their values) and, for each model given as smollm2=PATH,
+qwen2=PATH or gemma3=PATH, NAME-values.json: SHA-256 of each tensor's f32 bytes as loaded by transformers, by name.
 """
 
 import base64
@@ -26,9 +26,9 @@ SCALES = {
     T.Q4_0: [0], T.Q4_1: [0, 2], T.Q5_0: [0], T.Q5_1: [0, 2], T.Q8_0: [0],
     T.Q2_K: [80, 82], T.Q3_K: [108], T.Q4_K: [0, 2], T.Q5_K: [0, 2], T.Q6_K: [208],
 }
-# 0, -0, least and greatest subnormals, least normal, 1, greatest, -greatest.
+# 0, -0, smallest and largest subnormals, smallest normal, 1, largest, -largest.
 SPECIAL_SCALES = [0x0000, 0x8000, 0x0001, 0x8001, 0x03FF, 0x0400, 0x3C00, 0x7BFF, 0xFBFF]
-# Tensors with more values are hashed by their first rows alone.
+# Of tensors with more values, only the first rows are hashed.
 MOST_VALUES = 2**26
 FIRST_ROWS = 4096
 

@@ -1,4 +1,4 @@
-"""Writes tests/fixtures/parquet/*.parquet and what they hold, with pyarrow: the reader's reference.
+"""Writes tests/fixtures/parquet/*.parquet and their expected contents, with pyarrow as the reference.
 
     python tests/reference/make_parquet_fixtures.py
 """
@@ -10,7 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 OUT = Path(__file__).parent.parent / "fixtures" / "parquet"
-TEXTS = ["The first document, in English.", "Ein zweites, mit Umlauten: äöüß.", None, "第三篇文档。", "", "emoji 😀 and\nline ends", "The first document, in English."]
+TEXTS = [
+    "The first document, in English.",
+    "Ein zweites, mit Umlauten: äöüß.",
+    None,
+    "第三篇文档。",
+    "",
+    "emoji 😀 and\nline ends",
+    "The first document, in English.",
+]
 FILES = {
     "snappy": {"compression": "snappy"},
     "gzip": {"compression": "gzip", "data_page_version": "2.0"},
@@ -23,14 +31,20 @@ FILES = {
 def main() -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     for name, options in FILES.items():
-        table = pa.table({"id": pa.array(range(len(TEXTS)), pa.int64()), "body": pa.array(TEXTS, pa.string()), "text": pa.array([f"text {i}" for i in range(len(TEXTS))])})
+        columns = {
+            "id": pa.array(range(len(TEXTS)), pa.int64()),
+            "body": pa.array(TEXTS, pa.string()),
+            "text": pa.array([f"text {i}" for i in range(len(TEXTS))]),
+        }
+        table = pa.table(columns)
         if name == "none":
             table = table.select(["body"])
         pq.write_table(table, OUT / f"{name}.parquet", row_group_size=3, **options)
-    # Strings in name only: bytes that are not UTF-8, which pyarrow does not look at.
+    # A string column with bytes that are not UTF-8, which pyarrow does not check.
     buffers = [None, pa.py_buffer(b"\x00\x00\x00\x00\x02\x00\x00\x00"), pa.py_buffer(b"\xff\xfe")]
     pq.write_table(pa.table({"text": pa.Array.from_buffers(pa.string(), 1, buffers)}), OUT / "not-utf8.parquet")
-    (OUT / "expected.json").write_text(json.dumps({"reference": f"pyarrow {pa.__version__}", "body": TEXTS}, ensure_ascii=False) + "\n", encoding="utf-8")
+    expected = json.dumps({"reference": f"pyarrow {pa.__version__}", "body": TEXTS}, ensure_ascii=False)
+    (OUT / "expected.json").write_text(expected + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

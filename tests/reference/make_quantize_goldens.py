@@ -1,9 +1,10 @@
-"""Makes tests/fixtures/gguf/quantize.json: blocks of values and the bytes that llama.cpp's own quantisers make of them, without and
-with an importance of each column.
+"""Makes tests/fixtures/gguf/quantize.json: blocks of values, and their bytes from llama.cpp's own quantisers, with and
+without importances of the columns.
 
     python tests/reference/make_quantize_goldens.py LIBRARY
 
-LIBRARY is libggml-base of an install of tests/reference/package.json (node_modules/@node-llama-cpp/*/bins/*/libggml-base.so).
+LIBRARY is libggml-base of an installation of tests/reference/package.json
+(node_modules/@node-llama-cpp/*/bins/*/libggml-base.so).
 """
 
 import base64
@@ -24,8 +25,9 @@ library.ggml_quantize_chunk.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_
 generator = np.random.default_rng(11)
 normal = generator.standard_normal((24, 256))
 blocks = [normal[i] * 10.0 ** (i % 8 - 5) for i in range(12)]
-blocks += [abs(normal[12]), -abs(normal[13]), np.where(normal[14] > 1.5, 20 * normal[14], normal[14]), np.round(3 * normal[15]) / 8,
-           normal[16] ** 3, np.full(256, 0.25), np.zeros(256), np.full(256, -1e-16), normal[20] * 1e-9, normal[21] * 1000,
+blocks += [abs(normal[12]), -abs(normal[13]), np.where(normal[14] > 1.5, 20 * normal[14], normal[14]),
+           np.round(3 * normal[15]) / 8, normal[16] ** 3, np.full(256, 0.25), np.zeros(256), np.full(256, -1e-16),
+           normal[20] * 1e-9, normal[21] * 1000,
            np.where(np.arange(256) // 32 % 2, 0, normal[22]), np.sign(normal[23])]
 values = np.concatenate(blocks).astype(np.float32)
 importance = generator.standard_normal(256).astype(np.float32) ** 2

@@ -1,11 +1,11 @@
 """Goldens of tests/checkpoint/safetensors/read-write.test.ts, written by the Python package `safetensors`.
 
-    golden.safetensors                 every dtype that cusprun computes with and some that it only skips, a scalar, an empty tensor
-    sharded/                           the same floats as transformers' save_pretrained shards them (huggingface_hub's splitter)
+    golden.safetensors                 every supported dtype, some unsupported ones, a scalar, an empty tensor
+    sharded/                           the same floats, sharded like save_pretrained of transformers (huggingface_hub)
     golden.json                        versions, and SHA-256 of every tensor's bytes and of its values as f32
 
 usage: python tests/reference/make_safetensors_goldens.py [--check FILE...]
---check reads files that cusprun wrote and prints, as JSON, what the Python package sees in each.
+--check reads files written by cusprun and prints, as JSON, the contents that the Python package reads from each.
 """
 
 import hashlib

@@ -1,23 +1,23 @@
 /**
- * @file The texts that the tokenizers are compared on, and the digest of their ids. Plain JavaScript: the script that makes the goldens
- * and the tests that check them both run it.
+ * @file The texts on which tokenizers are compared, and the digest of their ids. Plain JavaScript, since it is used
+ * both by the script that makes the goldens and by the tests.
  */
 
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** Folders of the shared data that hold JSONL files. */
+/** Folders of the shared data with JSONL files. */
 const DATA_FOLDERS = ["calibration", "eval/dev"];
 
-/** Fields that hold text; `choices` is an array of texts. */
+/** Fields with text; `choices` is an array of texts. */
 const TEXT_FIELDS = ["text", "context", "prompt", "choices"];
 
 /** The presets of the repository. */
 const PRESETS = join(import.meta.dirname, "../../presets");
 
 /**
- * The JSONL files of the presets, and of the shared data where its folder exists, in a fixed order.
+ * The JSONL files of the presets, and of the shared data if its folder exists, in a fixed order.
  * @param {string} data
  * @returns {{ name: string, path: string }[]} names start with `presets/`, `calibration/` or `eval/dev/`.
  */
@@ -49,10 +49,11 @@ export function readTexts(path) {
 }
 
 /**
- * Tokenises texts one after the other.
+ * Tokenises texts one by one.
  * @param {readonly string[]} texts
  * @param {(text: string) => ArrayLike<number>} encode
- * @returns {{ documents: number, tokens: number, sha256: string }} the digest is over the int32 little-endian count and ids of every text.
+ * @returns {{ documents: number, tokens: number, sha256: string }} the digest is over the int32 little-endian count and
+ * ids of every text.
  */
 export function digestTokens(texts, encode) {
   const hash = createHash("sha256");
@@ -66,7 +67,7 @@ export function digestTokens(texts, encode) {
 }
 
 /**
- * A short digest of one text's ids, for goldens of which only equality matters.
+ * A short digest of one text's ids, for goldens that are only compared for equality.
  * @param {ArrayLike<number>} ids
  * @returns {string} 8 hexadecimal digits.
  */
@@ -75,7 +76,8 @@ export function shortDigest(ids) {
 }
 
 /**
- * Strings that tokenizers get wrong: runs, spaces, digits, scripts, emoji, joiners, controls, unpaired surrogates, special tokens in text.
+ * Strings that are difficult for tokenizers: runs, spaces, digits, scripts, emoji, joiners, controls, unpaired
+ * surrogates, special tokens in text.
  * @returns {string[]}
  */
 export function trickyStrings() {

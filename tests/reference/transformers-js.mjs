@@ -1,11 +1,11 @@
 /**
- * @file What stock transformers.js gives for an ONNX folder: logits of some token ids and the ids that follow them, or the text that its
- * pipeline writes. One folder a process, as for llama.cpp.
+ * @file Runs stock transformers.js on an ONNX folder: logits of some token ids and the generated ids, or the text that
+ * the pipeline writes. One folder per process, as for llama.cpp.
  *
  *     node tests/reference/transformers-js.mjs INSTALL FOLDER REQUEST
  *
- * INSTALL is a folder in which tests/reference/package.json was installed. REQUEST is JSON:
- * {"ids": [...], "newTokens": n} or {"prompt": "…" or messages, "newTokens": n}, and perhaps "dtype".
+ * INSTALL is a folder in which tests/reference/package.json is installed. REQUEST is JSON:
+ * {"ids": [...], "newTokens": n} or {"prompt": "…" or messages, "newTokens": n}, and optionally "dtype".
  * The last line of the output is the answer as JSON.
  */
 

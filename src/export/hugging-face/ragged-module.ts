@@ -1,17 +1,18 @@
 /**
- * @file The Python file beside the weights of a model whose layers differ in size: transformers' own classes of the family, with each
- * layer's attention and MLP built in the layer's own sizes. It runs where remote code is trusted, in transformers 4.57 and 5.
+ * @file The Python file written next to the weights of a ragged model (docs/architecture.md, "Layouts"): the family's
+ * classes of transformers, with the attention and MLP of each layer built in the layer's own sizes. It requires
+ * trust_remote_code, and runs with transformers 4.57 and 5.
  */
 
 import type { Family } from "../../families/family.ts";
 import { raggedModelType } from "../../families/index.ts";
 import { RAGGED_CONFIG_CLASS, RAGGED_MODEL_CLASS } from "../../checkpoint/config/hf-ragged.ts";
 
-/** The file's text for a family. */
+/** The Python source for a family. */
 export function raggedModule(family: Family): string {
   const { transformers, deciLM } = family;
   const { module, stem, configClass } = transformers;
-  return `"""${stem} with layers of unlike size: layer i has the heads and the FFN width of layer_widths[i] in config.json.
+  return `"""${stem} with layers of different sizes: layer i has the heads and the FFN width in layer_widths[i] of config.json.
 
 Written by cusprun. Load with trust_remote_code=True; needs transformers 4.57 or newer and nothing else.
 """
@@ -36,7 +37,7 @@ class ${RAGGED_MODEL_CLASS}(${stem}ForCausalLM):
             for name, size in config.layer_widths[index].items():
                 setattr(sized, name, size)
             layer.self_attn = ${stem}Attention(sized, index)
-            # The sizes are in the module now; what may be set later, such as the attention's implementation, is the model's.
+            # The module has its sizes now; settings changed later, such as the attention implementation, are the model's.
             layer.self_attn.config = config
             layer.mlp = ${stem}MLP(sized)
         self.post_init()
@@ -44,8 +45,9 @@ class ${RAGGED_MODEL_CLASS}(${stem}ForCausalLM):
 }
 
 /**
- * The sizes as vLLM's `DeciLMForCausalLM` reads them: of each layer the query heads that share a key, and the FFN width. Query heads are the config's own.
- * Source: `nemotron_nas.py` of vllm-project/vllm; read there, not run.
+ * The sizes in the form that vLLM's `DeciLMForCausalLM` reads: the number of query heads per KV group and the FFN width
+ * of each layer. The number of query heads is that of the config. Source: `nemotron_nas.py` of vllm-project/vllm; based
+ * on its source, not tested.
  */
 function blockConfigs(qkvBias: boolean): string {
   return `${qkvBias ? "    qkv_bias = True\n" : ""}

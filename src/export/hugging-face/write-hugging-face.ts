@@ -1,6 +1,6 @@
 /**
- * @file Writes an expert as a Hugging Face folder that transformers loads: safetensors (sharded past a size), config.json,
- * generation_config.json, the tokenizer's files, and where layers differ in size a Python file.
+ * @file Writes an expert as a Hugging Face folder that transformers loads: safetensors (sharded above a size),
+ * config.json, generation_config.json, the tokenizer's files, and for ragged models a Python file.
  */
 
 import { writeFile } from "node:fs/promises";
@@ -21,10 +21,13 @@ import type { WrittenPart } from "../model-card.ts";
 import { rowPieces } from "../row-pieces.ts";
 import { MAX_F16 } from "../stored-range.ts";
 
-/** Largest weight file: what transformers' `save_pretrained` wrote for years, and every host takes. */
+/**
+ * Default maximum size of a weight file: for years that of `save_pretrained` in transformers, and accepted by every
+ * host.
+ */
 export const DEFAULT_MAX_SHARD_BYTES = 5e9;
 
-/** What is written, and how. */
+/** Options of `writeHuggingFaceFolder`. */
 export interface HuggingFaceOptions extends ExpertFolderOptions {
   /** Dtype of all tensors; default `outputDType`. */
   readonly dtype?: FloatDType;
@@ -32,17 +35,17 @@ export interface HuggingFaceOptions extends ExpertFolderOptions {
   readonly maxShardBytes?: number;
 }
 
-/** What was written in Hugging Face's form, beside the plan and the card. */
+/** The files written in Hugging Face form, without the plan and the card. */
 export interface WrittenWeights extends WrittenPart {
   readonly format: "hf";
   readonly dtype: FloatDType;
 }
 
-/** What was written. */
+/** The written folder. */
 export interface WrittenFolder {
   readonly dtype: FloatDType;
   readonly parameters: number;
-  /** Bytes of all tensors, without headers. */
+  /** Total size of all tensors in bytes, without headers. */
   readonly weightBytes: number;
   /** Names of the files, in the order of writing. */
   readonly files: readonly string[];
@@ -52,9 +55,9 @@ export interface WrittenFolder {
 const TORCH_DTYPES: Readonly<Record<FloatDType, string>> = { F32: "float32", F16: "float16", BF16: "bfloat16" };
 
 /**
- * The dtype that an expert is written in unless another is asked for: the one that holds most of the checkpoint's elements, or BF16
- * where any tensor is quantised. The models were trained in BF16, and its range is that of F32, so nothing overflows as it may in F16.
- * The price is a rounding of at most 2⁻⁸ of each value: half a step of an 8-bit quantisation at its largest value, less elsewhere.
+ * The default dtype of an expert: the dtype of most of the checkpoint's elements, or BF16 if any tensor is quantised.
+ * The models were trained in BF16, and its range is that of F32, so no value overflows as it might in F16. The cost is
+ * a relative rounding error of at most 2⁻⁸: half a step of an 8-bit quantisation at its largest value, less elsewhere.
  */
 export function outputDType(tensors: Iterable<{ readonly dtype: StoredDType; readonly shape: readonly number[] }>): FloatDType {
   const elements: Record<FloatDType, number> = { F32: 0, F16: 0, BF16: 0 };
@@ -66,10 +69,11 @@ export function outputDType(tensors: Iterable<{ readonly dtype: StoredDType; rea
 }
 
 /**
- * A writer of an expert in Hugging Face's form. All tensors get one dtype, norms too, as transformers does; those that have it already are
- * copied byte by byte. Its errors: `OUTPUT_DTYPE`; the checkpoint's while reading.
- * @param tokenizerFiles carried over unchanged; null where the checkpoint has no tokenizer
- * @param removedParameters by which the checkpoint was larger.
+ * Creates a writer of an expert in Hugging Face form. All tensors, including norms, are written in one dtype, as in
+ * transformers; those that already have it are copied byte by byte. The writer throws `OUTPUT_DTYPE`, and what reading
+ * the checkpoint throws.
+ * @param tokenizerFiles copied unchanged; null if the checkpoint has no tokenizer.
+ * @param removedParameters number of parameters that the expert has fewer than the dense model.
  */
 export function huggingFaceWriter(
   expert: Expert,
@@ -83,7 +87,7 @@ export function huggingFaceWriter(
   const small = new Map<string, string | Uint8Array>();
   for (const [name, bytes] of tokenizerFiles?.files ?? []) {
     if (basename(name) !== name || name === "" || name === "." || name === "..")
-      throw new RangeError(`tokenizer file '${name}' is no plain name`);
+      throw new RangeError(`tokenizer file '${name}' is not a plain file name`);
     small.set(name, bytes);
   }
   small.set("config.json", json({ ...expert.configJson, ...dtypeKeys(expert.configJson, dtype) }));
@@ -118,9 +122,10 @@ export function huggingFaceWriter(
 }
 
 /**
- * Writes an expert's folder in Hugging Face's form alone.
- * @param tokenizerFiles carried over unchanged; null where the checkpoint has no tokenizer
- * @throws CusprunError `OUTPUT_EXISTS`, `OUTPUT_UNWRITABLE`, `DISK_FULL`, `OUTPUT_DTYPE`; the checkpoint's errors while reading.
+ * Writes the folder of an expert in Hugging Face form only.
+ * @param tokenizerFiles copied unchanged; null if the checkpoint has no tokenizer.
+ * @throws CusprunError `OUTPUT_EXISTS`, `OUTPUT_UNWRITABLE`, `DISK_FULL`, `OUTPUT_DTYPE`; what reading the checkpoint
+ * throws.
  */
 export async function writeHuggingFaceFolder(
   expert: Expert,
@@ -134,20 +139,20 @@ export async function writeHuggingFaceFolder(
   return { dtype, parameters: bytes.after / FLOAT_DTYPE_BYTES[dtype], weightBytes: bytes.after, files };
 }
 
-/** Parameters that an expert has fewer than its model. */
+/** Number of parameters that an expert has fewer than its dense model. */
 export function removedParameters({ layout, parameters }: PrunePlan): number {
   return layout === "masked" ? 0 : parameters.removed;
 }
 
-/** The card's chapter on loading with transformers. */
+/** The section of the model card on loading with transformers. */
 export function howToLoadWeights(hasTokenizer: boolean, pythonFile: string | null): string {
   const classes = hasTokenizer ? "AutoModelForCausalLM, AutoTokenizer" : "AutoModelForCausalLM";
   const trust = pythonFile === null ? "" : ", trust_remote_code=True";
   return [
     pythonFile === null
-      ? "Stock transformers loads it; no code of ours is needed. `FOLDER` is where this file stands."
-      : `Its layers differ in size, which no stock class of transformers holds: \`${pythonFile}\` beside the weights builds them from ` +
-        "the stock parts, and `trust_remote_code` lets it. `FOLDER` is where this file stands.",
+      ? "Stock transformers loads it without additional code. `FOLDER` is the folder of this file."
+      : `Its layers differ in size, which no stock class of transformers supports: \`${pythonFile}\`, next to the weights, ` +
+        "builds them from stock parts, and `trust_remote_code` allows it to run. `FOLDER` is the folder of this file.",
     "",
     "```python",
     `from transformers import ${classes}`,
@@ -155,7 +160,7 @@ export function howToLoadWeights(hasTokenizer: boolean, pythonFile: string | nul
     `model = AutoModelForCausalLM.from_pretrained("FOLDER", torch_dtype="auto"${trust})`,
     ...(hasTokenizer ? [`tokenizer = AutoTokenizer.from_pretrained("FOLDER"${trust})`] : []),
     "```",
-    ...(hasTokenizer ? [] : ["", "The base model came without a tokenizer, and so does this one."]),
+    ...(hasTokenizer ? [] : ["", "Like the base model, it comes without a tokenizer."]),
   ].join("\n");
 }
 
@@ -174,14 +179,17 @@ async function readAs(tensor: ExpertTensor, dtype: FloatDType, rows: RowRange): 
         where: `tensor '${tensor.name}'`,
         found: `the value ${over}`,
         expected: `values within ±${MAX_F16}, the range of F16`,
-        remedy: "Write with --dtype bf16, whose range is that of F32",
+        remedy: "Write with --dtype bf16, which has the range of F32",
       });
     }
   }
   return narrowFromFloat32(values, dtype);
 }
 
-/** The dtype under the key that the config uses: `torch_dtype` until transformers 4.55, which newer ones read too, or `dtype`. */
+/**
+ * The dtype under the key that the config uses: `torch_dtype` up to transformers 4.55, which newer versions also read,
+ * or `dtype`.
+ */
 function dtypeKeys(configJson: Readonly<Record<string, unknown>>, dtype: FloatDType): Record<string, string> {
   const used = ["torch_dtype", "dtype"].filter((key) => key in configJson);
   return Object.fromEntries((used.length > 0 ? used : ["torch_dtype"]).map((key) => [key, TORCH_DTYPES[dtype]]));

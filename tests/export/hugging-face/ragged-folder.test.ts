@@ -41,7 +41,7 @@ test.each(TINY_FAMILIES)("%s: reopened, the logits of the masked model", async (
   const model = tinyModel(family);
   const masked = await logitsOf(cutExpert(tinyCheckpoint(model), planOf("masked", RAGGED_CUTS)));
   const expert = await write(model, "ragged", RAGGED_CUTS);
-  // Both in f64, in another order of the sums.
+  // Both in f64, with sums in a different order.
   expect(worstRelativeError(await logitsOf(expert), masked)).toBeLessThan(1e-12);
 
   const folder = join(home, "expert");
@@ -58,7 +58,7 @@ test.each(TINY_FAMILIES)("%s: reopened, the logits of the masked model", async (
   ]);
   expect(worstRelativeError(await ourLogits(reopened, IDS), masked)).toBeLessThan(2e-5);
 
-  // Cut once more, by masking: the folder stays one that needs its Python file.
+  // Pruned again, by masking: the folder still needs its Python file.
   const again = cutExpert(reopened, planOf("masked", [{ ffn: [31] }, { head: [1] }, {}]));
   expect(again.configJson["model_type"]).toBe(expert.configJson["model_type"]);
   await reopened.close();
@@ -82,9 +82,9 @@ test.each<[string, unknown, RegExp]>([
   ["too few", [{}], /layer_widths: found \[\{\}\].*each of the 3 layers/],
   ["a layer that is no object", [1, 2, 3], /layer_widths\[0\]: found 1.*an object/],
   ["a layer without heads", [{ intermediate_size: 8 }, {}, {}], /num_attention_heads: found nothing/],
-  ["heads that do not share evenly", [sizes(3, 2), sizes(3, 3), sizes(3, 3)], /2 beside 3 query heads/],
+  ["heads that do not share evenly", [sizes(3, 2), sizes(3, 3), sizes(3, 3)], /2 with 3 query heads/],
   ["another width than the weights", [sizes(3, 3), sizes(3, 3), sizes(3, 3)], /\[8, 30\]/],
-])("a folder with %s is refused", async (_, widths, message) => {
+])("a folder with %s is rejected", async (_, widths, message) => {
   await write(tinyModel("llama"), "ragged", RAGGED_CUTS);
   const path = join(home, "expert", "config.json");
   const json = JSON.parse(await readFile(path, "utf8")) as Record<string, unknown>;

@@ -143,7 +143,7 @@ describe("writeHuggingFaceFolder", () => {
     async (dtype) => {
       const units = (2 * PIECE_VALUES) / 16;
       const checkpoint = tinyCheckpoint(tinyModel("llama", { intermediateSize: units, numHiddenLayers: 1 }), dtype);
-      // The first and the last of a piece, and a run over its end.
+      // The first and the last row of a piece, and a range across its end.
       const plan = planOf("uniform", [{ ffn: [0, units / 2 - 2, units / 2 - 1, units / 2, units - 1] }]);
       const expert = cutExpert(checkpoint, plan);
       const big = expert.tensors.filter(({ shape }) => elementCount(shape) > PIECE_VALUES);
@@ -208,7 +208,7 @@ describe("writeHuggingFaceFolder", () => {
     };
     const written = await write(checkpoint);
     expect([...written.files].toSorted()).toEqual(["README.md", "config.json", "cusprun-plan.json", "model.safetensors"]);
-    expect(await readFile(join(out, "README.md"), "utf8")).toContain("came without a tokenizer");
+    expect(await readFile(join(out, "README.md"), "utf8")).toContain("comes without a tokenizer");
   });
 });
 
