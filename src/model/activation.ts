@@ -3,7 +3,7 @@
 import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 import type { OnnxGraph, Value } from "./onnx-graph.ts";
 
-/** Adds a model's activation of x, of any shape. */
+/** Adds the activation of x, of any shape. */
 export function addActivation(graph: OnnxGraph, x: Value, kind: ModelConfig["hiddenActivation"]): Value {
   switch (kind) {
     case "silu":

@@ -1,6 +1,6 @@
 /**
- * @file Documents of unlike length in batches of nearly equal length, and their hidden states.
- * Padding stands on the right: causal attention never looks at it, and energies mask it.
+ * @file Groups documents of different lengths into batches of nearly equal length.
+ * Padding is on the right: causal attention never looks at it, and energies mask it.
  */
 
 import type { TokenDocument } from "../corpora/corpus.ts";
@@ -28,7 +28,7 @@ export interface Batch extends BatchShape {
 }
 
 /**
- * Puts every document into one batch, sorted by length so that little is padded.
+ * Puts every document into a batch. Documents are sorted by length so that little is padded.
  * @param maxTokens of a batch, padding included, unless one document alone is longer; see `planMemory`.
  */
 export function makeBatches(documents: readonly TokenDocument[], maxTokens: number): readonly Batch[] {

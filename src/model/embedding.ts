@@ -1,5 +1,5 @@
 /**
- * @file The model's first step: token ids to hidden states, with the embedding matrix read in slices and only where a token needs it.
+ * @file The model's first step: token ids to hidden states. The embedding matrix is read in slices, and only those that a token needs.
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
@@ -9,13 +9,13 @@ import { pause } from "../progress.ts";
 import type { Batch } from "./batches.ts";
 import { openHiddenStates, type HiddenStates } from "./hidden-states.ts";
 
-/** Rows of the embedding that are in memory at once. */
+/** Number of rows of the embedding in memory at once. */
 export const ROWS_PER_SLICE = 8192;
 
 /**
  * Hidden states before the first block; padding is 0. The caller closes them.
  * @param spills whether they live in a scratch file.
- * @throws CusprunError what `Checkpoint.readFloat32` and `openHiddenStates` throw.
+ * @throws CusprunError as `Checkpoint.readFloat32` and `openHiddenStates`.
  */
 export async function embedBatches(
   checkpoint: Checkpoint,
@@ -51,7 +51,7 @@ async function embed(
   const embedding = modelTensorName(familyNamed(family), "embedding");
   const slicesOf = batches.map(({ tokens }) => new Set(Array.from(tokens, (token) => Math.floor(token / ROWS_PER_SLICE))));
   const needed = new Set(slicesOf.flatMap((slices) => [...slices]));
-  // Runtimes hold the factor in f32.
+  // Runtimes store the factor in f32.
   const scale = Math.fround(embeddingScale);
   for (const slice of [...needed].toSorted((a, b) => a - b)) {
     await pause(options.signal);

@@ -1,5 +1,5 @@
 /**
- * @file The hidden states of batches between one layer and the next: in memory, or in a scratch file where they do not fit.
+ * @file The hidden states of batches between one layer and the next: in memory, or in a scratch file if they do not fit.
  */
 
 import { randomUUID } from "node:crypto";
@@ -8,17 +8,17 @@ import { join } from "node:path";
 import { cusprunCacheDir } from "../checkpoint/hub/catalog.ts";
 import { CusprunError } from "../errors.ts";
 
-/** Hidden states of every batch, [B, T, D] in f32 each, zeros at first. Close them when done, whatever happened. */
+/** Hidden states of every batch, [B, T, D] in f32 each, zeros at first. Close them when done, also after an error. */
 export interface HiddenStates {
-  /** The states of a batch, to be read, or changed and handed to `set`, until the next call of any other. */
+  /** The states of a batch. The array may be changed and passed to `set`; it is valid until the next call of any method. */
   get(batch: number): Promise<Float32Array<ArrayBuffer>>;
-  /** Copies the states of a batch, in the size that was said when they were opened. */
+  /** Copies the states of a batch, of the size given when they were opened. */
   set(batch: number, states: Float32Array<ArrayBuffer>): Promise<void>;
-  /** Releases memory and disk. Twice does no harm. */
+  /** Releases memory and disk. May be called twice. */
   close(): Promise<void>;
 }
 
-/** Most bytes of one read or write: systems refuse 2 GiB. */
+/** Largest read or write in bytes: systems refuse 2 GiB. */
 const MAX_TRANSFER_BYTES = 2 ** 30;
 
 /** Folder of the scratch files, in the user's cache: `tmpdir()` is memory on many systems. */
@@ -29,7 +29,8 @@ export function scratchFolder(): string {
 /**
  * Room for the hidden states of batches.
  * @param sizes number of values of each batch.
- * @param spills whether they live in a scratch file. It has no name any more once it is open: nothing is left behind, however the process ends.
+ * @param spills whether they live in a scratch file. Its name is removed once it is open, so that nothing is left behind, however the
+ * process ends.
  * @throws CusprunError `DISK_FULL`, `OUTPUT_UNWRITABLE`, here and in `set`; `SCRATCH_LOST` in `get`.
  */
 export async function openHiddenStates(sizes: readonly number[], spills: boolean): Promise<HiddenStates> {
@@ -78,9 +79,9 @@ class MemoryStates implements HiddenStates {
 
 class FileStates implements HiddenStates {
   readonly #handle: FileHandle;
-  /** Where the system would not remove an open file. */
+  /** Path of the file, if the system does not remove the name of an open file; else null. */
   readonly #path: string | null;
-  /** First byte of each batch, and one past the last. */
+  /** First byte of each batch, followed by the end of the last (exclusive). */
   readonly #starts: readonly number[];
   /** Room for the largest batch. */
   readonly #buffer: Uint8Array<ArrayBuffer>;
@@ -95,7 +96,7 @@ class FileStates implements HiddenStates {
     this.#buffer = new Uint8Array(sizes.reduce((most, size) => Math.max(most, size), 0) * Float32Array.BYTES_PER_ELEMENT);
   }
 
-  /** Makes the file as long as it will be: zeros, which take no room on the disk. */
+  /** Sets the file's length. It is full of zeros, which take no room on the disk. */
   async clear(): Promise<void> {
     await this.#handle.truncate(this.#starts.at(-1));
   }
@@ -137,15 +138,15 @@ async function orScratchError<T>(folder: string, work: () => Promise<T>): Promis
     return await work();
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    const elsewhere = "set CUSPRUN_CACHE to a folder on another disk, or let more stay in memory with --memory";
+    const elsewhere = "set CUSPRUN_CACHE to a folder on another disk, or keep more in memory with --memory";
     if (code === "ENOSPC" || code === "EDQUOT") {
       const parts = { where: folder, found: "no space left for hidden states", expected: "room for a scratch file" };
       throw new CusprunError("DISK_FULL", { ...parts, remedy: `Free space, ${elsewhere}` }, { cause: error });
     }
     if (code === "EIO") throw lost("a disk that cannot be read or written", error);
     if (code === undefined) throw error;
-    const parts = { where: folder, found: `the system's answer ${code}`, expected: "a folder for a scratch file" };
-    throw new CusprunError("OUTPUT_UNWRITABLE", { ...parts, remedy: `Mend the folder, ${elsewhere}` }, { cause: error });
+    const parts = { where: folder, found: `the system error ${code}`, expected: "a folder for a scratch file" };
+    throw new CusprunError("OUTPUT_UNWRITABLE", { ...parts, remedy: `Make the folder writable, ${elsewhere}` }, { cause: error });
   }
 }
 
@@ -155,7 +156,7 @@ function lost(found: string, cause?: unknown): CusprunError {
     {
       where: scratchFolder(),
       found,
-      expected: "the hidden states as they were written",
+      expected: "the hidden states that were written",
       remedy: "Check the disk, or set CUSPRUN_CACHE to a folder on another one, and run again",
     },
     { cause },

@@ -44,7 +44,7 @@ export async function computeLosses(
 }
 
 /**
- * Weighted sums over the rows of the next token's probabilities: how often the model expects each token.
+ * Weighted sums over the rows of the next-token probabilities: how often the model expects each token.
  * @param states hidden states after the last block, before the final norm, [M, D].
  * @param weights [G, M]: G sums, each with a weight per row.
  * @returns G arrays [V].

@@ -13,7 +13,7 @@ export interface RopeTable {
   readonly sin: Float32Array;
 }
 
-/** Angle per position of each of the K/2 rotary pairs, rounded to f32 as runtimes hold it. */
+/** Angle per position of each of the K/2 rotary pairs, rounded to f32 as in runtimes. */
 export function inverseFrequencies(rope: RopeConfig, headDim: number): Float32Array {
   const base = Float32Array.from({ length: headDim / 2 }, (_, pair) => 1 / rope.theta ** ((2 * pair) / headDim));
   const { scaling } = rope;
@@ -27,7 +27,7 @@ export function inverseFrequencies(rope: RopeConfig, headDim: number): Float32Ar
       const { factor, lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings: original } = scaling;
       return base.map((frequency) => {
         const turns = (original * frequency) / (2 * Math.PI);
-        // 0 where the pair turns too slowly to be seen in the original context, 1 where it stays as it is, between: interpolated.
+        // 0: the pair turns too slowly to be seen in the original context; 1: it is kept unchanged; between: interpolated.
         const kept = Math.min(1, Math.max(0, (turns - lowFreqFactor) / (highFreqFactor - lowFreqFactor)));
         return (1 - kept) * (frequency / factor) + kept * frequency;
       });

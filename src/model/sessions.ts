@@ -8,7 +8,7 @@ import { DEVICES, type Device } from "../device.ts";
 import { CusprunError } from "../errors.ts";
 import { OnnxGraph } from "./onnx-graph.ts";
 
-// What goes wrong is thrown; the same words on stderr would stand in the way of whoever reads errors there.
+// Errors are thrown; the runtime must not also print them to stderr.
 env.logLevel = "fatal";
 
 /** An array with its shape, as it is fed to a graph. */
@@ -17,7 +17,7 @@ export interface Feed {
   readonly shape: readonly number[];
 }
 
-/** An array to be written to. */
+/** An array of zeros, for an output to be written to. */
 export function zeroFeed(...shape: number[]): Feed {
   return { data: new Float32Array(shape.reduce((product, size) => product * size, 1)), shape };
 }
@@ -32,8 +32,8 @@ export class GraphSession<Output extends Float32Array<ArrayBuffer> | Float64Arra
 
   /**
    * Compiles an ONNX model.
-   * @param model serialised, or the path of a file, beside which its weights may be.
-   * @param device default the CPU, which also runs what another one has no operator for.
+   * @param model serialized, or the path of a file, which may have its weights in files beside it.
+   * @param device default: the CPU, which also runs the operators that another device lacks.
    */
   static async create<Output extends Float32Array<ArrayBuffer> | Float64Array<ArrayBuffer> = Float32Array<ArrayBuffer>>(
     model: Uint8Array | string,
@@ -45,7 +45,7 @@ export class GraphSession<Output extends Float32Array<ArrayBuffer> | Float64Arra
       intraOpNumThreads: cpus().length,
       // The arena keeps the largest buffers of every shape it has seen; batches have many shapes.
       enableCpuMemArena: false,
-      // A thread that waits in a loop wins nothing here, and takes a core from whatever else runs (docs/LOG.md).
+      // Spinning gains nothing here, and takes a core from other work (docs/LOG.md).
       extra: { session: { intra_op: { allow_spinning: "0" } } },
       logSeverityLevel: 3,
     };
@@ -57,8 +57,8 @@ export class GraphSession<Output extends Float32Array<ArrayBuffer> | Float64Arra
 
   /**
    * Runs the graph.
-   * @param outputs names of the outputs wanted; all of them unless said.
-   * @param into arrays that outputs are written to, by name; the others come in fresh ones, which wait for the garbage collector in the end.
+   * @param outputs names of the wanted outputs. Default: all.
+   * @param into arrays that outputs are written to, by name; the others are written to new arrays, which become garbage.
    */
   async run(
     feeds: Readonly<Record<string, Feed>>,
@@ -80,9 +80,9 @@ export class GraphSession<Output extends Float32Array<ArrayBuffer> | Float64Arra
 }
 
 /**
- * Makes sure that a device computes, by a product on it.
- * @param device default the CPU, which needs no trial.
- * @throws CusprunError `DEVICE_UNAVAILABLE` where it is not there or does not work.
+ * Checks that a device works, by computing a product on it.
+ * @param device default: the CPU, which is not checked.
+ * @throws CusprunError `DEVICE_UNAVAILABLE` if it is missing or does not work.
  */
 export async function checkDevice(device: Device = "cpu"): Promise<void> {
   if (device === "cpu") return;
@@ -91,9 +91,8 @@ export async function checkDevice(device: Device = "cpu"): Promise<void> {
   const x = graph.input("x", ["M", 1]);
   graph.output("y", graph.matmul(x, x), ["M", 1]);
   try {
-    // A provider that is not there at all would be left out without a word.
-    if (!backends.some(({ name }) => name === device))
-      throw new Error("nothing of this name in onnxruntime-node for this system");
+    // ONNX Runtime would ignore a missing provider silently.
+    if (!backends.some(({ name }) => name === device)) throw new Error("no such device in onnxruntime-node for this system");
     const session = await GraphSession.create(graph.serialize(), device);
     const { y } = await session.run({ x: { data: Float32Array.of(3), shape: [1, 1] } });
     await session.close();
@@ -104,8 +103,8 @@ export async function checkDevice(device: Device = "cpu"): Promise<void> {
     const parts = {
       where: `device ${device}`,
       found: error instanceof Error ? error.message.split("\n", 1)[0]! : String(error),
-      expected: `a device that computes; onnxruntime-node knows ${usable.join(", ")} on this system`,
-      remedy: `${driver}, or leave out --device to compute on the CPU`,
+      expected: `a working device; on this system onnxruntime-node supports ${usable.join(", ")}`,
+      remedy: `${driver}, or omit --device to run on the CPU`,
     };
     throw new CusprunError("DEVICE_UNAVAILABLE", parts, { cause: error });
   }

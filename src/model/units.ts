@@ -7,7 +7,7 @@ import type { BlockSizes } from "../checkpoint/check-tensors.ts";
 /**
  * Kinds of structural unit. Order of the units inside a layer:
  * `ffn` j of F · `head` h of H · `kv-group` g of G · `value-dim` g·K + i of G·K · `rotary-pair` g·K/2 + p of G·K/2
- * (rows p and p + K/2) · `layer` 0 of 1, the whole of it.
+ * (rows p and p + K/2) · `layer` 0 of 1, the whole layer.
  */
 export const UNIT_KINDS = ["ffn", "head", "kv-group", "value-dim", "rotary-pair", "layer"] as const;
 
@@ -24,8 +24,8 @@ export const MATRIX_KINDS = ["gate", "up", "down", "q", "k", "v", "o"] as const;
 export type MatrixKind = (typeof MATRIX_KINDS)[number];
 
 /**
- * Names of what is scored: relevances of structural units, those of the paper's neurons that are no structural unit's, and `ffn-sum`, which is no
- * norm: the sum of an FFN unit's activations times the norm of its column of down, from which means and variances are made.
+ * Kinds of relevance: those of structural units, those of the paper's neurons that are not also a structural unit's, and `ffn-sum`,
+ * which is not a norm: the sum of an FFN unit's activations times the norm of its column of down, for means and variances.
  */
 export type RelevanceKind = UnitKind | "q-row" | "k-row" | "o-column" | "ffn-sum";
 

@@ -1,5 +1,5 @@
 /**
- * @file A name for "these scores of this model on these documents", so that a finished step is found again and never mistaken for another.
+ * @file Identifies the scores of a model on documents by a hash, so that a finished step is found again and never mistaken for another.
  */
 
 import { createHash } from "node:crypto";
@@ -9,7 +9,7 @@ import type { VocabularyFacts } from "./token-relevance.ts";
 
 /**
  * SHA-256 (hex) that identifies a checkpoint without reading it whole: its config, every tensor's name, shape, dtype, and the values of
- * the first row of each matrix and of each vector. Fine-tuning moves every row; two checkpoints that agree in all of these are one.
+ * the first row of each matrix and of each vector. Fine-tuning changes every row, so two checkpoints that agree in these are the same.
  */
 export async function checkpointFingerprint(checkpoint: Checkpoint): Promise<string> {
   const hash = createHash("sha256").update(JSON.stringify(checkpoint.config));
@@ -29,12 +29,12 @@ export function documentFingerprint(document: TokenDocument): string {
     .digest("hex");
 }
 
-/** Documents without those whose tokens another has too, in their order. */
+/** The documents without duplicates, by tokens, in their order. */
 export function uniqueDocuments(documents: readonly TokenDocument[]): TokenDocument[] {
   return [...new Map(documents.map((document) => [documentFingerprint(document), document])).values()];
 }
 
-/** SHA-256 (hex) of what tokens are scored from, beside the model and the documents. */
+/** SHA-256 (hex) of the data that tokens are scored from, beside the model and the documents. */
 export function vocabularyFingerprint({ counts, alwaysKept }: VocabularyFacts): string {
   const hash = createHash("sha256").update(JSON.stringify([...alwaysKept].toSorted((a, b) => a - b)));
   for (const [dimension, { halves, words }] of counts) {

@@ -1,15 +1,17 @@
 /**
- * @file From a block's energies to relevances: the formulas that join what the graph summed with what the weights say.
+ * @file From a block's energies to relevances: the formulas that combine the sums of the graph with norms of the weights.
+ * Derivations: docs/architecture.md, "Relevance".
  *
- *     unit           relevance (norm over a document's tokens of the change of the sublayer's output; maps: of the attention probabilities)
+ *     unit           relevance: norm over a document's tokens of the change of the sublayer's output, or for rotary-pair, q-row and
+ *                    k-row of the attention probabilities
  *     ffn j          ‖a_j‖ · ‖W_down[:, j]‖
- *     ffn-sum j      Σ a_j · ‖W_down[:, j]‖, no relevance but what variances are made of
+ *     ffn-sum j      Σ a_j · ‖W_down[:, j]‖: not a relevance, but used for variances
  *     head h         √ Σ (XᵀX ∘ WᵀW) over the head's columns; kv-group and value-dim: over theirs, cross terms included
  *     o-column c     ‖x_c‖ · ‖W_o[:, c]‖
  *     rotary-pair, q-row, k-row    ‖P ∘ (u − Σ P u)‖, first order
- *     layer          mean over tokens of 1 − cos(x, y), x before and y behind the block: Block Influence of ShortGPT, arXiv 2403.03853
+ *     layer          mean over tokens of 1 − cos(x, y), x before and y after the block: Block Influence of ShortGPT, arXiv 2403.03853
  *
- * Behind a post norm (`postAttentionNorm`, `postFfnNorm`) the output is what the norm passes on, its denominator held fixed.
+ * With a post norm (`postAttentionNorm`, `postFfnNorm`) the output is that of the norm, with its denominator held fixed.
  */
 
 import type { BlockSizes } from "../checkpoint/check-tensors.ts";
@@ -24,10 +26,10 @@ import type { RelevanceKind } from "../model/units.ts";
 import { GraphSession } from "../model/sessions.ts";
 import type { Feed } from "../model/sessions.ts";
 
-/** What relevances of a kind are a share of. */
+/** The quantity that relevances of a kind are compared with, as a share of it. */
 export type Reference = "ffn" | "attention" | "attention-map";
 
-/** Where relevances of each kind come from; those without a reference are a share already. */
+/** The energy from which each kind is computed, and its reference: null for kinds that are a share already. */
 export const RELEVANCE_SOURCES: Readonly<
   Record<RelevanceKind, { readonly energy: EnergyOutput; readonly reference: Reference | null }>
 > = {
@@ -49,7 +51,7 @@ const REFERENCE_ENERGIES: Readonly<Record<Reference, EnergyOutput>> = {
   "attention-map": "attentionMap",
 };
 
-/** Energies that a block must put out for these kinds. */
+/** Energies that a block must output for these kinds. */
 export function energiesFor(kinds: readonly RelevanceKind[]): readonly EnergyOutput[] {
   const energies = kinds.map((kind) => RELEVANCE_SOURCES[kind].energy);
   return [...new Set([...energies, ...referencesFor(kinds).map((reference) => REFERENCE_ENERGIES[reference])])];
@@ -80,7 +82,7 @@ export class LayerScores {
     this.#columnNorms = norms;
   }
 
-  /** Takes in what the block put out for one batch. */
+  /** Adds the block's outputs for one batch. */
   add(batch: Batch, energies: BlockOutputs): void {
     for (const [kind, target] of this.relevances) {
       const count = unitCount(kind, this.#sizes);
@@ -89,7 +91,7 @@ export class LayerScores {
       const norms = this.#columnNorms[kind];
       for (const [row, document] of batch.documents.entries()) {
         for (let unit = 0; unit < count; unit++) {
-          // Rounding of a Gram with cross terms can leave a tiny negative number.
+          // Rounding of a Gram matrix with cross terms can leave a tiny negative number.
           const value = perUnit[row * count + unit]!;
           const norm = kind === "ffn-sum" || kind === "layer" ? value : Math.sqrt(Math.max(0, value));
           target[document * count + unit] = norm * (norms?.[unit] ?? 1);
@@ -120,7 +122,7 @@ export class LayerScores {
   }
 }
 
-/** L2 norm of each column of a [D, n] matrix whose rows are first scaled by the post norm's weight, where there is one. */
+/** L2 norm of each column of a [D, n] matrix, its rows first scaled by the post norm's weight if there is one. */
 export function columnNorms(block: BlockWeights, role: "down" | "o", postNorm: BlockRole): Float32Array {
   const matrix = block.get(role)!;
   const rowScale = block.get(postNorm)?.data as Float32Array | undefined;
@@ -160,7 +162,7 @@ export class OutputGram {
     return new OutputGram(await GraphSession.create(graph.serialize()), shape);
   }
 
-  /** The Gram matrices of one layer's o, its rows scaled by the post norm's weight where there is one. */
+  /** The Gram matrices of one layer's o, its rows scaled by the post norm's weight if there is one. */
   async compute(block: BlockWeights): Promise<Feed> {
     const { hiddenSize: D, numAttentionHeads: H, numKeyValueHeads: G, headDim: K } = this.#shape;
     const rowScale = block.get("postAttentionNorm")?.data ?? new Float32Array(D).fill(1);

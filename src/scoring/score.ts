@@ -1,6 +1,6 @@
 /**
  * @file Scoring: a checkpoint and the corpora of the dimensions in, a file of relevances out. One forward pass for all dimensions;
- * a document that stands in several corpora runs once. Layers are written as they are done.
+ * a document that is in several corpora runs once. Each layer is written when it is done.
  */
 
 import { createHash } from "node:crypto";
@@ -31,15 +31,15 @@ import { scoreTokens, type VocabularyFacts } from "./token-relevance.ts";
 
 /** Options of a scoring run. */
 export interface ScoreOptions extends JobOptions {
-  /** What to score. Default: `["ffn"]`. */
+  /** The kinds to score. Default: `["ffn"]`. */
   readonly kinds?: readonly RelevanceKind[];
   /** How relevances of rotary pairs and of rows of q and k are computed. Default: `first-order`. */
   readonly mapChange?: MapChange;
-  /** Where tokens are scored too: what is known of them, for the dimensions of the corpora in their order. */
+  /** If given, tokens are scored too: facts about them, for the dimensions of the corpora in their order. */
   readonly vocabulary?: VocabularyFacts | null;
 }
 
-/** What is scored unless something else is asked for. */
+/** The kinds that are scored by default. */
 export const DEFAULT_KINDS: readonly RelevanceKind[] = ["ffn"];
 
 /** A document and the dimensions that calibrate on it. */
@@ -49,7 +49,7 @@ interface SharedDocument {
 }
 
 /**
- * SHA-256 (hex) of everything that the scores depend on: known before scoring, and written into the file.
+ * SHA-256 (hex) of everything that the scores depend on. It is known before scoring, and written into the file.
  */
 export async function scoresFingerprint(
   checkpoint: Checkpoint,
@@ -64,9 +64,9 @@ export async function scoresFingerprint(
 }
 
 /**
- * Scores every unit of the asked-for kinds on the calibration documents of all corpora, and writes the relevances to `out`
+ * Scores every unit of the requested kinds on the calibration documents of all corpora, and writes the relevances to `out`
  * (format: docs/scores-file.md).
- * @throws CusprunError `MEMORY_LIMIT`; what reading the checkpoint, writing files and `openHiddenStates` throw.
+ * @throws CusprunError `MEMORY_LIMIT`; errors of reading the checkpoint, of writing files and of `openHiddenStates`.
  */
 export async function scoreCorpora(
   checkpoint: Checkpoint,
@@ -107,7 +107,7 @@ export async function scoreCorpora(
     }),
   }));
   const dimensions = corpora.map(({ dimension }) => dimension);
-  // The layers' tensors are read before these, so that the hidden states behind the last layer are there.
+  // The layers' tensors are written before these: by then the hidden states after the last layer are there.
   const tokenTensors = (vocabulary === null ? [] : planVocabularyTensors(config, dimensions)).map(({ name, shape }, index) => ({
     name,
     shape,
@@ -135,7 +135,7 @@ function shareDocuments(corpora: readonly Corpus[]): readonly SharedDocument[] {
   return [...shared.values()];
 }
 
-/** Runs the layer program one layer further whenever the next layer's scores are asked for. */
+/** Advances the layer program by a layer whenever the next layer's scores are requested. */
 class Scorer {
   readonly #checkpoint: Checkpoint;
   readonly #documents: readonly TokenDocument[];
@@ -171,7 +171,7 @@ class Scorer {
     });
   }
 
-  /** Scores of a layer; layers are to be asked for in order, each any number of times. */
+  /** Scores of a layer. Layers must be requested in order, each any number of times. */
   async layer(layer: number): Promise<LayerScores> {
     this.#states ??= await embedBatches(this.#checkpoint, this.#batches, this.#spills, this.#options);
     while (this.#current === null || this.#current.layer < layer) {

@@ -1,5 +1,5 @@
 /**
- * @file The scores file: safetensors whose tensors are relevances and whose metadata say of what. Documented in docs/scores-file.md.
+ * @file The scores file: a safetensors file with relevances as tensors and their description as metadata. See docs/scores-file.md.
  */
 
 import { blockSizes } from "../checkpoint/check-tensors.ts";
@@ -18,7 +18,7 @@ import type { RelevanceScores, ScoredDocument, TokenRelevance, VocabularyRelevan
 /** Raised whenever the file's layout or the meaning of a number in it changes. */
 export const SCORES_FORMAT_VERSION = 2;
 
-/** What the file says of its scores. */
+/** The description of the scores in the file. */
 export interface ScoresHeader {
   readonly fingerprint: string;
   readonly config: ModelConfig;
@@ -65,7 +65,10 @@ export function planScoresTensors(
   ]).flat();
 }
 
-/** The tensors that follow the layers' where tokens were scored: relevances, the parts of each token (−1 where it has none), and a flag for those that stay. */
+/**
+ * The tensors that follow the layers' if tokens were scored: relevances, the parts of each token (−1 if it has none), and a flag for
+ * tokens that are always kept.
+ */
 export function planVocabularyTensors(
   { vocabSize: V }: ModelConfig,
   dimensions: readonly Dimension[],
@@ -118,8 +121,8 @@ export function scoresMetadata(header: ScoresHeader): Readonly<Record<string, st
 }
 
 /**
- * Opens a scores file and checks that it is one and whole.
- * @throws CusprunError `SCORES_INVALID`, and what reading safetensors throws.
+ * Opens a scores file and checks that it is complete.
+ * @throws CusprunError `SCORES_INVALID`, and errors of reading safetensors.
  * @example
  * ```ts
  * import { openScores } from "cusprun";
@@ -138,7 +141,7 @@ export async function openScores(path: string): Promise<RelevanceScores> {
   const file = await SafetensorsFile.open(path);
   try {
     const header = parseHeader(path, file.metadata);
-    // Counted first: a lying layer count must not make a plan of any size.
+    // Counted first: a false layer count must not lead to a plan of any size.
     const vocabulary = header.vocabulary ? planVocabularyTensors(header.config, dimensionsOf(header)) : [];
     const tensorCount =
       header.config.numHiddenLayers * (header.kinds.length + referencesFor(header.kinds).length) + vocabulary.length;
@@ -222,7 +225,7 @@ function isToken(id: number, V: number): boolean {
   return Number.isInteger(id) && id >= 0 && id < V;
 }
 
-/** Dimensions that were scored, in the fixed order. */
+/** The scored dimensions, in the fixed order. */
 function dimensionsOf({ corpora }: ScoresHeader): readonly Dimension[] {
   return DIMENSIONS.filter((dimension) => corpora[dimension] !== undefined);
 }
@@ -244,12 +247,12 @@ function parseHeader(path: string, metadata: Readonly<Record<string, string>>): 
     const header = JSON.parse(metadata["scores"] ?? "") as ScoresHeader;
     if (isHeader(header)) return header;
   } catch {
-    // Reported below, as the same defect.
+    // Reported below as the same error.
   }
-  throw invalid(`${path}: metadata 'scores'`, "something else", "the description of a scoring run");
+  throw invalid(`${path}: metadata 'scores'`, "other content", "the description of a scoring run");
 }
 
-/** Structure only: sizes are compared with the tensors afterwards. */
+/** Checks the structure only: sizes are compared with the tensors later. */
 function isHeader(header: ScoresHeader): boolean {
   const known = Object.keys(RELEVANCE_SOURCES);
   return (

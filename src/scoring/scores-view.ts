@@ -1,12 +1,13 @@
-/** @file Scores of some dimensions out of scores of more. */
+/** @file A view of scores that is limited to some of their dimensions. */
 
 import type { Dimension } from "../corpora/corpus.ts";
 import type { RelevanceScores } from "./relevance.ts";
 
 /**
- * What the documents of these dimensions say. An earlier run may have scored others beside them, which a method that pools its documents must not see.
- * @param dimensions that were scored.
- * @returns the scores themselves where every document belongs to one of them.
+ * The scores of the documents of these dimensions. An earlier run may have scored further dimensions, whose documents a method that
+ * pools all documents must not see.
+ * @param dimensions a part of the scored ones.
+ * @returns the scores themselves if every document belongs to one of the dimensions.
  */
 export function scoresOf(scores: RelevanceScores, dimensions: readonly Dimension[]): RelevanceScores {
   const rows = [...scores.documents.keys()].filter((index) =>

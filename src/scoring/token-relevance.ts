@@ -1,11 +1,13 @@
 /**
- * @file Tokens as units: how relevant each row of the embedding is to each dimension, from what the model itself expects to be written there and from what is.
+ * @file Tokens as units: how relevant each row of the embedding is to each dimension, from the model's own predictions and from counts.
+ * Design: docs/architecture.md, "The vocabulary as units".
  *
  *     relevance of token t to a dimension = mean over sources of t's share of the dimension's tokens
- *     sources: mean over positions of P(t | what stands before), by the model · counts in the corpus · counts in a list of the language's words
+ *     sources: mean over positions of the model's P(t | preceding tokens) · counts in the corpus · counts in a list of the language's
+ *              words
  *
- * The model's expectation knows words that no small corpus shows; the counts know what it is not aware of. A token's relevance is, at a fixed cost of each split,
- * the damage of its removal.
+ * The model predicts words that do not occur in a small corpus; the counts include tokens that it does not predict. If every split costs
+ * the same, a token's relevance is the damage of its removal.
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
@@ -18,18 +20,18 @@ import { MAX_POSITIONS } from "../model/memory-plan.ts";
 import { sumProbabilities } from "../model/output-head.ts";
 import type { TokenRelevance, VocabularyRelevance } from "./relevance.ts";
 
-/** What is known of a vocabulary before the model is run. V = rows of the embedding. */
+/** Facts about a vocabulary that are known before the model is run. V = rows of the embedding. */
 export interface VocabularyFacts {
-  /** How often each token stands in the texts of each dimension. */
+  /** How often each token occurs in the texts of each dimension. */
   readonly counts: ReadonlyMap<Dimension, DimensionCounts>;
   /** The two tokens that a token splits into, see `deriveTokens`. */
   readonly derivations: ReadonlyMap<number, readonly [left: number, right: number]>;
-  /** Tokens that stay whatever their relevance, see `alwaysKeptTokens`. */
+  /** Tokens that are kept whatever their relevance, see `alwaysKeptTokens`. */
   readonly alwaysKept: ReadonlySet<number>;
 }
 
 /**
- * Relevances of all tokens to the dimensions, from either half of each dimension's documents.
+ * Relevances of all tokens to the dimensions, from each half of a dimension's documents.
  * @param states hidden states after the last block.
  * @param dimensionsOf the dimensions of each document.
  */
@@ -58,7 +60,7 @@ export async function scoreTokens(
   return { relevances, derivations: facts.derivations, alwaysKept: facts.alwaysKept };
 }
 
-/** Rows [M, D] of the hidden states at positions that are spread evenly over a dimension's documents, and the document of each. */
+/** Rows [M, D] of the hidden states at positions spread evenly over a dimension's documents, and the document of each. */
 async function samplePositions(
   D: number,
   documents: readonly TokenDocument[],
@@ -68,7 +70,7 @@ async function samplePositions(
 ): Promise<{ readonly rows: Float32Array<ArrayBuffer>; readonly owners: readonly number[] }> {
   const tokenCount = documents.reduce((sum, { tokens }, document) => sum + (isOwn(document) ? tokens.length : 0), 0);
   const stride = Math.max(1, Math.ceil(tokenCount / MAX_POSITIONS));
-  // Documents begin at unlike offsets, so that no place in a text is preferred.
+  // Documents begin at different offsets, so that no place in a text is preferred.
   const offsetOf = (document: number): number => document % stride;
   const count = documents.reduce(
     (sum, { tokens }, document) =>

@@ -1,22 +1,22 @@
 /**
- * @file How much each column of a matrix counts when it is quantised: the mean square of what it multiplies, over the documents of the
- * repair; what llama.cpp's importance matrix (`llama-imatrix`) holds.
+ * @file How important each column of a matrix is when the matrix is quantized: the mean square of the input that it multiplies, over the
+ * documents of the repair. The same values are in llama.cpp's importance matrix (`llama-imatrix`).
  */
 
 import { type BlockOutputs } from "../model/layer-program.ts";
 import { MATRIX_INPUTS, type MatrixInput, squaresName } from "../model/block-inputs.ts";
 
-/** Importances of a layer's matrices, by what they multiply: [columns] each. */
+/** Importances of a layer's matrices, by their input: [columns] each. */
 export type LayerImportances = ReadonlyMap<MatrixInput, Float32Array<ArrayBuffer>>;
 
-/** What a column counts at least, as a share of the mean: columns that these documents never used are not to be written as zeros. */
+/** Least importance, as a share of the mean: columns that these documents never use must not be written as zeros. */
 const LEAST_SHARE = 1e-6;
 
 /** Sums over batches, in f64. */
 export class ImportanceSums {
   readonly #squares = new Map<MatrixInput, Float64Array>();
 
-  /** Adds what a block, or a part of it, put out for a batch with `inputSquares`. */
+  /** Adds the outputs of a sublayer for a batch, requested with `inputSquares`. */
   add(outputs: BlockOutputs): void {
     for (const input of MATRIX_INPUTS) {
       const squares = outputs[squaresName(input)];
@@ -27,7 +27,7 @@ export class ImportanceSums {
     }
   }
 
-  /** The importances. Where an input was zero throughout, all columns count alike. @param tokens that were summed over. */
+  /** The importances. If an input was always zero, all its columns are equally important. @param tokens number of tokens summed. */
   means(tokens: number): LayerImportances {
     return new Map([...this.#squares].map(([input, squares]) => [input, importanceOf(squares, tokens)]));
   }

@@ -1,19 +1,19 @@
 /**
- * @file Solves A·X = B for a symmetric positive definite A in f64: a blocked Cholesky factorisation whose large products run on
- * ONNX Runtime. Source: Golub & Van Loan, Matrix Computations, 4.2.5 (blocked, left-looking). No kept JavaScript library does this at
- * the speed of a matrix product.
+ * @file Solves A·X = B for a symmetric positive definite A in f64: a blocked Cholesky factorization whose large products run on
+ * ONNX Runtime. Source: Golub & Van Loan, Matrix Computations, 4.2.5 (blocked, left-looking). No maintained JavaScript library does this
+ * at the speed of a matrix product.
  */
 
 import type { Products, Transpose } from "./products.ts";
 
-/** Columns of a block: small enough that the plain loops inside a block take little of the time, large enough for fast products. */
+/** Columns of a block: few enough that the plain loops inside a block take little of the time, enough for fast products. */
 const BLOCK = 256;
 
 type Matrix = Float64Array<ArrayBuffer>;
 
 /** A block column of the factor L. */
 interface Panel {
-  /** First row and column, and one past the last column. */
+  /** First row and column; end of the columns (exclusive). */
   readonly start: number;
   readonly end: number;
   /** Inverse of the diagonal block, [b, b], lower triangular. */
@@ -23,7 +23,7 @@ interface Panel {
 }
 
 /**
- * X = (A + diag(d))⁻¹·B, [n, m] in row-major order, or null where that matrix is not positive definite in f64.
+ * X = (A + diag(d))⁻¹·B, [n, m] in row-major order, or null if A + diag(d) is not positive definite in f64.
  * @param a [n, n], row-major; only its lower triangle is read.
  * @param d [n]
  * @param b [n, m], row-major. It is overwritten with X, which is returned.
@@ -53,7 +53,7 @@ export async function solvePositiveDefinite(
   return b;
 }
 
-/** Block columns of L with A + diag(d) = L·Lᵀ, or null where a pivot is not positive. They are good until the next call. */
+/** Block columns of L with A + diag(d) = L·Lᵀ, or null if a pivot is not positive. They are valid until the next call. */
 async function factor(products: Products, a: Matrix, d: Matrix, n: number): Promise<readonly Panel[] | null> {
   const panels: Panel[] = [];
   let room = products.room("factor", belowDiagonal(n));
@@ -66,7 +66,7 @@ async function factor(products: Products, a: Matrix, d: Matrix, n: number): Prom
       column.set(a.subarray(at + start, at + end), row * size);
     }
     for (let index = 0; index < size; index++) column[index * size + index]! += d[start + index]!;
-    // What the columns before have of these rows: the whole of each product is used.
+    // Subtract the contributions of the block columns before this one.
     for (const before of panels) {
       const width = before.end - before.start;
       const left = before.below.subarray((start - before.end) * width);
@@ -85,14 +85,14 @@ async function factor(products: Products, a: Matrix, d: Matrix, n: number): Prom
   return panels;
 }
 
-/** Numbers in all panels' rows below their diagonal blocks. */
+/** Number of values below the diagonal blocks, of all panels. */
 function belowDiagonal(n: number): number {
   let count = 0;
   for (let end = BLOCK; end < n; end += BLOCK) count += (n - end) * BLOCK;
   return count;
 }
 
-/** Replaces the lower triangle of a by its Cholesky factor; false where a pivot is not positive. */
+/** Replaces the lower triangle of a by its Cholesky factor. @returns false if a pivot is not positive. */
 function factorInPlace(a: Matrix, size: number): boolean {
   for (let column = 0; column < size; column++) {
     for (let row = column; row < size; row++) {

@@ -1,5 +1,5 @@
 /**
- * @file Matrix products in f64 on ONNX Runtime, and the arrays that they and their callers write to again and again.
+ * @file Matrix products in f64 on ONNX Runtime, and the arrays that they and their callers reuse.
  */
 
 import { OnnxGraph } from "../model/onnx-graph.ts";
@@ -13,7 +13,7 @@ const TRANSPOSES = {
   transposeSecond: { transB: { int: 1 } },
 } as const;
 
-/** Which factor of a product is given transposed. */
+/** Which factor of a product is stored transposed. */
 export type Transpose = keyof typeof TRANSPOSES;
 
 /** Compiled matrix products in f64. Close them when done. */
@@ -43,7 +43,7 @@ export class Products {
 
   /**
    * The product [rows, columns] over `inner` terms; the factors are given as they are stored.
-   * @param into what it is written to, of that size, and none of the factors.
+   * @param into receives the product; has its size, and is neither of the factors.
    */
   async run(
     transpose: Transpose,
@@ -66,8 +66,8 @@ export class Products {
   }
 
   /**
-   * Room for `size` numbers, which hold what its last user left. It is the same under the same name: fresh arrays of this size would cost more in pages and in
-   * collecting garbage than the products themselves (docs/LOG.md).
+   * Room for `size` numbers, not cleared. A name always gets the same memory: new arrays of this size would cost more in pages and in
+   * garbage collection than the products themselves (docs/LOG.md).
    */
   room(name: string, size: number): Matrix {
     let room = this.#rooms.get(name);

@@ -1,9 +1,10 @@
 /**
- * @file Fits one output matrix anew: ridge towards the weights it has, with the strength chosen on documents that were not fitted.
+ * @file Fits one matrix again: ridge regression towards its current weights, with the strength chosen on documents that were not fitted on.
  *
  *     W' = (G + λD)⁻¹ (C + λD·W)     G = AᵀA, C = AᵀY, D = diag(G)
  *
- * Source: architecture, "Repair"; Hoerl & Kennard 1970 for ridge. Towards W and not towards 0, so that what the documents do not say stays.
+ * Source: docs/architecture.md, "Repair"; Hoerl & Kennard 1970 for ridge. Towards W and not towards 0, so that directions that do not
+ * occur in the documents keep their weights.
  */
 
 import type { Feed } from "../model/sessions.ts";
@@ -13,10 +14,10 @@ import type { Products } from "./products.ts";
 /** Strengths that can be chosen, as shares of each input's own energy, ascending. */
 export const RIDGE_STRENGTHS: readonly number[] = [0.1, 0.3, 1, 3, 10];
 
-/** Where the search begins: what most matrices of real models choose (docs/LOG.md). */
+/** Where the search begins: the strength chosen for most matrices of real models (docs/LOG.md). */
 const FIRST_STRENGTH = RIDGE_STRENGTHS.indexOf(1);
 
-/** Keeps an input that never fires from making the system singular: a share of the mean energy. */
+/** Added to the diagonal, as a share of the mean energy, so that an input that is always 0 does not make the system singular. */
 const DEAD_INPUT_SHARE = 1e-6;
 
 /** Sums over tokens from which a matrix is fitted. Row-major; n inputs, D outputs. */
@@ -30,7 +31,7 @@ export class NormalEquations {
   /** Σ Y² by output, [D]. */
   readonly targetEnergy: Float64Array<ArrayBuffer>;
 
-  /** @param room gives arrays of a size; they are filled with zeros. */
+  /** @param room returns an array of the given size; it is then filled with zeros. */
   constructor(
     width: number,
     outputs: number,
@@ -57,11 +58,11 @@ export class NormalEquations {
   }
 }
 
-/** What fitting one matrix came to. */
+/** The result of fitting one matrix. */
 export interface Fit {
   /** [n, D] */
   readonly weights: Float64Array<ArrayBuffer>;
-  /** λ, or null where no strength was better than not repairing. */
+  /** λ, or null if no strength was better than not repairing. */
   readonly strength: number | null;
   /** Squared error on the held-back documents, before and after. */
   readonly errorBefore: number;
@@ -70,8 +71,8 @@ export interface Fit {
 
 /**
  * Fits a matrix on training documents, chooses the strength on held-back ones and fits again on both.
- * @param training to which the held-back sums are added where a fit is better.
- * @param kept the weights that the cut left, [n, D]: what comes out where no fit is better on the held-back documents.
+ * @param training the held-back sums are added to it if a fit is better.
+ * @param kept the weights after the cut, [n, D]: the result if no fit is better on the held-back documents.
  */
 export async function fitMatrix(
   products: Products,
@@ -92,7 +93,7 @@ export async function fitMatrix(
   return weights === null ? unchanged : { weights, strength: best.strength, errorBefore, errorAfter: best.error };
 }
 
-/** Walks from the first strength downhill, to weaker ridges or else to stronger ones: a solve is what costs. */
+/** Walks downhill from the first strength, to weaker ridges or else to stronger ones: each solve is expensive. */
 async function searchStrength(
   errorOf: (strength: number) => Promise<number>,
 ): Promise<{ readonly strength: number; readonly error: number }> {
@@ -112,10 +113,10 @@ async function searchStrength(
 }
 
 /**
- * (G + λD)⁻¹ (C + λD·W), [n, D], or null where that system cannot be solved.
+ * (G + λD)⁻¹ (C + λD·W), [n, D], or null if that system cannot be solved.
  * @param kept W, [n, D].
  * @param strength λ.
- * @param into what it is written to.
+ * @param into receives the result.
  */
 export async function ridge(
   products: Products,
@@ -134,7 +135,10 @@ export async function ridge(
   return solvePositiveDefinite(products, gram, weights, into, n);
 }
 
-/** What weights [n, D] leave on the documents of these equations: Σ_d (wᵀGw − 2wᵀc + Σy²), with wᵀGw as twice that of G's lower triangle less that of its diagonal. */
+/**
+ * Squared error of weights [n, D] on the documents of these equations: Σ_d (wᵀGw − 2wᵀc + Σy²), with wᵀGw as twice that of G's lower
+ * triangle minus that of its diagonal.
+ */
 async function squaredError(
   products: Products,
   { width: n, outputs: D, gram, cross, targetEnergy }: NormalEquations,
@@ -157,8 +161,8 @@ function addInto(target: Float64Array, values: ArrayLike<number>): void {
 }
 
 /**
- * What an output matrix adds to the residual stream, as it is fitted: [D, n] → [n, D].
- * @param postNorm weight [D] of the norm behind it, as it is applied, where there is one.
+ * The weights by which an output matrix' inputs are added to the residual stream, as they are fitted: [D, n] → [n, D].
+ * @param postNorm weights [D] of the norm after it, as they are applied, if there is one.
  */
 export function towardsStream({ data, shape }: Feed, postNorm: Feed | undefined): Float64Array<ArrayBuffer> {
   const [D, n] = shape as [number, number];
@@ -167,7 +171,7 @@ export function towardsStream({ data, shape }: Feed, postNorm: Feed | undefined)
   return scales === undefined ? weights : weights.map((weight, index) => weight * scales[index % D]!);
 }
 
-/** The matrix that a fit means: the reverse of `towardsStream`. What the norm lets nothing through of stays as in `kept`. */
+/** The matrix of fitted weights: the inverse of `towardsStream`. Rows for which the norm's weight is 0 stay as in `kept`. */
 export function fromStream(weights: Float64Array, kept: Feed, postNorm: Feed | undefined): Feed {
   const [D, n] = kept.shape as [number, number];
   const data = Float32Array.from(transpose(weights, n, D));

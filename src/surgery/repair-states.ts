@@ -1,5 +1,5 @@
 /**
- * @file The hidden states that repair holds side by side.
+ * @file The hidden states that repair keeps side by side: five sets, of the dense and of the pruned model.
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
@@ -10,7 +10,7 @@ import type { HiddenStates } from "../model/hidden-states.ts";
 
 /** Hidden states of the two models around one layer. */
 export interface RepairStates {
-  /** Before and after the dense layer; they change places from layer to layer. */
+  /** Before and after the dense layer; they swap from layer to layer. */
   before: HiddenStates;
   after: HiddenStates;
   /** After the dense layer's attention. */
@@ -21,8 +21,8 @@ export interface RepairStates {
 }
 
 /**
- * Room for all, with the embedding before the first layer of both models.
- * @throws CusprunError what `embedBatches` throws.
+ * Opens all, with the embedding as input of the first layer of both models.
+ * @throws CusprunError as `embedBatches`.
  */
 export async function openRepairStates(
   checkpoint: Checkpoint,
@@ -47,7 +47,7 @@ export async function openRepairStates(
   }
 }
 
-/** Releases all. */
+/** Closes all. */
 export async function closeRepairStates(states: RepairStates): Promise<void> {
   for (const each of Object.values(states) as HiddenStates[]) await each.close();
 }

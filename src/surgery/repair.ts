@@ -1,7 +1,7 @@
 /**
- * @file Repair: with the dense and the pruned hidden states side by side, each layer's matrices are fitted anew, in order, on what the pruned
- * model really feeds them, so that its residual stream follows the dense one again. No gradient, no epochs; shapes do not change.
- * Source: architecture, "Repair".
+ * @file Repair: with the dense and the pruned hidden states side by side, each layer's matrices are fitted again, in order, to the
+ * inputs that they have in the pruned model, so that its residual stream follows the dense one again. No gradient, no epochs; shapes
+ * do not change. Source: docs/architecture.md, "Repair".
  *
  * Expert + documents → a safetensors file with the fitted matrices, written layer by layer.
  */
@@ -23,32 +23,35 @@ import type { RepairStep } from "./repair-steps.ts";
 /** Name and version of the file's layout, in its metadata. */
 export const REPAIR_FORMAT = "cusprun-repair-3";
 
-/** What one step of repair did to a layer. */
+/** The result of one step of repair on a layer. */
 export interface RepairedMatrix {
   readonly layer: number;
   readonly step: RepairStep;
-  /** Ridge strength λ, or null where the matrices were left as they were. */
+  /** Ridge strength λ, or null if the matrices were left unchanged. */
   readonly strength: number | null;
-  /** Squared error of the residual stream, or of the sublayer's input, on documents that were not fitted, after repair as a share of before. */
+  /**
+   * Squared error after repair as a share of that before it: of the residual stream, or of the sublayer's input, on documents that were
+   * not fitted on.
+   */
   readonly errorShare: number;
 }
 
-/** Repair in short, for reports. */
+/** A summary of a repair, for reports. */
 export interface RepairSummary {
   /** Documents that were fitted on. */
   readonly documents: number;
-  /** Steps that changed matrices, and all that were tried. */
+  /** Number of steps that changed matrices, and of all steps tried. */
   readonly fitted: number;
   readonly tried: number;
 }
 
 /**
- * Fits the matrices of an expert and writes them to `out`, under their names and in f32; beside those of each step, as
- * `repair.{layer}.{step}` [2], the strength (NaN where they were left as they were) and the share of the error that remains; and of every
- * layer, as `importance.{layer}.{step}` [columns], the mean square of what the step's matrices multiply in the repaired model.
- * @param expert the cut model; the checkpoint is the one it was cut from.
+ * Fits the matrices of an expert and writes them to `out`, under their names and in f32; for each step also, as
+ * `repair.{layer}.{step}` [2], the strength (NaN if its matrices were left unchanged) and the share of the error that remains; and for
+ * every layer, as `importance.{layer}.{step}` [columns], the mean square of the step's input in the repaired model.
+ * @param expert the cut model; `checkpoint` is the one that it was cut from.
  * @param documents at least two.
- * @throws CusprunError `REPAIR_UNSUPPORTED`; what reading the checkpoint and writing files throw.
+ * @throws CusprunError `REPAIR_UNSUPPORTED`; errors of reading the checkpoint and of writing files.
  */
 export async function repairExpert(
   checkpoint: Checkpoint,
@@ -94,7 +97,7 @@ export async function repairExpert(
 }
 
 /**
- * Refuses before any work a plan that takes whole layers out.
+ * Refuses a plan that removes whole layers, before any work.
  * @throws CusprunError `REPAIR_UNSUPPORTED`.
  */
 export function checkRepair(plan: PrunePlan): void {
@@ -102,17 +105,17 @@ export function checkRepair(plan: PrunePlan): void {
   if (dropped === 0) return;
   throw new CusprunError("REPAIR_UNSUPPORTED", {
     where: "repair",
-    found: `a plan that takes out ${dropped} whole layers`,
-    expected: "one that keeps every layer, for each to be fitted to its own in the dense model",
+    found: `a plan that removes ${dropped} whole layers`,
+    expected: "a plan that keeps every layer, since each is fitted to the same layer of the dense model",
     remedy: "Pass --no-repair, or no corpora to 'cusprun apply'",
   });
 }
 
 /**
- * An expert whose repaired matrices come from a file that `repairExpert` wrote; those that the fit left as they were stay as they are stored.
- * All matrices of its blocks know the importance of their columns from the file.
+ * An expert whose repaired matrices are read from a file that `repairExpert` wrote; those that the fit left unchanged are read as they
+ * are stored in the checkpoint. The importances of the columns of all its blocks' matrices are in the file too.
  * The file must stay open while tensors are read.
- * @param report what `readRepairReport` reads from the file.
+ * @param report the file's report, from `readRepairReport`.
  */
 export function withRepair(expert: Expert, repair: SafetensorsFile, report: readonly RepairedMatrix[]): Expert {
   const family = familyNamed(expert.config.family);
@@ -139,7 +142,7 @@ export function withRepair(expert: Expert, repair: SafetensorsFile, report: read
   };
 }
 
-/** What repair did, read from its file. */
+/** The steps of a repair, read from its file. */
 export async function readRepairReport(repair: SafetensorsFile): Promise<readonly RepairedMatrix[]> {
   const matrices: RepairedMatrix[] = [];
   for (const name of repair.tensors.keys()) {

@@ -1,5 +1,6 @@
 /**
- * @file The small files beside an ONNX model: config.json with what transformers.js must know, generation_config.json, and the tokenizer.
+ * @file The small files beside an ONNX model: config.json with the keys that transformers.js needs, generation_config.json, and the
+ * tokenizer.
  */
 
 import type { Checkpoint, TokenizerFiles } from "../../checkpoint/checkpoint.ts";
@@ -8,7 +9,7 @@ import type { OnnxTypeForm } from "./types.ts";
 
 /**
  * Contents by file name.
- * @param dataFileCount files of weights beside the model.
+ * @param dataFileCount number of files of weights beside the model.
  */
 export function onnxFolderFiles(
   checkpoint: Checkpoint,
@@ -35,7 +36,7 @@ export function onnxFolderFiles(
   ]);
 }
 
-/** Layers of unlike size are in the graph, so that a stock class runs them; it is told the family's own name. */
+/** Layers of different sizes are in the graph itself, so that the family's stock class runs them: config.json names that one. */
 function stockClass({ config, configJson }: Checkpoint): Readonly<Record<string, unknown>> {
   if (!isRaggedModelType(configJson["model_type"])) return {};
   const family = familyNamed(config.family);

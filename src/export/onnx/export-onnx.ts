@@ -1,5 +1,5 @@
 /**
- * @file Writes a checkpoint as the folder that transformers.js' `pipeline("text-generation", folder)` and ONNX Runtime load. Everything
+ * @file Writes a checkpoint as a folder that transformers.js' `pipeline("text-generation", folder)` and ONNX Runtime load. Everything
  * that can be refused is refused before the first weight is read; memory holds a piece of one tensor.
  */
 
@@ -14,20 +14,20 @@ import { ONNX_TYPE_FORMS, type OnnxType } from "./types.ts";
 import { DEFAULT_WEIGHT_LIMITS, type WeightLimits, writeWeights } from "./writer.ts";
 import { tokenizerMissing } from "../tokenizer-missing.ts";
 
-/** What is written, and how. */
+/** Options of an export. */
 export interface OnnxOptions extends JobOptions {
-  /** Default f32. */
+  /** Default: f32. */
   readonly type?: OnnxType;
-  /** Replace a folder that holds something. Default false. */
+  /** Replace a folder that is not empty. Default: false. */
   readonly overwrite?: boolean;
-  /** When weights go into files beside the model. Default: past 64 MiB, files of 2 GB. */
+  /** When weights are written to files beside the model. Default: above 64 MiB, in files of 2 GB. */
   readonly limits?: WeightLimits;
 }
 
-/** What was written. */
+/** The written folder. */
 export interface WrittenOnnxFolder {
   readonly type: OnnxType;
-  /** Values of the weights, a tied output head counted once. */
+  /** Number of values of the weights; a tied output head is counted once. */
   readonly parameters: number;
   /** Bytes of the model and of the files beside it. */
   readonly fileBytes: number;
@@ -45,8 +45,8 @@ export function onnxModelPath(out: string, type: OnnxType): string {
 
 /**
  * Writes the folder. The checkpoint must stay open.
- * @throws CusprunError `OUTPUT_EXISTS`; `TOKENIZER_MISSING` and what reading the tokenizer throws; `OUTPUT_DTYPE` for a value that the type
- * cannot hold; `OUTPUT_UNWRITABLE`, `DISK_FULL`; the checkpoint's errors while reading.
+ * @throws CusprunError `OUTPUT_EXISTS`; `TOKENIZER_MISSING` and errors of reading the tokenizer; `OUTPUT_DTYPE` for a value that the
+ * type cannot hold; `OUTPUT_UNWRITABLE`, `DISK_FULL`; the checkpoint's errors while reading.
  */
 export async function exportOnnx(checkpoint: Checkpoint, out: string, options: OnnxOptions = {}): Promise<WrittenOnnxFolder> {
   const { type = "f32", overwrite = false, limits = DEFAULT_WEIGHT_LIMITS, ...job } = options;

@@ -1,6 +1,6 @@
 /**
- * @file The ONNX form of an expert's folder: a folder of its own in it, since transformers.js wants a config.json that transformers could not
- * use where layers differ in size.
+ * @file The ONNX form of an expert: a folder inside the expert's, since transformers.js needs a config.json that transformers cannot use
+ * if layers differ in size.
  */
 
 import { join } from "node:path";
@@ -13,15 +13,15 @@ import type { OnnxType } from "./types.ts";
 /** Name of the folder. */
 export const ONNX_PART_FOLDER = "transformers.js";
 
-/** What was written as ONNX. */
+/** The written ONNX form. */
 export interface WrittenOnnxPart extends WrittenPart, Omit<WrittenOnnxFolder, "files"> {
   readonly format: "onnx";
 }
 
 /**
- * A writer of an expert as an ONNX folder. Its errors are those of `exportOnnx`.
+ * A writer of an expert as an ONNX folder. Throws the errors of `exportOnnx`.
  * @param expert as a checkpoint (`expertCheckpoint`).
- * @param type default f32.
+ * @param type default: f32.
  */
 export function onnxWriter(expert: Checkpoint, type: OnnxType = "f32"): FormatWriter<WrittenOnnxPart> {
   return {

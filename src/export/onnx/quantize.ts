@@ -1,6 +1,6 @@
 /**
- * @file f32 rows → the blocks of ONNX Runtime's `MatMulNBits` and `GatherBlockQuantized`: 32 values of a row share a scale, and of 4 bits a
- * zero point; a value is (quant − zero point) · scale. Of 8 bits the zero point is 128, which both operators take where none is given.
+ * @file f32 rows → the blocks of ONNX Runtime's `MatMulNBits` and `GatherBlockQuantized`: 32 values of a row share a scale, and with
+ * 4 bits a zero point; a value is (quant − zero point) · scale. With 8 bits the zero point is 128, the default of both operators.
  * Source of the layout: `ContribOperators.md` of microsoft/onnxruntime.
  */
 
@@ -14,17 +14,17 @@ const MIDDLE_8 = 128;
 /** Largest 4-bit quant. */
 const LARGEST_4 = 15;
 /**
- * Shares of a block's range that are tried: less than all of it clips the outermost values and serves the rest better. More of them
- * lower the squared error by under 0.1%.
+ * Shares of a block's range that are tried: less than the full range clips the outermost values and represents the others better.
+ * Trying more shares lowers the squared error by under 0.1%.
  */
 const RANGE_SHARES = [0.84, 0.88, 0.92, 0.96, 1, 1.04];
 
-/** Blocks of a row, the last of which may be filled up. */
+/** Number of blocks of a row, the last of which may be padded. */
 export function blocksOf(rowLength: number): number {
   return Math.ceil(rowLength / QUANT_BLOCK);
 }
 
-/** Bytes of a row's zero points, two in a byte. */
+/** Number of bytes of a row's zero points, two in a byte. */
 export function zeroPointRowBytes(rowLength: number): number {
   return Math.ceil(blocksOf(rowLength) / 2);
 }
@@ -37,7 +37,7 @@ interface BlockFit {
 }
 
 /**
- * Quantises rows to 8 bits: scale max|x| / 127, as GGML's Q8_0, whose blocks come through unchanged.
+ * Quantizes rows to 8 bits: scale max|x| / 127, as GGML's Q8_0, whose blocks are preserved exactly.
  * @param values [rows, rowLength], finite.
  * @returns u8 [rows, blocks · 32], and binary16 [rows, blocks] as bytes.
  */
@@ -67,7 +67,7 @@ export function quantizeRows8(
 }
 
 /**
- * Quantises rows to 4 bits, each block with the scale and zero point of least error among those tried.
+ * Quantizes rows to 4 bits, each block with the scale and zero point of least error among those tried.
  * @param values [rows, rowLength], finite.
  * @returns u8 [rows, blocks · 16], the even value in a byte's low half; binary16 [rows, blocks] as bytes; u8 [rows, blocks / 2], zero points.
  */
@@ -94,7 +94,7 @@ export function quantizeRows4(
   return [quants, narrowFromFloat32(scales, "F16"), zeroPoints];
 }
 
-/** Calls with every block of every row, the last of a row filled up with zeros; the array is used again. */
+/** Visits every block of every row, the last of a row padded with zeros. The array is reused. */
 function forEachBlock(values: Float32Array, rowLength: number, visit: (block: Float32Array, index: number) => void): void {
   const block = new Float32Array(QUANT_BLOCK);
   let index = 0;
@@ -109,7 +109,7 @@ function forEachBlock(values: Float32Array, rowLength: number, visit: (block: Fl
 
 /**
  * Least weighted squared error: of given quants q and zero point z the best scale is Σwx(q−z) / Σw(q−z)², and the error falls by
- * (Σwx(q−z))² / Σw(q−z)². A weight is |x| plus the root mean square of all, as in GGML's K-quants: large values count more.
+ * (Σwx(q−z))² / Σw(q−z)². A weight is |x| plus the root mean square of all, as in GGML's K-quants: large values weigh more.
  */
 function fitBlock(block: Float32Array, fit: BlockFit): void {
   let low = 0;

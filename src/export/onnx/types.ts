@@ -1,5 +1,5 @@
 /**
- * @file The types of an ONNX export, as data: what transformers.js calls each, and how it stores matrices.
+ * @file The types of an ONNX export, as data: the name of each in transformers.js, and how it stores matrices.
  * Source of names and suffixes: transformers.js 4.3, `utils/dtypes.js`.
  */
 
@@ -12,7 +12,7 @@ export type OnnxType = (typeof ONNX_TYPES)[number];
 /** How one matrix is stored: as floats, or in blocks of 32 values of a row with a scale each. */
 export type MatrixStorage = "f32" | "f16" | "q8" | "q4";
 
-/** What a type is. */
+/** A type as data. */
 export interface OnnxTypeForm {
   /** transformers.js' `dtype`. */
   readonly dtype: string;
@@ -24,9 +24,7 @@ export interface OnnxTypeForm {
   readonly vocabulary: Exclude<MatrixStorage, "q4">;
 }
 
-/**
- * Every type. The vocabulary's matrices keep eight bits in q4, as llama.cpp keeps them in Q6_K: they count most.
- */
+/** Every type. In q4 the vocabulary's matrices keep eight bits, as llama.cpp keeps them in Q6_K: they matter most. */
 export const ONNX_TYPE_FORMS: Readonly<Record<OnnxType, OnnxTypeForm>> = {
   f32: { dtype: "fp32", fileName: "model.onnx", blocks: "f32", vocabulary: "f32" },
   fp16: { dtype: "fp16", fileName: "model_fp16.onnx", blocks: "f16", vocabulary: "f16" },

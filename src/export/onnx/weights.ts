@@ -1,6 +1,6 @@
 /**
- * @file A checkpoint's tensors as the weights of an ONNX graph: names, shapes and sizes first, so that the file is planned before a value
- * is read; then their bytes in pieces of a few megabytes.
+ * @file A checkpoint's tensors as the weights of an ONNX graph: names, shapes and sizes first, so that the file is planned before a
+ * value is read; then their bytes in pieces of a few megabytes.
  */
 
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
@@ -20,16 +20,16 @@ export interface PlannedWeight {
   readonly byteLength: number;
 }
 
-/** A tensor of the checkpoint, and the weights that it becomes: itself, or its quants and what belongs to them. */
+/** A tensor of the checkpoint, and the weights that it becomes: itself, or its quants with their scales and zero points. */
 export interface WeightSource {
   readonly weights: readonly PlannedWeight[];
-  /** Values of the tensor. */
+  /** Number of values of the tensor. */
   readonly parameters: number;
-  /** The weights' bytes, in order: each step gives the next piece of every weight. Called once. */
+  /** The weights' bytes, in order: each step yields the next piece of every weight. May be called once. */
   pieces(): AsyncIterable<readonly Uint8Array<ArrayBuffer>[]>;
 }
 
-/** Name of a quantised matrix' scales. */
+/** Name of a quantized matrix' scales. */
 export function scalesName(name: string): string {
   return `${name}.scales`;
 }
@@ -39,7 +39,7 @@ export function zeroPointsName(name: string): string {
   return `${name}.zero_points`;
 }
 
-/** A vector, always f32. @param offset is added to every value: a norm's. */
+/** A vector, always f32. @param offset is added to every value: `normOffset` for a norm. */
 export function vectorWeight(checkpoint: Checkpoint, name: string, length: number, offset = 0): WeightSource {
   return {
     weights: [planned(name, [length], "f32", 4)],
@@ -51,7 +51,10 @@ export function vectorWeight(checkpoint: Checkpoint, name: string, length: numbe
   };
 }
 
-/** A matrix [out, in], stored as is said: as itself, or as quants [out, blocks, bytes], scales [out, blocks] and zero points. */
+/**
+ * A matrix [out, in].
+ * @param storage as itself, or as quants [out, blocks, bytes], scales [out, blocks] and zero points.
+ */
 export function matrixWeight(
   checkpoint: Checkpoint,
   name: string,

@@ -1,5 +1,5 @@
 /**
- * @file Writes the weights of an ONNX graph, piece by piece: into files beside the model, or, where all of it is small, into the model itself.
+ * @file Writes the weights of an ONNX graph, piece by piece: into files beside the model, or into the model itself if it is small.
  * Layout of the files: `ExternalData.md` of onnx/onnx; names: transformers.js 4.3, `utils/model-loader.js`.
  */
 
@@ -9,25 +9,25 @@ import { type JobOptions, pause } from "../../progress.ts";
 import type { ExternalBytes } from "../../model/onnx-messages.ts";
 import type { PlannedWeight, WeightSource } from "./weights.ts";
 
-/** How the weights are laid out. */
+/** Limits that decide where the weights are written. */
 export interface WeightLimits {
-  /** A model with more bytes of weights than this has files beside it. They are held in memory up to here. */
+  /** A model with more bytes of weights than this has files beside it. Fewer are held in memory. */
   readonly inlineBytes: number;
-  /** Smaller weights are always in the model itself. */
+  /** Weights with fewer bytes are always in the model itself. */
   readonly smallBytes: number;
-  /** Most bytes of one file, unless one weight alone has more. */
+  /** Largest size of one file in bytes, unless one weight alone is larger. */
   readonly fileBytes: number;
 }
 
 /**
- * 64 MiB are held without harm. 2 GB is the most that a browser's buffer holds, and what protobuf allows a model of one file.
+ * 64 MiB fit into memory easily. 2 GB is the limit of a browser's buffer, and of protobuf for a model in one file.
  */
 export const DEFAULT_WEIGHT_LIMITS: WeightLimits = { inlineBytes: 2 ** 26, smallBytes: 2 ** 14, fileBytes: 2e9 };
 
-/** Weights begin at multiples of a memory page, so that a runtime can map them instead of reading them. */
+/** Weights start at multiples of a memory page, so that a runtime can map them instead of reading them. */
 const ALIGNMENT_BYTES = 4096;
 
-/** Where every weight is. */
+/** The location of every weight. */
 export interface PlacedWeights {
   readonly contents: ReadonlyMap<string, Uint8Array<ArrayBuffer> | ExternalBytes>;
   /** Names of the files beside the model. */
@@ -38,8 +38,8 @@ export interface PlacedWeights {
 /**
  * Writes the weights.
  * @param folder where the model will be.
- * @param modelFile the model's name, which the files' names begin with.
- * @throws RangeError (a defect of the caller) where a weight's pieces do not fit its size; the checkpoint's errors while reading.
+ * @param modelFile the model's name, with which the files' names begin.
+ * @throws RangeError (a defect of the caller) if a weight's pieces do not add up to its size; the checkpoint's errors while reading.
  */
 export async function writeWeights(
   folder: string,
