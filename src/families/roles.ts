@@ -1,13 +1,13 @@
 /**
- * @file The tensors of a decoder by what they do. Everything that reads, computes, cuts or writes tensors knows them by role; a family says
- * which roles it has and what it calls them.
+ * @file The tensors of a decoder by their function. Everything that reads, computes, cuts or writes tensors knows them
+ * by role; a family says which roles it has and what it calls them.
  *
  * Sizes: D hiddenSize, F intermediateSize, H query heads, G KV groups, K headDim, V vocabSize. Matrices are [out, in].
  */
 
 /** Tensors of a decoder block. */
 export type BlockRole =
-  | "attentionNorm" // [D], on what the attention reads; absent where a family norms only what sublayers write
+  | "attentionNorm" // [D], on the attention's input; absent if a family normalises only the sublayers' outputs
   | "q" // [H·K, D]
   | "k" // [G·K, D]
   | "v" // [G·K, D]
@@ -19,7 +19,7 @@ export type BlockRole =
   | "qNorm" // [K], over each head after projection, before rotation
   | "kNorm" // [K]
   | "postAttentionNorm" // [D], on the attention's output before it joins the residual stream
-  | "ffnNorm" // [D], on what the FFN reads; absent as attentionNorm
+  | "ffnNorm" // [D], on the FFN's input; may be absent, as attentionNorm
   | "gate" // [F, D]
   | "up" // [F, D]
   | "down" // [D, F]
@@ -31,8 +31,8 @@ export type ModelRole = "embedding" /* [V, D] */ | "finalNorm" /* [D] */ | "outp
 /** Which part of a block a tensor belongs to. */
 export type BlockPart = "attention" | "ffn" | "norms";
 
-/** What holds for a role in every family. */
-interface RoleFacts {
+/** Properties of a role in every family. */
+interface RoleProperties {
   readonly part: BlockPart;
   /** A norm's weight, which is applied as `normOffset + weight`. */
   readonly isNorm?: true;
@@ -40,7 +40,7 @@ interface RoleFacts {
   readonly isRotated?: true;
 }
 
-const BLOCK_ROLES: Readonly<Record<BlockRole, RoleFacts>> = {
+const BLOCK_ROLES: Readonly<Record<BlockRole, RoleProperties>> = {
   attentionNorm: { part: "norms", isNorm: true },
   q: { part: "attention", isRotated: true },
   k: { part: "attention", isRotated: true },
