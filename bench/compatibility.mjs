@@ -211,15 +211,25 @@ function table() {
   );
   return `# Compatibility
 
-Made by \`npm run compatibility\` with ${[...versions].join(", ")}: experts of the real models, 20% of the blocks cut, as the stock runtime loads them. "Logits error" is the
-largest difference of a log probability from our own forward pass on the same file, as a share of the largest one, over about 40 tokens, "divergence" the mean Kullback-Leibler divergence of the next-token distributions in nats; "greedy text" counts the
-tokens of a continuation with the runtime's cache that we would write as well. "Against the runtime's own quantisation" compares with what llama.cpp makes of the same F16 file, and ONNX Runtime of the same f32 weights (perplexity of 24 texts).
+Made by \`npm run compatibility\` with ${[...versions].join(", ")}: experts of the
+real models, with 20% of the blocks removed, as the stock runtime loads them. The columns:
+
+- "logits error": the largest difference of a log probability from our own forward pass on the same file, as a share of
+  the largest one, over about 40 tokens;
+- "divergence": the mean Kullback-Leibler divergence of the next-token distributions, in nats;
+- "greedy text": the tokens of a continuation with the runtime's cache that equal ours;
+- "against the runtime's own quantisation": a comparison with llama.cpp's quantisation of the same F16 file, and ONNX
+  Runtime's of the same f32 weights (perplexity of 24 texts).
 
 | model | layout | file | MB | runtime | verdict | logits error | divergence | greedy text | perplexity ours, theirs | against the runtime's own quantisation |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 ${rows.join("\n")}
 
-A float file agrees up to an error of 1%, a quantised one up to a divergence of 0.05: there, runtimes quantise the activations to 8 bits as well, and we do not. ONNX in q4 is compared with the float weights that it was made from, since cusprun does not read ONNX: what 4 bits cost is in its divergence, and the last column says how it stands beside ONNX Runtime's own quantiser. A dash is a layout that no architecture of llama.cpp holds, or that is refused with its reason ([export.md](export.md)).
+A float file agrees up to an error of 1%, a quantised one up to a divergence of 0.05: there, runtimes quantise the
+activations to 8 bits as well, and we do not. ONNX in q4 is compared with the float weights that it was made from, since
+cusprun does not read ONNX: its divergence is the cost of 4 bits, and the last column compares it with ONNX Runtime's
+own quantiser. A dash is a layout that no architecture of llama.cpp holds, or that is refused with its reason
+([export.md](export.md)).
 `;
 }
 

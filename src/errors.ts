@@ -1,18 +1,16 @@
 /**
- * @file The one error type of cusprun. Every failure that a user can cause or repair is thrown as a `CusprunError`:
- * a stable code, the place (file, tensor, line), what was found, what was expected, and the remedy.
- * Anything else that is thrown is a defect of cusprun.
+ * @file The only error type of cusprun. Every failure that a user can cause or fix is thrown as a `CusprunError`: a
+ * stable code, the location (file, tensor, line), the value found, the value expected, and the remedy. Any other
+ * exception is a bug in cusprun.
  */
 
-/** Exit code of the process for each class of error; 0 is success, 130 is Ctrl-C, 70 is a defect of cusprun. */
+/** Exit code of the process for each class of errors; 0 is success, 130 is Ctrl-C, 70 is a bug in cusprun. */
 export const EXIT_CODES = { usage: 2, model: 3, corpus: 4, budget: 5, output: 6, network: 7 } as const;
 
-/** The class of an error, which decides the process's exit code. */
+/** The class of an error, which determines the exit code of the process. */
 export type ErrorClass = keyof typeof EXIT_CODES;
 
-/**
- * Every code, with the `ErrorClass` it belongs to. Codes are stable: scripts may match on them.
- */
+/** Every code with its `ErrorClass`. Codes are stable: scripts may match on them. */
 export const ERROR_CODES = {
   USAGE: "usage",
   TOKENIZER_MISSING: "model",
@@ -110,19 +108,19 @@ export const ERROR_CODES = {
 /** A stable error code. */
 export type ErrorCode = keyof typeof ERROR_CODES;
 
-/** The parts of an error message. All are plain text without a trailing full stop. */
+/** The parts of an error message, each plain text without a final full stop. */
 export interface ErrorParts {
-  /** The file, and inside it the tensor, key or line, e.g. `model.safetensors: tensor 'model.norm.weight'`. */
+  /** The file, and the tensor, key or line in it, e.g. `model.safetensors: tensor 'model.norm.weight'`. */
   readonly where: string;
-  /** What was found there. */
+  /** The value found there. */
   readonly found: string;
-  /** What was expected instead. */
+  /** The value expected instead. */
   readonly expected: string;
-  /** What the user can do about it. */
+  /** How the user can fix it. */
   readonly remedy: string;
 }
 
-/** An error with a stable code whose message says where, what was found, what was expected and what to do. */
+/** An error with a stable code, whose message names the location, the values found and expected, and the remedy. */
 export class CusprunError extends Error {
   readonly code: ErrorCode;
   readonly parts: ErrorParts;

@@ -1,17 +1,17 @@
 /**
- * @file Writing that never leaves half a result: files and folders are made under a temporary name beside their target and renamed
- * when they are complete. A failure, an abort or a full disk leaves the target as it was.
+ * @file Atomic writes: files and folders are written under a temporary name next to their target and renamed once they
+ * are complete. A failure, an abort or a full disk leaves the target unchanged.
  */
 
 import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { CusprunError } from "./errors.ts";
 
-/** Temporary names: `.{name}.cusprun-{pid}`. A later run removes those whose process is gone. */
+/** Temporary names are `.{name}.cusprun-{pid}`. Later runs remove those whose process no longer exists. */
 const TEMPORARY_MARK = ".cusprun-";
 
 /**
- * Writes one file through a temporary one.
+ * Writes one file by way of a temporary one.
  * @param write receives the temporary path and must create the file there.
  * @throws CusprunError `DISK_FULL`, `OUTPUT_UNWRITABLE`.
  */
@@ -24,8 +24,8 @@ export async function writeFileAtomically(path: string, write: (temporaryPath: s
 }
 
 /**
- * Writes a folder through a temporary one.
- * @param overwrite replace a folder that exists; otherwise only an absent or empty one is written.
+ * Writes a folder by way of a temporary one.
+ * @param overwrite replace an existing folder; otherwise the folder must be absent or empty.
  * @param write receives the temporary folder, which exists and is empty.
  * @throws CusprunError `OUTPUT_EXISTS`, `DISK_FULL`, `OUTPUT_UNWRITABLE`.
  */
@@ -45,8 +45,8 @@ export async function writeFolderAtomically(
 }
 
 /**
- * Checks before any work that a folder may be written.
- * @throws CusprunError `OUTPUT_EXISTS` where it holds something and `overwrite` is false, or is a file.
+ * Checks, before any work, that a folder may be written.
+ * @throws CusprunError `OUTPUT_EXISTS` if it is a file, or is not empty and `overwrite` is false.
  */
 export async function checkOutputFolder(path: string, overwrite: boolean): Promise<void> {
   const found = await stat(path).catch(() => null);
@@ -63,7 +63,7 @@ export async function checkOutputFolder(path: string, overwrite: boolean): Promi
   if (entries.length > 0 && !overwrite) {
     throw new CusprunError("OUTPUT_EXISTS", {
       where: path,
-      found: `a folder with ${entries.length} entries`,
+      found: `a folder with ${entries.length} ${entries.length === 1 ? "entry" : "entries"}`,
       expected: "an absent or empty folder",
       remedy: "Choose another --out, or pass --overwrite to replace it",
     });
@@ -79,13 +79,14 @@ async function replaceAtomically(target: string, work: (temporary: string) => Pr
     await removeAbandoned(parent, prefix);
     await work(temporary);
   } catch (error) {
-    // Whatever keeps the temporary from being removed is not what went wrong first; a later run removes it.
+    // If the temporary file cannot be removed, the original error is still the one to report; a later run removes the
+    // file.
     await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
     throw asOutputError(target, error);
   }
 }
 
-/** Removes temporaries of this target whose process no longer runs. */
+/** Removes temporary files of this target whose process is no longer running. */
 async function removeAbandoned(parent: string, prefix: string): Promise<void> {
   for (const entry of await readdir(parent)) {
     if (!entry.startsWith(prefix)) continue;
@@ -103,7 +104,7 @@ function isRunning(pid: number): boolean {
   }
 }
 
-/** Gives the system's write errors a code and a remedy; passes every other error through. */
+/** Converts the system's write errors to coded errors with a remedy; returns any other error unchanged. */
 function asOutputError(target: string, error: unknown): unknown {
   const systemCode = (error as NodeJS.ErrnoException | null)?.code;
   if (systemCode === "ENOSPC" || systemCode === "EDQUOT") {
@@ -111,9 +112,9 @@ function asOutputError(target: string, error: unknown): unknown {
       "DISK_FULL",
       {
         where: target,
-        found: "no space left while writing",
-        expected: "room for the whole output",
-        remedy: "Free space or write elsewhere with --out; nothing was left behind",
+        found: "no space left on the device while writing",
+        expected: "enough space for the whole output",
+        remedy: "Free space, or choose another --out; nothing was left behind",
       },
       { cause: error },
     );
@@ -129,9 +130,9 @@ function asOutputError(target: string, error: unknown): unknown {
       "OUTPUT_UNWRITABLE",
       {
         where: target,
-        found: `the system's answer ${systemCode}`,
-        expected: "a place that can be written",
-        remedy: "Write elsewhere with --out",
+        found: `the system error ${systemCode}`,
+        expected: "a writable location",
+        remedy: "Choose another --out",
       },
       { cause: error },
     );

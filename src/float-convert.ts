@@ -1,22 +1,23 @@
 /**
  * @file Conversion of whole arrays between the bytes of a checkpoint (little-endian F32, F16, BF16) and f32.
  *
- * Widening is exact. Narrowing rounds to the nearest value, ties to even, overflows to infinity, keeps subnormals, and keeps a
- * NaN's sign and upper payload, so that narrowing what was widened gives back every one of the 65,536 patterns. Source: IEEE 754
- * (binary16, binary32); bfloat16 is the upper half of binary32. The host must be little-endian, as every platform of ONNX Runtime is.
+ * Widening is exact. Narrowing rounds to nearest, ties to even; it overflows to infinity, preserves subnormals, and
+ * preserves the sign and upper payload of NaNs, so widening and then narrowing reproduces each of the 65,536 patterns.
+ * Source: IEEE 754 (binary16, binary32); bfloat16 is the upper half of binary32. The host must be little-endian, as are
+ * all platforms of ONNX Runtime.
  */
 
 import type { FloatDType } from "./tensor.ts";
 import { FLOAT_DTYPE_BYTES } from "./tensor.ts";
 
 /**
- * Values of little-endian bytes as f32, in a new array.
- * @param bytes a whole number of elements; any alignment.
- * @throws RangeError (a defect of the caller) where the length is no multiple of the element's size.
+ * Converts little-endian bytes to f32, in a new array.
+ * @param bytes a whole number of elements, with any alignment.
+ * @throws RangeError (a bug in the caller) if the length is not a multiple of the element size.
  */
 export function widenToFloat32(bytes: Uint8Array, dtype: FloatDType): Float32Array<ArrayBuffer> {
   const count = bytes.byteLength / FLOAT_DTYPE_BYTES[dtype];
-  if (!Number.isInteger(count)) throw new RangeError(`${bytes.byteLength} bytes are no whole number of ${dtype} elements`);
+  if (!Number.isInteger(count)) throw new RangeError(`${bytes.byteLength} bytes are not a whole number of ${dtype} elements`);
   const values = new Float32Array(count);
   switch (dtype) {
     case "F32":
@@ -41,7 +42,7 @@ export function widenToFloat32(bytes: Uint8Array, dtype: FloatDType): Float32Arr
   return values;
 }
 
-/** Values rounded to a dtype, as little-endian bytes in a new array. */
+/** Rounds values to a dtype. Returns little-endian bytes in a new array. */
 export function narrowFromFloat32(values: Float32Array, dtype: FloatDType): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(values.length * FLOAT_DTYPE_BYTES[dtype]);
   switch (dtype) {
@@ -66,7 +67,7 @@ export function narrowFromFloat32(values: Float32Array, dtype: FloatDType): Uint
   return bytes;
 }
 
-/** The bytes as 16-bit words, copied only where they are not aligned. */
+/** The bytes as 16-bit words, copied only if they are not aligned. */
 function asUint16(bytes: Uint8Array): Uint16Array {
   const aligned = bytes.byteOffset % 2 === 0 ? bytes : bytes.slice();
   return new Uint16Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 2);
@@ -78,9 +79,9 @@ const F32_INFINITY = 0x7f80_0000;
 function bfloat16FromBits(bits: number): number {
   if ((bits & 0x7fff_ffff) > F32_INFINITY) {
     const upper = bits >>> 16;
-    return (upper & 0x7f) === 0 ? upper | 1 : upper; // a payload in the lower half alone must not turn into infinity
+    return (upper & 0x7f) === 0 ? upper | 1 : upper; // a payload only in the lower half must not become infinity
   }
-  // Half of the last kept place, less one where that place is even: a tie then stays.
+  // Adds half a unit in the last kept place, minus one if that place is even: ties then round to even.
   return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
 }
 
@@ -94,13 +95,14 @@ function float16FromBits(bits: number): number {
   }
   if (magnitude >= 0x4780_0000) return sign | 0x7c00; // 65,536 and above
   if (magnitude >= 0x3880_0000) {
-    // Normal, 2^-14 and above: exponent bias 127 → 15, then 23 → 10 places. Rounding may carry into the exponent, up to infinity.
+    // Normal, 2^-14 and above: exponent bias 127 → 15, then 23 → 10 mantissa bits. Rounding may carry into the
+    // exponent, up to infinity.
     const rebiased = magnitude - 0x3800_0000;
     return sign | ((rebiased + 0xfff + ((rebiased >>> 13) & 1)) >>> 13);
   }
   // Subnormal: count multiples of 2^-24 in mantissa · 2^(exponent - 150).
   const shift = 126 - (magnitude >>> 23);
-  if (shift > 24) return sign; // under half of the smallest subnormal
+  if (shift > 24) return sign; // below half of the smallest subnormal
   const mantissa = (magnitude & 0x7f_ffff) | 0x80_0000;
   const quotient = mantissa >>> shift;
   const remainder = mantissa & ((1 << shift) - 1);
@@ -111,7 +113,7 @@ function float16FromBits(bits: number): number {
 
 let float16Bits: Uint32Array | undefined;
 
-/** f32 pattern of each binary16 pattern, 256 KiB, made once. */
+/** The f32 pattern of each binary16 pattern, 256 KiB, computed once. */
 function float16Table(): Uint32Array {
   float16Bits ??= Uint32Array.from({ length: 65_536 }, (_, pattern) => float32BitsOfFloat16(pattern));
   return float16Bits;
@@ -124,7 +126,7 @@ function float32BitsOfFloat16(pattern: number): number {
   if (exponent === 0x1f) return sign | F32_INFINITY | (mantissa << 13);
   if (exponent > 0) return sign | ((exponent + 112) << 23) | (mantissa << 13);
   if (mantissa === 0) return sign;
-  // Subnormal: mantissa · 2^-24. Shift its leading one to the implicit place.
+  // Subnormal: mantissa · 2^-24. Shift its leading one to the position of the implicit bit.
   const leading = 31 - Math.clz32(mantissa);
   return sign | ((leading + 103) << 23) | ((mantissa << (23 - leading)) & 0x7f_ffff);
 }

@@ -51,7 +51,7 @@ export type { DimensionCounts } from "./corpora/token-counts.ts";
 
 // Selection: relevances + budget → plan.
 export { selectUnits } from "./selection/select.ts";
-export type { SelectionOptions } from "./selection/selection-context.ts";
+export type { SelectionOptions } from "./selection/selection-options.ts";
 export type { CutTrial, MeasuredTrial } from "./selection/damage.ts";
 export { METHOD_NAMES, METHODS } from "./selection/methods/index.ts";
 export type { MethodName } from "./selection/methods/index.ts";
@@ -66,7 +66,11 @@ export type {
   LayerCut,
   LayerPlan,
   Layout,
+  PlannedCut,
   PrunePlan,
+  RemovedFromLayer,
+  RemovedTokens,
+  RemovedUnits,
   VocabularyCut,
 } from "./selection/plan.ts";
 
@@ -77,8 +81,8 @@ export { plannedTokenIds } from "./surgery/expert-tokenizer.ts";
 export type { TokenIdMap } from "./surgery/trim-tokenizer.ts";
 export { readRepairReport, repairExpert, withRepair } from "./surgery/repair.ts";
 export type { RepairedMatrix, RepairSummary } from "./surgery/repair.ts";
-export { REPAIR_STEPS } from "./surgery/repair-run.ts";
-export type { RepairStep } from "./surgery/repair-run.ts";
+export { REPAIR_STEPS } from "./surgery/repair-steps.ts";
+export type { RepairStep } from "./surgery/repair-steps.ts";
 export { SafetensorsFile } from "./checkpoint/safetensors/read.ts";
 export type { SafetensorsEntry } from "./checkpoint/safetensors/header.ts";
 export { writeHuggingFaceFolder } from "./export/hugging-face/write-hugging-face.ts";
@@ -119,7 +123,8 @@ export type {
   TaskType,
 } from "./evaluation/task-file.ts";
 export { measureTasks } from "./evaluation/measure-tasks.ts";
-export type { ChoiceScore, GenerationScore, ItemScore, MeasureTasksOptions, TextScore } from "./evaluation/measure-tasks.ts";
+export type { MeasureTasksOptions } from "./evaluation/measure-tasks.ts";
+export type { ChoiceScore, GenerationScore, ItemScore, TextScore } from "./evaluation/item-scores.ts";
 export { FIGURE_NAMES, summarizeTask } from "./evaluation/summarize-task.ts";
 export type { FigureName, TaskResult } from "./evaluation/summarize-task.ts";
 export type { Difference, Figure, Interval } from "./evaluation/intervals.ts";

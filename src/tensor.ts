@@ -1,16 +1,16 @@
 /**
- * @file Dtypes, and conversion between the bytes of a checkpoint and f32.
+ * @file Dtypes and shapes of tensors.
  *
- * Shape legend, used in every comment of cusprun:
+ * Shape legend, used in all comments of cusprun:
  *
- *     N documents   B documents in a batch   T tokens (of a document or of a batch's longest)
+ *     N documents   B documents in a batch   T tokens (of a document, or of the longest in a batch)
  *     D hidden size   F intermediate size   V vocabulary size   L layers
  *     H query heads   G key/value heads (KV groups)   R = H / G query heads per group   K head dimension
  *
- * Weight matrices have Hugging Face's orientation, [out, in], row-major: y = x · Wᵀ.
+ * Weight matrices have the orientation of Hugging Face, [out, in], row-major: y = x · Wᵀ.
  */
 
-/** Dtypes that safetensors checkpoints hold and that cusprun writes. */
+/** Floating-point dtypes of safetensors checkpoints that cusprun reads and writes. */
 export type FloatDType = "F32" | "F16" | "BF16";
 
 /** Bytes per element. */

@@ -49,9 +49,11 @@ function folderOf(path: string): string | null {
   return /^src\/([^/]+)\//.exec(path)?.[1] ?? null;
 }
 
-/** A file's place in the order: -1 for those directly in src, which come first. `index.ts` exports all, and is last. */
+/**
+ * A file's place in the order: -1 for those directly in src, which come first. Entry points export all, and come last.
+ */
 function rank(path: string): number {
-  if (path === "src/index.ts") return FOLDERS.length;
+  if (path === "src/index.ts" || path === "src/internals.ts") return FOLDERS.length;
   const folder = folderOf(path);
   return folder === null ? -1 : FOLDERS.indexOf(folder);
 }

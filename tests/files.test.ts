@@ -1,4 +1,4 @@
-/** @file Writing all or nothing. */
+/** @file Atomic writes. */
 
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -6,13 +6,13 @@ import { describe, expect, test } from "vitest";
 import { checkOutputFolder, writeFileAtomically, writeFolderAtomically } from "../src/files.ts";
 import { withFolder } from "./support/temporary-folder.ts";
 
-/** A process number that none has: above the largest that Linux gives. */
+/** A process id that no process has: above the largest on Linux. */
 const DEAD_PROCESS = 4_194_305;
 
 const systemError = (code: string): Error => Object.assign(new Error(code), { code });
 
 describe("a file", () => {
-  test("appears whole", () =>
+  test("appears complete", () =>
     withFolder(async (folder) => {
       await writeFileAtomically(join(folder, "deep", "file"), (temporary) => writeFile(temporary, "new"));
       expect(await readFile(join(folder, "deep", "file"), "utf8")).toBe("new");
@@ -24,7 +24,7 @@ describe("a file", () => {
     ["EDQUOT", "DISK_FULL", "Free space"],
     ["EACCES", "OUTPUT_UNWRITABLE", "--out"],
     ["EROFS", "OUTPUT_UNWRITABLE", "--out"],
-  ])("is left as it was after %s", (system, code, remedy) =>
+  ])("is unchanged after %s", (system, code, remedy) =>
     withFolder(async (folder) => {
       const path = join(folder, "file");
       await writeFile(path, "old");
@@ -41,7 +41,7 @@ describe("a file", () => {
     }),
   );
 
-  test("that cannot be below a file is refused", () =>
+  test("is rejected below a path that is a file", () =>
     withFolder(async (folder) => {
       await writeFile(join(folder, "file"), "");
       await expect(writeFileAtomically(join(folder, "file", "below"), () => Promise.resolve())).rejects.toMatchObject({
@@ -51,7 +51,7 @@ describe("a file", () => {
 });
 
 describe("a folder", () => {
-  test("appears whole and replaces only when told to", () =>
+  test("appears complete, and replaces an existing one only with overwrite", () =>
     withFolder(async (folder) => {
       const target = join(folder, "out");
       const write = (name: string) => (temporary: string) => writeFile(join(temporary, name), name);
@@ -63,7 +63,7 @@ describe("a folder", () => {
       expect(await readdir(target)).toEqual(["c"]);
     }));
 
-  test("is no file", () =>
+  test("is not a file", () =>
     withFolder(async (folder) => {
       await writeFile(join(folder, "file"), "");
       await expect(checkOutputFolder(join(folder, "file"), true)).rejects.toMatchObject({
@@ -72,7 +72,7 @@ describe("a folder", () => {
       });
     }));
 
-  test("removes what a killed process left, and nothing of a living one", () =>
+  test("removes what a killed process left behind, and nothing of a running one", () =>
     withFolder(async (folder) => {
       await mkdir(join(folder, `.out.cusprun-${DEAD_PROCESS}`));
       await mkdir(join(folder, `.out.cusprun-${process.ppid}`));

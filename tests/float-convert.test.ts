@@ -1,6 +1,7 @@
 /**
- * @file Conversion of floats against numpy (F16) and torch (BF16), bit for bit: all 65,536 narrow patterns, and 2.2 million f32
- * patterns with every tie between two narrow values and its neighbours. Goldens: tests/reference/make_float_goldens.py.
+ * @file Conversion of floats against numpy (F16) and torch (BF16), bit for bit: all 65,536 narrow patterns, and 2.2
+ * million f32 patterns with every tie between two narrow values and its neighbours. Goldens:
+ * tests/reference/make_float_goldens.py.
  */
 
 import { createHash } from "node:crypto";
@@ -39,11 +40,11 @@ function narrowedPatterns(): Uint32Array<ArrayBuffer> {
 }
 
 describe("widening", () => {
-  test("every F16 pattern as numpy", () => {
+  test("every F16 pattern like numpy", () => {
     expect(sha(widenToFloat32(allHalves, "F16"))).toBe(goldens.widen_f16);
   });
 
-  test("every BF16 pattern as torch", () => {
+  test("every BF16 pattern like torch", () => {
     expect(sha(widenToFloat32(allHalves, "BF16"))).toBe(goldens.widen_bf16);
   });
 
@@ -72,15 +73,15 @@ describe("narrowing", () => {
   const bits = narrowedPatterns();
   const values = new Float32Array(bits.buffer);
 
-  test("the patterns are those of the golden", () => {
+  test("the patterns are those of the goldens", () => {
     expect([bits.length, sha(bits)]).toEqual([goldens.pattern_count, goldens.patterns]);
   });
 
-  test("to F16 as numpy, NaN payloads too", () => {
+  test("to F16 like numpy, including NaN payloads", () => {
     expect(sha(narrowFromFloat32(values, "F16"))).toBe(goldens.narrow_f16);
   });
 
-  test("to BF16 as torch (which keeps no NaN payload, so numbers only)", () => {
+  test("to BF16 like torch (numbers only: torch does not preserve NaN payloads)", () => {
     const numbers = values.filter((value) => !Number.isNaN(value));
     expect(sha(narrowFromFloat32(numbers, "BF16"))).toBe(goldens.narrow_bf16_without_nan);
   });
@@ -96,7 +97,7 @@ describe("narrowing", () => {
     expect(sha(narrowFromFloat32(widenToFloat32(allHalves, dtype), dtype))).toBe(sha(allHalves));
   });
 
-  test("F32 passes through, also out of a view", () => {
+  test("F32 passes through, also from a view", () => {
     const view = Float32Array.of(9, 1.5, -0, 9).subarray(1, 3);
     expect(sha(narrowFromFloat32(view, "F32"))).toBe(sha(Float32Array.of(1.5, -0)));
   });

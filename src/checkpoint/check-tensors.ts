@@ -1,6 +1,6 @@
 /**
- * @file The one check of names and shapes, for safetensors and GGUF alike: config + tensors → every tensor that the family has is there
- * with the shape that the config demands, and nothing else is.
+ * @file Checks tensor names and shapes, for both safetensors and GGUF: every tensor of the family must be present with
+ * the shape that the config implies, and no other tensor may be.
  */
 
 import { CusprunError } from "../errors.ts";
@@ -10,13 +10,13 @@ import { blockTensorName, familyNamed, modelTensorName } from "../families/index
 import type { Family } from "../families/family.ts";
 import type { LayerSizes, ModelConfig } from "./config/model-config.ts";
 
-/** How many names a message lists before it only counts. */
+/** Maximum number of names that a message lists; the rest are only counted. */
 const MAX_LISTED_NAMES = 3;
 
-/** Sizes that decide the shapes of a block's tensors. */
+/** Sizes that determine the shapes of a block's tensors. */
 export type BlockSizes = LayerSizes & Pick<ModelConfig, "hiddenSize" | "headDim">;
 
-/** Sizes of one layer's block. */
+/** Sizes of the block of one layer. */
 export function blockSizes({ hiddenSize, headDim, layerSizes }: ModelConfig, layer: number): BlockSizes {
   return { hiddenSize, headDim, ...layerSizes[layer]! };
 }
@@ -62,11 +62,11 @@ export function modelTensorShape(role: ModelRole, config: ModelConfig): readonly
 }
 
 /**
- * Checks names and shapes.
- * @param tensors by Hugging Face's name, in Hugging Face's orientation.
- * @param where the file or folder, for messages.
- * @param optionalRoles which of the family's optional block tensors are there: `present`, `absent`, or `either` (default: all layers
- * have a role or none has).
+ * Checks tensor names and shapes.
+ * @param tensors by Hugging Face name, in Hugging Face orientation.
+ * @param where the file or folder, for error messages.
+ * @param optionalRoles whether the family's optional block tensors are `present`, `absent`, or `either` (default: a
+ * role is present in all layers or in none).
  * @throws CusprunError `TENSOR_MISSING`, `TENSOR_SHAPE`, `TENSOR_UNKNOWN`.
  */
 export function checkTensors(
@@ -86,7 +86,7 @@ export function checkTensors(
       where,
       found: `${tensors.size} tensors, without ${listNames(missing)}`,
       expected: `the ${expected.size} tensors of a ${family.name} model with ${config.numHiddenLayers} layers`,
-      remedy: "Download the model again; if it is complete, its config does not belong to it",
+      remedy: "Download the model again; if it is complete, its config belongs to another model",
     });
   }
   const unknown = [...tensors.keys()].filter((name) => !expected.has(name));
@@ -94,8 +94,8 @@ export function checkTensors(
     throw new CusprunError("TENSOR_UNKNOWN", {
       where,
       found: listNames(unknown),
-      expected: `only the tensors of a ${family.name} model with ${config.numHiddenLayers} layers, because others would be computed wrongly`,
-      remedy: "Choose a model without them, or merge adapters and save it with transformers first",
+      expected: `only tensors of a ${family.name} model with ${config.numHiddenLayers} layers; others would change its output`,
+      remedy: "Choose a model without them, or merge adapters and save the model with transformers first",
     });
   }
   for (const [name, shape] of expected) checkShape(tensors.get(name)!, shape);
@@ -107,12 +107,12 @@ function checkShape(tensor: TensorInfo, expected: readonly number[]): void {
   throw new CusprunError("TENSOR_SHAPE", {
     where: `${tensor.file}: tensor '${tensor.name}'`,
     found: `shape [${tensor.shape.slice(0, 8).join(", ")}]`,
-    expected: `[${expected.join(", ")}], as the config says`,
-    remedy: "Download the model again; if it is complete, its config does not belong to it",
+    expected: `[${expected.join(", ")}], according to the config`,
+    remedy: "Download the model again; if it is complete, its config belongs to another model",
   });
 }
 
-/** The optional roles that the layers should have. */
+/** The optional roles that the layers must have. */
 function presentRoles(
   family: Family,
   tensors: ReadonlyMap<string, TensorInfo>,

@@ -1,6 +1,6 @@
 /**
- * @file What a model is, without reading a weight: sizes, parameters by part, how it is stored, and what there is to prune. A folder with
- * nothing but a config.json, or that file alone, is enough.
+ * @file Describes a model without reading its weights: sizes, parameters by part, storage and prunable units. A folder
+ * with only a config.json, or that file alone, is sufficient.
  */
 
 import { readdir, stat } from "node:fs/promises";
@@ -16,14 +16,14 @@ import { locateCheckpoint, openCheckpoint } from "./open.ts";
 import { countParameters } from "./parameters.ts";
 import { readModelConfig } from "./safetensors/open-safetensors.ts";
 
-/** Parameters of a part, and its share of all. */
+/** Parameters of a part of a model, and its share of the total. */
 export interface PartDescription {
   readonly parameters: number;
-  /** 0 to 1. */
+  /** Between 0 and 1. */
   readonly share: number;
 }
 
-/** The tensors that are stored in one dtype. */
+/** The tensors stored in one dtype. */
 export interface DTypeDescription {
   readonly dtype: StoredDType;
   readonly tensors: number;
@@ -31,32 +31,32 @@ export interface DTypeDescription {
   readonly bytes: number;
 }
 
-/** What `cusprun inspect` tells of a model. */
+/** Description of a model, as shown by `cusprun inspect`. */
 export interface ModelDescription {
   readonly path: string;
-  /** `config`: there are no weights, only a config.json. */
+  /** `config`: only a config.json, without weights. */
   readonly format: Checkpoint["format"] | "config";
   readonly config: ModelConfig;
   readonly parameters: {
     readonly total: number;
-    /** Everything that grows with the vocabulary: the embedding, and the output head where it is not tied. */
+    /** Parameters that scale with the vocabulary: the embedding, and the output head if it is not tied. */
     readonly vocabulary: PartDescription;
     readonly attention: PartDescription;
     readonly ffn: PartDescription;
-    /** All norms, the final one included. */
+    /** All norms, including the final one. */
     readonly norms: PartDescription;
     /** Attention, FFN and norms of all decoder blocks. */
     readonly blocks: PartDescription;
     /** One entry per layer. */
     readonly perLayer: readonly number[];
   };
-  /** How many of each structural unit the layers have, one entry per layer. */
+  /** Number of structural units of each kind, one entry per layer. */
   readonly unitsPerLayer: Readonly<Record<"ffn" | "head" | "kv-group" | "value-dim" | "rotary-pair", readonly number[]>>;
-  /** Dtypes that tensors are stored in, most bytes first; empty where there are no weights. */
+  /** Dtypes in which tensors are stored, in descending order of bytes; empty if there are no weights. */
   readonly storedDTypes: readonly DTypeDescription[];
-  /** Dtype that the config names, where it names one. */
+  /** Dtype named in the config, or null. */
   readonly configDType: StoredDType | null;
-  /** Bytes of all files that hold tensors; null where there are none. */
+  /** Size of all files with tensors in bytes; null if there are none. */
   readonly bytesOnDisk: number | null;
 }
 

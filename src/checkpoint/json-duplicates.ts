@@ -1,6 +1,6 @@
 /**
- * @file Keys that stand twice in one object of a JSON text. `JSON.parse` keeps the last one silently, so that a header could show one
- * tensor to us and another to a reader that keeps the first.
+ * @file Finds duplicate keys in the objects of a JSON text. `JSON.parse` silently keeps the last one, so a header could
+ * describe one tensor to cusprun and another to a reader that keeps the first.
  */
 
 const QUOTE = 0x22;
@@ -10,7 +10,7 @@ const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
 /**
- * The first key that an object of the text repeats, or null.
+ * The first key that is repeated in an object, or null.
  * @param json a text that `JSON.parse` accepted.
  */
 export function findDuplicateKey(json: string): string | null {
@@ -25,7 +25,7 @@ export function findDuplicateKey(json: string): string | null {
         break;
       case QUOTE: {
         const end = endOfString(json, i);
-        // In valid JSON a string is a key exactly where a colon follows.
+        // In valid JSON, a string is a key if and only if a colon follows it.
         if (isFollowedByColon(json, end)) {
           const key = JSON.parse(json.slice(i, end)) as string; // escapes: "a" and "\u0061" are the same key
           const keys = open.at(-1);
@@ -41,7 +41,7 @@ export function findDuplicateKey(json: string): string | null {
   return null;
 }
 
-/** Position behind the closing quote of the string that opens at `start`. */
+/** Position after the closing quote of the string that starts at `start`. */
 function endOfString(json: string, start: number): number {
   let i = start + 1;
   while (json.charCodeAt(i) !== QUOTE) i += json.charCodeAt(i) === BACKSLASH ? 2 : 1;

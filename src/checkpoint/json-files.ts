@@ -1,22 +1,22 @@
 /**
- * @file Reading of a model's small files: JSON objects and bytes, bounded before they are read.
+ * @file Reads the small files of a model, JSON objects and bytes, after checking their size.
  */
 
 import { readFile, stat } from "node:fs/promises";
 import { CusprunError } from "../errors.ts";
 import { isJsonObject, type JsonObject } from "./config/config-fields.ts";
 
-/** The largest known, Gemma's tokenizer.json, has 33 MB; V8 holds no string over 512 MB. */
+/** The largest known file, Gemma's tokenizer.json, has 33 MB; V8 strings are limited to 512 MB. */
 export const MAX_SMALL_FILE_BYTES: number = 256 * 2 ** 20;
 
 /**
- * A small file's bytes, or null where there is no such file.
- * @throws CusprunError `MODEL_FILE_MISSING` where it cannot be read, `JSON_INVALID` over `MAX_SMALL_FILE_BYTES`.
+ * Reads a small file, or returns null if it does not exist.
+ * @throws CusprunError `MODEL_FILE_MISSING` if it cannot be read, `JSON_INVALID` above `MAX_SMALL_FILE_BYTES`.
  */
 export async function readSmallFile(path: string): Promise<Uint8Array | null> {
   try {
     const { size } = await stat(path);
-    if (size > MAX_SMALL_FILE_BYTES) throw invalid(path, `${size} bytes`, `at most ${MAX_SMALL_FILE_BYTES}`);
+    if (size > MAX_SMALL_FILE_BYTES) throw invalid(path, `${size} bytes`, `at most ${MAX_SMALL_FILE_BYTES} bytes`);
     return await readFile(path);
   } catch (error) {
     if (error instanceof CusprunError) throw error;
@@ -26,8 +26,8 @@ export async function readSmallFile(path: string): Promise<Uint8Array | null> {
       "MODEL_FILE_MISSING",
       {
         where: path,
-        found: `the system's answer ${systemCode}`,
-        expected: "a file that can be read",
+        found: `the system error ${systemCode}`,
+        expected: "a readable file",
         remedy: "Check the path and its permissions",
       },
       { cause: error },
@@ -36,8 +36,8 @@ export async function readSmallFile(path: string): Promise<Uint8Array | null> {
 }
 
 /**
- * A JSON object, or null where there is no such file.
- * @throws CusprunError `JSON_INVALID`, and as `readSmallFile`.
+ * Reads a JSON object, or returns null if the file does not exist.
+ * @throws CusprunError `JSON_INVALID`, and what `readSmallFile` throws.
  */
 export async function readJsonObject(path: string): Promise<JsonObject | null> {
   const bytes = await readSmallFile(path);
@@ -45,7 +45,7 @@ export async function readJsonObject(path: string): Promise<JsonObject | null> {
 }
 
 /**
- * Parses bytes as a JSON object in UTF-8.
+ * Parses UTF-8 bytes as a JSON object.
  * @throws CusprunError `JSON_INVALID`.
  */
 export function parseJsonObject(bytes: Uint8Array, path: string): JsonObject {
@@ -53,7 +53,7 @@ export function parseJsonObject(bytes: Uint8Array, path: string): JsonObject {
   try {
     json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (error) {
-    throw invalid(path, `no JSON (${(error as Error).message})`, "JSON in UTF-8", error);
+    throw invalid(path, `invalid JSON (${(error as Error).message})`, "JSON in UTF-8", error);
   }
   if (!isJsonObject(json)) throw invalid(path, Array.isArray(json) ? "a JSON list" : "a JSON value", "a JSON object");
   return json;

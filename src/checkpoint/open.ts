@@ -1,5 +1,5 @@
 /**
- * @file A path → an opened `Checkpoint`, whichever form it has.
+ * @file A path → an opened `Checkpoint`, whatever its format.
  */
 
 import { open, readdir, stat } from "node:fs/promises";
@@ -12,7 +12,7 @@ import { openSafetensors } from "./safetensors/open-safetensors.ts";
 /** The first bytes of every GGUF file. */
 const GGUF_MAGIC = "GGUF";
 
-/** Where a model's weights are, and in which form. */
+/** The location of a model's weights, and their format. */
 export type CheckpointLocation =
   | { readonly format: "safetensors"; readonly folder: string }
   | { readonly format: "gguf"; readonly file: string };
@@ -27,7 +27,7 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
 }
 
 /**
- * Finds out which form the model at a path has.
+ * Determines the format of the model at a path.
  * @throws CusprunError `MODEL_NOT_FOUND`, `MODEL_FILE_MISSING`.
  */
 export async function locateCheckpoint(path: string): Promise<CheckpointLocation> {
@@ -36,7 +36,7 @@ export async function locateCheckpoint(path: string): Promise<CheckpointLocation
   if (found.isFile()) {
     if (await isGguf(path)) return { format: "gguf", file: path };
     const isWeights = path.endsWith(".safetensors");
-    throw notFound(path, isWeights ? "the weights alone" : "a file that does not begin as GGUF does");
+    throw notFound(path, isWeights ? "a safetensors file by itself" : "a file that does not start with the GGUF magic");
   }
   const names = await readdir(path);
   if (names.some((name) => name.endsWith(".safetensors"))) return { format: "safetensors", folder: path };
@@ -53,7 +53,7 @@ export async function locateCheckpoint(path: string): Promise<CheckpointLocation
 
 async function isGguf(path: string): Promise<boolean> {
   const handle = await open(path, "r").catch((error: NodeJS.ErrnoException) => {
-    throw notFound(path, `the system's answer ${error.code}`);
+    throw notFound(path, `the system error ${error.code}`);
   });
   try {
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(GGUF_MAGIC.length), 0, GGUF_MAGIC.length, 0);

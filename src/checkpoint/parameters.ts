@@ -1,5 +1,5 @@
 /**
- * @file Parameter counts by part, from a config alone.
+ * @file Counts parameters by part, from a config alone.
  */
 
 import { elementCount } from "../tensor.ts";
@@ -10,7 +10,7 @@ import type { ModelConfig } from "./config/model-config.ts";
 
 /** Parameters of one decoder block. */
 export interface LayerParameters {
-  /** Projections and biases of the attention, with the norms of queries and keys. */
+  /** Projections, biases, and query and key norms of the attention. */
   readonly attention: number;
   readonly ffn: number;
   /** Norms on the residual stream. */
@@ -22,19 +22,20 @@ export interface LayerParameters {
 export interface ParameterCounts {
   readonly total: number;
   readonly embedding: number;
-  /** The output head; 0 where it is the embedding (tied). */
+  /** The output head; 0 if it is tied to the embedding. */
   readonly head: number;
   readonly finalNorm: number;
   /** One entry per layer. */
   readonly perLayer: readonly LayerParameters[];
-  /** All decoder blocks together. */
+  /** Total of all decoder blocks. */
   readonly blocks: number;
 }
 
 /**
  * Counts a model's parameters.
- * @param options.optionalRoles the family's optional block tensors that this model has; none by default.
- * @param options.separateHead count an output head even where the config ties it to the embedding (some files hold both).
+ * @param options.optionalRoles the optional block tensors of the family that this model has; none by default.
+ * @param options.separateHead count an output head even if the config ties it to the embedding (some files contain
+ * both).
  */
 export function countParameters(
   config: ModelConfig,
@@ -50,7 +51,7 @@ export function countParameters(
   return { total: embedding + head + finalNorm + blocks, embedding, head, finalNorm, perLayer, blocks };
 }
 
-/** Counts the parameters of a block that has tensors of these roles. */
+/** Counts the parameters of a block with tensors of these roles. */
 export function countBlock(sizes: BlockSizes, roles: Iterable<BlockRole>): LayerParameters {
   const parts = { attention: 0, ffn: 0, norms: 0 };
   for (const role of roles) parts[partOfRole(role)] += elementCount(blockTensorShape(role, sizes));

@@ -1,5 +1,5 @@
 /**
- * @file Sizes as people write them → bytes.
+ * @file Sizes such as `5GB` → bytes.
  */
 
 import { usageError } from "./usage-error.ts";
@@ -22,8 +22,8 @@ const UNITS: Readonly<Record<string, number>> = {
 };
 
 /**
- * Reads `5GB` (decimal), `512MiB` or `6G` (binary, as Docker, systemd and the JVM read a letter alone).
- * @param option for messages.
+ * Reads `5GB` (decimal), `512MiB` or `6G` (binary: Docker, systemd and the JVM also read a single letter as binary).
+ * @param option the option's name, for error messages.
  * @throws CusprunError `USAGE`.
  */
 export function parseByteSize(text: string, option: string): number {

@@ -1,10 +1,11 @@
 /**
- * @file The commands as data: what each takes, and its examples.
+ * @file The commands as data: arguments, options and examples.
  */
 
+import { CATALOG } from "../checkpoint/hub/catalog.ts";
 import { renderColumns } from "../report/table.ts";
 import { METHOD_NAMES, METHODS } from "../selection/methods/index.ts";
-import type { OptionName } from "./options.ts";
+import type { OptionName } from "./settings.ts";
 
 /** Names of the commands. */
 export type CommandName = "prune" | "inspect" | "fetch" | "score" | "select" | "apply" | "export" | "verify" | "eval" | "compare";
@@ -13,18 +14,21 @@ export type CommandName = "prune" | "inspect" | "fetch" | "score" | "select" | "
 export interface Command {
   /** One sentence without a full stop. */
   readonly summary: string;
-  /** The one thing that stands behind the command's name. */
+  /** The positional argument. */
   readonly subject: { readonly hint: string; readonly help: string };
   readonly options: readonly OptionName[];
-  /** Options without which the command does nothing. */
+  /** Mandatory options. */
   readonly required: readonly OptionName[];
-  /** Lines below the options. */
+  /** Lines after the options in `--help`. */
   readonly notes?: readonly string[];
   /** Command lines, without `cusprun`. */
   readonly examples: readonly string[];
 }
 
-const MODEL = { hint: "MODEL", help: "A folder, a GGUF file, a Hugging Face id, or a name that 'cusprun fetch' knows" } as const;
+const MODEL = {
+  hint: "MODEL",
+  help: "A folder, a GGUF file, a Hugging Face id (OWNER/NAME), or a short name (see 'cusprun fetch --help')",
+} as const;
 const CORPORA = ["language", "domain", "task", "documents", "held-out", "max-tokens", "seed"] as const;
 const CHOICE = [
   "reduce",
@@ -41,14 +45,14 @@ const CHOICE = [
   "vocabulary",
   "vocabulary-coverage",
 ] as const;
-/** What each method is, as its table says. */
+/** The methods with their default repair and summary. */
 const METHOD_NOTES = [
-  "What each method brings, unless --repair, --no-repair or --allocation decides for all:",
+  "Methods and their defaults, which --repair, --no-repair and --allocation override for all of them:",
   ...renderColumns(
     METHOD_NAMES.map((name) => [`  ${name}`, METHODS[name].defaults.repair ? "repaired" : "not repaired", METHODS[name].summary]),
     3,
   ),
-  "Runs that are in the folder are not made again: call it again to go on, or with more methods, budgets and seeds.",
+  "Completed runs in the output folder are reused: run the command again to resume, or to add methods, budgets and seeds.",
 ];
 const WRITING = ["out", "overwrite"] as const;
 const FORMATS = ["formats", "dtype", "max-shard-size", "type"] as const;
@@ -58,7 +62,7 @@ const COMPUTING = ["memory", "device", ...RUNNING] as const;
 /** Every command, in the order of `--help`. */
 export const COMMANDS: { readonly [Name in CommandName]: Command } = {
   prune: {
-    summary: "Make a smaller expert of a model: score, select, apply and measure in one go",
+    summary: "Prune a model to a smaller expert: score, select, apply, repair and measure in one run",
     subject: MODEL,
     options: [
       ...CORPORA,
@@ -86,21 +90,21 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
     ],
   },
   inspect: {
-    summary: "Show a model's family, sizes, parameters and units without reading a weight",
+    summary: "Show a model's family, sizes, parameters and units, without reading its weights",
     subject: MODEL,
     options: [...RUNNING],
     required: [],
     examples: ["inspect smollm2", "inspect ./Llama-3-8B --json"],
   },
   fetch: {
-    summary: "Bring a model by name into the user's cache and print its path",
-    subject: { hint: "NAME", help: "Name of a model that cusprun knows" },
+    summary: "Download a model by its short name and print its path",
+    subject: { hint: "NAME", help: `Short name of a model: ${CATALOG.map(({ name }) => name).join(", ")}` },
     options: [...RUNNING],
     required: [],
-    examples: ["fetch smollm2"],
+    examples: ["fetch smollm2", "fetch gemma3 --json"],
   },
   score: {
-    summary: "Score every unit on the corpora and save the relevances to a file",
+    summary: "Score the relevance of every unit on the corpora and write it to a file",
     subject: MODEL,
     options: [
       ...CORPORA,
@@ -114,20 +118,23 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
       ...COMPUTING,
     ],
     required: ["out"],
-    examples: ["score smollm2 --language en --domain medical --out scores.safetensors"],
+    examples: [
+      "score smollm2 --language en --domain medical --out scores.safetensors",
+      "score ./Llama-3-8B --domain notes.jsonl#body --units ffn,kv-group --memory 6G --out scores.safetensors",
+    ],
   },
   select: {
-    summary: "Decide from a scores file what goes, and save the plan",
-    subject: { hint: "SCORES", help: "File that 'cusprun score' wrote" },
+    summary: "Select the units to remove from a scores file and write a plan",
+    subject: { hint: "SCORES", help: "Scores file written by 'cusprun score'" },
     options: ["dimensions", ...CHOICE, "dtype", ...WRITING, ...RUNNING],
     required: ["reduce", "out"],
     examples: [
       "select scores.safetensors --reduce 25% --out plan.json",
-      "select scores.safetensors --reduce 40% --layout masked --out plan.json",
+      "select scores.safetensors --reduce 40% --layout masked --dimensions domain --out plan.json",
     ],
   },
   apply: {
-    summary: "Cut what a plan names out of a model and write the expert, repaired if corpora are named",
+    summary: "Remove the units in a plan from a model and write the expert; with corpora, also repair it",
     subject: MODEL,
     options: ["plan", ...CORPORA, ...WRITING, ...FORMATS, "general-share", "work", ...COMPUTING],
     required: ["plan", "out"],
@@ -137,8 +144,8 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
     ],
   },
   export: {
-    summary: "Write an expert, or any other model, for llama.cpp, Ollama, LM Studio, transformers.js or ONNX Runtime",
-    subject: { hint: "EXPERT", help: "A folder that 'cusprun prune' or 'cusprun apply' wrote, or any other MODEL" },
+    summary: "Convert an expert, or any other model, to GGUF, ONNX or safetensors",
+    subject: { hint: "EXPERT", help: "A folder written by 'cusprun prune' or 'cusprun apply', or any other model" },
     options: ["to", "type", ...WRITING, ...RUNNING],
     required: ["to", "out"],
     examples: [
@@ -149,14 +156,23 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
     ],
   },
   verify: {
-    summary: "Load what was written in the stock runtimes that are installed and compare them with our own forward pass",
-    subject: { hint: "EXPERT", help: "A folder or a GGUF file that 'cusprun prune', 'apply' or 'export' wrote" },
+    summary: "Load an expert in the installed runtimes and compare their output with cusprun's own forward pass",
+    subject: { hint: "EXPERT", help: "A folder or GGUF file written by 'cusprun prune', 'apply' or 'export'" },
     options: ["against", "trust-remote-code", ...COMPUTING],
     required: [],
-    examples: ["verify experts/medical", "verify medical-q4_k_m.gguf --json", "verify experts/ragged --trust-remote-code"],
+    notes: [
+      "Runtimes: transformers (Python), llama.cpp (node-llama-cpp) and transformers.js.",
+      "Exit code: 0 if at least one runtime is installed and all installed runtimes agree, 1 otherwise.",
+    ],
+    examples: [
+      "verify experts/medical",
+      "verify medical-q4_k_m.gguf --json",
+      "verify medical-onnx --against experts/medical",
+      "verify experts/ragged --trust-remote-code",
+    ],
   },
   eval: {
-    summary: "Measure a model on evaluation files, with intervals, and perhaps against another model",
+    summary: "Evaluate a model on your own files, with confidence intervals; optionally compare it with another model",
     subject: MODEL,
     options: ["tasks", "limit", "against", "window", ...WRITING, ...COMPUTING],
     required: ["tasks"],
@@ -167,7 +183,7 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
     ],
   },
   compare: {
-    summary: "Compare methods of pruning side by side: a table and plots over methods, budgets and seeds",
+    summary: "Compare pruning methods side by side: a table and plots over methods, budgets and seeds",
     subject: MODEL,
     options: [
       ...CORPORA.filter((name) => name !== "seed"),

@@ -4,27 +4,31 @@
 
 import { DIMENSIONS } from "../corpora/corpus.ts";
 import { presetNames } from "../corpora/presets.ts";
+import { displayWidth } from "../report/format.ts";
 import { renderColumns } from "../report/table.ts";
 import { COMMAND_NAMES, COMMANDS, type CommandName } from "./commands.ts";
-import { OPTIONS, type OptionName } from "./options.ts";
+import { OPTION_GROUPS } from "./option.ts";
+import { OPTION_NAMES, OPTIONS } from "./options.ts";
+import type { OptionName } from "./settings.ts";
 
-/** Characters of a line of choices, about: with the column before it a line of a wide terminal. */
-const MAX_CHOICE_LINE = 80;
+/** Columns of an option's lines, flag included; longer help is wrapped. */
+const HELP_COLUMNS = 110;
 
 /** Help of the program: its commands. */
 export function renderProgramHelp(version: string): string {
   const commands = COMMAND_NAMES.map((name) => [`  ${name} ${COMMANDS[name].subject.hint}`, COMMANDS[name].summary]);
   return [
-    `cusprun ${version}: makes a smaller expert of a large language model; no training, no GPU`,
+    `cusprun ${version}: prunes a large language model to a smaller expert, without training or a GPU`,
     "",
-    "Usage: cusprun COMMAND …",
+    "Usage: cusprun COMMAND [ARGUMENT] [OPTIONS]",
     "",
+    "Commands:",
     ...renderColumns(commands, 2),
     "",
     "Example:",
     `  cusprun ${COMMANDS.prune.examples[0] ?? ""}`,
     "",
-    "'cusprun COMMAND --help' tells more.",
+    "Run 'cusprun COMMAND --help' for the options and examples of a command.",
   ].join("\n");
 }
 
@@ -32,19 +36,14 @@ export function renderProgramHelp(version: string): string {
 export function renderCommandHelp(name: CommandName): string {
   const { summary, subject, options, required, notes = [], examples } = COMMANDS[name];
   const needed = required.map((option) => ` ${flag(option)}`).join("");
-  const groups = [...new Set(options.map((option) => OPTIONS[option].group))];
-  const sections = groups.flatMap((group) => [
-    "",
-    `${group}:`,
-    ...renderColumns(
-      options.filter((option) => OPTIONS[option].group === group).flatMap((option) => optionRows(option)),
-      2,
-    ),
-  ]);
+  const sections = OPTION_GROUPS.flatMap((group) => {
+    const names = OPTION_NAMES.filter((option) => options.includes(option) && OPTIONS[option].group === group);
+    return names.length === 0 ? [] : ["", `${group}:`, ...renderColumns(optionRows(names), 2)];
+  });
   return [
     summary,
     "",
-    `Usage: cusprun ${name} ${subject.hint}${needed} …`,
+    `Usage: cusprun ${name} ${subject.hint}${needed} [OPTIONS]`,
     "",
     ...renderColumns([[`  ${subject.hint}`, subject.help]], 2),
     ...sections,
@@ -55,25 +54,42 @@ export function renderCommandHelp(name: CommandName): string {
   ].join("\n");
 }
 
-/** The flag with its hint, its sentence, and its choices or presets on a line of their own. */
-function optionRows(name: OptionName): string[][] {
-  const { type, help } = OPTIONS[name];
-  const rows = [[`  ${flag(name)}`, help]];
-  if (type.kind === "choices" || (type.kind === "choice" && OPTIONS[name].hint !== undefined))
-    rows.push(...choiceLines(type.of).map((line) => ["", line]));
-  const dimension = DIMENSIONS.find((candidate) => candidate === name);
-  if (dimension !== undefined) rows.push(["", `presets: ${presetNames(dimension).join(", ")}`]);
-  return rows;
+/** Rows of two columns: the flags, and beside each its help, its choices and its presets, wrapped. */
+function optionRows(names: readonly OptionName[]): string[][] {
+  const flags = names.map((name) => `  ${flag(name)}`);
+  const columns = HELP_COLUMNS - 2 - Math.max(...flags.map(displayWidth));
+  return names.flatMap((name, index) => {
+    const lines = helpTexts(name).flatMap((text) => wrapText(text, columns));
+    return lines.map((line, row) => [row === 0 ? (flags[index] ?? "") : "", line]);
+  });
 }
 
-/** Choices in lines that stay readable. */
-function choiceLines(choices: readonly string[]): string[] {
-  return choices.reduce<string[]>((lines, choice) => {
-    const last = lines.at(-1);
-    if (last === undefined) return [choice];
-    if (last.length + choice.length < MAX_CHOICE_LINE) return [...lines.slice(0, -1), `${last}, ${choice}`];
-    return [...lines.slice(0, -1), `${last},`, choice];
-  }, []);
+/** An option's help, its choices if the flag does not show them, and its presets. */
+function helpTexts(name: OptionName): string[] {
+  const { type, help, hint } = OPTIONS[name];
+  const showsChoices = type.kind === "choices" || (type.kind === "choice" && hint !== undefined);
+  const dimension = DIMENSIONS.find((candidate) => candidate === name);
+  return [
+    help,
+    ...(showsChoices ? [`choices: ${type.of.join(", ")}`] : []),
+    ...(dimension === undefined ? [] : [`presets: ${presetNames(dimension).join(", ")}`]),
+  ];
+}
+
+/** Wraps a text at spaces. */
+function wrapText(text: string, columns: number): string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    const longer = line === "" ? word : `${line} ${word}`;
+    if (displayWidth(longer) > columns) {
+      lines.push(line);
+      line = word;
+    } else {
+      line = longer;
+    }
+  }
+  return [...lines, line];
 }
 
 function flag(name: OptionName): string {

@@ -1,5 +1,5 @@
 /**
- * @file What the commands give back. `value` is the object that `--json` prints.
+ * @file Results of the commands. `value` is the object that `--json` prints.
  */
 
 import type { ModelDescription } from "../checkpoint/inspect.ts";

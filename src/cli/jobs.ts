@@ -1,5 +1,5 @@
 /**
- * @file The commands' work, in the worker thread: settings → the library's options → its result.
+ * @file Runs the commands in the worker thread: settings → options of a library function → its result.
  */
 
 import { fetchCatalogModel } from "../checkpoint/hub/catalog.ts";
@@ -20,14 +20,14 @@ import type { VocabularyChoice } from "../selection/select-vocabulary.ts";
 import type { FloatDType } from "../tensor.ts";
 import { parseByteSize } from "./byte-size.ts";
 import type { JobResult } from "./job-result.ts";
-import type { Settings } from "./options.ts";
+import type { Settings } from "./settings.ts";
 import type { Job } from "./protocol.ts";
 import { parseShare } from "./share.ts";
 import { usageError } from "./usage-error.ts";
 
 /**
- * Does a command's work.
- * @throws CusprunError what the library's function throws, and `USAGE` for a setting that it cannot take.
+ * Runs a command.
+ * @throws CusprunError what the library function throws, and `USAGE` for an invalid setting.
  */
 export async function runCommand({ command, subject, settings }: Job, progress: JobOptions): Promise<JobResult> {
   const { memory, device } = settings;
@@ -124,7 +124,7 @@ export async function runCommand({ command, subject, settings }: Job, progress: 
   }
 }
 
-/** `main` has checked that required options are there; an empty path is refused when it is opened. */
+/** `main` has checked that the required options are set; an empty path is rejected when it is opened. */
 function output({ out = "", overwrite }: Settings): { out: string; overwrite?: boolean } {
   return defined({ out, overwrite });
 }
@@ -136,7 +136,7 @@ function writing(settings: Settings): WriteOptions {
   return { ...output(settings), ...defined({ formats, dtype: dtypeOf(settings), maxShardBytes }), ...typeOf(settings) };
 }
 
-/** A type belongs to the format that has it: the names of GGUF's and ONNX' are unlike. */
+/** GGUF and ONNX have no type name in common, so the name decides which format a type is for. */
 function typeOf({ formats, type }: Settings): Pick<WriteOptions, "type" | "onnxType"> {
   if (type === undefined) return {};
   const isOnnx = formats?.includes("onnx") === true && (EXPORT_TYPES.onnx as readonly string[]).includes(type);
@@ -159,7 +159,7 @@ function reading(settings: Settings): { corpora: CorpusSpecs; corpusOptions: Cor
 
 function choosing(settings: Settings): SelectionChoice {
   const { reduce = "", granularity, units: kinds, matrices, allocation, floor, snap, aggregate, weights } = settings;
-  // The paper's single rows and columns leave no smaller matrix behind.
+  // Removing single rows and columns of a matrix, as in the paper, does not make it smaller.
   const layout = settings.layout ?? (granularity === "matrix" ? "masked" : "uniform");
   const vocabulary = vocabularyChoice(settings);
   const chosen = { granularity, kinds, matrices, allocation, floor, snap, aggregate, weights, vocabulary };
@@ -174,7 +174,7 @@ function vocabularyChoice(settings: Settings): VocabularyChoice | undefined {
       "vocabulary",
       "several of --keep-vocabulary, --vocabulary and --vocabulary-coverage",
       "one of them",
-      "Say in one way how much of the vocabulary stays",
+      "Pass only one of these options",
     );
   }
   if (keep) return "keep";

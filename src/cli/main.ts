@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /**
- * @file The command `cusprun`: reads the command line, runs the job, prints the result. Results go to stdout, everything else to stderr.
+ * @file The command `cusprun`: parses the command line, runs the job and prints the result. Results go to stdout,
+ * everything else to stderr.
  */
 
 import { CusprunError } from "../errors.ts";
@@ -17,13 +18,13 @@ import { renderResult } from "./render-result.ts";
 import { runJob, type Outcome } from "./run-job.ts";
 import { usageError } from "./usage-error.ts";
 
-/** Exit code of a verification that no runtime answered, or one did and does not agree. */
+/** Exit code of a verification in which no runtime answered, or one disagrees or failed. */
 const DISAGREEMENT_EXIT_CODE = 1;
 
-/** Whether errors are to be JSON: asked of the raw arguments, since reading them may be what fails. */
-const jsonAsked = process.argv.includes("--json");
+/** Whether errors are printed as JSON. Read from the raw arguments, since parsing them may fail. */
+const printsJson = process.argv.includes("--json");
 
-// A reader that stops early (`| head`) is no defect.
+// A reader that stops early (`| head`) is not an error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : DEFECT_EXIT_CODE));
 
 process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => {
@@ -51,7 +52,8 @@ async function run(job: Job): Promise<number> {
   const silent = json || quiet;
   const outcome: Outcome = await runJob(job, {
     onProgress: (event) => (silent ? undefined : view.show(event)),
-    onStopping: () => (silent ? undefined : view.note("Stopping; removing what was begun. Ctrl-C again ends at once.")),
+    onStopping: () =>
+      silent ? undefined : view.note("Stopping and removing partial output. Press Ctrl-C again to quit at once."),
   });
   view.finish();
   switch (outcome.type) {
@@ -68,7 +70,7 @@ async function run(job: Job): Promise<number> {
   }
 }
 
-/** Adds the configuration file to the flags, which count more, and checks that nothing needed is missing. */
+/** Merges the configuration file with the flags, which override it, and checks that nothing required is missing. */
 async function completeJob({ command, subject, settings }: Extract<Request, { kind: "run" }>): Promise<Job> {
   const config = settings.config === undefined ? null : await readConfig(settings.config);
   const merged = { ...config?.settings, ...settings };
@@ -83,13 +85,13 @@ async function completeJob({ command, subject, settings }: Extract<Request, { ki
     );
   for (const name of COMMANDS[command].required) {
     if (merged[name] === undefined) {
-      throw usageError("command line", `no --${name}`, "it to be given", `Add --${name}; see 'cusprun ${command} --help'`);
+      throw usageError("command line", `no --${name}`, `--${name}`, `Add --${name}; see 'cusprun ${command} --help'`);
     }
   }
   return { command, subject: named, settings: merged };
 }
 
-/** Work that was done may still have found that something is not as it should be. */
+/** A verification that completed may still have found a disagreement. */
 function exitCodeOf(result: JobResult): number {
   return result.command === "verify" && !result.value.agrees ? DISAGREEMENT_EXIT_CODE : 0;
 }
@@ -100,6 +102,6 @@ function print(text: string): number {
 }
 
 function fail(outcome: Extract<Outcome, { type: "refused" | "defect" }>): number {
-  process.stderr.write(`${jsonAsked ? renderErrorJson(outcome) : renderError(outcome, process.env["CUSPRUN_DEBUG"] === "1")}\n`);
+  process.stderr.write(`${printsJson ? renderErrorJson(outcome) : renderError(outcome, process.env["CUSPRUN_DEBUG"] === "1")}\n`);
   return outcome.type === "refused" ? new CusprunError(outcome.code, outcome.parts).exitCode : DEFECT_EXIT_CODE;
 }

@@ -1,8 +1,11 @@
 /**
- * @file Values of options: a flag's text → value, and the JSON schema of the same value in the YAML file.
+ * @file Option values: the text of a flag → its value, and the JSON schema of the same value in the YAML file.
  */
 
-import { OPTION_NAMES, OPTIONS, type OptionName, type OptionType } from "./options.ts";
+import { COMMANDS } from "./commands.ts";
+import type { OptionType } from "./option.ts";
+import { OPTION_NAMES, OPTIONS } from "./options.ts";
+import type { OptionName } from "./settings.ts";
 import { suggestName } from "./suggest.ts";
 import { usageError } from "./usage-error.ts";
 
@@ -11,12 +14,13 @@ export type OptionValue = string | number | boolean | readonly string[] | readon
 
 const ANY_COUNT = { kind: "number", minimum: 0, maximum: Number.MAX_SAFE_INTEGER, integer: true } as const;
 
-/** A JSON schema, as far as ours need it. */
+/** A JSON schema. */
 export type JsonSchema = Readonly<Record<string, unknown>>;
 
 /**
- * Reads what was written behind a flag, once per time that it was given.
- * @throws CusprunError `USAGE` for a value that the option does not take, or a second value for one that takes one.
+ * Parses the values that a flag was given.
+ * @param given one text for each time that the flag was passed.
+ * @throws CusprunError `USAGE` for an invalid value, or a second value of an option that accepts only one.
  */
 export function parseOptionText(name: OptionName, given: readonly string[]): OptionValue {
   const { type } = OPTIONS[name];
@@ -26,7 +30,8 @@ export function parseOptionText(name: OptionName, given: readonly string[]): Opt
   if (type.kind === "counts") return splitList(given).map((word) => parseNumber(name, word, ANY_COUNT));
   if (type.kind === "numbers") return Object.fromEntries(splitList(given).map((pair) => parsePair(name, pair, type.of)));
   const [text = "", second] = given;
-  if (second !== undefined) throw usageError(`--${name}`, `two values ('${text}' and '${second}')`, "one", `Give --${name} once`);
+  if (second !== undefined)
+    throw usageError(`--${name}`, `two values ('${text}' and '${second}')`, "one value", `Pass --${name} once`);
   switch (type.kind) {
     case "text":
       return checkText(name, text);
@@ -43,7 +48,7 @@ export function parseOptionText(name: OptionName, given: readonly string[]): Opt
 
 function checkText(name: OptionName, text: string): string {
   if (text !== "") return text;
-  throw usageError(`--${name}`, "an empty value", "some text", `Write --${name} VALUE`);
+  throw usageError(`--${name}`, "an empty value", "a non-empty value", `Write --${name} VALUE`);
 }
 
 function splitList(given: readonly string[]): string[] {
@@ -63,7 +68,7 @@ function parseNumber(
   const percent = /^(\d+(?:\.\d+)?)%$/.exec(text);
   const value = percent !== null && !integer ? Number(percent[1]) / 100 : text.trim() === "" ? Number.NaN : Number(text);
   if (value >= minimum && value <= maximum && (!integer || Number.isInteger(value))) return value;
-  const expected = `${integer ? "a whole number" : "a number"} from ${minimum} to ${maximum}`;
+  const expected = `${integer ? "an integer" : "a number"} from ${minimum} to ${maximum}`;
   throw usageError(`--${name}`, `'${text}'`, expected, `Write --${name} ${integer ? minimum : "0.5"}, for example`);
 }
 
@@ -74,14 +79,14 @@ function parsePair(name: OptionName, pair: string, of: readonly string[]): [stri
     throw usageError(
       `--${name}`,
       `'${pair}'`,
-      "name=number pairs parted by commas",
+      "name=number pairs separated by commas",
       `Write --${name} ${of[0] ?? ""}=2, for example`,
     );
   }
   return [parseChoice(name, key, of), value];
 }
 
-/** The JSON schema of an option's value in the YAML file. A list of one may be written without its brackets. */
+/** The JSON schema of an option's value in the YAML file. A list with one entry may be written without brackets. */
 function schemaOf(type: OptionType): JsonSchema {
   switch (type.kind) {
     case "text":
@@ -114,20 +119,24 @@ function oneOrMore(item: JsonSchema): JsonSchema {
   return { anyOf: [item, { type: "array", items: item, minItems: 1 }] };
 }
 
-/** The JSON schema of the YAML file that `--config` takes: the options named, and `model`. Shipped as `schema/cusprun.schema.json`. */
+/**
+ * The JSON schema of the YAML file that `--config` reads: the given options and `model`. Published as
+ * `schema/cusprun.schema.json`.
+ */
 export function configSchema(names: readonly OptionName[]): JsonSchema {
   const options = OPTION_NAMES.filter((name) => names.includes(name) && name !== "config");
   return {
     $schema: "http://json-schema.org/draft-07/schema#",
     title: "cusprun prune",
-    description: "What 'cusprun prune --config FILE.yaml' takes. Every key is the flag of the same name.",
+    description:
+      "Configuration file for 'cusprun prune --config FILE.yaml'. Each key is the flag of the same name without dashes.",
     type: "object",
     additionalProperties: false,
     properties: {
       model: {
         type: "string",
         minLength: 1,
-        description: "A folder, a GGUF file, a Hugging Face id, or a name that 'cusprun fetch' knows",
+        description: COMMANDS.prune.subject.help,
       },
       ...Object.fromEntries(options.map((name) => [name, { ...schemaOf(OPTIONS[name].type), description: OPTIONS[name].help }])),
     },

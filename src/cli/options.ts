@@ -1,332 +1,285 @@
 /**
- * @file Every option of the command line, once: flags, the YAML file, its JSON schema, `--help` and the types are all made from
+ * @file Every option of the command line, once. Flags, the YAML file, its JSON schema and `--help` are all derived from
  * `OPTIONS`.
  */
 
-import { DEVICES, type Device } from "../device.ts";
-import { DIMENSIONS, type Dimension } from "../corpora/corpus.ts";
-import type { MapChange } from "../model/block-energies.ts";
-import { EXPORT_FORMATS, EXPORT_TYPES, type ExportFormat, type ExportType } from "../pipeline/export.ts";
-import { EXPERT_FORMATS, type ExpertFormat } from "../pipeline/writing-step.ts";
-import { METHOD_NAMES, type MethodName } from "../selection/methods/index.ts";
-import { ALLOCATIONS, type Allocation, type Layout } from "../selection/plan.ts";
-import { MATRIX_KINDS, UNIT_KINDS, type MatrixKind, type UnitKind } from "../model/units.ts";
-
-/** What a user can set, by flag or in the YAML file. Absent is "not said"; defaults belong to the functions that are called. */
-export interface Settings {
-  readonly language?: readonly string[];
-  readonly domain?: readonly string[];
-  readonly task?: readonly string[];
-  readonly documents?: number;
-  readonly "held-out"?: number;
-  readonly "max-tokens"?: number;
-  readonly seed?: number;
-  readonly reduce?: string;
-  readonly layout?: Layout;
-  readonly granularity?: "structural" | "matrix";
-  readonly dimensions?: readonly Dimension[];
-  readonly units?: readonly UnitKind[];
-  readonly matrices?: readonly MatrixKind[];
-  readonly allocation?: Allocation;
-  readonly method?: MethodName;
-  readonly methods?: readonly MethodName[];
-  readonly budgets?: readonly string[];
-  readonly seeds?: readonly number[];
-  readonly keep?: boolean;
-  readonly floor?: number;
-  readonly snap?: number;
-  readonly aggregate?: string;
-  readonly weights?: Readonly<Record<string, number>>;
-  readonly "keep-vocabulary"?: boolean;
-  readonly vocabulary?: number;
-  readonly "vocabulary-coverage"?: string;
-  readonly "vocabulary-corpus"?: readonly string[];
-  readonly dtype?: "f32" | "f16" | "bf16";
-  readonly "max-shard-size"?: string;
-  readonly out?: string;
-  readonly overwrite?: boolean;
-  readonly work?: string;
-  readonly memory?: string;
-  readonly device?: Device;
-  readonly maps?: MapChange;
-  readonly repair?: boolean;
-  readonly "general-share"?: number;
-  readonly measure?: boolean;
-  readonly formats?: readonly ExpertFormat[];
-  readonly plan?: string;
-  readonly to?: ExportFormat;
-  readonly type?: ExportType;
-  readonly tasks?: readonly string[];
-  readonly limit?: number;
-  readonly against?: string;
-  readonly window?: number;
-  readonly "trust-remote-code"?: boolean;
-  readonly config?: string;
-  readonly json?: boolean;
-  readonly quiet?: boolean;
-}
-
-/** Name of an option: the flag without its dashes, and the key in the YAML file. */
-export type OptionName = keyof Settings;
-
-/** What an option's value is. Decides how a flag's text is read and what the YAML file may hold. */
-export type OptionType =
-  | { readonly kind: "text" }
-  /** Repeatable flag, one value each. */
-  | { readonly kind: "texts" }
-  | { readonly kind: "choice"; readonly of: readonly string[] }
-  /** Values parted by commas. */
-  | { readonly kind: "choices"; readonly of: readonly string[] }
-  /** Any texts parted by commas. */
-  | { readonly kind: "list" }
-  | { readonly kind: "number"; readonly minimum: number; readonly maximum: number; readonly integer: boolean }
-  /** Whole numbers from 0 parted by commas. */
-  | { readonly kind: "counts" }
-  /** `name=number` pairs parted by commas. */
-  | { readonly kind: "numbers"; readonly of: readonly string[] }
-  /** Present or absent; `--no-NAME` says false. */
-  | { readonly kind: "switch" };
-
-/** One option. */
-export interface Option {
-  readonly type: OptionType;
-  /** Stands for the value in `--help`. */
-  readonly hint?: string;
-  /** One sentence without a full stop. */
-  readonly help: string;
-  /** Heading in `--help`. */
-  readonly group: "What to measure" | "What to keep" | "How much to remove" | "What to write" | "Running";
-}
+import { DIMENSIONS } from "../corpora/corpus.ts";
+import { DEFAULT_DOCUMENTS, DEFAULT_HELD_OUT_DOCUMENTS, DEFAULT_MAX_TOKENS } from "../corpora/load.ts";
+import { DEVICES } from "../device.ts";
+import { MATRIX_KINDS, UNIT_KINDS } from "../model/units.ts";
+import { EXPORT_FORMATS, EXPORT_TYPES } from "../pipeline/export.ts";
+import { EXPERT_FORMATS } from "../pipeline/writing-step.ts";
+import { METHOD_NAMES } from "../selection/methods/index.ts";
+import { ALLOCATIONS } from "../selection/plan.ts";
+import type { Option, OptionType } from "./option.ts";
+import type { OptionName } from "./settings.ts";
 
 const COUNT: OptionType = { kind: "number", minimum: 1, maximum: 1_000_000_000, integer: true };
+const SHARE: OptionType = { kind: "number", minimum: 0, maximum: 1, integer: false };
 
 /** Every option, in the order of `--help`. */
 export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
   language: {
+    group: "Corpora",
     type: { kind: "texts" },
     hint: "NAME|FILE",
-    group: "What to keep",
-    help: "Language: a preset, or a JSONL, text or Parquet file (FILE#field); repeat to mix",
+    help: "Language corpus: a preset, or a JSONL, text or Parquet file (FILE#FIELD); repeat to mix several",
   },
   domain: {
+    group: "Corpora",
     type: { kind: "texts" },
     hint: "NAME|FILE",
-    group: "What to keep",
-    help: "Domain: a preset or a file; repeat to mix",
+    help: "Domain corpus: a preset or a file; repeat to mix several",
   },
-  task: { type: { kind: "texts" }, hint: "NAME|FILE", group: "What to keep", help: "Task: a preset or a file; repeat to mix" },
-  documents: {
-    type: COUNT,
-    hint: "N",
-    group: "What to keep",
-    help: "Most documents of each corpus that choose what goes and mend what stays",
-  },
-  "held-out": {
-    type: COUNT,
-    hint: "N",
-    group: "What to keep",
-    help: "Most documents of each corpus that choose nothing and judge the result",
-  },
-  "max-tokens": { type: COUNT, hint: "N", group: "What to keep", help: "Most tokens taken from each document" },
-  seed: {
-    type: { kind: "number", minimum: 0, maximum: Number.MAX_SAFE_INTEGER, integer: true },
-    hint: "N",
-    group: "What to keep",
-    help: "Another seed takes other documents",
-  },
-  seeds: {
-    type: { kind: "counts" },
-    hint: "N,…",
-    group: "What to keep",
-    help: "Every run once with the documents of each of these seeds, e.g. 0,1,2; 0 where not said",
+  task: {
+    group: "Corpora",
+    type: { kind: "texts" },
+    hint: "NAME|FILE",
+    help: "Task corpus: a preset or a file; repeat to mix several",
   },
   dimensions: {
+    group: "Corpora",
     type: { kind: "choices", of: DIMENSIONS },
-    group: "What to keep",
-    help: "Dimensions of the expert; all that were scored where not said",
+    help: "Dimensions to select for (default: all dimensions in the scores file)",
   },
-  reduce: {
-    type: { kind: "text" },
-    hint: "AMOUNT",
-    group: "How much to remove",
-    help: "25%, '25% of blocks', 30M (parameters) or 40MiB",
-  },
-  layout: {
-    type: { kind: "choice", of: ["uniform", "ragged", "masked"] },
-    group: "How much to remove",
-    help: "uniform: every layer the same smaller size; ragged: each its own; masked: zeros",
-  },
-  granularity: {
-    type: { kind: "choice", of: ["structural", "matrix"] },
-    group: "How much to remove",
-    help: "matrix: the paper's single rows and columns, masked only",
-  },
-  units: {
-    type: { kind: "choices", of: UNIT_KINDS },
-    group: "How much to remove",
-    help: "Kinds of unit that may go, parted by commas",
-  },
-  matrices: {
-    type: { kind: "choices", of: MATRIX_KINDS },
-    group: "How much to remove",
-    help: "With --granularity matrix: matrices that may lose rows or columns",
-  },
-  allocation: {
-    type: { kind: "choice", of: ALLOCATIONS },
-    group: "How much to remove",
-    help: "Alike in every layer, by relevance, or by the damage of trial cuts",
-  },
-  method: {
-    type: { kind: "choice", of: METHOD_NAMES },
-    hint: "METHOD",
-    group: "How much to remove",
-    help: "Rule that chooses",
-  },
-  methods: {
-    type: { kind: "choices", of: METHOD_NAMES },
-    group: "How much to remove",
-    help: "Rules to compare, parted by commas; all that can make what is chosen where not said",
-  },
-  budgets: {
-    type: { kind: "list" },
-    hint: "AMOUNT,…",
-    group: "How much to remove",
-    help: "Amounts to remove, parted by commas, e.g. '15% of blocks,25% of blocks'",
-  },
-  floor: {
-    type: { kind: "number", minimum: 0, maximum: 1, integer: false },
-    hint: "SHARE",
-    group: "How much to remove",
-    help: "Share of its units that every layer keeps at least",
-  },
-  snap: {
+  documents: {
+    group: "Corpora",
     type: COUNT,
     hint: "N",
-    group: "How much to remove",
-    help: "FFN widths are multiples of this: 32, or 256 for a GGUF in K-quants, where not said",
+    help: `Maximum number of calibration documents per corpus, used for scoring and repair (default: ${DEFAULT_DOCUMENTS})`,
   },
-  aggregate: {
-    type: { kind: "text" },
-    hint: "HOW",
-    group: "How much to remove",
-    help: "Relevance over a corpus' documents: mean, max or a quantile such as quantile:0.9",
+  "held-out": {
+    group: "Corpora",
+    type: COUNT,
+    hint: "N",
+    help:
+      "Maximum number of held-out documents per corpus, used only to measure the result " +
+      `(default: ${DEFAULT_HELD_OUT_DOCUMENTS})`,
   },
-  weights: {
-    type: { kind: "numbers", of: DIMENSIONS },
-    hint: "DIMENSION=N,…",
-    group: "How much to remove",
-    help: "How much a dimension counts against the others",
+  "max-tokens": {
+    group: "Corpora",
+    type: COUNT,
+    hint: "N",
+    help: `Truncate each document to this many tokens (default: ${DEFAULT_MAX_TOKENS})`,
   },
-  "keep-vocabulary": {
-    type: { kind: "switch" },
-    group: "How much to remove",
-    help: "Every token stays, and the budget is met by other units alone",
+  seed: {
+    group: "Corpora",
+    type: { kind: "number", minimum: 0, maximum: Number.MAX_SAFE_INTEGER, integer: true },
+    hint: "N",
+    help: "Seed for sampling documents (default: 0)",
   },
-  vocabulary: { type: COUNT, hint: "TOKENS", group: "How much to remove", help: "So many tokens stay" },
-  "vocabulary-coverage": {
-    type: { kind: "text" },
-    hint: "SHARE",
-    group: "How much to remove",
-    help: "So many tokens stay that this share of the corpora's tokens is not split, e.g. 99.9%",
+  seeds: {
+    group: "Corpora",
+    type: { kind: "counts" },
+    hint: "N,…",
+    help: "Repeat every run with documents sampled by each of these seeds, e.g. 0,1,2 (default: 0)",
   },
   "vocabulary-corpus": {
+    group: "Corpora",
     type: { kind: "texts" },
     hint: "FILE",
-    group: "What to keep",
-    help: "More text, of any size, whose tokens count for the first dimension; repeat for more",
+    help: "More text, of any size, for counting the token frequencies of the first dimension; repeatable",
   },
-  out: { type: { kind: "text" }, hint: "PATH", group: "What to write", help: "Where the result is written" },
-  overwrite: { type: { kind: "switch" }, group: "What to write", help: "Replace what is there" },
-  keep: { type: { kind: "switch" }, group: "What to write", help: "Keep the experts, in the folder experts below --out" },
-  formats: {
-    type: { kind: "choices", of: EXPERT_FORMATS },
-    group: "What to write",
-    help: "What the folder holds: hf for transformers (default), gguf, onnx for transformers.js",
-  },
-  dtype: {
-    type: { kind: "choice", of: ["f32", "f16", "bf16"] },
-    group: "What to write",
-    help: "Dtype of safetensors; as the input has them where not said",
-  },
-  "max-shard-size": { type: { kind: "text" }, hint: "SIZE", group: "What to write", help: "Largest weight file, e.g. 5GB" },
-  maps: {
-    type: { kind: "choice", of: ["first-order", "exact"] },
-    group: "What to keep",
-    help: "How relevances of rotary pairs and rows of q and k are computed",
-  },
-  repair: {
-    type: { kind: "switch" },
-    group: "What to write",
-    help: "Fit the weights that stay anew in closed form (--no-repair leaves it out)",
-  },
-  "general-share": {
-    type: { kind: "number", minimum: 0, maximum: 1, integer: false },
-    hint: "SHARE",
-    group: "What to write",
-    help: "Share of general text in repair, to keep more than the expert's own",
-  },
-  measure: {
-    type: { kind: "switch" },
-    group: "What to write",
-    help: "Measure perplexity before and after (--no-measure leaves it out)",
-  },
-  plan: { type: { kind: "text" }, hint: "FILE", group: "What to write", help: "Plan that 'cusprun select' wrote" },
-  to: {
-    type: { kind: "choice", of: EXPORT_FORMATS },
-    group: "What to write",
-    help: "A GGUF file, a folder for ONNX Runtime and transformers.js, or one for transformers",
-  },
-  type: {
-    type: { kind: "choice", of: [...new Set(Object.values(EXPORT_TYPES).flat())] },
-    hint: "TYPE",
-    group: "What to write",
-    help: "How tensors are stored; where not said in GGUF as in the input, in ONNX f32",
-  },
-  tasks: {
-    type: { kind: "texts" },
-    hint: "FILE",
-    group: "What to measure",
-    help: "Evaluation file in JSON Lines, or a folder of them; repeat for more",
-  },
-  limit: { type: COUNT, hint: "N", group: "What to measure", help: "Most items of each file: its first ones" },
-  against: {
+  plan: { group: "Pruning", type: { kind: "text" }, hint: "FILE", help: "Plan written by 'cusprun select'" },
+  reduce: {
+    group: "Pruning",
     type: { kind: "text" },
-    hint: "MODEL",
-    group: "What to measure",
-    help: "Another model, such as the dense one, to compare with item by item",
+    hint: "AMOUNT",
+    help: "How much to remove: 25%, '25% of blocks', 30M (parameters) or 40MiB",
   },
-  "trust-remote-code": {
-    type: { kind: "switch" },
-    group: "What to measure",
-    help: "Let Python run the code in the folder, which layers of unlike size need",
+  budgets: {
+    group: "Pruning",
+    type: { kind: "list" },
+    hint: "AMOUNT,…",
+    help: "Amounts to remove, separated by commas, e.g. '15% of blocks,25% of blocks'",
   },
-  window: {
+  method: {
+    group: "Pruning",
+    type: { kind: "choice", of: METHOD_NAMES },
+    hint: "METHOD",
+    help: "Pruning method (default: cusprun)",
+  },
+  methods: {
+    group: "Pruning",
+    type: { kind: "choices", of: METHOD_NAMES },
+    help: "Methods to compare, separated by commas (default: all that support the other options)",
+  },
+  layout: {
+    group: "Pruning",
+    type: { kind: "choice", of: ["uniform", "ragged", "masked"] },
+    help:
+      "uniform: the same smaller size in every layer; ragged: a separate size per layer; masked: removed units become zeros " +
+      "(default: uniform, or masked with --granularity matrix)",
+  },
+  granularity: {
+    group: "Pruning",
+    type: { kind: "choice", of: ["structural", "matrix"] },
+    help:
+      "structural: whole units; matrix: single rows and columns of matrices as in the Cus-Prun paper, masked layout only " +
+      "(default: structural)",
+  },
+  units: {
+    group: "Pruning",
+    type: { kind: "choices", of: UNIT_KINDS },
+    help: "Kinds of units to prune, separated by commas (default: those of the method, usually ffn)",
+  },
+  matrices: {
+    group: "Pruning",
+    type: { kind: "choices", of: MATRIX_KINDS },
+    help: "With --granularity matrix: the matrices to prune (default: all, without q and k if the model has QK norms)",
+  },
+  allocation: {
+    group: "Pruning",
+    type: { kind: "choice", of: ALLOCATIONS },
+    help:
+      "How the budget is divided among layers. layer: equally; global: by relevance; damage: by the measured damage of trial " +
+      "cuts (default: depends on layout and method)",
+  },
+  floor: {
+    group: "Pruning",
+    type: SHARE,
+    hint: "SHARE",
+    help: "Minimum share of its units that every layer keeps (default: 0.3)",
+  },
+  snap: {
+    group: "Pruning",
     type: COUNT,
     hint: "N",
-    group: "What to measure",
-    help: "Longest input in tokens; where not said at most 1024 of a text, 2048 of a question",
+    help: "Round FFN widths to multiples of N (default: 32, or 256 for a GGUF file in K-quants)",
   },
-  config: { type: { kind: "text" }, hint: "FILE", group: "Running", help: "YAML file with these options; flags count more" },
-  work: {
+  aggregate: {
+    group: "Pruning",
     type: { kind: "text" },
-    hint: "DIR",
-    group: "Running",
-    help: "Folder of the scores, so that a finished step is not done again; in the user's cache where not said",
+    hint: "HOW",
+    help:
+      "How a unit's relevance is aggregated over documents: mean, max or a quantile such as quantile:0.9 (default: mean, " +
+      "or max with --granularity matrix)",
   },
-  memory: {
+  weights: {
+    group: "Pruning",
+    type: { kind: "numbers", of: DIMENSIONS },
+    hint: "DIMENSION=N,…",
+    help: "Relative weights of the dimensions, e.g. language=2,task=0.5; 0 ignores a dimension (default: 1 each)",
+  },
+  "keep-vocabulary": {
+    group: "Pruning",
+    type: { kind: "switch" },
+    help: "Keep every token; the budget is met by removing other units only",
+  },
+  vocabulary: { group: "Pruning", type: COUNT, hint: "TOKENS", help: "Number of tokens to keep" },
+  "vocabulary-coverage": {
+    group: "Pruning",
+    type: { kind: "text" },
+    hint: "SHARE",
+    help: "Keep enough tokens that this share of the corpora's tokens is not split into smaller ones, e.g. 99.9%",
+  },
+  maps: {
+    group: "Pruning",
+    type: { kind: "choice", of: ["first-order", "exact"] },
+    help: "How the relevance of rotary pairs and of rows of q and k is computed (default: first-order)",
+  },
+  repair: {
+    group: "Repair",
+    type: { kind: "switch" },
+    help: "Refit the remaining weights in closed form, without training; --no-repair skips it (default: depends on the method)",
+  },
+  "general-share": {
+    group: "Repair",
+    type: SHARE,
+    hint: "SHARE",
+    help: "Share of general text among the repair documents, to preserve abilities outside the corpora (default: 0)",
+  },
+  measure: {
+    group: "Evaluation",
+    type: { kind: "switch" },
+    help: "Measure perplexity on held-out documents before and after; --no-measure skips it (default: on)",
+  },
+  tasks: {
+    group: "Evaluation",
+    type: { kind: "texts" },
+    hint: "FILE",
+    help: "Evaluation file (JSON Lines) or a folder of them; repeatable",
+  },
+  limit: { group: "Evaluation", type: COUNT, hint: "N", help: "Use only the first N items of each evaluation file" },
+  against: {
+    group: "Evaluation",
+    type: { kind: "text" },
+    hint: "MODEL",
+    help:
+      "Model to compare with. eval: item by item, e.g. the dense model; verify: the expert that an ONNX folder was " +
+      "exported from",
+  },
+  window: {
+    group: "Evaluation",
+    type: COUNT,
+    hint: "N",
+    help: "Maximum input length in tokens (default: 1024 for texts and 2048 for questions, or the model's context if shorter)",
+  },
+  "trust-remote-code": {
+    group: "Evaluation",
+    type: { kind: "switch" },
+    help: "Allow Python to run the code in the expert's folder, which experts with a ragged layout need",
+  },
+  to: {
+    group: "Output",
+    type: { kind: "choice", of: EXPORT_FORMATS },
+    help:
+      "gguf: a file for llama.cpp, Ollama and LM Studio; onnx: a folder for ONNX Runtime and transformers.js; safetensors: " +
+      "a folder for transformers",
+  },
+  out: { group: "Output", type: { kind: "text" }, hint: "PATH", help: "Output file or folder" },
+  overwrite: { group: "Output", type: { kind: "switch" }, help: "Replace an existing output" },
+  keep: { group: "Output", type: { kind: "switch" }, help: "Keep the pruned models, in the folder 'experts' inside --out" },
+  formats: {
+    group: "Output",
+    type: { kind: "choices", of: EXPERT_FORMATS },
+    help: "Formats to write, separated by commas. hf: for transformers; gguf; onnx: for transformers.js (default: hf)",
+  },
+  type: {
+    group: "Output",
+    type: { kind: "choice", of: [...new Set(Object.values(EXPORT_TYPES).flat())] },
+    hint: "TYPE",
+    help: "Storage type of GGUF or ONNX tensors (default: the input's own types for GGUF, f32 for ONNX)",
+  },
+  dtype: {
+    group: "Output",
+    type: { kind: "choice", of: ["f32", "f16", "bf16"] },
+    help:
+      "Dtype of the safetensors output, in which byte budgets are counted (default: that of most of the input's weights, or " +
+      "bf16 if it is quantised; select: bf16)",
+  },
+  "max-shard-size": {
+    group: "Output",
     type: { kind: "text" },
     hint: "SIZE",
-    group: "Running",
-    help: "Most memory to take, e.g. 6G (6 GiB) or 6GB; three quarters of the machine's where not said",
+    help: "Maximum size of a safetensors file, e.g. 5GB (the default)",
+  },
+  config: {
+    group: "General",
+    type: { kind: "text" },
+    hint: "FILE",
+    help: "YAML file with these options; flags override it",
+  },
+  work: {
+    group: "General",
+    type: { kind: "text" },
+    hint: "DIR",
+    help: "Folder for scores and other intermediate results, reused by later runs (default: the user's cache)",
+  },
+  memory: {
+    group: "General",
+    type: { kind: "text" },
+    hint: "SIZE",
+    help: "Memory limit, e.g. 6G (6 GiB) or 6GB (default: three quarters of the machine's memory)",
   },
   device: {
+    group: "General",
     type: { kind: "choice", of: DEVICES },
     hint: "NAME",
-    group: "Running",
-    help: "What computes the layers; what it cannot do, and everything where not said, the CPU does",
+    help: "Device for the layers; operators it lacks run on the CPU (default: cpu)",
   },
-  json: { type: { kind: "switch" }, group: "Running", help: "Print the result as one JSON object, and errors too" },
-  quiet: { type: { kind: "switch" }, group: "Running", help: "Show no progress" },
+  json: { group: "General", type: { kind: "switch" }, help: "Print the result, or an error, as one JSON object" },
+  quiet: { group: "General", type: { kind: "switch" }, help: "Show no progress" },
 };
 
 /** Names of all options, in order. */

@@ -1,20 +1,20 @@
 /**
- * @file Shows `ProgressEvent`s on stderr: one live line on a terminal, otherwise a line at the start of a stage
- * and at every tenth of it.
+ * @file Shows `ProgressEvent`s on stderr: one live line on a terminal, otherwise a line at the start of each stage and
+ * at every further 10%.
  */
 
 import type { ProgressEvent } from "../progress.ts";
 import { displayWidth, formatBytes, formatCount, formatDuration } from "../report/format.ts";
 
-/** A live line is redrawn at most this often; more only flickers. */
+/** Minimum time between two redraws of the live line; more often would only flicker. */
 const REDRAW_MS = 100;
-/** A log gets a line at most this often, however fast the tenths go by. */
+/** Minimum time between two lines of a log, however fast the work progresses. */
 const LOG_MS = 1000;
-/** Before this, rate and time left would be guesses from a single step. */
+/** Rate and remaining time are shown only after this time: earlier they would be guesses from a single step. */
 const RATE_AFTER_MS = 1000;
 const BAR_COLUMNS = 20;
 
-/** Where progress is shown; `process.stderr` fits. */
+/** The stream that progress is written to, such as `process.stderr`. */
 export interface ProgressTarget {
   readonly isTTY?: boolean;
   readonly columns?: number;
@@ -38,7 +38,7 @@ export class ProgressView {
     this.#now = now;
   }
 
-  /** Takes the next event. */
+  /** Shows the next event. */
   show(event: ProgressEvent): void {
     const isNew = event.stage !== this.#stage;
     if (isNew) this.#begin(event);
@@ -46,7 +46,7 @@ export class ProgressView {
     else this.#log(event, isNew);
   }
 
-  /** Says something that is no progress, e.g. that the work is being stopped. */
+  /** Prints a message that is not progress, e.g. that the job is being stopped. */
   note(text: string): void {
     this.finish();
     this.#target.write(`${text}\n`);
@@ -109,7 +109,7 @@ function percent(share: number): string {
   return `${Math.floor(share * 100)}%`.padStart(4);
 }
 
-/** Cuts a line so that the terminal does not wrap it, which would leave lines behind. */
+/** Truncates a line so that the terminal does not wrap it: redrawing would not erase a wrapped line. */
 function fit(line: string, columns: number): string {
   let cut = line;
   while (displayWidth(cut) > columns) cut = cut.slice(0, -1);

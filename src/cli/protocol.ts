@@ -1,34 +1,34 @@
 /**
- * @file What the main thread and the worker say to each other. Everything is structured-clonable.
+ * @file Messages between the main thread and the worker. All of them can be cloned by the structured clone algorithm.
  */
 
 import { CusprunError, type ErrorCode, type ErrorParts } from "../errors.ts";
 import type { ProgressEvent } from "../progress.ts";
 import type { CommandName } from "./commands.ts";
 import type { JobResult } from "./job-result.ts";
-import type { Settings } from "./options.ts";
+import type { Settings } from "./settings.ts";
 
-/** What the worker is started with. */
+/** The job that the worker is started with. */
 export interface Job {
   readonly command: CommandName;
-  /** The model, scores file or name behind the command. */
+  /** The command's positional argument: a model, a scores file or a model's name. */
   readonly subject: string;
   readonly settings: Settings;
 }
 
-/** What the main thread posts to the worker: there is one thing to say. */
+/** The only message from the main thread to the worker. */
 export type ToWorker = "abort";
 
-/** What the worker posts. `result`, `aborted`, `refused` and `defect` are last words. */
+/** Messages from the worker. `result`, `aborted`, `refused` and `defect` are final: nothing follows them. */
 export type FromWorker =
   | { readonly type: "progress"; readonly event: ProgressEvent }
   | { readonly type: "result"; readonly result: JobResult }
   | { readonly type: "aborted" }
-  /** A `CusprunError`, taken apart since a clone of an error loses its class. */
+  /** The parts of a `CusprunError`: a cloned error loses its class. */
   | { readonly type: "refused"; readonly code: ErrorCode; readonly parts: ErrorParts; readonly stack: string }
   | { readonly type: "defect"; readonly message: string; readonly stack: string };
 
-/** An error as a last word. */
+/** Describes an error as a final message. */
 export function describeError(error: unknown): FromWorker {
   if (error instanceof CusprunError) {
     return { type: "refused", code: error.code, parts: { ...error.parts }, stack: stackOf(error) };
@@ -36,7 +36,7 @@ export function describeError(error: unknown): FromWorker {
   return { type: "defect", message: error instanceof Error ? error.message : String(error), stack: stackOf(error) };
 }
 
-/** The stack, with those of the causes: what caused a defect is most of what a report needs. */
+/** The stack of an error and of its causes, which a bug report needs most. */
 function stackOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const own = error.stack ?? error.message;

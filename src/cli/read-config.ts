@@ -1,5 +1,6 @@
 /**
- * @file The YAML file of `--config` → settings. Checked against the same schema that is shipped for editors; every message names the line.
+ * @file The YAML file of `--config` → settings. It is validated against the schema that is published for editors; every
+ * error names the line.
  */
 
 import { readFile, stat } from "node:fs/promises";
@@ -7,23 +8,25 @@ import { Ajv, type ErrorObject } from "ajv";
 import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document } from "yaml";
 import { COMMANDS } from "./commands.ts";
 import { configSchema } from "./option-values.ts";
-import { OPTIONS, type OptionName, type Settings } from "./options.ts";
+import { OPTIONS } from "./options.ts";
+import type { OptionName, Settings } from "./settings.ts";
 import { suggestName } from "./suggest.ts";
 import { usageError } from "./usage-error.ts";
 
-/** Far more than any configuration needs; keeps a wrong path (say, a model) from being read into memory. */
+/** Far more than any configuration needs; prevents a wrong path, e.g. of a model, from being read into memory. */
 const MAX_CONFIG_BYTES = 1024 * 1024;
 
-/** What a configuration file holds. */
+/** The contents of a configuration file. */
 export interface Config {
-  /** What to prune, or null where the file leaves it to the command line. */
+  /** The model to prune, or null if the file does not name one. */
   readonly model: string | null;
   readonly settings: Settings;
 }
 
 /**
  * Reads a configuration file.
- * @throws CusprunError `USAGE` for a file that cannot be read, is not YAML, or does not fit the schema; with the line.
+ * @throws CusprunError `USAGE` for a file that cannot be read, is not YAML, or does not match the schema; names the
+ * line.
  */
 export async function readConfig(path: string): Promise<Config> {
   return parseConfig(await readSmallFile(path), path);
@@ -31,8 +34,8 @@ export async function readConfig(path: string): Promise<Config> {
 
 /**
  * Parses the text of a configuration file.
- * @param path for messages.
- * @throws CusprunError `USAGE`, with the line.
+ * @param path for error messages.
+ * @throws CusprunError `USAGE`; names the line.
  */
 export function parseConfig(text: string, path: string): Config {
   const lines = new LineCounter();
@@ -40,7 +43,7 @@ export function parseConfig(text: string, path: string): Config {
   const [broken] = document.errors;
   if (broken !== undefined) {
     const { line } = lines.linePos(broken.pos[0]);
-    throw usageError(`${path}, line ${line}`, firstLine(broken.message), "YAML", "Correct the line");
+    throw usageError(`${path}, line ${line}`, firstLine(broken.message), "valid YAML", "Correct the line");
   }
   const value = resolveAliases(document, path);
   const { options } = COMMANDS.prune;
@@ -53,23 +56,28 @@ export function parseConfig(text: string, path: string): Config {
   return { model: typeof model === "string" ? model : null, settings };
 }
 
-/** The document's plain value; the schema decides afterwards what may be in it. */
+/** The document's plain value, which is then validated against the schema. */
 function resolveAliases(document: Document, path: string): Record<string, unknown> {
   try {
-    // The yaml package stops aliases of aliases that would grow without end.
+    // The yaml package rejects nested aliases that would expand exponentially.
     return (document.toJS({ maxAliasCount: 100 }) ?? {}) as Record<string, unknown>;
   } catch (error) {
-    throw usageError(path, firstLine((error as Error).message), "YAML without tangled aliases", "Write the values out");
+    throw usageError(path, firstLine((error as Error).message), "YAML without deeply nested aliases", "Write the values out");
   }
 }
 
 async function readSmallFile(path: string): Promise<string> {
   const found = await stat(path).catch(() => null);
   if (found === null || !found.isFile()) {
-    throw usageError(path, found === null ? "no such file" : "no file", "a YAML file", "Check the path behind --config");
+    throw usageError(path, found === null ? "no such file" : "not a file", "a YAML file", "Check the path after --config");
   }
   if (found.size > MAX_CONFIG_BYTES) {
-    throw usageError(path, `${found.size} bytes`, `a YAML file of at most ${MAX_CONFIG_BYTES}`, "Check the path behind --config");
+    throw usageError(
+      path,
+      `${found.size} bytes`,
+      `a YAML file of at most ${MAX_CONFIG_BYTES} bytes`,
+      "Check the path after --config",
+    );
   }
   return readFile(path, "utf8");
 }
@@ -80,7 +88,7 @@ function listWhereListed(name: OptionName, value: unknown): unknown {
   return (kind === "texts" || kind === "choices") && !Array.isArray(value) ? [value] : value;
 }
 
-/** Of the errors of one value's alternatives, the one that got furthest says what is wrong. */
+/** If a value fails all alternatives of a schema, the error at the deepest path is the most specific. */
 function deepest(errors: readonly ErrorObject[]): ErrorObject {
   const depth = ({ instancePath, keyword }: ErrorObject): number =>
     instancePath.split("/").length * 2 - (keyword === "anyOf" ? 1 : 0);
@@ -107,7 +115,7 @@ function schemaError(error: ErrorObject, document: Document, lines: LineCounter,
   return usageError(where, found, String(error.message).replace(/^must be /, ""), "Correct the value");
 }
 
-/** `file, line N` of the key at a path of keys, or of its value where it has no key (in a list). */
+/** `file, line N` of the key at a path of keys, or of the value if it has no key (in a list). */
 function place(path: string, document: Document, lines: LineCounter, keys: readonly string[]): string {
   const parent = keys.length > 1 ? document.getIn(keys.slice(0, -1), true) : document.contents;
   const pair = isMap(parent) ? parent.items.find(({ key }) => isScalar(key) && key.value === keys.at(-1)) : undefined;

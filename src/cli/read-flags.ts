@@ -1,24 +1,26 @@
 /**
- * @file The command line → command, subject and settings. Unknown commands, flags and values are errors that name the nearest known one.
+ * @file The command line → command, positional argument and settings. Errors for unknown commands, flags and values
+ * name the nearest known one.
  */
 
 import { parseArgs } from "node:util";
 import { COMMAND_NAMES, COMMANDS, type CommandName } from "./commands.ts";
-import { OPTION_NAMES, OPTIONS, type OptionName, type Settings } from "./options.ts";
+import { OPTION_NAMES, OPTIONS } from "./options.ts";
+import type { OptionName, Settings } from "./settings.ts";
 import { parseOptionText } from "./option-values.ts";
 import { nearestName, suggestName } from "./suggest.ts";
 import { usageError } from "./usage-error.ts";
 
-/** What a command line asks for. */
+/** A parsed command line. */
 export type Request =
   | { readonly kind: "version" }
-  /** Help of one command, or of the whole program (null). */
+  /** Help for one command, or for the program (null). */
   | { readonly kind: "help"; readonly command: CommandName | null }
   | { readonly kind: "run"; readonly command: CommandName; readonly subject: string | null; readonly settings: Settings };
 
 /**
- * Reads the arguments behind `cusprun`.
- * @throws CusprunError `USAGE` for an unknown command, flag or value, or a value that is missing or too much.
+ * Parses the arguments of `cusprun`.
+ * @throws CusprunError `USAGE` for an unknown command, flag or value, or a missing or superfluous value.
  */
 export function readFlags(argv: readonly string[]): Request {
   const [first, ...rest] = argv;
@@ -33,12 +35,12 @@ export function readFlags(argv: readonly string[]): Request {
 function readCommand(word: string): CommandName {
   if (Object.hasOwn(COMMANDS, word)) return word as CommandName;
   if (word.startsWith("-"))
-    throw usageError("command line", `'${word}'`, "a command first", `Use one of: ${COMMAND_NAMES.join(", ")}`);
-  throw usageError("command line", `the command '${word}'`, "a command of cusprun", suggestName(word, COMMAND_NAMES));
+    throw usageError("command line", `'${word}'`, "a command as the first argument", `Use one of: ${COMMAND_NAMES.join(", ")}`);
+  throw usageError("command line", `the command '${word}'`, "a cusprun command", suggestName(word, COMMAND_NAMES));
 }
 
 function readArguments(command: CommandName, args: readonly string[]): { subject: string | null; settings: Settings } {
-  // parseArgs is lenient here so that the messages can be ours; everything it let pass is checked below.
+  // parseArgs is lenient here so that the error messages are cusprun's own; everything is checked below.
   const { tokens } = parseArgs({ args: [...args], options: flagTypes(), strict: false, allowPositionals: true, tokens: true });
   const subjects: string[] = [];
   const texts = new Map<OptionName, string[]>();
@@ -69,7 +71,7 @@ function readArguments(command: CommandName, args: readonly string[]): { subject
       "command line",
       `${subjects.length} arguments (${subjects.join(", ")})`,
       `one ${hint}`,
-      "Remove one, or put a flag in front of it",
+      "Remove the extra arguments, or add the missing flag in front of them",
     );
   }
   const values = [...texts].map(([name, given]) => [name, parseOptionText(name, given)] as const);
@@ -85,7 +87,7 @@ function flagTypes(): Record<string, { type: "string" | "boolean"; multiple: boo
   );
 }
 
-/** Resolves a flag, `--no-` included, against those of the command. */
+/** Resolves a flag, including `--no-` flags, to an option of the command. */
 function readFlagName(command: CommandName, rawName: string): { name: OptionName; on: boolean } {
   const { options } = COMMANDS[command];
   const word = rawName.replace(/^--?/, "");
@@ -100,7 +102,7 @@ function readFlagName(command: CommandName, rawName: string): { name: OptionName
     `the flag ${rawName}`,
     `a flag of 'cusprun ${command}'`,
     elsewhere.length > 0
-      ? `It belongs to: ${elsewhere.join(", ")}`
+      ? `This flag belongs to: ${elsewhere.join(", ")}`
       : nearest === null
         ? `See 'cusprun ${command} --help'`
         : `Perhaps you meant --${nearest}`,

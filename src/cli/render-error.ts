@@ -1,15 +1,15 @@
 /**
- * @file Errors for people and, with `--json`, for programs.
+ * @file Errors as text and, with `--json`, as JSON.
  */
 
 import type { Outcome } from "./run-job.ts";
 
-/** Exit code of a defect of cusprun (EX_SOFTWARE of sysexits.h). */
+/** Exit code of a bug in cusprun (EX_SOFTWARE in sysexits.h). */
 export const DEFECT_EXIT_CODE = 70;
 
 type Failure = Extract<Outcome, { type: "refused" | "defect" }>;
 
-/** An error as lines of text; with its stack where `debug` is set. */
+/** Renders an error as text; with its stack if `debug` is set. */
 export function renderError(failure: Failure, debug: boolean): string {
   const lines = failure.type === "refused" ? refusalLines(failure) : defectLines(failure, debug);
   return [...lines, ...(debug ? ["", failure.stack] : [])].join("\n");
@@ -26,14 +26,17 @@ function refusalLines({ code, parts }: Extract<Failure, { type: "refused" }>): s
 
 function defectLines({ message }: Extract<Failure, { type: "defect" }>, debug: boolean): string[] {
   return [
-    `cusprun: a defect of cusprun: ${message}`,
+    `cusprun: internal error: ${message}`,
     debug
-      ? "  Please report it with the command line and the lines below."
-      : "  Please report it with the command line and what CUSPRUN_DEBUG=1 adds to this message.",
+      ? "  This is a bug in cusprun. Please report it with the command line and the stack trace below."
+      : "  This is a bug in cusprun. Please report it with the command line and the stack trace that CUSPRUN_DEBUG=1 prints.",
   ];
 }
 
-/** An error as one JSON object: `{"error": {code, message, where, found, expected, remedy}}`; a defect has the code `DEFECT`. */
+/**
+ * Renders an error as one JSON object: `{"error": {code, message, where, found, expected, remedy}}`; a bug in cusprun
+ * has the code `DEFECT`.
+ */
 export function renderErrorJson(failure: Failure): string {
   if (failure.type === "defect") return JSON.stringify({ error: { code: "DEFECT", message: failure.message } });
   const { code, parts } = failure;

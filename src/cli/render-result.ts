@@ -1,5 +1,5 @@
 /**
- * @file Results for people.
+ * @file Results as text.
  */
 
 import type { ModelDescription } from "../checkpoint/inspect.ts";
@@ -11,7 +11,7 @@ import { renderVerifications } from "../report/verification-table.ts";
 import { renderColumns, renderReport, renderUnitTable, renderVocabulary } from "../report/table.ts";
 import type { JobResult } from "./job-result.ts";
 
-/** A command's result as text, without a final line end. */
+/** Renders a command's result, without a final newline. */
 export function renderResult(result: JobResult): string {
   switch (result.command) {
     case "prune":
@@ -49,7 +49,7 @@ export function renderResult(result: JobResult): string {
     case "verify": {
       const { expert, agrees, verifications } = result.value;
       const nobody = verifications.every(({ status }) => status === "absent");
-      const verdict = nobody ? "No runtime is there to ask." : agrees ? "All that answered agree." : "Not all agree.";
+      const verdict = nobody ? "No runtime is installed." : agrees ? "All installed runtimes agree." : "Not all runtimes agree.";
       return `${renderVerifications(expert, verifications)}\n\n${verdict}`;
     }
     case "eval": {
@@ -59,7 +59,7 @@ export function renderResult(result: JobResult): string {
     }
     case "compare": {
       const { out, files, made, reused } = result.value;
-      const runs = `${made} ${made === 1 ? "run" : "runs"} made${reused === 0 ? "" : `, ${reused} there before`}`;
+      const runs = `${made} ${made === 1 ? "run" : "runs"} completed${reused === 0 ? "" : `, ${reused} reused`}`;
       return `${renderComparison(result.value)}\n\nWrote ${out}: ${files.join(", ")} (${runs})`;
     }
     default:
@@ -70,8 +70,10 @@ export function renderResult(result: JobResult): string {
 function renderPlan(plan: SelectedPlan): string {
   const { parameters, layout, budget, out } = plan;
   const layers = plan.units[0]?.removedPerLayer.length ?? 0;
+  const removed = formatCount(parameters.removed);
+  const share = formatPercent(parameters.removed / parameters.total);
   return [
-    `${layout}, budget ${budget}: ${formatCount(parameters.removed)} of ${formatCount(parameters.total)} parameters go (${formatPercent(parameters.removed / parameters.total)})`,
+    `${layout}, budget ${budget}: removes ${removed} of ${formatCount(parameters.total)} parameters (${share})`,
     "",
     ...renderVocabulary(plan.vocabulary),
     ...renderUnitTable(plan.units, layers, layout),

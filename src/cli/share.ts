@@ -1,12 +1,12 @@
 /**
- * @file Shares as people write them → numbers.
+ * @file Shares such as `99.9%` → numbers.
  */
 
 import { usageError } from "./usage-error.ts";
 
 /**
  * Reads `99.9%` or `0.999`.
- * @param option for messages.
+ * @param option the option's name, for error messages.
  * @returns a share in (0, 1].
  * @throws CusprunError `USAGE`.
  */
@@ -14,5 +14,5 @@ export function parseShare(text: string, option: string): number {
   const [, amount, percent] = /^(\d+(?:\.\d+)?)\s*(%?)$/.exec(text.trim()) ?? [];
   const share = Number(amount) / (percent === "%" ? 100 : 1);
   if (share > 0 && share <= 1) return share;
-  throw usageError(`--${option}`, `'${text}'`, "a share over 0%, at most 100%", `Write --${option} 99.9%, for example`);
+  throw usageError(`--${option}`, `'${text}'`, "a share above 0% and at most 100%", `Write --${option} 99.9%, for example`);
 }

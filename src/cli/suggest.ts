@@ -1,11 +1,11 @@
 /**
- * @file "Did you mean": the nearest known name to a mistyped one.
+ * @file "Did you mean": finds the known name nearest to a mistyped one.
  */
 
-/** Names further away than a third of their length share too little to be what was meant. */
+/** Maximum edit distance of a suggestion, as a share of its length; names further away have too little in common. */
 const MAX_DISTANCE_SHARE = 1 / 3;
 
-/** The known name nearest to `word`, or null where none is near. Case does not count. */
+/** The known name nearest to `word`, ignoring case, or null if none is near. */
 export function nearestName(word: string, known: Iterable<string>): string | null {
   let nearest: string | null = null;
   let shortest = Infinity;
@@ -19,13 +19,13 @@ export function nearestName(word: string, known: Iterable<string>): string | nul
   return nearest;
 }
 
-/** A remedy for an unknown name: the nearest one, or all. */
+/** The remedy for an unknown name: the nearest known name, or else a list of all. */
 export function suggestName(word: string, known: readonly string[]): string {
   const nearest = nearestName(word, known);
   return nearest === null ? `Use one of: ${known.join(", ")}` : `Perhaps you meant ${nearest}`;
 }
 
-/** Levenshtein distance, with one row of the table at a time. */
+/** Levenshtein distance, computed one row of the table at a time. */
 function editDistance(a: string, b: string): number {
   let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {

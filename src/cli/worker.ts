@@ -1,6 +1,6 @@
 /**
- * @file The worker thread: does one job. ONNX Runtime blocks the thread it runs on, so that progress, signals and Ctrl-C can only stay
- * alive on another.
+ * @file The worker thread: runs one job. ONNX Runtime blocks the thread that it runs on, so progress, signals and
+ * Ctrl-C are handled on another.
  */
 
 import { parentPort, workerData } from "node:worker_threads";
@@ -9,7 +9,7 @@ import { runCommand } from "./jobs.ts";
 import { describeError, type FromWorker, type Job, type ToWorker } from "./protocol.ts";
 
 const port = parentPort;
-if (port === null) throw new Error("worker.js is started by cusprun, not by hand");
+if (port === null) throw new Error("worker.js must be started by cusprun");
 
 const abort = new AbortController();
 port.on("message", (message: ToWorker) => {

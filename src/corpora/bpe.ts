@@ -1,43 +1,44 @@
 /**
- * @file The BPE model of a tokenizer.json, checked: what exporting, counting and trimming a vocabulary need to know of it beyond encoding.
+ * @file The BPE model of a tokenizer.json, parsed and checked: the parts needed to export, count and trim a vocabulary.
  */
 
 import type { TokenizerFiles } from "../checkpoint/checkpoint.ts";
 import { isJsonObject, showValue } from "../checkpoint/config/config-fields.ts";
 import { CusprunError } from "../errors.ts";
 
-/** A token that is found in the raw text before anything is merged. */
+/** A token that is matched in the raw text, before any merge. */
 export interface AddedToken {
   readonly text: string;
   readonly id: number;
-  /** Control tokens, as opposed to ordinary text that is never split. */
+  /** Whether it is a control token, as opposed to ordinary text that is never split. */
   readonly isSpecial: boolean;
 }
 
 /** A byte-level or SentencePiece-style BPE vocabulary. */
 export interface BpeModel {
-  /** Bytes as characters (`gpt2`); otherwise SentencePiece-style with bytes to fall back to (`llama`). */
+  /** True for byte-level BPE (`gpt2`), false for SentencePiece-style BPE with byte fallback (`llama`). */
   readonly isByteLevel: boolean;
   /** Ids of `model.vocab` by text. */
   readonly vocab: ReadonlyMap<string, number>;
-  /** `added_tokens`; some stand in `vocab` too. */
+  /** `added_tokens`; some are also in `vocab`. */
   readonly added: readonly AddedToken[];
-  /** Best first. */
+  /** In order of rank, best first. */
   readonly merges: readonly (readonly [left: string, right: string])[];
-  /** A word that is a token is taken whole. */
+  /** Whether a word that is itself a token is not split. */
   readonly ignoresMerges: boolean;
   /** `model.unk_token`. */
   readonly unknown: string | null;
 }
 
-/** A token of a SentencePiece-style vocabulary that stands for one byte. */
+/** Byte tokens of a SentencePiece-style vocabulary. */
 export const BYTE_TOKEN: RegExp = /^<0x[0-9A-F]{2}>$/;
 
 /**
- * Reads and checks.
- * @param vocabSize rows of the embedding: every id is under it.
- * @param where the file or folder, for messages.
- * @throws CusprunError `TOKENIZER_INVALID`; `TOKENIZER_UNSUPPORTED` for other models than BPE with all bytes in reach.
+ * Parses and checks the BPE model of a tokenizer.
+ * @param vocabSize rows of the embedding: every id must be below it.
+ * @param where the file or folder, for error messages.
+ * @throws CusprunError `TOKENIZER_INVALID`; `TOKENIZER_UNSUPPORTED` for models other than BPE that can encode every
+ * byte.
  */
 export function readBpe({ tokenizerJson }: TokenizerFiles, vocabSize: number, where: string): BpeModel {
   const model = tokenizerJson["model"];
@@ -53,7 +54,7 @@ export function readBpe({ tokenizerJson }: TokenizerFiles, vocabSize: number, wh
     throw invalidTokenizer(
       where,
       `id ${showValue(id)} of token ${JSON.stringify(text)}`,
-      `an id under ${vocabSize}, the rows of the embedding`,
+      `an id below ${vocabSize}, the number of rows of the embedding`,
     );
   };
   if (!isJsonObject(model["vocab"])) throw invalidTokenizer(where, "no model.vocab", "the ids of all tokens");
@@ -75,17 +76,17 @@ function holdsByteLevel(preTokenizer: unknown): boolean {
 
 function readAdded(list: unknown, checkId: (text: string, id: unknown) => number, where: string): AddedToken[] {
   if (list === undefined || list === null) return [];
-  if (!Array.isArray(list)) throw invalidTokenizer(where, "added_tokens that are no list", "a list");
+  if (!Array.isArray(list)) throw invalidTokenizer(where, "added_tokens that is not a list", "a list");
   return list.map((entry: unknown) => {
     if (!isJsonObject(entry) || typeof entry["content"] !== "string") {
-      throw invalidTokenizer(where, `the added token ${showValue(entry)}`, "an object with a content");
+      throw invalidTokenizer(where, `the added token ${showValue(entry)}`, "an object with a string 'content'");
     }
     const text = entry["content"];
     return { text, id: checkId(text, entry["id"]), isSpecial: entry["special"] === true };
   });
 }
 
-/** Merges are pairs, or in older files two words parted by a space. */
+/** Merges are pairs, or in older files two words separated by a space. */
 function readMerges(list: unknown, where: string): (readonly [string, string])[] {
   if (!Array.isArray(list)) throw invalidTokenizer(where, "no model.merges", "a list of merges");
   return list.map((merge: unknown) => {
@@ -99,10 +100,11 @@ function readMerges(list: unknown, where: string): (readonly [string, string])[]
 }
 
 /**
- * How each token comes about: the two tokens of its last merge when its own text is merged; null for a token that no merge makes
- * (a character, a byte, an added token, or one that merging its text does not lead to). Where a text is encoded to tokens that are all
- * kept, every token on the way is one that these pairs lead to, whatever stands around it: merges inside a final token's span never look outside it.
- * @returns by id, for the tokens of `model.vocab`.
+ * Derives each token: the two tokens of the last merge when the token's own text is encoded. Tokens that no merge
+ * produces have no entry: characters, bytes, added tokens, and tokens that encoding their own text does not yield. If a
+ * text is encoded to kept tokens only, every intermediate token is reached by these pairs, whatever the context: merges
+ * inside the span of a final token never depend on text outside it.
+ * @returns pairs by id, for the tokens of `model.vocab`.
  */
 export function deriveTokens(model: BpeModel): ReadonlyMap<number, readonly [left: number, right: number]> {
   const { vocab, isByteLevel } = model;
@@ -127,7 +129,10 @@ export function deriveTokens(model: BpeModel): ReadonlyMap<number, readonly [lef
   return derivations;
 }
 
-/** The tokens that merging a text begins with: its characters, or their bytes where a character is no token; null where one is neither. */
+/**
+ * The symbols that merging starts from: the characters of the text, or the bytes of characters that are not tokens;
+ * null if a byte is not a token either.
+ */
 function initialSymbols(text: string, vocab: ReadonlyMap<string, number>, isByteLevel: boolean): number[] | null {
   const symbols: number[] = [];
   for (const character of text) {
@@ -146,7 +151,7 @@ function initialSymbols(text: string, vocab: ReadonlyMap<string, number>, isByte
   return symbols;
 }
 
-/** Merges best pairs first until one token is left: the pair that made it. Null where several are left. */
+/** Merges the best pair repeatedly. Returns the last merged pair if one token remains, else null. */
 function lastMerge(
   symbols: number[],
   ranks: ReadonlyMap<number, number>,
@@ -167,13 +172,13 @@ function lastMerge(
   return last;
 }
 
-/** The error for a tokenizer that cannot be taken apart or written in another form. */
+/** The error for a tokenizer that cannot be parsed or converted. */
 export function unsupportedTokenizer(where: string, part: string, found: unknown, expected: string): CusprunError {
   return new CusprunError("TOKENIZER_UNSUPPORTED", {
     where: `${where}: tokenizer.json: ${part}`,
     found: showValue(found),
     expected,
-    remedy: "Keep the Hugging Face folder and the whole vocabulary of this model",
+    remedy: "Use the model in Hugging Face form, with its full vocabulary (--keep-vocabulary)",
   });
 }
 
@@ -182,6 +187,6 @@ function invalidTokenizer(where: string, found: string, expected: string): Cuspr
     where: `${where}: tokenizer.json`,
     found,
     expected,
-    remedy: "Download the model again, or save its tokenizer with save_pretrained of a fast tokenizer",
+    remedy: "Download the model again, or save its fast tokenizer again with transformers (save_pretrained)",
   });
 }

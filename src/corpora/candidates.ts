@@ -1,8 +1,9 @@
 /**
- * @file What one spec of the user offers: a preset or a path → texts in a random but fixed order, none twice.
+ * @file The candidate texts of one corpus spec: a preset or a path → distinct texts in a pseudo-random but fixed order.
  *
- * The order is that of a hash of seed and text, so it depends neither on the order of the file nor on other files, and a file of any size
- * is sampled in one pass and bounded memory: only the first texts of that order are kept.
+ * Texts are sorted by a hash of the seed and the text, so the order depends neither on the order in the file nor on
+ * other files, and a file of any size is sampled in one pass with bounded memory: only the first texts in that order
+ * are kept.
  */
 
 import { createHash } from "node:crypto";
@@ -15,28 +16,29 @@ import { presetNames, presetPath } from "./presets.ts";
 import { readDocuments } from "./read-documents.ts";
 import { wellFormed } from "./tokenizer.ts";
 
-/** Documents read between two looks at the events that wait. */
+/** Documents read between two yields to the event loop. */
 const DOCUMENTS_PER_STEP = 256;
 
 /** A text that may become a document of a corpus. */
 export interface Candidate extends TextDocument {
-  /** SHA-256 of seed and text: the place in the order. */
+  /** SHA-256 of seed and text: the sort key. */
   readonly rank: string;
 }
 
 /** How candidates are chosen. */
 export interface CandidateOptions extends JobOptions {
   readonly seed: number;
-  /** Most candidates kept. */
+  /** Maximum number of candidates. */
   readonly limit: number;
-  /** Characters (UTF-16 units) of a text that are kept. */
+  /** Texts are truncated to this many characters (UTF-16 units). */
   readonly maxCharacters: number;
 }
 
 /**
- * The candidates of one spec, in their order.
- * @param spec a preset's name, or a path as `readDocuments` takes it.
- * @throws CusprunError `PRESET_UNKNOWN` for a name that is neither a preset nor a path, and what `readDocuments` throws.
+ * Reads the candidates of one spec, in order.
+ * @param spec the name of a preset, or a path for `readDocuments`.
+ * @throws CusprunError `PRESET_UNKNOWN` for a name that is neither a preset nor a path, and what `readDocuments`
+ * throws.
  */
 export async function readCandidates(
   dimension: Dimension,
@@ -59,12 +61,16 @@ export async function readCandidates(
   return [...firstOf(kept, options.limit).values()];
 }
 
-/** What messages and reports call a spec: a preset's name, or a path without its folders. */
+/** The label of a spec in messages and reports: the name of a preset, or a path without its folders. */
 export function specLabel(spec: string): string {
   return basename(spec);
 }
 
-/** Documents of one spec: a preset's name, or a path as `readDocuments` takes it. @throws CusprunError `PRESET_UNKNOWN`. */
+/**
+ * Opens the documents of one spec.
+ * @param spec the name of a preset, or a path for `readDocuments`.
+ * @throws CusprunError `PRESET_UNKNOWN`.
+ */
 export async function openSpec(dimension: Dimension, spec: string): Promise<AsyncIterable<TextDocument>> {
   const names = presetNames(dimension);
   if (names.includes(spec)) return readPreset(dimension, spec);
@@ -74,7 +80,7 @@ export async function openSpec(dimension: Dimension, spec: string): Promise<Asyn
     where: `--${dimension}`,
     found: `'${spec}'`,
     expected: `one of ${names.join(", ")}, or a path`,
-    remedy: "Give one of these names, or a file or folder of your own",
+    remedy: "Pass one of these names, or the path of a file or folder",
   });
 }
 
@@ -84,7 +90,7 @@ async function* readPreset(dimension: Dimension, name: string): AsyncGenerator<T
     yield { text, source: source.replace(path, `preset ${dimension}/${name}`) };
 }
 
-/** The start of a text, copied: a slice would keep the whole text in memory. */
+/** The start of a text, as a copy: a slice would keep the whole text in memory. */
 function cutText(text: string, maxCharacters: number): string {
   return text.length <= maxCharacters ? text : Buffer.from(text.slice(0, maxCharacters), "utf16le").toString("utf16le");
 }

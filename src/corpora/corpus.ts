@@ -1,26 +1,26 @@
 /**
- * @file What a corpus is once it was read: documents of one dimension, tokenised, and split into those that choose what
- * is pruned and those that are held back to judge the result.
+ * @file The type of a loaded corpus: the tokenised documents of one dimension, split into calibration documents and
+ * held-out documents.
  */
 
-/** The three dimensions of an expert, in the order in which they are named everywhere. */
+/** The three dimensions of an expert, in the order used everywhere. */
 export const DIMENSIONS = ["language", "domain", "task"] as const;
 
 /** A dimension of an expert. */
 export type Dimension = (typeof DIMENSIONS)[number];
 
-/** A text as it was read. */
+/** A text as read from a file. */
 export interface TextDocument {
   readonly text: string;
-  /** Where it stands, for messages: `file.jsonl:12` or `preset language/de:12`. */
+  /** Its location, for messages: `file.jsonl:12` or `preset language/de:12`. */
   readonly source: string;
 }
 
-/** A document ready for the model. */
+/** A tokenised document. */
 export interface TokenDocument {
-  /** Token ids, beginning with BOS where the tokenizer says so; at least `MIN_DOCUMENT_TOKENS` of them. */
+  /** Token ids, starting with BOS if the tokenizer adds one; at least `MIN_DOCUMENT_TOKENS` of them. */
   readonly tokens: Int32Array;
-  /** UTF-8 bytes of the text that the tokens after BOS stand for, for bits per byte. */
+  /** UTF-8 length of the text of the tokens after BOS, for bits per byte. */
   readonly byteLength: number;
   readonly source: string;
 }
@@ -28,10 +28,10 @@ export interface TokenDocument {
 /** The documents of one dimension. */
 export interface Corpus {
   readonly dimension: Dimension;
-  /** What the user called it, e.g. `medical` or `medical + notes.jsonl`. */
+  /** The user's name for it, e.g. `medical` or `medical + notes.jsonl`. */
   readonly label: string;
-  /** Documents that choose what is pruned. */
+  /** Documents for scoring and repair. */
   readonly calibration: readonly TokenDocument[];
-  /** Documents that choose nothing and judge the result. None is also in any calibration part. */
+  /** Documents used only to measure the result. None is among the calibration documents of any dimension. */
   readonly heldOut: readonly TokenDocument[];
 }

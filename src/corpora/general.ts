@@ -1,5 +1,6 @@
 /**
- * @file The general mix that is shipped: many languages, domains and tasks, for what an expert is to keep beside its own place.
+ * @file The packaged general mix of many languages, domains and tasks, which helps an expert preserve abilities outside
+ * its corpora.
  */
 
 import { type JobOptions } from "../progress.ts";
@@ -9,15 +10,15 @@ import { GENERAL_PRESET_PATH } from "./presets.ts";
 import { toTokenDocument } from "./token-document.ts";
 import { type Tokenizer } from "./tokenizer.ts";
 
-/** Characters read for every token wanted, as for corpora. */
+/** Characters read per requested token, as for corpora. */
 const CHARACTERS_PER_TOKEN = 64;
-/** Candidates for every document wanted: some are too short. */
+/** Candidates read per requested document: some are too short. */
 const CANDIDATES_PER_DOCUMENT = 2;
 
 /**
- * Documents of the general mix, in the order of the seed.
- * @param count documents at most; the preset may have fewer.
- * @param maxTokens longer documents are cut to this many tokens.
+ * Loads documents of the general mix, in the order given by the seed.
+ * @param count maximum number of documents; the preset may have fewer.
+ * @param maxTokens longer documents are truncated to this many tokens.
  */
 export async function loadGeneralDocuments(
   tokenizer: Tokenizer,

@@ -1,5 +1,6 @@
 /**
- * @file Tokens that an expert keeps whatever its corpora say: without them some text could not be written, or the model not be used as it is meant to be.
+ * @file Tokens that an expert always keeps, whatever its corpora contain: without them, some text could not be encoded
+ * or the model not be used as intended.
  */
 
 import type { TokenizerFiles } from "../checkpoint/checkpoint.ts";
@@ -7,25 +8,25 @@ import { isJsonObject, type JsonObject } from "../checkpoint/config/config-field
 import { BYTE_TOKEN, type BpeModel } from "./bpe.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
-/** Scripts of the world's written languages, by Unicode's names. */
+/** Scripts of written languages, by their Unicode names. */
 const SCRIPTS: readonly string[] = (
   "Arabic Armenian Bengali Cyrillic Devanagari Ethiopic Georgian Greek Gujarati Gurmukhi Han Hangul Hebrew Hiragana Kannada " +
   "Katakana Khmer Lao Latin Malayalam Mongolian Myanmar Oriya Sinhala Tamil Telugu Thai Tibetan"
 ).split(" ");
 
-/** A script counts as the text's own from this share of its letters on. */
+/** A script belongs to a text if more than this share of the text's letters is in it. */
 const SCRIPT_SHARE = 0.01;
 
-/** Names that chat templates put in from outside. */
+/** Role names that callers pass to chat templates. */
 const CHAT_ROLES: readonly string[] = ["system", "user", "assistant", "model", "tool"];
 
-/** Tokens that their makers set aside and never used, by their names. Their rows were never trained. */
+/** Names of reserved tokens, which were never used: their embedding rows are untrained. */
 const RESERVED = /^(?:<unused\d+>|<\|reserved_special_token_\d+\|>|<SPECIAL_\d+>|\[PAD\d+\])$/;
 
 /** Keys of a config.json or generation_config.json whose values are token ids. */
 const TOKEN_ID_KEY = /(?:_token_ids?|^(?:begin_)?suppress_tokens)$/;
 
-/** Keys and values of a config that are token ids: one number, or a list. */
+/** Entries of a config whose values are token ids: one number, or a list. */
 export function tokenIdFields(config: JsonObject): [string, number | readonly number[]][] {
   return Object.entries(config).filter((entry): entry is [string, number | readonly number[]] => {
     const [key, value] = entry;
@@ -34,7 +35,7 @@ export function tokenIdFields(config: JsonObject): [string, number | readonly nu
   });
 }
 
-/** How many letters of each script some texts have. */
+/** Counts the letters of each script in texts. */
 export class ScriptCounter {
   readonly #counts = new Map<string, number>();
   #letters = 0;
@@ -47,7 +48,7 @@ export class ScriptCounter {
     }
   }
 
-  /** Scripts that the texts are written in. */
+  /** The scripts that the texts are written in. */
   scripts(): readonly string[] {
     return SCRIPTS.filter((script) => (this.#counts.get(script) ?? 0) > SCRIPT_SHARE * this.#letters);
   }
@@ -58,9 +59,10 @@ const SCRIPT_PATTERNS: ReadonlyMap<string, RegExp> = new Map(
 );
 
 /**
- * Bytes, added tokens (special ones among them, but not those that were only set aside), the unknown token, single characters of ASCII and of the scripts given, tokens of the chat template's own
- * words, and tokens that a config names. What they are merged from is not among them.
- * @param configs config.json and generation_config.json, where there are any.
+ * Bytes, added tokens (including special ones, but not reserved ones), the unknown token, single characters of ASCII
+ * and of the given scripts, the tokens of the chat template's own words, and tokens that a config names. Tokens that
+ * these are merged from are not included.
+ * @param configs config.json and generation_config.json, or null if absent.
  * @returns ids, in any order.
  */
 export function alwaysKeptTokens(
@@ -84,7 +86,7 @@ export function alwaysKeptTokens(
   return kept;
 }
 
-/** A template's own words: what stands outside of its tags, and its quoted strings. Nothing of it is run. */
+/** The words of a chat template: text outside its tags, and quoted strings. The template is not executed. */
 function templateTexts(template: unknown): string[] {
   const templates = (Array.isArray(template) ? template : [template]).map((entry: unknown) =>
     isJsonObject(entry) ? entry["template"] : entry,
@@ -100,12 +102,14 @@ function templateTexts(template: unknown): string[] {
   return texts.length === 0 ? [] : [...texts, ...CHAT_ROLES];
 }
 
-/** Text of a byte-level token, whose characters stand for bytes; what is no UTF-8 becomes U+FFFD. */
+/** Text of a byte-level token, whose characters represent bytes; invalid UTF-8 becomes U+FFFD. */
 function byteLevelText(token: string): string {
   return Buffer.from(Array.from(token, (character) => BYTE_OF_CHARACTER.get(character) ?? 0)).toString("utf8");
 }
 
-/** GPT-2's `bytes_to_unicode`, backwards: printable bytes stand for themselves, the others for characters from U+0100 on. */
+/**
+ * The inverse of GPT-2's `bytes_to_unicode`: printable bytes map to themselves, the others to characters from U+0100.
+ */
 const BYTE_OF_CHARACTER: ReadonlyMap<string, number> = (() => {
   const isPrintable = (byte: number): boolean => (byte > 32 && byte < 127) || (byte > 160 && byte !== 173);
   const others = Array.from({ length: 256 }, (_, byte) => byte).filter((byte) => !isPrintable(byte));

@@ -1,8 +1,8 @@
 /**
- * @file Specs of the user → corpora: read, tokenised, and parted into documents that choose and documents that judge.
+ * @file Corpus specs → corpora: read, tokenised, and split into calibration documents and held-out documents.
  *
- * Held-out documents are the first of a corpus' random order, so they depend on no other dimension; calibration documents are the next
- * ones that no dimension holds out.
+ * Held-out documents are the first in a corpus's pseudo-random order, so they do not depend on other dimensions;
+ * calibration documents are the next ones that no dimension holds out.
  */
 
 import { CusprunError } from "../errors.ts";
@@ -12,40 +12,42 @@ import { type Corpus, type Dimension, DIMENSIONS, type TokenDocument } from "./c
 import { type Tokenizer } from "./tokenizer.ts";
 import { MIN_DOCUMENT_TOKENS, toTokenDocument } from "./token-document.ts";
 
-/** Documents of a dimension that choose what is pruned, unless asked otherwise. */
+/** Calibration documents per dimension by default. */
 export const DEFAULT_DOCUMENTS = 96;
 
-/** Documents of a dimension that are held back to judge, unless asked otherwise. */
+/** Held-out documents per dimension by default. */
 export const DEFAULT_HELD_OUT_DOCUMENTS = 24;
 
-/** Tokens of a document at most, unless asked otherwise. */
+/** Maximum number of tokens per document by default. */
 export const DEFAULT_MAX_TOKENS = 512;
 
-/** Candidates read for every document wanted, so that short and double ones can be passed over. */
+/** Candidates read per requested document, since short documents and duplicates are skipped. */
 const CANDIDATES_PER_DOCUMENT = 16;
 
-/** Characters read for every token wanted. The longest tokens are spaces in runs; no text averages near this. */
+/**
+ * Characters read per requested token. Only long runs of spaces have tokens of this length; no text averages near it.
+ */
 const CHARACTERS_PER_TOKEN = 64;
 
-/** Documents tokenised between two looks at the events that wait. */
+/** Documents tokenised between two yields to the event loop. */
 const DOCUMENTS_PER_STEP = 8;
 
-/** Which documents are taken, and how much of each. */
+/** Number and length of the documents to load. */
 export interface CorpusOptions {
   /** Calibration documents per dimension; default `DEFAULT_DOCUMENTS`. */
   readonly documents?: number;
-  /** Held-out documents per dimension; default `DEFAULT_HELD_OUT_DOCUMENTS`. 0 holds none back. */
+  /** Held-out documents per dimension; default `DEFAULT_HELD_OUT_DOCUMENTS`. 0: none. */
   readonly heldOutDocuments?: number;
-  /** Longer documents are cut to this many tokens; default `DEFAULT_MAX_TOKENS`. */
+  /** Longer documents are truncated to this many tokens; default `DEFAULT_MAX_TOKENS`. */
   readonly maxTokens?: number;
-  /** Another seed takes other documents; default 0. */
+  /** Seed for sampling documents; default 0. */
   readonly seed?: number;
 }
 
-/** What each dimension is given by: names of presets, and paths as `readDocuments` takes them. */
+/** The specs of each dimension: names of presets, and paths for `readDocuments`. */
 export type CorpusSpecs = Readonly<Partial<Record<Dimension, readonly string[]>>>;
 
-/** A dimension's corpus in the making. */
+/** A corpus before its calibration documents are chosen. */
 interface Draft {
   readonly dimension: Dimension;
   readonly label: string;
@@ -55,12 +57,12 @@ interface Draft {
 }
 
 /**
- * Reads the corpora of every dimension that is given, in the order of `DIMENSIONS`. The same specs, options and files give the same corpora.
- * Several specs of a dimension are mixed in equal shares as far as each has documents. Texts that are there twice are taken once, and a
- * text that is held out in one dimension chooses in none. A corpus smaller than wanted is shared out in the wanted proportion, at least one
- * document on either side.
- * @throws CusprunError `CORPUS_TOO_SHORT` where a corpus has too few documents of `MIN_DOCUMENT_TOKENS` or more; `PRESET_UNKNOWN`;
- *   `USAGE` for options out of range; and what `readDocuments` throws.
+ * Loads the corpora of all given dimensions, in the order of `DIMENSIONS`. The same specs, options and files yield the
+ * same corpora. Several specs of one dimension are mixed in equal shares until one runs out of documents. Duplicate
+ * texts are used once, and a text held out in one dimension is not a calibration document in any. A corpus smaller than
+ * requested is split in the requested proportion, with at least one document in each part.
+ * @throws CusprunError `CORPUS_TOO_SHORT` if a corpus has too few documents of at least `MIN_DOCUMENT_TOKENS` tokens;
+ * `PRESET_UNKNOWN`; `USAGE` for options out of range; and what `readDocuments` throws.
  */
 export async function loadCorpora(
   specs: CorpusSpecs,
@@ -82,8 +84,9 @@ export async function loadCorpora(
       calibrationCount,
       tokenise,
     );
-    if (calibration.length === 0) throw tooShort(dimension, label, "no document that is not held out by another dimension");
-    const judges = await takeUsable(
+    if (calibration.length === 0)
+      throw tooShort(dimension, label, "only documents that are held out, here or in another dimension");
+    const heldOutUsable = await takeUsable(
       candidates.filter(({ text }) => heldOut.has(text)),
       heldOut.size,
       tokenise,
@@ -92,7 +95,7 @@ export async function loadCorpora(
       dimension,
       label,
       calibration: calibration.map((usable) => usable.document),
-      heldOut: judges.map((usable) => usable.document),
+      heldOut: heldOutUsable.map((usable) => usable.document),
     });
   }
   return corpora;
@@ -114,7 +117,7 @@ function checkOptions(options: CorpusOptions): Settings {
       where: `corpus option ${key}`,
       found: String(settings[key]),
       expected: `an integer of at least ${least[key]}`,
-      remedy: "Choose another number",
+      remedy: "Choose a valid number",
     });
   }
   return settings;
@@ -122,7 +125,7 @@ function checkOptions(options: CorpusOptions): Settings {
 
 type Tokenise = (candidate: Candidate) => Promise<TokenDocument | null>;
 
-/** Tokenises every text once: a text in several corpora becomes one and the same document. */
+/** Tokenises every text once: a text in several corpora becomes the same document object. */
 function makeTokeniser(tokenizer: Tokenizer, maxTokens: number, { onProgress, signal }: JobOptions): Tokenise {
   const known = new Map<string, TokenDocument | null>();
   return async (candidate) => {
@@ -179,14 +182,14 @@ async function draftCorpus(
   };
 }
 
-/** Documents held out of `available`, in the wanted proportion, with at least one on either side. */
+/** Number of held-out documents among `available`, in the requested proportion, with at least one in each part. */
 function shareHeldOut(available: number, { documents, heldOutDocuments }: Settings): number {
   if (heldOutDocuments === 0) return 0;
   const share = Math.round((available * heldOutDocuments) / (documents + heldOutDocuments));
   return Math.min(Math.max(share, 1), available - 1);
 }
 
-/** One of each list in turn, without what was there before; lists that have run out are passed over. */
+/** Takes from the lists in turn, skipping duplicates and exhausted lists. */
 function interleave(lists: readonly (readonly Candidate[])[]): Candidate[] {
   const byText = new Map<string, Candidate>();
   const longest = Math.max(...lists.map((list) => list.length));
@@ -220,6 +223,6 @@ function tooShort(dimension: Dimension, label: string, found: string, needed = 1
     where: `--${dimension} ${label}`,
     found,
     expected: `at least ${needed}`,
-    remedy: "Give more text, or longer documents",
+    remedy: "Provide more text, or longer documents",
   });
 }

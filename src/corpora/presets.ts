@@ -1,5 +1,5 @@
 /**
- * @file The corpora that are shipped with cusprun: `presets/{dimension}/{name}.jsonl` of the package (see presets/README.md).
+ * @file The corpora packaged with cusprun: `presets/{dimension}/{name}.jsonl` (see presets/README.md).
  */
 
 import { readdirSync } from "node:fs";
@@ -8,7 +8,7 @@ import type { Dimension } from "./corpus.ts";
 
 const EXTENSION = ".jsonl";
 
-/** The package's folder of presets, from `src/corpora` as from `dist/corpora`. */
+/** The package's presets folder; the path is the same from `src/corpora` and `dist/corpora`. */
 const PRESETS_FOLDER = new URL("../../presets/", import.meta.url);
 
 /** Names of a dimension's presets, sorted, e.g. `de`, `en`, … for `language`. */
@@ -24,5 +24,5 @@ export function presetPath(dimension: Dimension, name: string): string {
   return fileURLToPath(new URL(`${dimension}/${name}${EXTENSION}`, PRESETS_FOLDER));
 }
 
-/** Path of the general mix, which is no dimension's preset. */
+/** Path of the general mix, which is not a preset of any dimension. */
 export const GENERAL_PRESET_PATH: string = fileURLToPath(new URL(`general${EXTENSION}`, PRESETS_FOLDER));

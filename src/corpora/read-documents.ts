@@ -1,6 +1,6 @@
 /**
- * @file A path, as the user gives it → documents, by the file's extension. `file.jsonl#field` and `file.parquet#column` name the field
- * that holds the text; a folder stands for every corpus file under it.
+ * @file A path from the user → documents, read according to the file extension. `file.jsonl#field` and
+ * `file.parquet#column` name the field that holds the text; a folder means all corpus files in it.
  */
 
 import { readdir, stat } from "node:fs/promises";
@@ -13,7 +13,7 @@ import { readText } from "./read-text.ts";
 
 type Reader = (path: string, field?: string) => AsyncGenerator<TextDocument>;
 
-/** Readers by extension. Plain text has no fields. */
+/** Readers by file extension. Plain text has no fields. */
 const READERS: Readonly<Record<string, { readonly read: Reader; readonly hasFields: boolean }>> = {
   ".jsonl": { read: readJsonl, hasFields: true },
   ".ndjson": { read: readJsonl, hasFields: true },
@@ -22,17 +22,17 @@ const READERS: Readonly<Record<string, { readonly read: Reader; readonly hasFiel
   ".md": { read: readText, hasFields: false },
 };
 
-/** Extensions of the files that can be read. */
+/** Extensions of corpus files. */
 export const CORPUS_EXTENSIONS: readonly string[] = Object.keys(READERS);
 
-/** Most files of a folder; more are a mistake, such as a home folder. */
+/** Maximum number of files in a folder; more indicate a mistake, such as a home folder. */
 const MAX_FILES = 10_000;
 
 /**
- * Reads the documents of a file, or of every corpus file of a folder and its subfolders in the order of their names.
- * @param spec a path, with `#field` behind it where the text is not in `text`.
- * @throws CusprunError `CORPUS_NOT_FOUND`; `CORPUS_FORMAT` for an extension that is not known or a field of a file without fields;
- *   `CORPUS_EMPTY` where there is no document; and what the readers throw.
+ * Reads the documents of a file, or of all corpus files in a folder and its subfolders, sorted by name.
+ * @param spec a path, followed by `#field` if the text is not in the field `text`.
+ * @throws CusprunError `CORPUS_NOT_FOUND`; `CORPUS_FORMAT` for an unknown extension, or a field of a file without
+ * fields; `CORPUS_EMPTY` if there is no document; and what the readers throw.
  */
 export async function* readDocuments(spec: string): AsyncGenerator<TextDocument> {
   const { path, field, isFolder } = await resolveSpec(spec);
@@ -50,11 +50,11 @@ export async function* readDocuments(spec: string): AsyncGenerator<TextDocument>
     where: path,
     found: isFolder ? `no document in any ${CORPUS_EXTENSIONS.join(", ")} file` : "no document",
     expected: "at least one document",
-    remedy: "Give a file that holds text",
+    remedy: "Pass a file that contains text",
   });
 }
 
-/** Parts the path from the field. A file whose name holds `#` wins over a field. */
+/** Splits the path from the field. If a file with `#` in its name exists, the `#` belongs to the path. */
 async function resolveSpec(spec: string): Promise<{ path: string; field: string | undefined; isFolder: boolean }> {
   const whole = await stat(spec).catch(() => null);
   if (whole !== null) return { path: spec, field: undefined, isFolder: whole.isDirectory() };
@@ -66,8 +66,8 @@ async function resolveSpec(spec: string): Promise<{ path: string; field: string 
     "CORPUS_NOT_FOUND",
     {
       where: path,
-      found: `nothing that can be read (${found.code ?? found.message})`,
-      expected: "a file or folder of text",
+      found: `nothing readable (${found.code ?? found.message})`,
+      expected: "a text file or folder",
       remedy: "Check the path",
     },
     { cause: found },
@@ -82,7 +82,7 @@ async function listFiles(folder: string): Promise<string[]> {
     where: folder,
     found: `${files.length} corpus files`,
     expected: `at most ${MAX_FILES}`,
-    remedy: "Name a smaller folder, or join the files",
+    remedy: "Pass a smaller folder, or merge the files",
   });
 }
 
@@ -94,7 +94,7 @@ function findReader(path: string): { readonly read: Reader; readonly hasFields: 
     where: path,
     found: extension === "" ? "no extension" : `the extension '${extension}'`,
     expected: `one of ${CORPUS_EXTENSIONS.join(", ")}`,
-    remedy: "Convert the file, or rename it if it holds one of these",
+    remedy: "Convert the file, or rename it if it has one of these formats",
   });
 }
 
@@ -102,7 +102,7 @@ function hasNoFields(path: string, field: string): CusprunError {
   return new CusprunError("CORPUS_FORMAT", {
     where: path,
     found: `the field '${field}'`,
-    expected: "no field: plain text has none",
-    remedy: "Leave out what follows the #",
+    expected: "no field, since plain text has none",
+    remedy: "Remove the # and the field after it",
   });
 }

@@ -1,20 +1,20 @@
 /**
- * @file JSON Lines → documents: one object a line, the text in one of its fields.
+ * @file JSON Lines → documents: one object per line, with the text in one of its fields.
  */
 
 import { CusprunError } from "../errors.ts";
 import type { TextDocument } from "./corpus.ts";
 import { readLines } from "./utf8-lines.ts";
 
-/** The field that holds the text where none is named. */
+/** The field that holds the text by default. */
 export const DEFAULT_TEXT_FIELD = "text";
 
-/** How much of a broken line a message shows, in characters. */
+/** Characters of an invalid line that a message shows. */
 const SHOWN_CHARACTERS = 60;
 
 /**
  * Reads the documents of a JSON Lines file. Empty lines are skipped.
- * @throws CusprunError `CORPUS_FIELD` where the field is missing or no string, and what `readRecords` throws.
+ * @throws CusprunError `CORPUS_FIELD` if the field is missing or not a string, and what `readRecords` throws.
  */
 export async function* readJsonl(path: string, field: string = DEFAULT_TEXT_FIELD): AsyncGenerator<TextDocument> {
   for await (const { record, source } of readRecords(path)) {
@@ -22,14 +22,7 @@ export async function* readJsonl(path: string, field: string = DEFAULT_TEXT_FIEL
     if (typeof text !== "string") {
       throw new CusprunError("CORPUS_FIELD", {
         where: source,
-        found:
-          text === undefined
-            ? `the fields ${
-                Object.keys(record)
-                  .map((key) => `'${key}'`)
-                  .join(", ") || "(none)"
-              }`
-            : `'${field}' of type ${typeof text}`,
+        found: text === undefined ? `the fields ${listKeys(record)}` : `'${field}' of type ${typeof text}`,
         expected: `a string in the field '${field}'`,
         remedy: `Name the field that holds the text: ${path}#FIELD`,
       });
@@ -38,7 +31,12 @@ export async function* readJsonl(path: string, field: string = DEFAULT_TEXT_FIEL
   }
 }
 
-/** A JSON object of a line. */
+function listKeys(record: Readonly<Record<string, unknown>>): string {
+  const keys = Object.keys(record).map((key) => `'${key}'`);
+  return keys.length === 0 ? "(none)" : keys.join(", ");
+}
+
+/** The JSON object of a line. */
 export interface JsonRecord {
   readonly record: Readonly<Record<string, unknown>>;
   /** `file.jsonl:12`, for messages. */
@@ -47,7 +45,7 @@ export interface JsonRecord {
 
 /**
  * Reads the objects of a JSON Lines file. Empty lines are skipped.
- * @throws CusprunError `CORPUS_JSON` for a line that is no JSON object, and what `readLines` throws.
+ * @throws CusprunError `CORPUS_JSON` for a line that is not a JSON object, and what `readLines` throws.
  */
 export async function* readRecords(path: string): AsyncGenerator<JsonRecord> {
   for await (const line of readLines(path)) {
@@ -75,7 +73,7 @@ function brokenLine(source: string, found: string, cause?: unknown): CusprunErro
       where: source,
       found,
       expected: "a JSON object on one line",
-      remedy: "Repair or remove the line; plain text belongs in a .txt file",
+      remedy: "Correct or remove the line; plain text must be in a .txt file",
     },
     { cause },
   );

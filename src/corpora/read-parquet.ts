@@ -1,5 +1,5 @@
 /**
- * @file One string column of a Parquet file → documents. Row groups are read one after the other, other columns never.
+ * @file One string column of a Parquet file → documents. Row groups are read one at a time; other columns are not read.
  */
 
 import * as zlib from "node:zlib";
@@ -16,18 +16,18 @@ import { CusprunError } from "../errors.ts";
 import type { TextDocument } from "./corpus.ts";
 import { DEFAULT_TEXT_FIELD } from "./read-jsonl.ts";
 
-/** Largest page that is decompressed, in bytes. Writers aim at 1 MiB; a header may claim 2 GiB. */
+/** Largest page that is decompressed, in bytes. Writers target 1 MiB; a header may claim 2 GiB. */
 const MAX_PAGE_BYTES = 256 * 2 ** 20;
 
-/** Most rows of a row group, which is read at once. Writers aim at about a million. */
+/** Maximum number of rows in a row group, which is read at once. Writers target about a million. */
 const MAX_ROW_GROUP_ROWS = 1 << 24;
 
-/** The smallest file: the mark at both ends and the length of the footer. */
+/** Size of the smallest file: the magic bytes at both ends and the length of the footer. */
 const MIN_FILE_BYTES = 12;
 
 type Decompress = (input: Uint8Array, outputLength: number) => Uint8Array;
 
-/** Node's own decompressors; zstd is there from Node 22.15 on. */
+/** Node's own decompressors; zstd is available since Node 22.15. */
 const zstd = (zlib as { zstdDecompressSync?: (input: Uint8Array, options: zlib.ZlibOptions) => Buffer }).zstdDecompressSync;
 const DECOMPRESSORS: Readonly<Record<string, Decompress>> = {
   SNAPPY: bounded((input, outputLength) => {
@@ -40,14 +40,15 @@ const DECOMPRESSORS: Readonly<Record<string, Decompress>> = {
   ...(zstd === undefined ? {} : { ZSTD: bounded((input, outputLength) => zstd(input, { maxOutputLength: outputLength })) }),
 };
 
-/** Thrown by the string decoder, to be told apart from damage of the file's structure. */
+/** Thrown by the string decoder; distinguishes invalid text from a damaged file. */
 class NotUtf8Error extends Error {}
 
 /**
  * Reads the documents of a Parquet file. Rows without a value are skipped.
- * @param column a string column at the top level.
- * @throws CusprunError `CORPUS_PARQUET` for a damaged file or a compression that Node does not read, `CORPUS_FIELD` where the column is
- *   missing or holds no strings, `CORPUS_ENCODING` where a value is not UTF-8, `CORPUS_TOO_LARGE` over the limits above.
+ * @param column a top-level string column.
+ * @throws CusprunError `CORPUS_PARQUET` for a damaged file or a compression that Node cannot read, `CORPUS_FIELD` if
+ * the column is missing or is not a string column, `CORPUS_ENCODING` if a value is not UTF-8, `CORPUS_TOO_LARGE` above
+ * the limits in this file.
  */
 export async function* readParquet(path: string, column: string = DEFAULT_TEXT_FIELD): AsyncGenerator<TextDocument> {
   const { file, metadata } = await openParquet(path);
@@ -139,7 +140,7 @@ async function readRows(
   }
 }
 
-/** Bytes of a string column → text; hyparquet's own decoder would replace what is not UTF-8. */
+/** Bytes of a string column → text; hyparquet's own decoder would replace invalid UTF-8. */
 function decodeStrictly(bytes: Uint8Array | undefined): string | undefined {
   if (bytes === undefined) return undefined;
   try {
@@ -151,7 +152,7 @@ function decodeStrictly(bytes: Uint8Array | undefined): string | undefined {
 
 function bounded(decompress: Decompress): Decompress {
   return (input, outputLength) => {
-    if (outputLength > MAX_PAGE_BYTES) throw new Error(`a page of ${outputLength} bytes, over the limit of ${MAX_PAGE_BYTES}`);
+    if (outputLength > MAX_PAGE_BYTES) throw new Error(`a page of ${outputLength} bytes, above the limit of ${MAX_PAGE_BYTES}`);
     return decompress(input, outputLength);
   };
 }

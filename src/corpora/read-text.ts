@@ -1,6 +1,6 @@
 /**
- * @file Plain text (.txt, .md) → documents. Paragraphs, parted by empty lines, are packed into documents of up to
- * `PACKED_CHARACTERS`; a longer paragraph is parted at line ends, and a longer line at spaces.
+ * @file Plain text (.txt, .md) → documents. Paragraphs, separated by empty lines, are packed into documents of up to
+ * `PACKED_CHARACTERS`; longer paragraphs are split at line ends, and longer lines at spaces.
  */
 
 import type { TextDocument } from "./corpus.ts";
@@ -23,7 +23,7 @@ export async function* readText(path: string): AsyncGenerator<TextDocument> {
       paragraphEnded = true;
       continue;
     }
-    for (const part of partLine(text)) {
+    for (const part of splitLine(text)) {
       const joined = packed === "" ? part : `${packed}${paragraphEnded ? "\n\n" : "\n"}${part}`;
       if (packed !== "" && joined.length > PACKED_CHARACTERS) {
         yield { text: packed, source: `${path}:${firstLine}` };
@@ -39,8 +39,10 @@ export async function* readText(path: string): AsyncGenerator<TextDocument> {
   if (packed !== "") yield { text: packed, source: `${path}:${firstLine}` };
 }
 
-/** Parts of a line, each up to `PACKED_CHARACTERS`: cut at the last space that fits, else between two characters. */
-function* partLine(line: string): Generator<string> {
+/**
+ * Splits a line into parts of up to `PACKED_CHARACTERS`, at the last space that fits, or else between two characters.
+ */
+function* splitLine(line: string): Generator<string> {
   let start = 0;
   while (line.length - start > PACKED_CHARACTERS) {
     const limit = start + PACKED_CHARACTERS;

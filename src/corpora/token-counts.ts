@@ -1,5 +1,6 @@
 /**
- * @file How often each token stands in the corpora: all of their documents, read in one pass in bounded memory, not only those that are scored.
+ * @file Token frequencies of the corpora: all documents, not only the scored ones, read in one pass with bounded
+ * memory.
  */
 
 import { CusprunError } from "../errors.ts";
@@ -13,16 +14,19 @@ import { MIN_DOCUMENT_TOKENS } from "./token-document.ts";
 import { type Tokenizer, wellFormed } from "./tokenizer.ts";
 import { wordFrequencies } from "./word-frequencies.ts";
 
-/** Tokens counted of one spec at most: what would come after them changes no share that matters. */
+/** Maximum number of tokens counted per spec: further tokens would not change any relevant share. */
 const MAX_TOKENS_PER_SPEC = 20_000_000;
 
-/** Documents read between two looks at the events that wait. */
+/** Documents read between two yields to the event loop. */
 const DOCUMENTS_PER_STEP = 64;
 
-/** Scripts are counted in the first characters of each spec. */
+/** Scripts are counted in this many characters at the start of each spec. */
 const MAX_SCRIPT_CHARACTERS = 2_000_000;
 
-/** How a word stands in a text, and how often it does so: inside a sentence, at its beginning, after a bracket; lists have one form of each. */
+/**
+ * Forms in which a word appears in a text, with their frequencies: inside a sentence, at its beginning, after a
+ * bracket. Word lists contain one form per word.
+ */
 const WORD_FORMS: readonly { readonly form: (word: string) => string; readonly share: number }[] = [
   { form: (word) => ` ${word}`, share: 0.65 },
   { form: (word) => ` ${capitalise(word)}`, share: 0.15 },
@@ -33,13 +37,18 @@ const WORD_FORMS: readonly { readonly form: (word: string) => string; readonly s
 
 /** Shares of the tokens in the texts of one dimension, each [V] and summing to 1. V = rows of the embedding. */
 export interface DimensionCounts {
-  /** In either half of the dimension's documents (`halfOf`), so that what one half says can be tried on the other. */
+  /**
+   * In each half of the dimension's documents (`halfOf`), so that a choice made on one half can be tested on the other.
+   */
   readonly halves: readonly [Float64Array, Float64Array];
-  /** In a list of the language's words, by their frequency; null where there is none. */
+  /** In a frequency list of the language's words; null if there is none. */
   readonly words: Float64Array | null;
 }
 
-/** Which half of a corpus a document belongs to: by its first tokens, so that it is the same one wherever the document is met. */
+/**
+ * The half of a corpus that a document belongs to. Depends on its first tokens only, so it is the same wherever the
+ * document appears.
+ */
 export function halfOf(tokens: Int32Array): 0 | 1 {
   let hash = 2_166_136_261;
   for (const token of tokens.subarray(0, MIN_DOCUMENT_TOKENS)) hash = Math.imul(hash ^ token, 16_777_619);
@@ -49,23 +58,23 @@ export function halfOf(tokens: Int32Array): 0 | 1 {
 /** Shares of the tokens in the corpora of each dimension. */
 export interface TokenCounts {
   readonly counts: ReadonlyMap<Dimension, DimensionCounts>;
-  /** Scripts that the language dimension is written in, or all dimensions where there is none. */
+  /** Scripts of the language dimension, or of all dimensions if there is no language dimension. */
   readonly scripts: readonly string[];
 }
 
-/** What is counted, and what is not. */
+/** Options of `countTokens`. */
 export interface CountOptions extends JobOptions {
   /** V: rows of the embedding. */
   readonly vocabSize: number;
-  /** Documents that judge the result count for nothing. */
+  /** Their held-out documents are not counted. */
   readonly corpora: readonly Corpus[];
-  /** Further text of the first dimension: a path as `readDocuments` takes it. */
+  /** Additional text for the first dimension: paths for `readDocuments`. */
   readonly moreText?: readonly string[];
 }
 
 /**
- * Counts the tokens of every dimension that is given.
- * @throws CusprunError what `readDocuments` throws; `CORPUS_EMPTY` where nothing is left to count.
+ * Counts the tokens of all given dimensions.
+ * @throws CusprunError what `readDocuments` throws; `CORPUS_EMPTY` if nothing is left to count.
  */
 export async function countTokens(specs: CorpusSpecs, tokenizer: Tokenizer, options: CountOptions): Promise<TokenCounts> {
   const dimensions = DIMENSIONS.filter((dimension) => (specs[dimension] ?? []).length > 0);
@@ -112,7 +121,7 @@ async function countSpec(
     characters += text.length;
     if (totals[0] + totals[1] >= MAX_TOKENS_PER_SPEC) break;
   }
-  // A single document makes one half, which then is both.
+  // A single document fills only one half, which is then used for both.
   const full = totals[0] >= totals[1] ? 0 : 1;
   const shares = ([0, 1] as const).map((half) => {
     const filled = totals[half] > 0 ? half : full;
@@ -121,13 +130,13 @@ async function countSpec(
   if (totals[full] > 0) return shares as [Float64Array, Float64Array];
   throw new CusprunError("CORPUS_EMPTY", {
     where: `--${dimension} ${specLabel(spec)}`,
-    found: "no text beside the documents that are held out",
-    expected: "text whose tokens can be counted",
-    remedy: "Give more text, or hold out fewer documents",
+    found: "no text except held-out documents",
+    expected: "text for counting tokens",
+    remedy: "Provide more text, or hold out fewer documents",
   });
 }
 
-/** Whether tokens begin with those of a held-out document, which may have been cut. */
+/** Tests whether tokens start with those of a held-out document, which may have been truncated. */
 function heldOutTest(corpora: readonly Corpus[]): (tokens: Int32Array) => boolean {
   const keyOf = (tokens: Int32Array): string => tokens.subarray(0, MIN_DOCUMENT_TOKENS).join();
   const byStart = new Map<string, Int32Array[]>();
@@ -138,7 +147,7 @@ function heldOutTest(corpora: readonly Corpus[]): (tokens: Int32Array) => boolea
     (byStart.get(keyOf(tokens)) ?? []).some((heldOut) => heldOut.every((token, index) => token === tokens[index]));
 }
 
-/** Tokens of the words of the languages that are named by presets; null where no list is known. */
+/** Token shares in the word lists of the languages named by presets; null if there is no list. */
 function countWords(specs: readonly string[], tokenizer: Tokenizer, vocabSize: number): Float64Array | null {
   const languages = specs.filter((spec) => presetNames("language").includes(spec));
   const lists = languages.map(wordFrequencies).filter((list) => list.length > 0);
@@ -159,7 +168,7 @@ function countWords(specs: readonly string[], tokenizer: Tokenizer, vocabSize: n
   );
 }
 
-/** [V] arrays → their mean. */
+/** Mean of [V] arrays. */
 export function meanOf(sources: readonly Float64Array[]): Float64Array {
   const mean = new Float64Array(sources[0]?.length ?? 0);
   for (const source of sources) for (let index = 0; index < mean.length; index++) mean[index]! += source[index]! / sources.length;

@@ -1,19 +1,26 @@
 /**
- * @file A text → the tokens a model is run on, cut to a length, with the bytes of text that they stand for.
+ * @file A text → a document of tokens, truncated to a maximum length, with the UTF-8 length of the text that they
+ * encode.
  */
 
 import type { TextDocument, TokenDocument } from "./corpus.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
-/** Fewest tokens of a document, BOS included. Under it a document says little of a unit, and much of the first tokens' odd activations. */
+/**
+ * Minimum number of tokens in a document, including BOS. Shorter documents say little about a unit: the unusual
+ * activations of the first tokens dominate them.
+ */
 export const MIN_DOCUMENT_TOKENS = 16;
 
-/** Tokens that the cut of a document may be moved back by: a character is up to four byte tokens, so three may be a part of one. */
+/**
+ * How many tokens a cut may be moved back: a character has up to four byte tokens, so up to three may be an incomplete
+ * one.
+ */
 const MAX_CUT_BACK = 3;
 
 /**
- * Tokenises a document; a longer one is cut to `maxTokens`, or up to three fewer so that the cut falls between two characters.
- * @returns null where it has fewer than `MIN_DOCUMENT_TOKENS`.
+ * Tokenises a document, truncated to `maxTokens`, or up to three fewer so that the cut falls between two characters.
+ * @returns null if it has fewer than `MIN_DOCUMENT_TOKENS` tokens.
  */
 export function toTokenDocument({ text, source }: TextDocument, tokenizer: Tokenizer, maxTokens: number): TokenDocument | null {
   const tokens = tokenizer.encode(text);
@@ -23,7 +30,7 @@ export function toTokenDocument({ text, source }: TextDocument, tokenizer: Token
     const kept = tokenizer.decode(tokens.subarray(tokenizer.prefix.length, end));
     if (text.startsWith(kept)) return { tokens: tokens.slice(0, end), byteLength: Buffer.byteLength(kept), source };
   }
-  // The tokenizer changes the text (case, Unicode form): the text of its tokens is what there is to count.
+  // The tokenizer normalises the text (case, Unicode form), so the bytes of the decoded tokens are counted.
   const kept = tokenizer.decode(tokens.subarray(tokenizer.prefix.length, maxTokens));
   return { tokens: tokens.slice(0, maxTokens), byteLength: Buffer.byteLength(kept), source };
 }

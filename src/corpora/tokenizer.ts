@@ -1,12 +1,15 @@
 /**
- * @file Text ↔ token ids, on `@huggingface/tokenizers`, from a checkpoint's tokenizer files.
+ * @file Text ↔ token ids, with `@huggingface/tokenizers` and a checkpoint's tokenizer files.
  */
 
 import { Tokenizer as UntypedTokenizer } from "@huggingface/tokenizers";
 import type { TokenizerFiles } from "../checkpoint/checkpoint.ts";
 import { CusprunError } from "../errors.ts";
 
-/** What is used of the library's tokenizer. Its own declarations do not resolve under `nodenext`: they import without extensions. */
+/**
+ * The members used of the library's tokenizer. Its own declarations do not resolve under `nodenext`: they import
+ * without extensions.
+ */
 interface HubTokenizer {
   encode(text: string, options: { readonly add_special_tokens: boolean }): { readonly ids: readonly number[] };
   decode(
@@ -17,22 +20,22 @@ interface HubTokenizer {
 }
 const HubTokenizer = UntypedTokenizer as unknown as new (tokenizerJson: object, tokenizerConfig: object) => HubTokenizer;
 
-/** Turns text into token ids and back. */
+/** Converts text to token ids and back. */
 export interface Tokenizer {
   /** One more than the highest token id. The model's embedding may have more rows. */
   readonly vocabSize: number;
-  /** Ids that `encode` puts before the text's own: BOS where the tokenizer adds one, else none. */
+  /** Ids that `encode` prepends: BOS if the tokenizer adds one, else none. */
   readonly prefix: Int32Array;
-  /** Token ids of a text, special tokens in it recognised, with BOS or EOS where the tokenizer's files say so. */
+  /** Token ids of a text. Special tokens in it are recognised; BOS or EOS are added if the tokenizer's files say so. */
   encode(text: string): Int32Array;
-  /** Text of token ids, special tokens included. Bytes that are no UTF-8 become U+FFFD. */
+  /** Text of token ids, including special tokens. Invalid UTF-8 becomes U+FFFD. */
   decode(ids: Int32Array): string;
 }
 
 /**
- * Makes a tokenizer from a checkpoint's files.
- * @param where the file or folder they come from, for messages.
- * @throws CusprunError `TOKENIZER_INVALID` where `tokenizer.json` lacks a part or holds one that is malformed.
+ * Creates a tokenizer from a checkpoint's files.
+ * @param where the file or folder that they come from, for error messages.
+ * @throws CusprunError `TOKENIZER_INVALID` if a part of `tokenizer.json` is missing or malformed.
  */
 export function createTokenizer(files: TokenizerFiles, where: string): Tokenizer {
   const hub = openTokenizer(files, where);
@@ -66,7 +69,7 @@ function openTokenizer(files: TokenizerFiles, where: string): HubTokenizer {
   }
 }
 
-/** Halves of surrogate pairs become U+FFFD, as they do wherever a string becomes UTF-8. */
+/** Replaces unpaired surrogates by U+FFFD, as any conversion to UTF-8 does. */
 export function wellFormed(text: string): string {
   return /\p{Surrogate}/u.test(text) ? Buffer.from(text, "utf8").toString("utf8") : text;
 }
@@ -76,9 +79,9 @@ function invalidTokenizer(where: string, cause: unknown): CusprunError {
     "TOKENIZER_INVALID",
     {
       where: `${where}: tokenizer.json`,
-      found: `a tokenizer that cannot be used (${cause instanceof Error ? cause.message : String(cause)})`,
+      found: `an unusable tokenizer (${cause instanceof Error ? cause.message : String(cause)})`,
       expected: "a complete tokenizer.json of the Hugging Face tokenizers library",
-      remedy: "Download the model again, or save its tokenizer with save_pretrained of a fast tokenizer",
+      remedy: "Download the model again, or save its fast tokenizer again with transformers (save_pretrained)",
     },
     { cause },
   );

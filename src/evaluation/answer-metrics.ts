@@ -1,12 +1,13 @@
 /**
  * @file A generated text + its references → how well they agree: exact match, token F1 and ROUGE-L.
- * Sources: Rajpurkar et al., SQuAD, arXiv 1606.05250 (normalisation, exact match, F1); Lewis et al., MLQA, arXiv 1910.07475 (characters where a script writes
- * no spaces); Lin, ROUGE, ACL 2004, and its implementation `rouge-score` (ROUGE-L, F of precision and recall, no stemming).
+ * Sources: Rajpurkar et al., SQuAD, arXiv 1606.05250 (normalisation, exact match, F1); Lewis et al., MLQA, arXiv
+ * 1910.07475 (characters as tokens in scripts without spaces); Lin, ROUGE, ACL 2004, and its implementation
+ * `rouge-score` (ROUGE-L, F of precision and recall, no stemming).
  */
 
 import type { Extract, GenerationMetric } from "./task-file.ts";
 
-/** A number as texts have it: thousands parted by commas, decimals behind a full stop. */
+/** A number as texts write it: thousands separated by commas, decimals after a full stop. */
 const NUMBER = /-?\d[\d,]*(?:\.\d+)?/g;
 
 /** Scripts that write no spaces between words: each character is a token. */
@@ -15,7 +16,7 @@ const UNSPACED =
 
 const ENGLISH_ARTICLES: ReadonlySet<string> = new Set(["a", "an", "the"]);
 
-/** What is compared where an item does not say: the last number where all references are numbers, else by the metric. */
+/** The part that is compared by default: the last number if all references are numbers, otherwise by the metric. */
 export function defaultExtract(metric: GenerationMetric, references: readonly string[]): Extract {
   switch (metric) {
     case "exact_match":
@@ -29,7 +30,10 @@ export function defaultExtract(metric: GenerationMetric, references: readonly st
   }
 }
 
-/** The part of an output that is compared, without the space around it. A phrase ends at a line's end, a full stop or a comma. */
+/**
+ * The part of an output that is compared, without surrounding space. A phrase ends at the end of a line, a full stop or
+ * a comma.
+ */
 export function extractAnswer(output: string, extract: Extract): string {
   const text = output.trim();
   switch (extract) {
@@ -38,7 +42,7 @@ export function extractAnswer(output: string, extract: Extract): string {
     case "first_word":
       return /^\S*/.exec(text)![0];
     case "first_phrase":
-      // A full stop inside a number or an abbreviation such as "U.S." ends nothing.
+      // A full stop inside a number or an abbreviation such as "U.S." does not end a phrase.
       return text.split(/[\n,]|\.(?=\s|$)|[。，]/u, 1)[0]!.trim();
     case "first_line":
       return text.split("\n", 1)[0]!.trim();
@@ -50,8 +54,8 @@ export function extractAnswer(output: string, extract: Extract): string {
 }
 
 /**
- * Agreement of an answer with the reference that it agrees with best, 0 to 1.
- * @param answer as `extractAnswer` gives it.
+ * Agreement of an answer with its best reference, 0 to 1.
+ * @param answer as `extractAnswer` returns it.
  * @param references at least one.
  */
 export function scoreAnswer(metric: GenerationMetric, answer: string, references: readonly string[]): number {
@@ -74,7 +78,7 @@ function agreement(metric: GenerationMetric, answer: string, reference: string):
   }
 }
 
-/** The number that a text is, or null. */
+/** A text as a number, or null if it is not one. */
 function numberOf(text: string): number | null {
   const found = text.trim().match(NUMBER);
   return found?.length === 1 && found[0] === text.trim() ? Number(found[0].replaceAll(",", "")) : null;
@@ -82,15 +86,15 @@ function numberOf(text: string): number | null {
 
 /** SQuAD's normalisation: lower case, no punctuation, no English articles. */
 function answerTokens(text: string): string[] {
-  return parted(text.toLowerCase().replaceAll(/[\p{P}\p{S}]/gu, "")).filter((token) => !ENGLISH_ARTICLES.has(token));
+  return wordsOf(text.toLowerCase().replaceAll(/[\p{P}\p{S}]/gu, "")).filter((token) => !ENGLISH_ARTICLES.has(token));
 }
 
-/** `rouge-score`'s tokens, of all scripts: lower case, runs of letters and digits. */
+/** `rouge-score`'s tokens, extended to all scripts: runs of letters and digits in lower case. */
 function wordTokens(text: string): string[] {
-  return parted(text.toLowerCase().replaceAll(/[^\p{L}\p{M}\p{N}]+/gu, " "));
+  return wordsOf(text.toLowerCase().replaceAll(/[^\p{L}\p{M}\p{N}]+/gu, " "));
 }
 
-function parted(text: string): string[] {
+function wordsOf(text: string): string[] {
   return text
     .replaceAll(UNSPACED, " $& ")
     .split(/\s+/)

@@ -1,15 +1,18 @@
 /**
- * @file Tail probabilities of Student's t and of the fair coin: statistic → p-value or quantile. Sources: Abramowitz & Stegun 26.7.1 and
- * 26.5.8; the continued fraction is evaluated by Lentz's method (Numerical Recipes, 3rd ed., 6.4).
+ * @file Tail probabilities of Student's t and of the fair coin: statistic → p-value or quantile. Sources: Abramowitz &
+ * Stegun 26.7.1 and 26.5.8; the continued fraction is evaluated by Lentz's method (Numerical Recipes, 3rd ed., 6.4).
  */
 
-/** Terms of the continued fraction; it converges in about the square root of the degrees of freedom, ten thousand items in 100. */
+/**
+ * Terms of the continued fraction; it converges in about the square root of the degrees of freedom, ten thousand items
+ * in 100.
+ */
 const MAX_TERMS = 10_000;
 const PRECISION = 1e-14;
-/** Stands in for a zero divisor in Lentz's method. */
+/** Replaces a zero divisor in Lentz's method. */
 const TINY = 1e-300;
 const BISECTIONS = 100;
-/** Above every quantile that is asked for: t of 97.5% with one degree of freedom is 12.7. */
+/** Above every quantile that is requested: t of 97.5% with one degree of freedom is 12.7. */
 const HIGHEST_T = 1000;
 
 /** P(|T| ≥ |t|) for Student's t with `degrees` > 0 degrees of freedom. */
@@ -18,7 +21,7 @@ export function studentTwoSided(t: number, degrees: number): number {
   return incompleteBeta(degrees / (degrees + t * t), degrees / 2, 0.5);
 }
 
-/** The t over which |T| is with probability `twoSided`, for `degrees` > 0 degrees of freedom. */
+/** The t that |T| exceeds with probability `twoSided`, for `degrees` > 0 degrees of freedom. */
 export function studentQuantile(twoSided: number, degrees: number): number {
   let [low, high] = [0, HIGHEST_T];
   for (let step = 0; step < BISECTIONS; step++) {
@@ -29,7 +32,9 @@ export function studentQuantile(twoSided: number, degrees: number): number {
   return high;
 }
 
-/** Two-sided probability that a fair coin falls at least as unevenly as `heads` to `tails`; 1 where it was not thrown. */
+/**
+ * Two-sided probability that a fair coin falls at least as unevenly as `heads` to `tails`; 1 if it was never thrown.
+ */
 export function fairCoinTwoSided(heads: number, tails: number): number {
   const throws = heads + tails;
   let logTerm = -throws * Math.LN2;
@@ -68,7 +73,7 @@ function betaFraction(x: number, a: number, b: number): number {
   return result;
 }
 
-/** ln Γ(x) for x > 0: Stirling's series, from where its first six terms are exact in f64. */
+/** ln Γ(x) for x > 0: Stirling's series, evaluated where its first six terms are exact in f64. */
 function logGamma(x: number): number {
   let shift = 0;
   let z = x;

@@ -1,14 +1,17 @@
 /**
- * @file A generation item → what is asked of the model and when it has said enough, and the score of what it said.
+ * @file A generation item → the prompt, the condition that ends its continuation, and the continuation's score.
  */
 
 import type { Tokenizer } from "../corpora/tokenizer.ts";
 import { defaultExtract, extractAnswer, scoreAnswer } from "./answer-metrics.ts";
 import type { Prompt } from "./generation.ts";
-import type { GenerationScore } from "./measure-tasks.ts";
+import type { GenerationScore } from "./item-scores.ts";
 import type { Extract, GenerationItem } from "./task-file.ts";
 
-/** Tokens that an answer may have where its item does not say: enough for the longest of known benchmarks, worked out sums among them. */
+/**
+ * Most tokens of an answer by default: enough for the longest answers of known benchmarks, including step-by-step
+ * calculations.
+ */
 const MAX_TOKENS: Readonly<Record<Extract, number>> = {
   first_word: 8,
   first_phrase: 32,
@@ -17,10 +20,13 @@ const MAX_TOKENS: Readonly<Record<Extract, number>> = {
   all: 128,
 };
 
-/** What a prompt's first line begins with, such as `Question:`: where it comes again at a line's beginning the model has begun an item of its own. */
+/**
+ * The label at the beginning of a prompt's first line, such as `Question:`. If it occurs again at the beginning of a
+ * line, the model has begun an item of its own.
+ */
 const LABEL = /^[^\s:：]{1,20}[:：]/u;
 
-/** An item as the model is asked it. */
+/** The request of an item, and how the model's output becomes its score. */
 export interface GenerationRequest {
   readonly prompt: Prompt;
   readonly score: (output: string) => GenerationScore;
@@ -33,7 +39,7 @@ export function askGeneration(
 ): GenerationRequest {
   const { extract = defaultExtract(metric, references) } = item;
   const label = LABEL.exec(prompt)?.[0];
-  // Behind a space at the end a model would have to go on in the middle of a word.
+  // After a final space a model would have to continue in the middle of a word.
   const tokens = tokenizer.encode(prompt.trimEnd());
   const ownPart = (output: string): string => (label === undefined ? output : output.split(`\n${label}`, 1)[0]!);
   return {
@@ -49,7 +55,7 @@ export function askGeneration(
   };
 }
 
-/** Whether what is extracted cannot change any more. */
+/** Whether the extracted part cannot change any more. */
 function isSaid(text: string, extract: Extract): boolean {
   const said = text.trimStart();
   switch (extract) {

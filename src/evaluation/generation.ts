@@ -1,6 +1,7 @@
 /**
- * @file Prompts → what the model writes on, greedily: the most likely token each time, the first of equals. The model is written once as an ONNX
- * decoder with a cache of keys and values (`exportOnnx`, f32) into a temporary folder, so that a step costs one token and not the text before it.
+ * @file Prompts → the model's continuations, decoded greedily: the most likely token each time, the first of equally
+ * likely ones. The model is written once as an ONNX decoder with a cache of keys and values (`exportOnnx`, f32) into a
+ * temporary folder, so that a step costs one token instead of the whole text before it.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";
@@ -14,25 +15,28 @@ import { type JobOptions, pause } from "../progress.ts";
 import { type Feed, GraphSession } from "../model/sessions.ts";
 import { indexOfLargest } from "./index-of-largest.ts";
 
-/** Prompts that go on together at most: enough that reading the weights is shared. */
+/** Most prompts that are continued together: enough to share the cost of reading the weights. */
 const MAX_ROWS = 16;
-/** Bytes of a batch's keys and values at their longest, unless one prompt alone has more; a step holds them twice. */
+/**
+ * Most bytes of a batch's keys and values at their full length, unless one prompt alone needs more; a step holds them
+ * twice.
+ */
 const MAX_CACHE_BYTES = 2 ** 29;
 
-/** What is to be continued, and how far. */
+/** A prompt to continue, and the end of its continuation. */
 export interface Prompt {
-  /** [T], at least one. Where the model has too few positions, the beginning is left out. */
+  /** [T], at least one. If the model has too few positions, the beginning is left out. */
   readonly tokens: Int32Array;
-  /** Tokens that are written at most. */
+  /** Most tokens that are generated. */
   readonly maxTokens: number;
-  /** Whether more text could change nothing. Asked after every token. */
+  /** Whether the text is complete, so that more of it would change nothing. Called after every token. */
   readonly isDone: (text: string) => boolean;
 }
 
 /**
  * Continues every prompt.
  * @returns the continuations, without the token that ended them.
- * @throws CusprunError what `exportOnnx` throws.
+ * @throws CusprunError the errors of `exportOnnx`.
  */
 export async function continuePrompts(
   checkpoint: Checkpoint,
@@ -74,7 +78,7 @@ export async function continuePrompts(
   return texts;
 }
 
-/** Prompts of like length together, longest first. */
+/** Groups prompts of similar length, longest first. */
 function batchPrompts(prompts: readonly Prompt[], config: ModelConfig): readonly (readonly number[])[] {
   const tokenBytes = config.layerSizes.reduce(
     (sum, { numKeyValueHeads }) => sum + 2 * numKeyValueHeads * config.headDim * Float32Array.BYTES_PER_ELEMENT,
@@ -99,7 +103,7 @@ function batchPrompts(prompts: readonly Prompt[], config: ModelConfig): readonly
   return batches;
 }
 
-/** Prompts that go on together, padded on the left. */
+/** Prompts that are continued together, padded on the left. */
 class GeneratedBatch {
   readonly #session: GraphSession;
   readonly #config: ModelConfig;
@@ -110,7 +114,7 @@ class GeneratedBatch {
   readonly texts: string[];
   /** [B, T] of the next step. */
   #ids: readonly (readonly number[])[];
-  /** [B, everything so far]: 0 for padding. */
+  /** [B, tokens so far]: 0 for padding. */
   #mask: number[][];
   #cache: Readonly<Record<string, Feed>>;
 
@@ -159,7 +163,7 @@ class GeneratedBatch {
     for (const row of this.#mask) row.push(1);
   }
 
-  /** Adds a token to a row, unless it is done; what the row reads next. */
+  /** Adds a token to a row, unless the row is done; returns the row's next input. */
   #take(row: number, token: number): number {
     if (this.#isDone[row]!) return 0;
     if (this.#config.eosTokenIds.includes(token)) {
@@ -175,7 +179,7 @@ class GeneratedBatch {
     return token;
   }
 
-  /** Decoded behind the prompt's last token, since tokenizers strip the space before a text's first word. */
+  /** Decoded together with the prompt's last token, since tokenizers strip the space before a text's first word. */
   #textOf(row: number): string {
     const last = this.#prompts[row]!.tokens.slice(-1);
     const before = this.#tokenizer.decode(last);

@@ -1,6 +1,6 @@
 /**
- * @file Values per item → a figure with its standard error and 95% interval, and the difference of two models on the same items.
- * Everything is in closed form, so that the same values always give the same figures.
+ * @file Values per item → a figure with its standard error and 95% interval, and the difference of two models on the
+ * same items. Everything is in closed form, so that the same values always give the same figures.
  */
 
 import { fairCoinTwoSided, studentQuantile, studentTwoSided } from "./distributions.ts";
@@ -16,20 +16,20 @@ export type Interval = readonly [number, number];
 /** A figure over the items of a task, as a sample of all such items. */
 export interface Figure {
   readonly value: number;
-  /** Null where one item alone says nothing of it. */
+  /** Null for a single item, which says nothing about it. */
   readonly standardError: number | null;
   readonly interval: Interval | null;
 }
 
-/** How a figure of one model differs from another's on the same items. */
+/** The difference between two models' figures on the same items. */
 export interface Difference extends Figure {
-  /** Probability of a difference at least as large if the models were equally good. Null where one item alone says nothing of it. */
+  /** Probability of a difference at least as large if the models were equally good. Null for a single item. */
   readonly pValue: number | null;
 }
 
 /**
- * Σ values / Σ weights with the interval of a ratio of means (Cochran, Sampling Techniques, 3rd ed., 6.4), by Student's t.
- * With all weights 1 it is the mean.
+ * Σ values / Σ weights with the interval of a ratio of means (Cochran, Sampling Techniques, 3rd ed., 6.4), by Student's
+ * t. With all weights 1 it is the mean.
  * @param weights of the items, positive, as many as values.
  */
 export function ratioFigure(values: readonly number[], weights: readonly number[]): Figure {
@@ -43,7 +43,10 @@ export function ratioFigure(values: readonly number[], weights: readonly number[
   return { value, standardError, interval: [value - reach, value + reach] };
 }
 
-/** Share of items that are right, with the standard error of a sample and Wilson's interval (1927), which stays inside 0 to 1. */
+/**
+ * Share of items that are right, with the standard error of a sample and Wilson's interval (1927), which stays inside 0
+ * to 1.
+ */
 export function shareFigure(right: readonly boolean[]): Figure {
   const count = right.length;
   const { value, standardError } = ratioFigure(
@@ -76,7 +79,9 @@ export function ratioDifference(a: readonly number[], b: readonly number[], weig
   return { ...figure, pValue: studentTwoSided(figure.value / figure.standardError, a.length - 1) };
 }
 
-/** Difference a − b of two models' shares, tested by McNemar's exact test on the items that only one of them has right. */
+/**
+ * Difference a − b of two models' shares, tested by McNemar's exact test on the items that only one of them has right.
+ */
 export function shareDifference(a: readonly boolean[], b: readonly boolean[]): Difference {
   const { value, standardError, interval } = ratioFigure(
     a.map((right, index) => Number(right) - Number(b[index]!)),

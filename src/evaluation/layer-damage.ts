@@ -1,8 +1,10 @@
 /**
- * @file How much the model minds the loss of some units of one layer: each layer is cut alone and its output matrix is fitted anew, as repair
- * will; the layers behind it run as they are, and the divergence of what the model then expects from what it expected is read. Forward only,
- * and in one pass over the layers: the hidden states of all trials so far go through a layer together, so that its weights are read once.
- * It costs trials · documents · half the model, and a small solve per trial.
+ * @file How sensitive the model is to the loss of some units of one layer: each layer is cut alone, and its output
+ * matrix is fitted again if the expert will be repaired. The later layers run unchanged, and the divergence of the
+ * model's predictions from the dense model's is measured. Only forward passes are needed, and only one over the layers:
+ * the hidden states of all trials so far go through a layer together, so that its weights are read once. The cost is
+ * trials · documents · half the model, and a small solve per trial.
+ * Source: docs/architecture.md, "Trial cuts".
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
@@ -10,42 +12,42 @@ import type { TokenDocument } from "../corpora/corpus.ts";
 import type { JobOptions } from "../progress.ts";
 import { makeBatches } from "../model/batches.ts";
 import type { Batch } from "../model/batches.ts";
-import { POST_NORMS } from "../model/block-fit.ts";
-import type { FitRole } from "../model/block-fit.ts";
+import { WHOLE_BLOCK } from "../model/block-request.ts";
+import { type OutputRole, POST_NORMS } from "../families/roles.ts";
 import { embedBatches, openStates } from "../model/embedding.ts";
 import type { HiddenStates } from "../model/hidden-states.ts";
 import { LayerProgram } from "../model/layer-program.ts";
 import type { WeightSource } from "../model/layer-program.ts";
 import { planMemory } from "../model/memory-plan.ts";
-import { computeDivergences } from "../model/output-head.ts";
+import { computeDivergences } from "../model/divergences.ts";
 import { Products } from "../surgery/products.ts";
 import { fromStream, NormalEquations, ridge, towardsStream } from "../surgery/repair-fit.ts";
 
-/** A layer to be cut, and a model in which it is. */
+/** A layer that is cut, and the model in which it is. */
 export interface LayerTrial {
   readonly layer: number;
   readonly cut: WeightSource;
   /** The matrix that a repair of the cut would fit; null leaves it. */
-  readonly repair: FitRole | null;
+  readonly repair: OutputRole | null;
 }
 
-/** Texts of a trial. */
+/** The documents of a trial. */
 export interface TrialDocuments {
-  /** What the damage is read on. */
+  /** Those on which the damage is measured. */
   readonly measured: readonly TokenDocument[];
-  /** What the cut layer's output matrix is fitted on. */
+  /** Those on which the cut layer's output matrix is fitted. */
   readonly fitted: readonly TokenDocument[];
 }
 
-/** Ridge strength of a trial's repair: what nearly all matrices choose (docs/LOG.md). */
+/** Ridge strength of a trial's repair: the one that repair chooses for nearly all matrices (docs/LOG.md). */
 const TRIAL_STRENGTH = 1;
 
 type Block = Awaited<ReturnType<LayerProgram["readWeights"]>>;
 
 /**
- * Kullback-Leibler divergence of the model with one layer cut from the whole model, in nats per token.
+ * Kullback-Leibler divergence of the model with one cut layer from the dense model, in nats per token.
  * @returns [trials][measured documents], the mean over a document's tokens.
- * @throws CusprunError `MEMORY_LIMIT`; what `Checkpoint.readFloat32` and `openHiddenStates` throw.
+ * @throws CusprunError `MEMORY_LIMIT`; the errors of `Checkpoint.readFloat32` and `openHiddenStates`.
  */
 export async function measureLayerDamage(
   checkpoint: Checkpoint,
@@ -69,8 +71,8 @@ export async function measureLayerDamage(
   };
   const open = async (of: readonly Batch[]): Promise<HiddenStates> => keep(await openStates(of, D, spills));
   const states: (HiddenStates | null)[] = trials.map(() => null);
-  const program = new LayerProgram(checkpoint, batches, {});
-  const fitProgram = new LayerProgram(checkpoint, fitBatches, { attentionStream: "beside" });
+  const program = new LayerProgram(checkpoint, batches, WHOLE_BLOCK);
+  const fitProgram = new LayerProgram(checkpoint, fitBatches, { part: "block", attentionStream: true });
   const products = await Products.create();
   const total = trials.reduce((sum, { layer }) => sum + L - layer, L);
   let done = 0;
@@ -90,7 +92,7 @@ export async function measureLayerDamage(
         const own = states[index]!;
         if (own !== null) await run(program, layer, block, own, own);
         else if (trial.layer === layer) {
-          const cut = new LayerProgram(trial.cut, batches, {});
+          const cut = new LayerProgram(trial.cut, batches, WHOLE_BLOCK);
           const targets = trial.repair === "o" ? between : after;
           const changed = (states[index] = await open(batches));
           await run(cut, layer, await repaired(trial, fitBatches, before, targets, products, options), whole, changed);
@@ -110,7 +112,7 @@ export async function measureLayerDamage(
   }
 }
 
-/** The cut layer with its output matrix fitted to what the whole layer gives on the same input. */
+/** The cut layer with its output matrix fitted to the dense layer's output on the same input. */
 async function repaired(
   { layer, cut, repair: role }: LayerTrial,
   batches: readonly Batch[],
@@ -119,7 +121,7 @@ async function repaired(
   products: Products,
   options: JobOptions,
 ): Promise<Block> {
-  const program = new LayerProgram(cut, batches, role === null ? {} : { fit: role });
+  const program = new LayerProgram(cut, batches, role === null ? WHOLE_BLOCK : { part: "fit", matrix: role, from: "block" });
   try {
     const block = await program.readWeights(layer);
     if (role === null) return block;
@@ -146,7 +148,7 @@ async function repaired(
   }
 }
 
-/** Moves states one layer on; `streams` gets those after the attention where the program puts them out. */
+/** Moves states one layer on; `streams` receives those after the attention if the program outputs them. */
 async function runPlain(
   program: LayerProgram,
   layer: number,
@@ -167,7 +169,10 @@ async function runPlain(
   );
 }
 
-/** Divergences of every trial's last hidden states from the whole model's, batch by batch: of a batch, the real tokens of its rows. */
+/**
+ * Divergences of every trial's last hidden states from the dense model's, batch by batch, over the real tokens of a
+ * batch's rows.
+ */
 async function readDamage(
   checkpoint: Checkpoint,
   documents: readonly TokenDocument[],

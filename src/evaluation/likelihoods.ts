@@ -1,6 +1,6 @@
 /**
- * @file Requests → log-likelihoods, by the layer program: all requests go through the model layer by layer, so that models larger than
- * memory can be evaluated, and each layer's weights are read once.
+ * @file Requests → log-likelihoods, by the layer program: all requests go through the model layer by layer, so that
+ * models larger than memory can be evaluated, and each layer's weights are read once.
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
@@ -12,10 +12,10 @@ import { MAX_TARGETS } from "../model/memory-plan.ts";
 import { computeLosses } from "../model/output-head.ts";
 import type { LikelihoodRequest } from "./requests.ts";
 
-/** Where the hidden states before a request's targets are. */
+/** The place of the hidden states that predict a request's targets. */
 export interface AskedRequest {
   readonly request: number;
-  /** Number of the batch. */
+  /** Index of the batch. */
   readonly batch: number;
   /** One past the last of its rows, [B·T]. */
   readonly end: number;
@@ -23,9 +23,10 @@ export interface AskedRequest {
 
 /**
  * Log-likelihood of each request's targets, in nats, summed.
- * @param stage what progress events call this.
- * @param maxTargets tokens that go through the output head together, which is read for each group once.
- * @throws CusprunError as `forwardStates`.
+ * @param stage name of this stage in progress events.
+ * @param maxTargets tokens that go through the output head together; the head's weights are read once for each such
+ *   group.
+ * @throws CusprunError the errors of `forwardStates`.
  */
 export async function sumLogLikelihoods(
   checkpoint: Checkpoint,
@@ -49,7 +50,7 @@ export async function sumLogLikelihoods(
   return results;
 }
 
-/** Requests with the same input (letters as choices) share one. */
+/** Requests with the same input (such as letters as choices) share it. */
 export function shareInputs(requests: readonly LikelihoodRequest[]): {
   readonly inputs: readonly Int32Array[];
   /** Requests of each input. */
@@ -78,7 +79,7 @@ function placeRequests(
   );
 }
 
-/** Parts requests, in their order, into groups of at most so many targets, unless one request alone has more. */
+/** Splits requests, in their order, into groups of at most so many targets, unless one request alone has more. */
 export function groupRequests(
   asked: readonly AskedRequest[],
   requests: readonly LikelihoodRequest[],

@@ -1,5 +1,5 @@
 /**
- * @file A model and tasks → what the model gives every item. All items of all tasks go through the model together.
+ * @file A model and tasks → the model's score of every item. All items of all tasks go through the model together.
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
@@ -7,58 +7,18 @@ import { wellFormed, type Tokenizer } from "../corpora/tokenizer.ts";
 import type { JobOptions } from "../progress.ts";
 import { continuePrompts } from "./generation.ts";
 import { askGeneration, type GenerationRequest } from "./generation-requests.ts";
+import type { ItemScore } from "./item-scores.ts";
 import { sumLogLikelihoods } from "./likelihoods.ts";
 import { RequestMaker, type LikelihoodRequest } from "./requests.ts";
-import type { GenerationMetric, MultipleChoiceItem, PerplexityItem, Task, TaskItem } from "./task-file.ts";
+import type { MultipleChoiceItem, PerplexityItem, Task, TaskItem } from "./task-file.ts";
 
-/** What a model gives a multiple choice item. */
-export interface ChoiceScore {
-  readonly type: "multiple_choice";
-  readonly id: string;
-  /** Of each choice, in nats. */
-  readonly logLikelihoods: readonly number[];
-  /** Length of each choice in characters (code points), without the space before it. */
-  readonly characters: readonly number[];
-  /** UTF-8 bytes of the right choice, without the space before it. */
-  readonly answerBytes: number;
-  readonly answer: number;
-}
-
-/** What a model gives a text. */
-export interface TextScore {
-  readonly type: "perplexity";
-  readonly id: string;
-  /** Of the whole text, in nats. */
-  readonly logLikelihood: number;
-  /** Predicted tokens. */
-  readonly tokens: number;
-  /** UTF-8 bytes of the text. */
-  readonly bytes: number;
-}
-
-/** What a model writes behind a prompt. */
-export interface GenerationScore {
-  readonly type: "generation";
-  readonly id: string;
-  readonly metric: GenerationMetric;
-  /** What was generated. */
-  readonly output: string;
-  /** The part of it that was compared. */
-  readonly answer: string;
-  /** Agreement with the best reference, 0 to 1. */
-  readonly score: number;
-}
-
-/** What a model gives an item. */
-export type ItemScore = ChoiceScore | TextScore | GenerationScore;
-
-/** An item whose requests were made, and how their log-likelihoods become its score. */
+/** The requests of an item, and how their log-likelihoods become its score. */
 export interface AskedLikelihoods {
   readonly requests: readonly LikelihoodRequest[];
   readonly score: (logLikelihoods: readonly number[]) => ItemScore;
 }
 
-/** An item to be continued, and how the continuation becomes its score. */
+/** An item whose prompt is continued. */
 interface AskedGeneration {
   readonly generation: GenerationRequest;
 }
@@ -67,17 +27,21 @@ type Asked = AskedLikelihoods | AskedGeneration;
 
 /** How tasks are measured. */
 export interface MeasureTasksOptions extends JobOptions {
-  /** Longest input in tokens. Default: what the model has positions for, at most 2048 for a choice and 1024 for a text's window. */
+  /**
+   * Longest input in tokens. Default: the model's number of positions, at most 2048 for a choice and 1024 for a text's
+   * window.
+   */
   readonly maxTokens?: number;
-  /** What progress events call this. Default `evaluating`. */
+  /** Name of this stage in progress events. Default `evaluating`. */
   readonly stage?: string;
 }
 
 /**
  * Measures a model on tasks.
  * @returns a list of scores per task, in the order of its items.
- * @throws CusprunError `TASK_TOKENS` for an item that cannot be put to the model, `USAGE` where the model has too few positions for
- *   `maxTokens`, what `continuePrompts` throws for items of generation, and what `Checkpoint.readFloat32` throws.
+ * @throws CusprunError `TASK_TOKENS` for an item without tokens to predict, or with too many, `USAGE` if the model has
+ *   too few positions for `maxTokens`, the errors of `continuePrompts` for items of generation, and those of
+ *   `Checkpoint.readFloat32`.
  */
 export async function measureTasks(
   checkpoint: Checkpoint,
@@ -107,7 +71,7 @@ function ask(item: TaskItem, maker: RequestMaker, tokenizer: Tokenizer): Asked {
   return item.type === "generation" ? { generation: askGeneration(item, tokenizer) } : askLikelihoods(item, maker);
 }
 
-/** Asks for what an item is judged by, of any model: the requests, and what becomes of their answers. */
+/** Makes the likelihood requests of an item. */
 export function askLikelihoods(item: MultipleChoiceItem | PerplexityItem, maker: RequestMaker): AskedLikelihoods {
   switch (item.type) {
     case "multiple_choice":

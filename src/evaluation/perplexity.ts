@@ -1,6 +1,6 @@
 /**
- * @file Perplexity and bits per byte of documents, by the layer program, so that models larger than memory can be measured.
- * Every token after a document's first is predicted from those before it in the same document.
+ * @file Perplexity and bits per byte of documents, by the layer program, so that models larger than memory can be
+ * measured. Every token after a document's first is predicted from those before it in the same document.
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
@@ -12,7 +12,7 @@ import { sumLogLikelihoods } from "./likelihoods.ts";
 export interface Perplexity {
   /** Sum over the predicted tokens, in nats. */
   readonly negativeLogLikelihood: number;
-  /** Predicted tokens: all but the first of each document. */
+  /** Predicted tokens: all except the first of each document. */
   readonly tokenCount: number;
   /** UTF-8 bytes of the documents' texts. */
   readonly byteCount: number;
@@ -54,8 +54,8 @@ export async function measureHeldOut(
 }
 
 /**
- * Negative log-likelihood of each document, in nats, summed over its tokens but the first.
- * @throws CusprunError what `Checkpoint.readFloat32` throws.
+ * Negative log-likelihood of each document, in nats, summed over all its tokens except the first.
+ * @throws CusprunError the errors of `Checkpoint.readFloat32`.
  */
 export async function documentLikelihoods(
   checkpoint: Checkpoint,

@@ -1,6 +1,7 @@
 /**
- * @file Texts → what the model is asked: token sequences, of which a last part is to be predicted. The rules are those of
- * EleutherAI/lm-evaluation-harness (`_encode_pair`, `get_rolling_token_windows`), so that figures compare with published ones.
+ * @file Texts → likelihood requests: token sequences whose last part is to be predicted. The rules are those of
+ * EleutherAI/lm-evaluation-harness (`_encode_pair`, `get_rolling_token_windows`), so that figures can be compared with
+ * published ones.
  */
 
 import { familyNamed } from "../families/index.ts";
@@ -11,16 +12,21 @@ import type { MultipleChoiceItem, PerplexityItem } from "./task-file.ts";
 
 /** The harness puts this between a context and a choice, whatever the language. */
 const DELIMITER = " ";
-/** Longest input where none is named, in tokens: attention maps grow with its square. The harness falls back to the same length. */
+/**
+ * Longest input by default, in tokens: attention maps grow with its square. The harness falls back to the same length.
+ */
 const MAX_CHOICE_TOKENS = 2048;
-/** Longest window of a document where none is named, in tokens; more context lowers perplexity, so that it has to be the same everywhere. */
+/**
+ * Longest window of a document by default, in tokens. More context lowers perplexity, so it has to be the same
+ * everywhere.
+ */
 const MAX_WINDOW_TOKENS = 1024;
 
 /** A sequence whose last tokens are to be predicted. */
 export interface LikelihoodRequest {
-  /** What the model reads, [T]; at least one token. */
+  /** The model's input, [T]; at least one token. */
   readonly input: Int32Array;
-  /** What it is to predict, [N] with 1 ≤ N ≤ T: target i stands behind input token T − N + i. */
+  /** The tokens to predict, [N] with 1 ≤ N ≤ T: target i follows input token T − N + i. */
   readonly targets: Int32Array;
 }
 
@@ -32,8 +38,9 @@ export class RequestMaker {
   readonly #windowTokens: number;
 
   /**
-   * @param maxTokens longest input. Default: what the model has positions for, at most 2048 for a choice and 1024 for a document's window.
-   * @throws CusprunError `USAGE` where the model has fewer positions than `maxTokens`.
+   * @param maxTokens longest input. Default: the model's number of positions, at most 2048 for a choice and 1024 for a
+   *   document's window.
+   * @throws CusprunError `USAGE` if the model has fewer positions than `maxTokens`.
    */
   constructor(tokenizer: Tokenizer, config: ModelConfig, maxTokens?: number) {
     const { maxPositionEmbeddings, bosTokenId, eosTokenIds } = config;
@@ -41,7 +48,7 @@ export class RequestMaker {
       throw new CusprunError("USAGE", {
         where: "--window",
         found: `${maxTokens} tokens`,
-        expected: `at most ${maxPositionEmbeddings}, which is what the model has positions for`,
+        expected: `at most ${maxPositionEmbeddings}, the model's number of positions`,
         remedy: `Write --window ${maxPositionEmbeddings}, or less`,
       });
     }
@@ -55,8 +62,9 @@ export class RequestMaker {
   }
 
   /**
-   * One request per choice. Context and choice are tokenised as one text; the choice's tokens are those that stand behind as many as
-   * the context has alone, without the spaces at its end. A context that is too long loses its beginning.
+   * One request per choice. Context and choice are tokenised as one text; the choice's tokens are those after the first
+   * n, with n the number of tokens of the context alone, without trailing spaces. A context that is too long loses its
+   * beginning.
    * @throws CusprunError `TASK_TOKENS` for a choice without tokens, or one that is too long.
    */
   choices(item: MultipleChoiceItem): readonly LikelihoodRequest[] {
@@ -70,7 +78,7 @@ export class RequestMaker {
         throw new CusprunError("TASK_TOKENS", {
           where: `${item.source}: choices[${index}]`,
           found: contextTokens.length === 0 ? "nothing to predict it from" : `${targets.length} tokens`,
-          expected: `1 to ${this.#choiceTokens} tokens behind a context`,
+          expected: `1 to ${this.#choiceTokens} tokens after a context`,
           remedy: targets.length > this.#choiceTokens ? "Shorten the choice, or pass a longer --window" : "Correct the item",
         });
       }
@@ -80,8 +88,9 @@ export class RequestMaker {
   }
 
   /**
-   * A text in windows: every token is predicted once, the first from BOS (or EOS where the model has no BOS). A window begins with the
-   * token before its first target; the last one, which has fewer targets, as far back as its length allows.
+   * A text in windows: every token is predicted once, the first from BOS (or from EOS if the model has no BOS). A
+   * window begins with the token before its first target; the last window, which has fewer targets, begins as early as
+   * its length allows.
    * @throws CusprunError `TASK_TOKENS` for a text without tokens.
    */
   windows(item: PerplexityItem): readonly LikelihoodRequest[] {

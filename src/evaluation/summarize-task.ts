@@ -1,5 +1,6 @@
 /**
- * @file Scores of a task's items → its figures with their intervals, and how they differ from another model's on the same items.
+ * @file Scores of a task's items → its figures with their intervals, and their differences from another model's on the
+ * same items.
  */
 
 import { indexOfLargest } from "./index-of-largest.ts";
@@ -12,7 +13,7 @@ import {
   type Difference,
   type Figure,
 } from "./intervals.ts";
-import type { ChoiceScore, GenerationScore, ItemScore, TextScore } from "./measure-tasks.ts";
+import type { ChoiceScore, GenerationScore, ItemScore, TextScore } from "./item-scores.ts";
 import { GENERATION_METRICS, type GenerationMetric, type Task, type TaskType } from "./task-file.ts";
 
 /** Every figure, in the order in which they are shown. */
@@ -29,29 +30,31 @@ export const FIGURE_NAMES = [
 ] as const;
 
 /**
- * Name of a figure. `accuracy`: share of items whose most likely choice is right; `normalizedAccuracy`: most likely per character;
- * `answerNegativeLogLikelihood`: mean over the items, of the right choice, in nats; `answerBitsPerByte`: of all right choices;
- * `perplexity`: of all tokens of all texts, comparable under one tokenizer only; `bitsPerByte`: of all texts, comparable under any;
- * `exactMatch`: share of generated answers that equal a reference; `f1`, `rougeL`: mean over the items, with the best reference.
+ * Name of a figure. `accuracy`: share of items whose most likely choice is right; `normalizedAccuracy`: most likely per
+ * character; `answerNegativeLogLikelihood`: mean over the items, of the right choice, in nats; `answerBitsPerByte`: of
+ * all right choices; `perplexity`: of all tokens of all texts, comparable under one tokenizer only; `bitsPerByte`: of
+ * all texts, comparable under any; `exactMatch`: share of generated answers that equal a reference; `f1`, `rougeL`:
+ * mean over the items, with the best reference.
  */
 export type FigureName = (typeof FIGURE_NAMES)[number];
 
-/** What a model reached on a task. */
+/** A model's figures on a task. */
 export interface TaskResult {
   readonly name: string;
   readonly type: TaskType;
   readonly items: number;
   readonly figures: Readonly<Partial<Record<FigureName, Figure>>>;
-  /** Figures of the other model, on the same items. Absent where there is no other. */
+  /** Figures of the other model, on the same items. Absent if there is no other. */
   readonly against?: Readonly<Partial<Record<FigureName, Figure>>>;
   /**
-   * The model's figure minus the other's, where they can be compared. McNemar's exact test for accuracies, the paired t-test for
-   * likelihoods. Perplexities are compared only where both models have the same tokens, as the logarithm of their ratio.
+   * The model's figure minus the other's, if they can be compared. McNemar's exact test for accuracies, the paired
+   * t-test for likelihoods. Perplexities are compared only if both models have the same tokens, as the logarithm of
+   * their ratio.
    */
   readonly differences?: Readonly<Partial<Record<FigureName, Difference>>>;
 }
 
-/** A figure as it is made from item scores: a share of right items, or a ratio of sums. */
+/** A figure in terms of item scores: a share of right items, or a ratio of sums. */
 type Sample =
   | { readonly kind: "share"; readonly right: readonly boolean[] }
   | { readonly kind: "ratio"; readonly values: readonly number[]; readonly weights: readonly number[]; readonly exp: boolean };
@@ -84,7 +87,7 @@ function figuresOf(samples: Readonly<Partial<Record<FigureName, Sample>>>): Part
   );
 }
 
-/** Null where the figures mean different things: ratios over other weights (tokens of another tokenizer). */
+/** Null if the figures mean different things: ratios over different weights (tokens of another tokenizer). */
 function compare(own: Sample, other: Sample): Difference | null {
   if (own.kind === "share") return other.kind === "share" ? shareDifference(own.right, other.right) : null;
   if (other.kind === "share" || own.weights.some((weight, index) => weight !== other.weights[index])) return null;
@@ -112,7 +115,7 @@ const FIGURE_OF_METRIC: Readonly<Record<GenerationMetric, FigureName>> = {
   rougeL: "rougeL",
 };
 
-/** A figure for each metric that the items name. */
+/** One figure for each metric that occurs in the items. */
 function generationSamples(scores: readonly GenerationScore[]): Partial<Record<FigureName, Sample>> {
   return Object.fromEntries(
     GENERATION_METRICS.flatMap((metric): [FigureName, Sample][] => {
@@ -162,7 +165,7 @@ function textSamples(scores: readonly TextScore[]): Partial<Record<FigureName, S
   };
 }
 
-/** The choice that a model takes; −1, which is never right, where a likelihood is no number. */
+/** The choice that a model takes; −1, which is never right, if a likelihood is not a number. */
 function likeliest(values: readonly number[]): number {
   return values.some(Number.isNaN) ? -1 : indexOfLargest(values);
 }

@@ -1,6 +1,7 @@
 /**
- * @file An evaluation file → its items: JSON Lines, one item a line, of type `multiple_choice`, `perplexity` or `generation`
- * (docs/evaluation.md has the fields). Files come from anywhere: every field is checked before a model is opened.
+ * @file An evaluation file → its items: JSON Lines, one item per line, of type `multiple_choice`, `perplexity` or
+ * `generation` (docs/evaluation.md lists the fields). Files come from anywhere: every field is checked before a model
+ * is opened.
  */
 
 import { readdir, stat } from "node:fs/promises";
@@ -18,28 +19,31 @@ export const GENERATION_METRICS = ["exact_match", "f1", "rougeL"] as const;
 /** Metric of a generation item. */
 export type GenerationMetric = (typeof GENERATION_METRICS)[number];
 
-/** What of a generated text is compared; see `extractAnswer`. */
+/** Parts of a generated text that can be compared with the references; see `extractAnswer`. */
 export const EXTRACTS = ["last_number", "first_word", "first_phrase", "first_line", "all"] as const;
 /** The name of a part of a generated text. */
 export type Extract = (typeof EXTRACTS)[number];
 
-/** Most choices of an item: each is a document of its own. The longest list of a known benchmark is about a hundred labels. */
+/**
+ * Most choices of an item; each is a document of its own. The longest list in a known benchmark has about a hundred
+ * labels.
+ */
 const MAX_CHOICES = 1000;
-/** Most items of a file. They are in memory together; the largest known benchmarks have some ten thousand. */
+/** Most items of a file, all of which are in memory at once. The largest known benchmarks have some ten thousand. */
 const MAX_ITEMS = 200_000;
-/** Most tokens that an item may ask for: what long answers of known benchmarks have. */
+/** Most tokens that an item may request: the length of long answers in known benchmarks. */
 const MAX_GENERATED_TOKENS = 8192;
 const EXTENSIONS = [".jsonl", ".ndjson"];
 
-/** What every item has. */
+/** The fields of every item. */
 interface ItemBase {
-  /** The file's own name for it, or its line. */
+  /** Its id in the file, or its line number. */
   readonly id: string;
   /** `file.jsonl:12`, for messages. */
   readonly source: string;
 }
 
-/** A question with choices; the model takes the one that it finds most likely behind `context` and a space. */
+/** A question with choices; the model takes the one that it finds most likely after `context` and a space. */
 export interface MultipleChoiceItem extends ItemBase {
   readonly type: "multiple_choice";
   readonly context: string;
@@ -60,9 +64,9 @@ export interface GenerationItem extends ItemBase {
   readonly prompt: string;
   readonly references: readonly string[];
   readonly metric: GenerationMetric;
-  /** Absent: by the metric and the references. */
+  /** Default: by the metric and the references. */
   readonly extract?: Extract;
-  /** Tokens that are generated at most. Absent: by what is extracted. */
+  /** Most tokens that are generated. Default: by the extracted part. */
   readonly maxTokens?: number;
 }
 
@@ -80,9 +84,10 @@ export interface Task {
 }
 
 /**
- * Reads evaluation files; a folder stands for every JSON Lines file in it, by name.
+ * Reads evaluation files; a folder means every JSON Lines file in it, in the order of their names.
  * @param limit most items of each file: its first ones.
- * @throws CusprunError `CORPUS_NOT_FOUND`, `CORPUS_FORMAT` for a file that is no JSON Lines file, and what `readTask` throws.
+ * @throws CusprunError `CORPUS_NOT_FOUND`, `CORPUS_FORMAT` for a file that is not JSON Lines, and the errors of
+ *   `readTask`.
  */
 export async function readTasks(paths: readonly string[], limit?: number): Promise<readonly Task[]> {
   const files: string[] = [];
@@ -94,10 +99,11 @@ export async function readTasks(paths: readonly string[], limit?: number): Promi
 
 /**
  * Reads one evaluation file.
- * @param limit most items: the file's first ones. What follows them is not read.
- * @throws CusprunError `TASK_TYPE` for an unknown type or one unlike the first line's, `TASK_FIELD` for a field that is missing or of
- *   another kind or holds an unknown name, `TASK_ANSWER` for an index without a choice, `TASK_METRIC` for an unknown metric, `CORPUS_EMPTY` for a file without
- *   items, `CORPUS_TOO_LARGE`, and what `readRecords` throws; all but `CORPUS_EMPTY` with the line.
+ * @param limit most items: the file's first ones. The lines after them are not read.
+ * @throws CusprunError `TASK_TYPE` for an unknown type or one that differs from the first line's, `TASK_FIELD` for a
+ *   field that is missing, has the wrong type or holds an unknown name, `TASK_ANSWER` for an index without a choice,
+ *   `TASK_METRIC` for an unknown metric, `CORPUS_EMPTY` for a file without items, `CORPUS_TOO_LARGE`, and the errors of
+ *   `readRecords`; all except `CORPUS_EMPTY` name the line.
  */
 export async function readTask(path: string, limit: number = Number.POSITIVE_INFINITY): Promise<Task> {
   const items: TaskItem[] = [];
@@ -108,7 +114,7 @@ export async function readTask(path: string, limit: number = Number.POSITIVE_INF
         where: source,
         found,
         expected: "fewer",
-        remedy: "Part the file, or pass --limit",
+        remedy: "Split the file, or pass --limit",
       });
     }
     const item = parseItem(record, source, items.length + 1);
@@ -118,7 +124,7 @@ export async function readTask(path: string, limit: number = Number.POSITIVE_INF
       throw new CusprunError("TASK_TYPE", {
         where: source,
         found: `the type '${item.type}'`,
-        expected: `'${type}', as above`,
+        expected: `'${type}', as in the lines before`,
         remedy,
       });
     }
@@ -131,7 +137,7 @@ export async function readTask(path: string, limit: number = Number.POSITIVE_INF
       where: path,
       found: "no item",
       expected: "at least one",
-      remedy: "Give a file that holds evaluation items, one JSON object a line",
+      remedy: "Pass a file that holds evaluation items, one JSON object per line",
     });
   }
   return { name: basename(path, extname(path)), path, type: first.type, items };
@@ -163,7 +169,7 @@ async function filesOf(path: string): Promise<string[]> {
     where: path,
     found: found.isDirectory() ? `no ${EXTENSIONS.join(" or ")} file` : `the extension '${extname(path)}'`,
     expected: `a file in JSON Lines (${EXTENSIONS.join(", ")})`,
-    remedy: "Write one item a line, as docs/evaluation.md shows",
+    remedy: "Write one item per line, as docs/evaluation.md shows",
   });
 }
 
@@ -188,7 +194,7 @@ function parseItem(record: Readonly<Record<string, unknown>>, source: string, nu
   }
 }
 
-/** The fields that a generation item may leave out. */
+/** The optional fields of a generation item. */
 function generationOptions(
   record: Readonly<Record<string, unknown>>,
   source: string,
@@ -266,11 +272,11 @@ function fieldError(source: string, found: string, expected: string): CusprunErr
     where: source,
     found,
     expected,
-    remedy: "Correct the line; docs/evaluation.md has the fields",
+    remedy: "Correct the line; docs/evaluation.md lists the fields",
   });
 }
 
-/** A value as a message shows it: short, whatever it is. */
+/** A value in the short form that messages show. */
 function describe(value: unknown): string {
   if (value === undefined) return "nothing";
   if (value === null) return "null";

@@ -26,7 +26,22 @@ export type BlockRole =
   | "postFfnNorm"; // [D], on the FFN's output before it joins the residual stream
 
 /** Tensors outside the blocks. */
-export type ModelRole = "embedding" /* [V, D] */ | "finalNorm" /* [D] */ | "outputHead"; /* [V, D], absent where tied */
+export type ModelRole = "embedding" /* [V, D] */ | "finalNorm" /* [D] */ | "outputHead"; /* [V, D], absent if tied */
+
+/** A weight matrix of a block, [out, in]. */
+export type MatrixRole = "q" | "k" | "v" | "o" | "gate" | "up" | "down";
+
+/** An RMS norm of a block: [D], `qNorm` and `kNorm` [K]. */
+export type NormRole = "attentionNorm" | "qNorm" | "kNorm" | "postAttentionNorm" | "ffnNorm" | "postFfnNorm";
+
+/** The matrix that writes a sublayer's output: `o` [D, H·K] or `down` [D, F]. Repair can fit it. */
+export type OutputRole = "o" | "down";
+
+/** The bias that is added to a matrix's product, in blocks that have one. */
+export const BIAS_ROLES: Readonly<Partial<Record<MatrixRole, BlockRole>>> = { q: "qBias", k: "kBias", v: "vBias", o: "oBias" };
+
+/** The norm after an output matrix, before the residual sum, in blocks that have one. */
+export const POST_NORMS = { o: "postAttentionNorm", down: "postFfnNorm" } as const;
 
 /** Which part of a block a tensor belongs to. */
 export type BlockPart = "attention" | "ffn" | "norms";
@@ -66,7 +81,7 @@ export function partOfRole(role: BlockRole): BlockPart {
 }
 
 /** Whether a tensor is a norm's weight, which is applied as `normOffset + weight`. */
-export function isNormRole(role: BlockRole | ModelRole): boolean {
+export function isNormRole(role: BlockRole | ModelRole): role is NormRole | "finalNorm" {
   return role === "finalNorm" || (isBlockRole(role) && BLOCK_ROLES[role].isNorm === true);
 }
 

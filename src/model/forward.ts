@@ -6,20 +6,21 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { TokenDocument } from "../corpora/corpus.ts";
 import type { JobOptions } from "../progress.ts";
 import { makeBatches, type Batch } from "./batches.ts";
+import { WHOLE_BLOCK } from "./block-request.ts";
 import { embedBatches } from "./embedding.ts";
 import type { HiddenStates } from "./hidden-states.ts";
 import { LayerProgram } from "./layer-program.ts";
 import { planMemory } from "./memory-plan.ts";
 
-/** What came out of a forward pass. */
+/** The result of a forward pass. */
 export interface ForwardStates {
   readonly batches: readonly Batch[];
-  /** After the last block, before the final norm. To be closed. */
+  /** After the last block, before the final norm. The caller closes them. */
   readonly states: HiddenStates;
 }
 
 /**
- * Runs documents through the blocks, in batches and with a scratch file as the memory limit demands.
+ * Runs documents through the blocks, in batches as large as the memory limit allows, with a scratch file if it requires one.
  * @param stage what progress events call this pass.
  * @throws CusprunError `MEMORY_LIMIT`; what `Checkpoint.readFloat32` and `openHiddenStates` throw.
  */
@@ -35,7 +36,7 @@ export async function forwardStates(
   const { batchTokens, spills } = planMemory({ stage: "measuring", config, lengths }, options.memoryLimit);
   const batches = makeBatches(documents, batchTokens);
   const states = await embedBatches(checkpoint, batches, spills, options);
-  const program = new LayerProgram(checkpoint, batches, {});
+  const program = new LayerProgram(checkpoint, batches, WHOLE_BLOCK);
   const total = L * lengths.reduce((sum, length) => sum + length, 0);
   let done = 0;
   try {
@@ -64,8 +65,8 @@ export async function forwardStates(
 }
 
 /**
- * Hidden states of every document after the last block, before the final norm: one array [T, D] (f32) per document. For few documents: all
- * are held in memory.
+ * Hidden states of every document after the last block, before the final norm: one array [T, D] (f32) per document. For few documents:
+ * all are held in memory.
  * @throws CusprunError as `forwardStates`.
  */
 export async function forward(

@@ -1,21 +1,23 @@
 /**
  * @file The layer program: pushes every batch's hidden states through one decoder block after the other. Layer-major: a layer's weights
- * are read, used for all batches and released, so that memory is one layer and the hidden states, whatever the model's size.
+ * are read, used for all batches and released, so that memory holds one layer and the hidden states, whatever the model's size.
+ * Design: docs/architecture.md, "One layer at a time".
  */
 
-import { blockSizes, blockTensorShape } from "../checkpoint/check-tensors.ts";
+import { blockTensorShape } from "../checkpoint/check-tensors.ts";
 import { blockTensorName, familyNamed } from "../families/index.ts";
-import { isNormRole, type BlockRole } from "../families/roles.ts";
-import type { LayerType, ModelConfig } from "../checkpoint/config/model-config.ts";
+import { type BlockRole, isNormRole } from "../families/roles.ts";
+import type { LayerType } from "../checkpoint/config/model-config.ts";
 import type { Device } from "../device.ts";
 import type { JobOptions } from "../progress.ts";
 import { pause } from "../progress.ts";
 import type { Batch } from "./batches.ts";
 import { buildBlockGraph } from "./block-graph.ts";
-import { OutputBuffers } from "./output-buffers.ts";
-import type { BlockRequest } from "./block-energies.ts";
-import type { BlockShape } from "./block-shape.ts";
+import type { BlockRequest } from "./block-request.ts";
+import { blockShapeOf, type BlockShape, type ModelTensors } from "./block-shape.ts";
 import type { HiddenStates } from "./hidden-states.ts";
+import { withOffset } from "./norm-weights.ts";
+import { OutputBuffers } from "./output-buffers.ts";
 import { ropeTable } from "./rope.ts";
 import { GraphSession } from "./sessions.ts";
 import type { Feed } from "./sessions.ts";
@@ -23,17 +25,19 @@ import type { Feed } from "./sessions.ts";
 /** Weights of one block as they are fed, by role; norms with the family's offset added. */
 export type BlockWeights = ReadonlyMap<BlockRole, Feed>;
 
-/** What a block put out for one batch beside its hidden states, by name; see `BlockRequest`. The arrays are used again for the next batch. */
+/** A block's shape and weights. */
+export interface Block {
+  readonly shape: BlockShape;
+  readonly weights: BlockWeights;
+}
+
+/**
+ * What a block outputs for one batch beside `y`, by name; see `BlockRequest`. The arrays are reused for the next batch.
+ */
 export type BlockOutputs = Readonly<Record<string, Float32Array<ArrayBuffer>>>;
 
-/** Where weights come from: a checkpoint, or an expert that is not written yet. */
-export interface WeightSource {
-  readonly config: ModelConfig;
-  /** By Hugging Face's name. */
-  readonly tensors: {
-    /** Whether there is a tensor of this name. */
-    has(name: string): boolean;
-  };
+/** Where weights come from: a checkpoint, or an expert that has not been written yet. */
+export interface WeightSource extends ModelTensors {
   /** Values in f32, row-major. */
   readFloat32(name: string): Promise<Float32Array<ArrayBuffer>>;
 }
@@ -53,22 +57,11 @@ export class LayerProgram {
   }
 
   /** Reads a block's weights as f32. */
-  async readWeights(layer: number): Promise<{ readonly shape: BlockShape; readonly weights: BlockWeights }> {
-    const { config, tensors } = this.#source;
-    const family = familyNamed(config.family);
-    const roles = [...family.requiredRoles, ...family.optionalRoles].filter((role) =>
-      tensors.has(blockTensorName(family, layer, role)),
-    );
-    const shape: BlockShape = {
-      ...blockSizes(config, layer),
-      rmsNormEps: config.rmsNormEps,
-      hiddenActivation: config.hiddenActivation,
-      attentionScale: config.attentionScale,
-      slidingWindow: config.layerTypes[layer] === "sliding_attention" ? config.slidingWindow : null,
-      roles,
-    };
+  async readWeights(layer: number): Promise<Block> {
+    const family = familyNamed(this.#source.config.family);
+    const shape = blockShapeOf(this.#source, layer);
     const weights = new Map<BlockRole, Feed>();
-    for (const role of roles) {
+    for (const role of shape.roles) {
       const data = await this.#source.readFloat32(blockTensorName(family, layer, role));
       weights.set(role, {
         data: isNormRole(role) ? withOffset(data, family.normOffset) : data,
@@ -80,14 +73,14 @@ export class LayerProgram {
 
   /**
    * Runs one block over every batch.
-   * @param from hidden states before the block.
-   * @param to where those after it go, which may be `from`; null where the request leaves them out.
-   * @param extraFeeds inputs that what was asked for needs, by the batch's number.
-   * @param onBatch receives what was asked for, batch by batch.
+   * @param from the residual stream that the request starts at.
+   * @param to receives `y`, and may be `from`; null for a request that does not output it.
+   * @param extraFeeds further inputs that the request needs, by the batch's number.
+   * @param onBatch receives the other outputs, batch by batch.
    */
   async runLayer(
     layer: number,
-    block: { readonly shape: BlockShape; readonly weights: BlockWeights },
+    block: Block,
     from: HiddenStates,
     to: HiddenStates | null,
     extraFeeds: (number: number) => Readonly<Record<string, Feed>> | Promise<Readonly<Record<string, Feed>>>,
@@ -142,9 +135,4 @@ export class LayerProgram {
     }
     return feeds;
   }
-}
-
-/** Norm weights as they are applied. */
-export function withOffset(weights: Float32Array<ArrayBuffer>, offset: number): Float32Array<ArrayBuffer> {
-  return offset === 0 ? weights : weights.map((weight) => weight + offset);
 }

@@ -1,33 +1,41 @@
 /**
- * @file What a stage needs of memory at its peak, from the model's sizes and the documents' lengths; and, under a limit, the largest batches
- * that fit, with a scratch file where the hidden states do not. In bytes, 4 of an f32, 8 of an f64:
+ * @file Estimates the peak memory of a stage from the model's sizes and the documents' lengths; and, under a limit, finds the largest
+ * batches that fit, with a scratch file for the hidden states if they do not. Background: docs/architecture.md, "Memory".
+ * In bytes, 4 of an f32, 8 of an f64; symbols as in tensor.ts:
  *
- *     peak    = program + states + scores + max(blocks, ends)
- *     program = 250 MB + 900·V (1500·V where tokens are scored)   Node, ONNX Runtime, tokenizer, corpora
- *     states  = 4·sets·D·Σ B·T over batches                       sets: 1; repairing 5; trying n cuts n + 4; in a scratch file the largest B·T alone
- *     scores  = 4·N·(units of the kinds)                          scoring alone
- *     blocks  = 4·layers·W + garbage + max(4·D·F, batch + fit)    W: parameters of a block; layers: 1, with a fit 3; D·F: as it is read
- *     garbage = 2·min(4·W, 128 MB), with a fit at least 128 MB    layers and sums that the collector has not taken yet
- *     batch   = 4·B·T·(6·D + max(2·(H + 2·G)·K + pairs·H·K + maps·H·T, 3·F)), the largest
- *     fit     = 8·((sums + 3)·n² + (sums + 6)·n·D + 512·n)  repairing: sums 2; trying cuts with repair: 1; n = max(F, H·K) of the cut layer
- *     ends    = 4·(2·S·D + 2·R·S + M·D)                           embedding and head: S = 8192 tokens of V, M rows of states, R = 1024 of them at once
+ *     peak     = program + states + scores + max(blocks, ends)
+ *     program  = 250 MB + 900·V (1500·V if tokens are scored)         Node, ONNX Runtime, tokenizer, corpora
+ *     states   = 4·sets·D·Σ B·T over batches                          in a scratch file: only the largest batch
+ *     scores   = 4·N·(units of the scored kinds)                      of the largest layer; only when scoring
+ *     blocks   = 4·layers·W + garbage + max(4·D·F, batch + fit)       of the largest layer; 4·D·F: a matrix while it is read
+ *     garbage  = 2·min(4·W, 128 MB), with a fit at least 128 MB       layers and sums that are not collected yet
+ *     batch    = 4·B·T·(6·D + max(attention, 3·F))                    activations of the largest batch
+ *     attention = 2·(H + 2·G)·K + pairs·H·K + maps·H·T
+ *     fit      = 8·((sums + 3)·n² + (sums + 6)·n·D + 512·n)           normal equations and solver; n = max(F, H·K) of the cut layer
+ *     ends     = 4·(2·S·D + 2·R·S + M·D)                              embedding and head: S = 8192 tokens of V, M rows of states,
+ *                                                                     R = 1024 of them at once
  *
- * Writing: program + 32 MB: tensors are written in pieces of 4 MB in f32.
+ *     W        parameters of a block's matrices
+ *     layers   1; with a fit 3
+ *     sets     1; repairing: 5; trying n cuts: n + 4
+ *     sums     sets of normal equations; repairing: 2; trying cuts with repair: 1
+ *     maps     attention maps [B, H, T, T] at once: 2, which is more than the fused attention holds; 4 if rotary pairs or rows of q and
+ *              k are scored to first order, 6 if exactly; pairs is then 10, else 0
  *
- * maps [B, H, T, T] count as 2, which is more than the fused attention holds where none is scored, 4 where pairs or rows of q and k are scored to first order, 6 exactly; pairs is 10 there. The program's share
- * and the garbage are measured on whole processes (docs/LOG.md).
+ * Writing takes program + 32 MB: tensors are written in pieces of 4 MB in f32. The program's share and the garbage are measured on whole
+ * processes (docs/LOG.md).
  */
 
 import { totalmem } from "node:os";
 import { blockSizes, type BlockSizes } from "../checkpoint/check-tensors.ts";
-import type { ModelConfig } from "../checkpoint/config/model-config.ts";
+import type { LayerSizes, ModelConfig } from "../checkpoint/config/model-config.ts";
 import { CusprunError } from "../errors.ts";
-import { MAX_BATCH_TOKENS, planBatches } from "./batches.ts";
+import { type BatchShape, MAX_BATCH_TOKENS, planBatches } from "./batches.ts";
 import type { MapChange } from "./block-energies.ts";
-import { ROWS_PER_PRODUCT, VOCABULARY_PER_PRODUCT } from "./output-head.ts";
+import { ROWS_PER_PRODUCT, VOCABULARY_PER_PRODUCT } from "./head-slices.ts";
 import { unitCount, type RelevanceKind } from "./units.ts";
 
-/** What is to be done, and on what. */
+/** A stage and what it runs on. */
 export type MemoryRequest = {
   readonly config: ModelConfig;
   /** Tokens of each document. */
@@ -41,14 +49,14 @@ export type MemoryRequest = {
       readonly vocabulary: boolean;
     }
   | { readonly stage: "measuring" }
-  /** With the sizes of the cut layers, whose matrices are fitted. */
+  /** `expert`: the sizes of the cut layers, whose matrices are fitted. */
   | { readonly stage: "repairing"; readonly expert: Pick<ModelConfig, "layerSizes"> }
-  /** Trials, and whether each fits its layer's output matrix anew. */
+  /** `trials`: how many; `repairs`: whether each fits its layer's output matrix again. */
   | { readonly stage: "trying cuts"; readonly trials: number; readonly repairs: boolean }
   | { readonly stage: "writing" }
 );
 
-/** How a stage is run, and what it needs. */
+/** How a stage is run, and how much memory it needs. */
 export interface MemoryPlan {
   readonly stage: MemoryRequest["stage"];
   /** For `makeBatches`. */
@@ -62,37 +70,41 @@ export interface MemoryPlan {
 /** Targets that go through the output head together when a model is measured. */
 export const MAX_TARGETS = 8192;
 
-/** Positions at which the model is asked what it expects, over a dimension's documents: evenly spread, since neighbours expect alike. */
+/**
+ * Positions of a dimension's documents at which the model's next-token probabilities are read: evenly spread, since neighbours predict
+ * similar tokens.
+ */
 export const MAX_POSITIONS = 8192;
 
-/** Batches are not made smaller than this: no memory worth mentioning would be won. */
+/** Batches are not made smaller than this: it would save no memory worth mentioning. */
 const MIN_BATCH_TOKENS = 64;
-/** Share of the machine's memory that is used where no limit is given: the system and the user's other programs need the rest. */
+/** Share of the machine's memory that is used by default: the system and the user's other programs need the rest. */
 const DEFAULT_SHARE = 0.75;
 
 const PROGRAM_BYTES = 250e6;
 const TOKEN_BYTES = 900;
 const SCORED_TOKEN_BYTES = 1500;
-/** Of one layer. */
+/** Most that one uncollected layer is counted with. */
 const MAX_GARBAGE_BYTES = 128e6;
-/** Arrays of a fit that lie about before V8 begins to collect, however small the layers are. */
+/** Arrays of a fit that pile up before V8 begins to collect, however small the layers are. */
 const MIN_FIT_GARBAGE_BYTES = 128e6;
-/** Pieces in hand, and those that the collector has not taken yet. */
+/** Pieces in use, and those that have not been collected yet. */
 const WRITING_BYTES = 32e6;
 const MAP_KINDS: readonly RelevanceKind[] = ["rotary-pair", "q-row", "k-row"];
 
-/** Bytes that a run may take where the user names no limit: three quarters of the machine's memory, or of the container's. */
+/** The default memory limit in bytes: three quarters of the machine's memory, or of the container's. */
 export function defaultMemoryLimit(): number {
-  // 0, or more than there is, where nothing constrains the process.
+  // 0, or more than the machine has, if nothing constrains the process.
   const constrained = process.constrainedMemory();
   const machine = totalmem();
   return Math.floor(DEFAULT_SHARE * (constrained > 0 ? Math.min(constrained, machine) : machine));
 }
 
 /**
- * The fastest way to run a stage within a limit: everything in memory, else the hidden states in a scratch file, else smaller batches too.
+ * The fastest way to run a stage within a limit: everything in memory; or the hidden states in a scratch file; or smaller batches as
+ * well.
  * @param limit bytes. Default `defaultMemoryLimit()`.
- * @throws CusprunError `MEMORY_LIMIT` where nothing fits.
+ * @throws CusprunError `MEMORY_LIMIT` if nothing fits.
  */
 export function planMemory(request: MemoryRequest, limit: number = defaultMemoryLimit()): MemoryPlan {
   const { stage } = request;
@@ -110,7 +122,6 @@ export function planMemory(request: MemoryRequest, limit: number = defaultMemory
   });
 }
 
-/** What would help. */
 function remediesOf(request: MemoryRequest, limit: number): string[] {
   const isTooLong = request.stage !== "writing" && peakOf({ ...request, lengths: [1] }, MIN_BATCH_TOKENS, true) <= limit;
   return [
@@ -120,49 +131,98 @@ function remediesOf(request: MemoryRequest, limit: number): string[] {
   ];
 }
 
+/** The terms of the formula above that depend on the stage. */
+interface StageTerms {
+  readonly sets: number;
+  readonly sums: number;
+  readonly maps: number;
+  readonly pairs: number;
+  /** N times the scored units of a layer. */
+  readonly scoredValues: (sizes: BlockSizes) => number;
+  readonly tokenBytes: number;
+  /** M, of batches with this many tokens each. */
+  readonly headRows: (batchTokens: readonly number[]) => number;
+  /** n, in a layer. */
+  readonly fitWidth: (layer: number, sizes: BlockSizes) => number;
+}
+
+function termsOf(request: Exclude<MemoryRequest, { readonly stage: "writing" }>): StageTerms {
+  const { lengths } = request;
+  const widthOf = ({ intermediateSize, numAttentionHeads }: LayerSizes, headDim: number): number =>
+    Math.max(intermediateSize, numAttentionHeads * headDim);
+  const plain: StageTerms = {
+    sets: 1,
+    sums: 0,
+    maps: 2,
+    pairs: 0,
+    scoredValues: () => 0,
+    tokenBytes: TOKEN_BYTES,
+    headRows: () => Math.min(sum(lengths), MAX_TARGETS),
+    fitWidth: (_, sizes) => widthOf(sizes, sizes.headDim),
+  };
+  switch (request.stage) {
+    case "measuring":
+      return plain;
+    case "scoring": {
+      const { kinds, mapChange, vocabulary } = request;
+      const scoresMaps = kinds.some((kind) => MAP_KINDS.includes(kind));
+      return {
+        ...plain,
+        ...(scoresMaps && { maps: mapChange === "exact" ? 6 : 4, pairs: 10 }),
+        scoredValues: (sizes) => lengths.length * sum(kinds.map((kind) => unitCount(kind, sizes))),
+        ...(vocabulary && { tokenBytes: SCORED_TOKEN_BYTES, headRows: () => Math.min(sum(lengths), MAX_POSITIONS) }),
+      };
+    }
+    case "repairing": {
+      const { layerSizes } = request.expert;
+      const fitWidth = (layer: number, { headDim }: BlockSizes): number => widthOf(layerSizes[layer]!, headDim);
+      return { ...plain, sets: 5, sums: 2, headRows: () => 0, fitWidth };
+    }
+    case "trying cuts": {
+      const { trials, repairs } = request;
+      return { ...plain, sets: trials + 4, sums: repairs ? 1 : 0, headRows: (tokens) => (trials + 1) * largest(tokens) };
+    }
+    default:
+      throw request satisfies never;
+  }
+}
+
 /** Bytes, see the formula above. */
 function peakOf(request: MemoryRequest, batchTokens: number, spills: boolean): number {
-  const { config, lengths, stage } = request;
-  const { hiddenSize: D, vocabSize: V } = config;
-  if (stage === "writing") return PROGRAM_BYTES + V * TOKEN_BYTES + WRITING_BYTES;
-  const trials = request.stage === "trying cuts" ? request.trials : 0;
-  const sets = stage === "repairing" ? 5 : stage === "trying cuts" ? trials + 4 : 1;
-  const sums = stage === "repairing" ? 2 : request.stage === "trying cuts" && request.repairs ? 1 : 0;
-  const kinds = request.stage === "scoring" ? request.kinds : [];
-  const scoresMaps = kinds.some((kind) => MAP_KINDS.includes(kind));
-  const maps = !scoresMaps ? 2 : request.stage === "scoring" && request.mapChange === "exact" ? 6 : 4;
-  const scoresTokens = request.stage === "scoring" && request.vocabulary;
+  const { hiddenSize: D, vocabSize: V } = request.config;
+  if (request.stage === "writing") return PROGRAM_BYTES + V * TOKEN_BYTES + WRITING_BYTES;
+  const terms = termsOf(request);
+  const batches = planBatches(request.lengths, batchTokens);
+  const tokens = batches.map(({ documents, length }) => documents.length * length);
+  const layers = request.config.layerSizes.map((_, layer) => blockSizes(request.config, layer));
 
-  const batches = planBatches(lengths, batchTokens).map(({ documents, length }) => ({ rows: documents.length, length }));
-  const tokens = batches.map(({ rows, length }) => rows * length);
-  const states = 4 * sets * D * (spills ? largest(tokens) : sum(tokens));
-  let blocks = 0;
-  let scores = 0;
-  for (const index of config.layerSizes.keys()) {
-    const sizes = blockSizes(config, index);
-    const { intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: K } = sizes;
-    const batch = batches.map(({ rows, length }) => {
-      const attention = 2 * (H + 2 * G) * K + (scoresMaps ? 10 * H * K : 0) + maps * H * length;
-      return 4 * rows * length * (6 * D + Math.max(attention, 3 * F));
-    });
-    const layer = 4 * parametersOf(sizes);
-    const garbage = Math.max(2 * Math.min(layer, MAX_GARBAGE_BYTES), sums > 0 ? MIN_FIT_GARBAGE_BYTES : 0);
-    const weights = (sums > 0 ? 3 : 1) * layer + garbage;
-    const fitted = request.stage === "repairing" ? request.expert.layerSizes[index]! : sizes;
-    const n = Math.max(fitted.intermediateSize, fitted.numAttentionHeads * K);
-    const fit = sums === 0 ? 0 : 8 * ((sums + 3) * n * n + (sums + 6) * n * D + 512 * n);
-    blocks = Math.max(blocks, weights + Math.max(4 * D * F, largest(batch) + fit));
-    scores = Math.max(scores, 4 * lengths.length * sum(kinds.map((kind) => unitCount(kind, sizes))));
-  }
+  const program = PROGRAM_BYTES + V * terms.tokenBytes;
+  const states = 4 * terms.sets * D * (spills ? largest(tokens) : sum(tokens));
+  const scores = 4 * largest(layers.map((sizes) => terms.scoredValues(sizes)));
+  const blocks = largest(layers.map((sizes, layer) => blockBytes(terms, sizes, terms.fitWidth(layer, sizes), batches)));
   const slice = Math.min(VOCABULARY_PER_PRODUCT, V);
-  const targets = Math.min(sum(lengths), scoresTokens ? MAX_POSITIONS : MAX_TARGETS);
-  const rows = stage === "repairing" ? 0 : stage === "trying cuts" ? (trials + 1) * largest(tokens) : targets;
+  const rows = terms.headRows(tokens);
   const ends = 4 * (2 * slice * D + 2 * Math.min(ROWS_PER_PRODUCT, rows) * slice + rows * D);
-  const program = PROGRAM_BYTES + V * (scoresTokens ? SCORED_TOKEN_BYTES : TOKEN_BYTES);
   return program + states + scores + Math.max(blocks, ends);
 }
 
-/** Of a block's matrices; the rest is nothing beside them. */
+/** `blocks` of the formula, for one layer. @param n the width of the layer's fit. */
+function blockBytes({ sums, maps, pairs }: StageTerms, sizes: BlockSizes, n: number, batches: readonly BatchShape[]): number {
+  const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G, headDim: K } = sizes;
+  const fits = sums > 0;
+  const weights = 4 * parametersOf(sizes);
+  const garbage = Math.max(2 * Math.min(weights, MAX_GARBAGE_BYTES), fits ? MIN_FIT_GARBAGE_BYTES : 0);
+  const batch = largest(
+    batches.map(({ documents, length: T }) => {
+      const attention = 2 * (H + 2 * G) * K + pairs * H * K + maps * H * T;
+      return 4 * documents.length * T * (6 * D + Math.max(attention, 3 * F));
+    }),
+  );
+  const fit = fits ? 8 * ((sums + 3) * n * n + (sums + 6) * n * D + 512 * n) : 0;
+  return (fits ? 3 : 1) * weights + garbage + Math.max(4 * D * F, batch + fit);
+}
+
+/** W: of a block's matrices; its vectors are negligible. */
 function parametersOf({
   hiddenSize: D,
   intermediateSize: F,

@@ -1,80 +1,35 @@
 /**
- * @file A small builder of ONNX graphs: inputs, weights and constants in, one node per call, serialised model out.
- * All values are f32 unless said. Specification: onnx.ai, operators of opset 23 (RMSNormalization is its newest here), and ONNX Runtime's
- * own, `ContribOperators.md` of microsoft/onnxruntime.
+ * @file A small builder of ONNX graphs: inputs, weights and constants in, one node per call, serialized model out.
+ * All values are f32 unless a type is given. Specification: onnx.ai, operators of opset 23 (RMSNormalization is its newest here), and
+ * ONNX Runtime's own, `ContribOperators.md` of microsoft/onnxruntime.
  */
 
-import { create, toBinary } from "@bufbuild/protobuf";
 import {
-  AttributeProto_AttributeType,
-  AttributeProtoSchema,
-  GraphProtoSchema,
-  ModelProtoSchema,
-  NodeProtoSchema,
-  OperatorSetIdProtoSchema,
-  StringStringEntryProtoSchema,
-  TensorProto_DataLocation,
-  TensorProto_DataType,
-  TensorProtoSchema,
-  TensorShapeProto_DimensionSchema,
-  TensorShapeProtoSchema,
-  TypeProto_TensorSchema,
-  TypeProtoSchema,
-  ValueInfoProtoSchema,
-} from "onnx-buf";
-import type { AttributeProto, NodeProto, TensorProto, ValueInfoProto } from "onnx-buf";
+  type Attributes,
+  DATA_TYPES,
+  type Dimension,
+  type ExternalBytes,
+  floatTensor,
+  type GraphVersion,
+  integerTensor,
+  node,
+  type NodeProto,
+  renamingNode,
+  serializeModel,
+  type TensorProto,
+  valueInfo,
+  type ValueInfoProto,
+  type ValueType,
+  weightTensor,
+} from "./onnx-messages.ts";
 
-/** Which runtimes read a graph: its operator set, and the ONNX file format that goes with it. */
-export interface GraphVersion {
-  readonly opset: number;
-  readonly ir: number;
-}
-
-/** Newest operator set in use, for graphs that the runtime beside cusprun computes. */
+/** Newest operator set in use, for graphs that cusprun itself runs. */
 const NEWEST: GraphVersion = { opset: 23, ir: 11 };
-
-/** Operator set of ONNX Runtime's own operators, which has one version. */
-const CONTRIB_DOMAIN = "com.microsoft";
-/** Operators of that set. */
-const CONTRIB_OPERATORS = new Set(["GroupQueryAttention", "RotaryEmbedding", "MatMulNBits", "GatherBlockQuantized"]);
-
-/** Element type of a value. */
-export type ValueType = "f32" | "f64" | "f16" | "i64" | "i32" | "u8";
-
-const DATA_TYPES: Readonly<Record<ValueType, TensorProto_DataType>> = {
-  f32: TensorProto_DataType.FLOAT,
-  f64: TensorProto_DataType.DOUBLE,
-  f16: TensorProto_DataType.FLOAT16,
-  i64: TensorProto_DataType.INT64,
-  i32: TensorProto_DataType.INT32,
-  u8: TensorProto_DataType.UINT8,
-};
-
-/** Where a weight's bytes are in a file beside the model. */
-export interface ExternalBytes {
-  /** Name of the file, in the model's own folder. */
-  readonly location: string;
-  readonly offsetBytes: number;
-  readonly byteLength: number;
-}
 
 /** A value of a graph, by its name. */
 export type Value = string & { readonly __brand: "onnx value" };
 
-/** A size that is fixed, or the name of one that every run chooses. */
-export type Dimension = number | string;
-
-/** An attribute of a node; its type is named, since `1` may be an integer or a float. */
-export type Attribute =
-  | { readonly int: number }
-  | { readonly ints: readonly number[] }
-  | { readonly float: number }
-  | { readonly text: string };
-
-/** Attributes of a node, by name. */
-export type Attributes = Readonly<Record<string, Attribute>>;
-
-/** Builds one graph. Every method returns the value that its node makes. */
+/** Builds one graph. Every method returns the output of its node. */
 export class OnnxGraph {
   readonly #nodes: NodeProto[] = [];
   readonly #inputs: ValueInfoProto[] = [];
@@ -83,71 +38,47 @@ export class OnnxGraph {
   readonly #constantNames = new Map<string, Value>();
   readonly #version: GraphVersion;
 
-  /** @param version default: the newest that cusprun's own runtime takes. */
+  /** @param version default: the newest that cusprun's own runtime supports. */
   constructor(version: GraphVersion = NEWEST) {
     this.#version = version;
   }
 
   /** Declares an input; a tensor of this name must be fed to every run. */
   input(name: string, shape: readonly Dimension[], type: ValueType = "f32"): Value {
-    this.#inputs.push(valueInfo(name, shape, DATA_TYPES[type]));
+    this.#inputs.push(valueInfo(name, shape, type));
     return name as Value;
   }
 
   /** Names a value as an output of the graph. */
   output(name: string, value: Value, shape: readonly Dimension[], type: ValueType = "f32"): void {
-    this.#nodes.push(create(NodeProtoSchema, { opType: "Identity", input: [value], output: [name] }));
-    this.#outputs.push(valueInfo(name, shape, DATA_TYPES[type]));
+    this.#nodes.push(renamingNode(value, name));
+    this.#outputs.push(valueInfo(name, shape, type));
   }
 
-  /** Gives a weight its content, little-endian and row-major: in the model itself, or in a file beside it. Nodes may name it before. */
+  /** Adds a weight, little-endian and row-major: in the model itself, or in a file beside it. Nodes may name it before. */
   weight(name: string, shape: readonly number[], type: ValueType, content: Uint8Array<ArrayBuffer> | ExternalBytes): Value {
-    const tensor = create(TensorProtoSchema, { name, dataType: DATA_TYPES[type], dims: shape.map(BigInt) });
-    if (content instanceof Uint8Array) tensor.rawData = content;
-    else {
-      const { location, offsetBytes, byteLength } = content;
-      tensor.dataLocation = TensorProto_DataLocation.EXTERNAL;
-      const entries = { location, offset: offsetBytes, length: byteLength };
-      tensor.externalData = Object.entries(entries).map(([key, value]) =>
-        create(StringStringEntryProtoSchema, { key, value: String(value) }),
-      );
-    }
-    this.#constants.push(tensor);
+    this.#constants.push(weightTensor(name, shape, type, content));
     return name as Value;
   }
 
   /** An i64 constant, for shapes and axes. */
   integers(values: readonly number[]): Value {
-    return this.#constant(`i:${values.join(",")}`, (name) =>
-      create(TensorProtoSchema, {
-        name,
-        dataType: TensorProto_DataType.INT64,
-        dims: [BigInt(values.length)],
-        int64Data: values.map(BigInt),
-      }),
-    );
+    return this.#constant(`i:${values.join(",")}`, (name) => integerTensor(name, values, [values.length]));
   }
 
   /** An i64 scalar constant. */
   integer(value: number): Value {
-    return this.#constant(`n:${value}`, (name) =>
-      create(TensorProtoSchema, { name, dataType: TensorProto_DataType.INT64, dims: [], int64Data: [BigInt(value)] }),
-    );
+    return this.#constant(`n:${value}`, (name) => integerTensor(name, [value], []));
   }
 
   /** An f32 constant of any shape. */
   floats(values: readonly number[], shape: readonly number[]): Value {
-    const dims = shape.map(BigInt);
-    return this.#constant(`f:${shape.join(",")}:${values.join(",")}`, (name) =>
-      create(TensorProtoSchema, { name, dataType: TensorProto_DataType.FLOAT, dims, floatData: [...values] }),
-    );
+    return this.#constant(`f:${shape.join(",")}:${values.join(",")}`, (name) => floatTensor(name, values, shape));
   }
 
   /** An f32 scalar constant. */
   scalar(value: number): Value {
-    return this.#constant(`s:${value}`, (name) =>
-      create(TensorProtoSchema, { name, dataType: TensorProto_DataType.FLOAT, dims: [], floatData: [value] }),
-    );
+    return this.#constant(`s:${value}`, (name) => floatTensor(name, [value], []));
   }
 
   /** The value in another type. */
@@ -155,7 +86,7 @@ export class OnnxGraph {
     return this.node("Cast", [x], { to: { int: DATA_TYPES[type] } });
   }
 
-  /** A node with one output; null stands for an optional input that is left out. */
+  /** A node with one output; null for an optional input that is left out. */
   node(opType: string, inputs: readonly (Value | null)[], attributes: Attributes = {}): Value {
     return this.nodes(opType, inputs, 1, attributes)[0]!;
   }
@@ -163,15 +94,7 @@ export class OnnxGraph {
   /** A node with several outputs. */
   nodes(opType: string, inputs: readonly (Value | null)[], outputCount: number, attributes: Attributes = {}): Value[] {
     const outputs = Array.from({ length: outputCount }, (_, index) => `${opType}_${this.#nodes.length}_${index}` as Value);
-    this.#nodes.push(
-      create(NodeProtoSchema, {
-        opType,
-        domain: CONTRIB_OPERATORS.has(opType) ? CONTRIB_DOMAIN : "",
-        input: inputs.map((input) => input ?? ""),
-        output: outputs,
-        attribute: Object.entries(attributes).map(([name, value]) => attribute(name, value)),
-      }),
-    );
+    this.#nodes.push(node(opType, inputs, outputs, attributes));
     return outputs;
   }
 
@@ -195,12 +118,12 @@ export class OnnxGraph {
     return this.node("MatMul", [a, b]);
   }
 
-  /** x · Wᵀ + bias: [M, in] · [out, in]ᵀ → [M, out], the checkpoint's own orientation. */
+  /** x · Wᵀ + bias: [M, in] · [out, in]ᵀ → [M, out], W as checkpoints store it. */
   linear(x: Value, weight: Value, bias?: Value): Value {
     return this.node("Gemm", bias === undefined ? [x, weight] : [x, weight, bias], { transB: { int: 1 } });
   }
 
-  /** Reshape to a shape that is known but for at most one -1; 0 copies the input's size at that place. */
+  /** Reshapes. At most one size may be -1, which is derived; 0 copies the input's size of that axis. */
   reshape(x: Value, shape: readonly number[]): Value {
     return this.node("Reshape", [x, this.integers(shape)]);
   }
@@ -245,30 +168,12 @@ export class OnnxGraph {
     return this.node("Gelu", [x], { approximate: { text: "tanh" } });
   }
 
-  /** The serialised model, without what no output is made from: ONNX Runtime would compute it. */
+  /** The serialized model, without nodes that no output depends on: ONNX Runtime would compute them. */
   serialize(): Uint8Array<ArrayBuffer> {
-    const { opset, ir } = this.#version;
-    const { nodes, constants } = this.#neededParts();
-    const usesContrib = nodes.some(({ domain }) => domain === CONTRIB_DOMAIN);
-    const model = create(ModelProtoSchema, {
-      irVersion: BigInt(ir),
-      producerName: "cusprun",
-      opsetImport: [
-        create(OperatorSetIdProtoSchema, { domain: "", version: BigInt(opset) }),
-        ...(usesContrib ? [create(OperatorSetIdProtoSchema, { domain: CONTRIB_DOMAIN, version: 1n })] : []),
-      ],
-      graph: create(GraphProtoSchema, {
-        name: "cusprun",
-        node: nodes,
-        input: this.#inputs,
-        output: this.#outputs,
-        initializer: constants,
-      }),
-    });
-    return toBinary(ModelProtoSchema, model);
+    return serializeModel(this.#version, { ...this.#neededParts(), inputs: this.#inputs, outputs: this.#outputs });
   }
 
-  /** Nodes and constants that outputs are made from. A node stands behind those that it reads. */
+  /** Nodes and constants that outputs depend on. A node comes after those that it reads. */
   #neededParts(): { readonly nodes: NodeProto[]; readonly constants: TensorProto[] } {
     const needed = new Set(this.#outputs.map(({ name }) => name));
     const nodes = this.#nodes
@@ -291,29 +196,4 @@ export class OnnxGraph {
     }
     return name;
   }
-}
-
-function attribute(name: string, value: Attribute): AttributeProto {
-  const types = AttributeProto_AttributeType;
-  if ("int" in value) return create(AttributeProtoSchema, { name, type: types.INT, i: BigInt(value.int) });
-  if ("ints" in value) return create(AttributeProtoSchema, { name, type: types.INTS, ints: value.ints.map(BigInt) });
-  if ("float" in value) return create(AttributeProtoSchema, { name, type: types.FLOAT, f: value.float });
-  return create(AttributeProtoSchema, { name, type: types.STRING, s: new TextEncoder().encode(value.text) });
-}
-
-function valueInfo(name: string, shape: readonly Dimension[], elemType: TensorProto_DataType): ValueInfoProto {
-  const dim = shape.map((size) =>
-    create(TensorShapeProto_DimensionSchema, {
-      value: typeof size === "number" ? { case: "dimValue", value: BigInt(size) } : { case: "dimParam", value: size },
-    }),
-  );
-  return create(ValueInfoProtoSchema, {
-    name,
-    type: create(TypeProtoSchema, {
-      value: {
-        case: "tensorType",
-        value: create(TypeProto_TensorSchema, { elemType, shape: create(TensorShapeProtoSchema, { dim }) }),
-      },
-    }),
-  });
 }

@@ -1,5 +1,5 @@
 /**
- * @file What a model card says of the model that an expert was made from: its name, its id on the hub, its licence.
+ * @file The base model of an expert, for its card: name, id on the hub, licence.
  */
 
 import { stat } from "node:fs/promises";
@@ -9,28 +9,28 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { parseHubModelId } from "../checkpoint/hub/id.ts";
 import { readBaseLicense } from "../export/base-license.ts";
 
-/** The base model, for readers. */
+/** The base model, as a card describes it. */
 export interface BaseModel {
   readonly name: string;
-  /** `owner/name`, or null where the model is not named by a hub id. */
+  /** `owner/name`, or null if the model is not named by a hub id. */
   readonly hubId: string | null;
-  /** Licence identifier, or null where none is known. */
+  /** Licence identifier, or null if none is known. */
   readonly license: string | null;
 }
 
-/** The hub's licence identifiers are single lower-case words; terms that are a sentence are no identifier. */
+/** The hub's licence identifiers are single lower-case words; a sentence is not an identifier. */
 const LICENSE_IDENTIFIER = /^[a-z0-9][a-z0-9.+-]*$/;
 
 /**
  * Describes the base model.
- * @param model what the user called it.
+ * @param model its name as the user wrote it.
  */
 export async function describeBaseModel(model: string, checkpoint: Checkpoint): Promise<BaseModel> {
   const known = findCatalogModel(model);
   const isFolder = (await stat(checkpoint.path)).isDirectory();
   const license =
     (await readBaseLicense(isFolder ? checkpoint.path : dirname(checkpoint.path))) ?? known?.license.toLowerCase() ?? null;
-  // A path that exists is a path, even where it reads like an id.
+  // A path that exists is a path, even if it looks like an id.
   const id = known === undefined && (await stat(model).catch(() => null)) === null ? parseHubModelId(model) : null;
   return {
     name: known?.title ?? model,

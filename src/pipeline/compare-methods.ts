@@ -1,6 +1,7 @@
 /**
- * @file Methods side by side: one model, the same documents, budgets and evaluation for all. Every finished run is in the folder at once, so that an
- * interrupted comparison goes on where it stopped, and later calls add methods, budgets and seeds.
+ * @file Methods side by side: one model, and the same documents, budgets and evaluation for all. Every run is saved as
+ * soon as it is finished, so that an interrupted comparison continues where it stopped, and later calls can add
+ * methods, budgets and seeds.
  */
 
 import { rmdir, stat } from "node:fs/promises";
@@ -30,27 +31,28 @@ import { jobOf, makeRun, measureOnTasks, prepareSeed, sharedKinds, type Session,
 import { defined } from "./defined.ts";
 import { planRun } from "./memory-step.ts";
 import { openTokenizer, withModel } from "./model.ts";
-import { chosenDimensions, rehearsePrune } from "./prune.ts";
-import { mayTrim } from "./vocabulary-step.ts";
+import { rehearsePrune } from "./rehearse.ts";
+import { chosenDimensions } from "./selection-step.ts";
+import { mayTrim } from "../selection/selection-options.ts";
 import { cusprunVersion } from "./version.ts";
 import { checkExpertFolder } from "./writing-step.ts";
 
-/** What a call found, with what earlier calls had. */
+/** The results of a call, together with those of earlier calls. */
 export interface ComparisonReport extends MethodComparison {
   /** Folder of the results. */
   readonly out: string;
   /** Names of the files in it, without the experts. */
   readonly files: readonly string[];
-  /** Runs that this call made, and those that it wanted and were there. */
+  /** Requested runs that this call made, and those that earlier calls had made. */
   readonly made: number;
   readonly reused: number;
 }
 
 /**
  * Makes an expert with every method at every budget and seed, measures it, and keeps the figures.
- * @throws CusprunError `MEMORY_LIMIT`, `OUTPUT_EXISTS` where the folder holds something else or runs under other settings, `USAGE` without a method, budget or corpus,
- *   and what `readTasks`, `loadCorpora`, `pruneModel` and `evaluateModel` throw; as far as it can be known, before anything expensive. The reason of the
- *   signal, if it aborts; the runs that were finished stay.
+ * @throws CusprunError `MEMORY_LIMIT`, `OUTPUT_EXISTS` if the folder holds something else or runs with other settings,
+ *   `USAGE` without a method, budget or corpus, and the errors of `readTasks`, `loadCorpora`, `pruneModel` and
+ *   `evaluateModel`; if possible, before anything expensive. If the signal aborts, its reason; finished runs are kept.
  */
 export async function compareMethods(options: CompareOptions): Promise<ComparisonReport> {
   const { model, out, overwrite = false } = options;
@@ -76,7 +78,7 @@ export async function compareMethods(options: CompareOptions): Promise<Compariso
       mapChange: "first-order",
       vocabulary: experts.some(({ choice }) => mayTrim(choice)),
     } as const;
-    // What a run makes beyond this, such as smaller cuts to be repaired and trial cuts, it plans itself.
+    // Each run plans its own trial cuts, and the repair of sizes that are not known yet.
     const repairing = rehearsed.find(({ repaired }) => repaired !== null)?.repaired ?? null;
     const stages = { scoring, trials: 0, repairing, measuring: true, writing: true };
     for (const documents of corpora.values()) planRun(checkpoint.config, documents, stages, job);
@@ -106,7 +108,7 @@ export async function compareMethods(options: CompareOptions): Promise<Compariso
   });
 }
 
-/** Makes the runs that are missing, one after the other. */
+/** Makes the missing runs, one after the other. */
 async function makeRuns(session: Session, begun: MethodComparison, wanted: readonly WantedRun[]): Promise<ComparisonReport> {
   const { options, corpora } = session;
   const { out } = options;
@@ -117,7 +119,7 @@ async function makeRuns(session: Session, begun: MethodComparison, wanted: reado
   try {
     for (const [index, run] of wanted.entries()) {
       const known = comparison.runs.find((candidate) => candidate.fingerprint === run.fingerprint);
-      if (known !== undefined && (await hasWhatIsKept(known, options))) continue;
+      if (known !== undefined && (await hasKeptExpert(known, options))) continue;
       if (!prepared.has(run.seed)) await prepareSeed(session, wanted, run.seed, corpora.size > 1 ? `seed ${run.seed}: ` : "");
       prepared.add(run.seed);
       const prefix = `${index + 1}/${wanted.length} ${runName(run, corpora.size > 1)}: `;
@@ -127,13 +129,13 @@ async function makeRuns(session: Session, begun: MethodComparison, wanted: reado
       files = await writeComparison(out, comparison);
     }
   } finally {
-    // Stays where experts are kept: it is not empty then.
+    // The folder is not empty, and so is kept, if experts are kept.
     await rmdir(join(out, EXPERTS_FOLDER)).catch(() => undefined);
   }
   return { ...comparison, out, files, made, reused: wanted.length - made };
 }
 
-/** A budget as the results call it, where they have it: however it is written, it is one row. */
+/** A budget in the results' spelling, if they contain it: budgets that mean the same share a row. */
 function knownBudget(known: MethodComparison | null, budget: string): string {
   return known?.runs.find((run) => budgetKey(run.budget) === budgetKey(budget))?.budget ?? budget;
 }
@@ -142,8 +144,8 @@ function withRun(comparison: MethodComparison, replaced: MethodRun | undefined, 
   return { ...comparison, runs: [...comparison.runs.filter((candidate) => candidate !== replaced), run] };
 }
 
-/** Whether the expert of a run is there, where experts are to be kept. */
-async function hasWhatIsKept({ expert }: MethodRun, { out, keep = false }: CompareOptions): Promise<boolean> {
+/** Whether experts are not kept, or that of a run exists. */
+async function hasKeptExpert({ expert }: MethodRun, { out, keep = false }: CompareOptions): Promise<boolean> {
   return !keep || (expert !== null && (await stat(join(out, expert)).catch(() => null)) !== null);
 }
 
@@ -180,7 +182,7 @@ function documentsDigest(corpora: readonly Corpus[]): string {
 }
 
 /**
- * Checks that a run that is there under the same name is the same.
+ * Checks that earlier runs of the same key were made from the same documents and settings.
  * @throws CusprunError `OUTPUT_EXISTS`.
  */
 function checkRuns(out: string, known: MethodComparison, wanted: readonly WantedRun[]): void {
@@ -192,7 +194,7 @@ function checkRuns(out: string, known: MethodComparison, wanted: readonly Wanted
       where: join(out, RESULTS_FILE),
       found: `a run of ${variant.name} at ${budget}, seed ${seed}, on other documents or with other settings of the method`,
       expected: "the same corpora and methods as before",
-      remedy: "Choose another --out, or pass --overwrite to begin anew",
+      remedy: "Choose another --out, or pass --overwrite to start again",
     });
   }
 }

@@ -1,5 +1,6 @@
 /**
- * @file The folder of a comparison: `results.json`, which runs are found in again, and what is made from it, `table.md` and the plots.
+ * @file The folder of a comparison: `results.json`, which holds the finished runs, and `table.md` and the plots, which
+ * are made from it.
  */
 
 import { createHash } from "node:crypto";
@@ -16,11 +17,11 @@ import { COMPARISON_FORMAT, type ComparisonSettings, type MethodComparison } fro
 /** Names in the folder of a comparison. */
 export const RESULTS_FILE = "results.json";
 const TABLE_FILE = "table.md";
-/** Folder of the experts that are kept. */
+/** Folder of the kept experts. */
 export const EXPERTS_FOLDER = "experts";
 const PLOT_NAME = /^(held-out|task)-.*\.svg$/;
 
-/** Far more than thousands of runs need; keeps a wrong file from being read into memory. */
+/** Far more than thousands of runs need; prevents a wrong file from being read into memory. */
 const MAX_RESULTS_BYTES = 256 * 1024 * 1024;
 
 const COUNT = { type: "integer", minimum: 0 };
@@ -31,7 +32,7 @@ const objectOf = (properties: Readonly<Record<string, object>>): object => ({
   required: Object.keys(properties),
 });
 const listOf = (items: object): object => ({ type: "array", items });
-/** What overflowed is null in JSON. */
+/** A number that overflowed is null in JSON. */
 const VALUE = { type: ["number", "null"] };
 const PERPLEXITY = { ...objectOf({ perplexity: VALUE, bitsPerByte: VALUE, tokenCount: COUNT }), type: ["object", "null"] };
 const TASKS = listOf(
@@ -43,7 +44,7 @@ const TASKS = listOf(
   }),
 );
 
-/** What tables and plots are made from: a file that was edited or made elsewhere is not trusted to hold it. */
+/** The fields from which tables and plots are made: a file that was edited or made elsewhere may lack them. */
 const SCHEMA = objectOf({
   format: { const: COMPARISON_FORMAT },
   model: TEXT,
@@ -84,9 +85,9 @@ const SCHEMA = objectOf({
 });
 
 /**
- * Reads what earlier calls left in a folder.
- * @returns null where there is nothing, or it is to be replaced.
- * @throws CusprunError `OUTPUT_EXISTS` where the folder holds something else, or results that cannot be read.
+ * Reads the results of earlier calls from a folder.
+ * @returns null if there are none, or if they are to be replaced.
+ * @throws CusprunError `OUTPUT_EXISTS` if the folder holds something else, or results that cannot be read.
  */
 export async function readComparison(folder: string, overwrite: boolean): Promise<MethodComparison | null> {
   const path = join(folder, RESULTS_FILE);
@@ -99,15 +100,15 @@ export async function readComparison(folder: string, overwrite: boolean): Promis
   if (comparison !== null) return comparison;
   throw new CusprunError("OUTPUT_EXISTS", {
     where: path,
-    found: "a file that is no comparison of this form",
+    found: "a file that does not hold a comparison in this format",
     expected: `the results of an earlier call ('format': '${COMPARISON_FORMAT}'), or nothing`,
-    remedy: "Choose another --out, or pass --overwrite to begin anew",
+    remedy: "Choose another --out, or pass --overwrite to start again",
   });
 }
 
 function parseResults(text: string): MethodComparison | null {
   try {
-    // JSON has no infinity: a value that overflowed was written as null.
+    // JSON has no infinity: a number that overflowed was written as null.
     const overflowed = (key: string): boolean => key === "perplexity" || key === "bitsPerByte" || key === "value";
     const parsed: unknown = JSON.parse(text, (key, value: unknown) =>
       value === null && overflowed(key) ? Number.POSITIVE_INFINITY : value,
@@ -121,12 +122,12 @@ function parseResults(text: string): MethodComparison | null {
 }
 
 /**
- * Checks that runs may stand beside those of an earlier call.
- * @throws CusprunError `OUTPUT_EXISTS` that names the settings that differ.
+ * Checks that new runs can be added to those of an earlier call.
+ * @throws CusprunError `OUTPUT_EXISTS`, which names the settings that differ.
  */
 export function checkSettings(folder: string, known: ComparisonSettings, wanted: ComparisonSettings): void {
   const keys = Object.keys(wanted) as (keyof ComparisonSettings)[];
-  // Through JSON, as the known ones came.
+  // Converted through JSON, like the known settings.
   const now = JSON.parse(JSON.stringify(wanted)) as ComparisonSettings;
   const differing = keys.filter((key) => !isDeepStrictEqual(known[key], now[key]));
   if (differing.length === 0) return;
@@ -136,7 +137,7 @@ export function checkSettings(folder: string, known: ComparisonSettings, wanted:
     where: join(folder, RESULTS_FILE),
     found: `runs with other settings: ${show(known)}`,
     expected: show(now),
-    remedy: "Choose another --out, or pass --overwrite to begin anew",
+    remedy: "Choose another --out, or pass --overwrite to start again",
   });
 }
 
@@ -144,7 +145,7 @@ function brief(text: string): string {
   return text.length > 80 ? `${text.slice(0, 79)}…` : text;
 }
 
-/** SHA-256 (hex) of plain JSON, whatever the order of its keys. */
+/** SHA-256 (hex) of plain JSON, independent of the order of its keys. */
 export function digestOf(value: unknown): string {
   const sorted = (_key: string, entry: unknown): unknown =>
     typeof entry === "object" && entry !== null && !Array.isArray(entry)
@@ -153,7 +154,7 @@ export function digestOf(value: unknown): string {
   return createHash("sha256").update(JSON.stringify(value, sorted)).digest("hex");
 }
 
-/** Removes what an earlier comparison left, and nothing else that is in the folder. */
+/** Removes the files of an earlier comparison, and nothing else in the folder. */
 export async function clearComparison(folder: string): Promise<void> {
   await rm(join(folder, EXPERTS_FOLDER), { recursive: true, force: true });
   const names = await readdir(folder).catch(() => []);
@@ -164,7 +165,7 @@ export async function clearComparison(folder: string): Promise<void> {
 }
 
 /**
- * Writes the results, each file whole or not at all, and makes the table and the plots anew.
+ * Writes the results, the table and the plots, each file completely or not at all.
  * @returns names of the files.
  * @throws CusprunError `DISK_FULL`, `OUTPUT_UNWRITABLE`.
  */

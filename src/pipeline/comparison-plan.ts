@@ -1,5 +1,5 @@
 /**
- * @file What a comparison is to make, from the user's options alone: methods × budgets × seeds, each once.
+ * @file The runs of a comparison, planned from the user's options alone: methods × budgets × seeds, each once.
  */
 
 import type { JobOptions } from "../progress.ts";
@@ -11,35 +11,35 @@ import { digestOf } from "./comparison-file.ts";
 import { defined } from "./defined.ts";
 import { withMethod, type SelectionChoice } from "./selection-step.ts";
 
-/** A method under settings of its own, as a row of the table. */
+/** A method with settings of its own: a row of the table. */
 export interface MethodVariant {
-  /** What the table calls it; unlike every other in its letters and digits. */
+  /** Its name in the table; differs from every other name in its letters and digits. */
   readonly name: string;
   readonly method: MethodName;
-  /** Whether it is repaired; default as the comparison says, otherwise as the method brings it. */
+  /** Whether it is repaired; default: the comparison's `repair`, and if that is absent, the method's own default. */
   readonly repair?: boolean;
   /** Share of general text among the documents of repair, in [0, 1]. */
   readonly generalShare?: number;
-  /** What it selects otherwise than the rest. */
+  /** Settings of its selection that differ from the comparison's. */
   readonly selection?: Partial<Omit<SelectionChoice, "budget">>;
 }
 
-/** What is compared, on what, and where the results go. */
+/** What is compared, on which corpora, and where the results are written. */
 export interface CompareOptions extends JobOptions {
   /** A folder, a GGUF file, a name of the catalogue, or `owner/name` on the hub. */
   readonly model: string;
   readonly corpora: CorpusSpecs;
   /** For all runs; seeds are `seeds`. */
   readonly corpusOptions?: Omit<CorpusOptions, "seed">;
-  /** At least one. A name alone is the method as it comes. */
+  /** At least one. A name alone means the method with its defaults. */
   readonly methods: readonly (MethodName | MethodVariant)[];
   /** At least one; see `parseBudget`. */
   readonly budgets: readonly string[];
-  /** Each takes other documents; default 0 alone. */
+  /** Each seed draws other documents; default 0 alone. */
   readonly seeds?: readonly number[];
-  /** For all methods; what a method has defaults for is the method's where absent. Default layout: `uniform`. */
+  /** For all methods; a method's own defaults apply to absent settings. Default layout: `uniform`. */
   readonly selection?: Partial<Omit<SelectionChoice, "budget">>;
-  /** Repairs all methods, or none. Default: each gets what it brings itself. */
+  /** Repairs all methods, or none. Default: as each method's own default says. */
   readonly repair?: boolean;
   /** Evaluation files, or folders of them, that the dense model and every expert are measured on. */
   readonly tasks?: readonly string[];
@@ -49,9 +49,9 @@ export interface CompareOptions extends JobOptions {
   readonly maxTokens?: number;
   /** Folder of the results. One of an earlier call under the same settings is added to. */
   readonly out: string;
-  /** Begin anew where there are results. Default false. */
+  /** Replace existing results instead of adding to them. Default false. */
   readonly overwrite?: boolean;
-  /** Whether the experts stay, in `experts` below `out`. Default false. */
+  /** Whether the experts are kept, in `experts` below `out`. Default false. */
   readonly keep?: boolean;
   /** Folder that keeps scores and figures between runs; default the user's cache. */
   readonly work?: string;
@@ -73,8 +73,8 @@ export interface PlannedRun extends PlannedExpert {
 
 /**
  * Every method at every budget.
- * @throws CusprunError `USAGE` where there is nothing to compare or something twice, `BUDGET_INVALID`, and `SELECTION_INVALID` where a method cannot
- *   rank what was chosen.
+ * @throws CusprunError `USAGE` if there is nothing to compare or something occurs twice, `BUDGET_INVALID`, and
+ *   `SELECTION_INVALID` if a method cannot rank the chosen units.
  */
 export function planExperts(options: CompareOptions): readonly PlannedExpert[] {
   const variants = options.methods.map((method): MethodVariant =>
@@ -98,7 +98,7 @@ export function planExperts(options: CompareOptions): readonly PlannedExpert[] {
 
 /**
  * The seeds, each once.
- * @throws CusprunError `USAGE` where there is none, or one twice.
+ * @throws CusprunError `USAGE` if there is none, or one occurs twice.
  */
 export function planSeeds({ seeds = [0] }: CompareOptions): readonly number[] {
   checkEachOnce("seeds", seeds.map(String), (seed) => seed);
@@ -117,22 +117,22 @@ function checkEachOnce(where: string, texts: readonly string[], keyOf: (text: st
   });
 }
 
-/** Budgets that mean the same have the same key, however they are written. */
+/** A key that is the same for budgets that mean the same, however they are written. */
 export function budgetKey(budget: string): string {
   return JSON.stringify(parseBudget(budget));
 }
 
-/** What a run is known by in the results: runs of the same key are never there twice. */
+/** The key of a run in the results, which never hold two runs of the same key. */
 export function runKey(run: { readonly method: string; readonly budget: string; readonly seed: number }): string {
   return JSON.stringify([run.method, budgetKey(run.budget), run.seed]);
 }
 
-/** A name for progress: `flap, 25% of blocks, seed 1`; the seed only where there are several. */
+/** A name for progress events: `flap, 25% of blocks, seed 1`; the seed only if there are several. */
 export function runName({ variant, budget, seed }: PlannedRun, severalSeeds: boolean): string {
   return [variant.name, budget, ...(severalSeeds ? [`seed ${seed}`] : [])].join(", ");
 }
 
-/** A folder's name of the expert: `flap-25-percent-of-blocks-seed-1`. */
+/** Name of the expert's folder: `flap-25-percent-of-blocks-seed-1`. */
 export function expertFolderName({ variant, budget, seed }: PlannedRun): string {
   return fileName(`${variant.name} ${budget.replaceAll("%", " percent ")} seed ${seed}`);
 }
@@ -144,7 +144,7 @@ function fileName(text: string): string {
     .replaceAll(/^[-.]+|-+$/g, "");
 }
 
-/** SHA-256 over everything that decides what a run gives. */
+/** SHA-256 over everything that a run's result depends on. */
 export function runFingerprint(
   { variant, budget, choice, repair, seed }: PlannedRun,
   settings: unknown,

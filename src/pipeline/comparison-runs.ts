@@ -1,5 +1,6 @@
 /**
- * @file The steps of a comparison that cost something: what the runs of a seed share, a run, a model on the evaluation files.
+ * @file The expensive steps of a comparison: the preparation that the runs of a seed share, a run, and the evaluation
+ * of a model.
  */
 
 import { rm } from "node:fs/promises";
@@ -13,6 +14,7 @@ import type { Task } from "../evaluation/task-file.ts";
 import type { JobOptions } from "../progress.ts";
 import type { MethodRun } from "../report/method-comparison.ts";
 import type { RelevanceKind } from "../model/units.ts";
+import { mayTrim } from "../selection/selection-options.ts";
 import { EXPERTS_FOLDER } from "./comparison-file.ts";
 import { expertFolderName, type CompareOptions, type PlannedExpert, type PlannedRun } from "./comparison-plan.ts";
 import { defined } from "./defined.ts";
@@ -23,15 +25,15 @@ import { withPeakMemory } from "./peak-memory.ts";
 import { pruneModel } from "./prune.ts";
 import { ensureScores } from "./scoring-step.ts";
 import { scoredKinds } from "./selection-step.ts";
-import { gatherVocabulary, mayTrim } from "./vocabulary-step.ts";
+import { gatherVocabulary } from "./vocabulary-step.ts";
 import { defaultWorkRoot, openWorkFolder } from "./work-folder.ts";
 
-/** A run that is wanted, with what it is told from others by. */
+/** A requested run, with the fingerprint that distinguishes it from others. */
 export interface WantedRun extends PlannedRun {
   readonly fingerprint: string;
 }
 
-/** What every step of a call needs. */
+/** The parts of a call that every step needs. */
 export interface Session {
   readonly options: CompareOptions;
   readonly checkpoint: Checkpoint;
@@ -41,7 +43,8 @@ export interface Session {
 }
 
 /**
- * Scores for all methods at once, and the dense model's figures: what all runs of a seed share is there before the first, so that no run's time holds it.
+ * Scores for all methods at once, and measures the dense model. Everything that the runs of a seed share is made before
+ * the first of them, so that no run's time includes it.
  */
 export async function prepareSeed(
   session: Session,
@@ -62,12 +65,12 @@ export async function prepareSeed(
   await measureDense(checkpoint, documents, workFolder, job);
 }
 
-/** What is scored for all experts at once. */
+/** The relevances that are scored for all experts at once. */
 export function sharedKinds(config: ModelConfig, experts: readonly PlannedExpert[]): readonly RelevanceKind[] {
   return [...new Set(experts.flatMap(({ variant, choice }) => scoredKinds(config, choice, variant.method)))];
 }
 
-/** Makes one expert, measures it, and removes it unless it is to be kept. */
+/** Makes one expert, measures it, and removes it unless the experts are kept. */
 export async function makeRun(session: Session, run: WantedRun, prefix: string): Promise<MethodRun> {
   const { options } = session;
   const { variant, budget, choice, repair, seed, fingerprint } = run;
@@ -112,7 +115,7 @@ export async function makeRun(session: Session, run: WantedRun, prefix: string):
   }
 }
 
-/** A model on the evaluation files. */
+/** Measures a model on the evaluation files. */
 export async function measureOnTasks(
   { options, tasks }: Session,
   model: string,
@@ -125,7 +128,7 @@ export async function measureOnTasks(
   return tasks.map((task, index) => summarizeTask(task, scores[index]!, null));
 }
 
-/** Progress of all steps of a call, told apart by what stands before the stage. */
+/** The job options of a step; `prefix` is put before the names of its stages in progress events. */
 export function jobOf(options: CompareOptions, prefix = ""): JobOptions {
   const { onProgress, ...job } = jobOptions(options);
   if (onProgress === undefined) return job;

@@ -2,7 +2,7 @@
  * @file Options that may be absent, under `exactOptionalPropertyTypes`.
  */
 
-/** The same keys, where those that may be undefined may be absent instead. */
+/** The same keys; those that may be undefined may be absent instead. */
 export type Defined<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
   [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;
 };

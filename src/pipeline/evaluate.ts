@@ -1,9 +1,11 @@
 /**
- * @file Evaluation as one function: model, perhaps another to compare with, and evaluation files → a report, perhaps into a file.
+ * @file Evaluation as one function: a model, optionally another one to compare with, and evaluation files → a report,
+ * optionally saved to a file.
  */
 
 import { writeFile } from "node:fs/promises";
-import { measureTasks, type ItemScore } from "../evaluation/measure-tasks.ts";
+import type { ItemScore } from "../evaluation/item-scores.ts";
+import { measureTasks } from "../evaluation/measure-tasks.ts";
 import { summarizeTask, type TaskResult } from "../evaluation/summarize-task.ts";
 import { readTasks, type Task } from "../evaluation/task-file.ts";
 import { writeFileAtomically } from "../files.ts";
@@ -13,7 +15,7 @@ import { jobOptions } from "./job-options.ts";
 import { openTokenizer, withModel } from "./model.ts";
 import { checkOutputFile } from "./output-file.ts";
 
-/** What is evaluated on what. */
+/** Which models are evaluated on which files. */
 export interface EvaluateOptions extends JobOptions {
   /** Folder, GGUF file, Hugging Face id or catalog name. */
   readonly model: string;
@@ -23,28 +25,32 @@ export interface EvaluateOptions extends JobOptions {
   readonly limit?: number;
   /** Another model, such as the dense one, for paired differences. */
   readonly against?: string;
-  /** Longest input in tokens. Default: what the model has positions for, at most 2048 for a choice and 1024 for a text's window. */
+  /**
+   * Longest input in tokens. Default: the model's number of positions, at most 2048 for a choice and 1024 for a text's
+   * window.
+   */
   readonly maxTokens?: number;
   /** File for the report with the scores of every item. */
   readonly out?: string;
   readonly overwrite?: boolean;
 }
 
-/** What evaluation found. */
+/** The figures of an evaluation. */
 export interface EvaluationReport {
   readonly model: string;
   readonly against: string | null;
   readonly tasks: readonly TaskResult[];
-  /** The file with the scores of every item, or null where none was asked for. */
+  /** The file with the scores of every item, or null if none was requested. */
   readonly out: string | null;
 }
 
-/** What is known of a model: a list of scores per task. */
+/** The scores of a model: a list per task. */
 export type ModelScores = readonly (readonly ItemScore[])[];
 
 /**
  * Evaluates a model on files, all in one pass through its layers.
- * @throws CusprunError `OUTPUT_EXISTS`, what `readTasks` and `measureTasks` throw, and what opening the models and writing throw.
+ * @throws CusprunError `OUTPUT_EXISTS`, the errors of `readTasks` and `measureTasks`, and those of opening the models
+ *   and writing.
  */
 export async function evaluateModel(options: EvaluateOptions): Promise<EvaluationReport> {
   const { model, against = null, out = null } = options;
@@ -59,9 +65,9 @@ export async function evaluateModel(options: EvaluateOptions): Promise<Evaluatio
 }
 
 /**
- * Scores every item of tasks that were read.
- * @param stage what progress events call this.
- * @throws CusprunError what `measureTasks` and opening the model throw.
+ * Scores every item of tasks.
+ * @param stage name of this stage in progress events.
+ * @throws CusprunError the errors of `measureTasks` and of opening the model.
  */
 export function scoreTasks(
   model: string,

@@ -1,5 +1,5 @@
 /**
- * @file The step from an expert, or any model that cusprun reads, to a file or folder of another format.
+ * @file Export as one function: an expert, or any model that cusprun reads → a file or folder in another format.
  */
 
 import { basename, dirname, join, resolve } from "node:path";
@@ -22,7 +22,7 @@ import { withModel } from "./model.ts";
 import { checkOutputFile } from "./output-file.ts";
 import { checkExpertFolder } from "./writing-step.ts";
 
-/** Formats that a model is exported to. */
+/** Formats to which a model can be exported. */
 export const EXPORT_FORMATS = ["gguf", "onnx", "safetensors"] as const;
 
 /** The name of a format. */
@@ -38,27 +38,28 @@ export const EXPORT_TYPES: {
 /** How a format stores the tensors. */
 export type ExportType = (typeof EXPORT_TYPES)[ExportFormat][number];
 
-/** What is exported, and to what. */
+/** Which model is exported, and to which format. */
 export interface ExportOptions extends JobOptions {
   /** A folder, a GGUF file, a Hugging Face id, or a name in the catalog. */
   readonly model: string;
   readonly to: ExportFormat;
   /**
-   * How tensors are stored, one of the format's `EXPORT_TYPES`; default of GGUF: of a GGUF file as they are, otherwise the float type that most of
-   * the model's values have; of ONNX f32; of safetensors the float type of most values, BF16 for a quantised model.
+   * How tensors are stored, one of the format's `EXPORT_TYPES`. Default for GGUF: the types of the input if that is a
+   * GGUF file, otherwise the float type of most of the model's values; for ONNX: f32; for safetensors: the float type
+   * of most values, or BF16 if the model is quantised.
    */
   readonly type?: ExportType;
-  /** The file to write, or for ONNX and safetensors the folder. */
+  /** The file to write; for ONNX and safetensors, the folder. */
   readonly out: string;
-  /** Replace what is there. Default false. */
+  /** Replace an existing file or folder. Default false. */
   readonly overwrite?: boolean;
 }
 
-/** What was written. */
+/** The exported file or folder. */
 export type ExportedModel = { readonly out: string } & (
   | ({
       readonly to: "gguf";
-      /** Ollama's Modelfile beside it. */
+      /** Ollama's Modelfile next to it. */
       readonly modelfile: string;
     } & WrittenGgufFile)
   | ({ readonly to: "onnx" } & WrittenOnnxFolder)
@@ -67,8 +68,8 @@ export type ExportedModel = { readonly out: string } & (
 
 /**
  * Exports a model.
- * @throws CusprunError `USAGE` for a type that the format does not have; `OUTPUT_EXISTS`; what `exportGguf`, `exportOnnx`, `huggingFaceWriter`,
- * `resolveModel` and `openCheckpoint` throw.
+ * @throws CusprunError `USAGE` for a type that the format does not have; `OUTPUT_EXISTS`; the errors of `exportGguf`,
+ *   `exportOnnx`, `huggingFaceWriter`, `resolveModel` and `openCheckpoint`.
  */
 export async function exportModel(options: ExportOptions): Promise<ExportedModel> {
   const { model, to, type, out, overwrite = false } = options;
@@ -80,7 +81,7 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
       await checkOutputFile(modelfilePath(out), overwrite);
       return withModel(model, job, async (checkpoint) => {
         const license = await readBaseLicense(checkpoint.path);
-        // A GGUF file has a name in itself.
+        // A GGUF file contains its name.
         const name = checkpoint.gguf === undefined ? basename(resolve(checkpoint.path)) : undefined;
         const written = await exportGguf(checkpoint, out, { ...job, ...defined({ type: known, name }), license });
         return { ...written, to, out, modelfile: join(dirname(out), await writeModelfile(checkpoint, out)) };
@@ -125,7 +126,7 @@ async function exportSafetensors(
 
 /**
  * A type as one of those of a format.
- * @throws CusprunError `USAGE` where the format does not have it.
+ * @throws CusprunError `USAGE` if the format does not have it.
  */
 export function knownType<Type extends string>(
   types: readonly Type[],

@@ -14,7 +14,7 @@ import { findDensePerplexity, recordDensePerplexity } from "./work-folder.ts";
 /** Perplexity on each dimension's held-out documents; a dimension without such documents is left out. */
 export type PerplexityByDimension = Readonly<Partial<Record<Dimension, Perplexity>>>;
 
-/** Perplexity of the dense model, measured only where no earlier run has. */
+/** Perplexity of the dense model, measured only on corpora for which no earlier run has measured it. */
 export async function measureDense(
   checkpoint: Checkpoint,
   corpora: readonly Corpus[],
@@ -35,8 +35,9 @@ export async function measureDense(
 }
 
 /**
- * Perplexity of an expert, read back from the folder that was written: what is measured is what a user gets.
- * @param tokenizer the dense model's, where the expert has another: held-out documents are then encoded again.
+ * Perplexity of an expert, read back from its written folder, so that the files that a user gets are measured.
+ * @param tokenizer the dense model's, if the expert has another one: held-out documents are then encoded again;
+ *   otherwise null.
  */
 export async function measureExpert(
   folder: string,
@@ -46,8 +47,8 @@ export async function measureExpert(
 ): Promise<PerplexityByDimension> {
   const expert = await openCheckpoint(folder);
   try {
-    const judged = withHeldOut(corpora);
-    const encoded = tokenizer === null ? judged : encodeAgain(judged, tokenizer, await openTokenizer(expert));
+    const measured = withHeldOut(corpora);
+    const encoded = tokenizer === null ? measured : encodeAgain(measured, tokenizer, await openTokenizer(expert));
     return await measureHeldOut(expert, encoded, named("measuring the expert", job));
   } finally {
     await expert.close();
@@ -69,7 +70,7 @@ function withHeldOut(corpora: readonly Corpus[]): Corpus[] {
   return corpora.filter(({ heldOut }) => heldOut.length > 0);
 }
 
-/** Says which of two alike stages is meant. */
+/** The same job, with another name of its stage in progress events. */
 function named(stage: string, job: JobOptions): JobOptions {
   const { onProgress } = job;
   return onProgress === undefined ? job : { ...job, onProgress: (event) => onProgress({ ...event, stage }) };

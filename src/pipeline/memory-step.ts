@@ -1,5 +1,6 @@
 /**
- * @file Memory as a step: what every stage of a run will need, before the first of them begins.
+ * @file Memory as a step: the memory that every stage of a run will need, planned before the first of them begins.
+ * Source: docs/architecture.md, "Memory".
  */
 
 import type { ModelConfig } from "../checkpoint/config/model-config.ts";
@@ -13,15 +14,15 @@ import { trialTexts } from "./trial-step.ts";
 
 /** The stages of a run. */
 export interface PlannedStages {
-  /** Null where nothing is scored. */
+  /** Null if nothing is scored. */
   readonly scoring: {
     readonly kinds: readonly RelevanceKind[];
     readonly mapChange: MapChange;
     readonly vocabulary: boolean;
   } | null;
-  /** Trial cuts at most. */
+  /** Most trial cuts. */
   readonly trials: number;
-  /** Sizes of the cut layers; null where nothing is repaired. */
+  /** Sizes of the cut layers; null if nothing is repaired. */
   readonly repairing: Pick<ModelConfig, "layerSizes"> | null;
   readonly measuring: boolean;
   readonly writing: boolean;
@@ -31,8 +32,8 @@ export interface PlannedStages {
 export const NO_STAGES: PlannedStages = { scoring: null, trials: 0, repairing: null, measuring: false, writing: false };
 
 /**
- * Plans all stages of a run, and says as a first event of progress what the hungriest will need.
- * @throws CusprunError `MEMORY_LIMIT` where a stage cannot be done within the limit.
+ * Plans all stages of a run, and reports the largest need as the first progress event.
+ * @throws CusprunError `MEMORY_LIMIT` if a stage cannot run within the limit.
  */
 export function planRun(config: ModelConfig, corpora: readonly Corpus[], stages: PlannedStages, job: JobOptions): MemoryReport {
   const { memoryLimit: limitBytes = defaultMemoryLimit(), onProgress } = job;

@@ -1,5 +1,5 @@
 /**
- * @file What every step needs of a model: opened, with its tokenizer, and what a plan must know of its optional tensors.
+ * @file The model of a step: the opened checkpoint, its tokenizer, and which optional tensors it has.
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
@@ -13,7 +13,7 @@ import type { JobOptions } from "../progress.ts";
 import { checkDevice } from "../model/sessions.ts";
 import { presentOptionalRoles } from "../surgery/expert.ts";
 
-/** What selection and surgery count parameters with. */
+/** Optional tensors, which selection and surgery need to count parameters. */
 export interface ModelExtras {
   /** The family's optional block tensors that this checkpoint has (biases). */
   readonly optionalRoles: readonly BlockRole[];
@@ -23,7 +23,7 @@ export interface ModelExtras {
 
 /**
  * Opens a model by folder, file, Hugging Face id or catalog name, and closes it after the work.
- * @throws CusprunError what `checkDevice`, `resolveModel` and `openCheckpoint` throw, and what the work throws.
+ * @throws CusprunError the errors of `checkDevice`, `resolveModel`, `openCheckpoint` and of the work.
  */
 export async function withModel<T>(model: string, job: JobOptions, work: (checkpoint: Checkpoint) => Promise<T>): Promise<T> {
   await checkDevice(job.device);
@@ -36,8 +36,8 @@ export async function withModel<T>(model: string, job: JobOptions, work: (checkp
 }
 
 /**
- * The tokenizer of a model that is to read text.
- * @throws CusprunError `TOKENIZER_MISSING`, and what `createTokenizer` throws.
+ * The tokenizer of a model.
+ * @throws CusprunError `TOKENIZER_MISSING`, and the errors of `createTokenizer`.
  */
 export async function openTokenizer(checkpoint: Checkpoint): Promise<Tokenizer> {
   const files = await checkpoint.readTokenizerFiles();
@@ -46,13 +46,13 @@ export async function openTokenizer(checkpoint: Checkpoint): Promise<Tokenizer> 
       where: checkpoint.path,
       found: "no tokenizer",
       expected: "a tokenizer.json, or a GGUF file that holds its tokenizer",
-      remedy: "Put the model's tokenizer.json and tokenizer_config.json beside its weights",
+      remedy: "Put the model's tokenizer.json and tokenizer_config.json next to its weights",
     });
   }
   return createTokenizer(files, checkpoint.path);
 }
 
-/** Which of the tensors that a model may have or lack this one has. */
+/** The optional tensors that a checkpoint has. */
 export function modelExtras(checkpoint: Checkpoint): ModelExtras {
   return {
     optionalRoles: presentOptionalRoles(checkpoint),

@@ -1,5 +1,5 @@
 /**
- * @file Where a step's result may be written, checked before any work.
+ * @file The check, before any work, that a step may write its output file.
  */
 
 import { stat } from "node:fs/promises";
@@ -7,7 +7,7 @@ import { CusprunError } from "../errors.ts";
 
 /**
  * Checks that a file may be written.
- * @throws CusprunError `OUTPUT_EXISTS` where there is something and `overwrite` is false, or a folder.
+ * @throws CusprunError `OUTPUT_EXISTS` for a folder, and for a file if `overwrite` is false.
  */
 export async function checkOutputFile(path: string, overwrite: boolean): Promise<void> {
   const found = await stat(path).catch(() => null);

@@ -1,24 +1,24 @@
-/** @file How much memory a piece of work takes: the process is looked at again and again while it runs. */
+/** @file The peak memory of a piece of work, sampled from the process while it runs. */
 
-/** Short against every stage that holds much. */
+/** Time between samples: short compared with every stage that needs much memory. */
 const INTERVAL_MS = 50;
 
 /**
- * Does work, and watches the memory of the process, whatever else it does meanwhile.
- * @returns what the work gave, and the largest resident memory that was seen, in bytes.
+ * Does work, and samples the memory of the whole process meanwhile.
+ * @returns the result of the work, and the largest resident memory that was sampled, in bytes.
  */
 export async function withPeakMemory<T>(work: () => Promise<T>): Promise<{ readonly result: T; readonly peakBytes: number }> {
   let peakBytes = 0;
-  const look = (): void => {
+  const sample = (): void => {
     peakBytes = Math.max(peakBytes, process.memoryUsage.rss());
   };
-  look();
-  const watch = setInterval(look, INTERVAL_MS);
+  sample();
+  const timer = setInterval(sample, INTERVAL_MS);
   try {
     const result = await work();
-    look();
+    sample();
     return { result, peakBytes };
   } finally {
-    clearInterval(watch);
+    clearInterval(timer);
   }
 }

@@ -1,5 +1,6 @@
 /**
- * @file FFN widths that let a GGUF keep its K-quants: their blocks of 256 values lie along the rows of `ffn_down`, which are as long as the FFN is wide.
+ * @file FFN widths that let a GGUF file keep its K-quants: their blocks of 256 values lie along the rows of `ffn_down`,
+ * whose length is the FFN width.
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
@@ -9,7 +10,7 @@ import type { WriteOptions } from "./writing-step.ts";
 /** Values of a K-quant's block. */
 const K_BLOCK = 256;
 
-/** What FFN widths are best multiples of, or null where nothing is said by the formats that are written. */
+/** The number that FFN widths should be multiples of, or null if the requested formats do not require one. */
 export function preferredSnap({ config, tensors, gguf }: Checkpoint, { formats = [], type }: WriteOptions): number | null {
   if (!formats.includes("gguf") || config.layerSizes.some(({ intermediateSize }) => intermediateSize % K_BLOCK !== 0))
     return null;

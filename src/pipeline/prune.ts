@@ -1,39 +1,34 @@
 /**
- * @file The whole way: model + corpora + budget → expert. Everything that can be refused is refused before anything expensive; what an earlier
- * run has finished is not done again.
+ * @file The whole run: model + corpora + budget → expert. Everything that can be refused is refused before anything
+ * expensive, and the results of earlier runs are reused.
  * Source: Cus-Prun, arXiv 2506.02561.
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import type { ModelConfig } from "../checkpoint/config/model-config.ts";
-import { DIMENSIONS, type Corpus, type Dimension } from "../corpora/corpus.ts";
+import type { Corpus, Dimension } from "../corpora/corpus.ts";
 import { loadCorpora, type CorpusOptions, type CorpusSpecs } from "../corpora/load.ts";
-import { CusprunError } from "../errors.ts";
-import type { Perplexity } from "../evaluation/perplexity.ts";
-import { outputDType } from "../export/hugging-face/write-hugging-face.ts";
+import type { Tokenizer } from "../corpora/tokenizer.ts";
 import type { JobOptions } from "../progress.ts";
-import type { DimensionReport, PerplexityFigure, PruneReport } from "../report/report.ts";
+import type { MemoryReport, PruneReport } from "../report/report.ts";
 import type { MapChange } from "../model/block-energies.ts";
-import type { RelevanceScores } from "../scoring/relevance.ts";
 import { METHODS, type MethodName } from "../selection/methods/index.ts";
 import type { PrunePlan } from "../selection/plan.ts";
 import { selectUnits } from "../selection/select.ts";
-import { cutExpert } from "../surgery/expert.ts";
-import { checkRepair } from "../surgery/repair.ts";
-import type { FloatDType } from "../tensor.ts";
+import { mayTrim, type SelectionOptions } from "../selection/selection-options.ts";
+import { cutExpert, type Expert } from "../surgery/expert.ts";
 import { defined } from "./defined.ts";
-import { measureDense, measureExpert, type PerplexityByDimension } from "./measure-step.ts";
 import { jobOptions } from "./job-options.ts";
+import { measureDense, measureExpert, type PerplexityByDimension } from "./measure-step.ts";
 import { planRun } from "./memory-step.ts";
-import { preferredSnap } from "./preferred-snap.ts";
-import { modelExtras, openTokenizer, withModel, type ModelExtras } from "./model.ts";
+import { openTokenizer, withModel } from "./model.ts";
+import { reportPrune } from "./prune-report.ts";
+import { rehearsePrune, type RehearsedPrune } from "./rehearse.ts";
 import { checkGeneralShare, gatherRepairDocuments, withRepairedExpert } from "./repair-step.ts";
-import { ensureScores } from "./scoring-step.ts";
-import { dropsLayers, rehearseSelection, scoredKinds, withMethod, type SelectionChoice } from "./selection-step.ts";
-import { countTokensOf, countUnits } from "./unit-report.ts";
+import { ensureScores, type ReadyScores } from "./scoring-step.ts";
+import { chosenDimensions, dropsLayers, scoredKinds, withMethod, type SelectionChoice } from "./selection-step.ts";
 import { ensureTrials, needsTrials } from "./trial-step.ts";
-import { gatherVocabulary, mayTrim } from "./vocabulary-step.ts";
-import { defaultWorkRoot, openWorkFolder } from "./work-folder.ts";
+import { gatherVocabulary } from "./vocabulary-step.ts";
+import { defaultWorkRoot, openWorkFolder, type ScoringRequest } from "./work-folder.ts";
 import {
   checkExpertFolder,
   checkExpertFormats,
@@ -43,23 +38,27 @@ import {
   type WrittenExpert,
 } from "./writing-step.ts";
 
-/** What an expert is made from, and where it goes. */
+/** What an expert is made from, how, and where it is written. */
 export interface PruneOptions extends WriteOptions, JobOptions {
   /** A folder, a GGUF file, a name of the catalogue, or `owner/name` on the hub. */
   readonly model: string;
-  /** The expert's place: presets and files of one, two or three dimensions. */
+  /** The expert's dimensions: presets and files of one, two or three of them. */
   readonly corpora: CorpusSpecs;
   readonly corpusOptions?: CorpusOptions;
   readonly selection: SelectionChoice;
-  /** The rule that chooses what goes, with its own defaults. Default `cusprun`. */
+  /** The rule that chooses the units, with its own defaults. Default `cusprun`. */
   readonly method?: MethodName;
-  /** Further text, paths as corpora are given, whose tokens count for the first dimension when the vocabulary is chosen. */
+  /**
+   * Further text, paths in the form of corpora, whose tokens count for the first dimension when the vocabulary is
+   * chosen.
+   */
   readonly vocabularyCorpus?: readonly string[];
   /** How relevances of rotary pairs and of rows of q and k are computed. Default: `first-order`. */
   readonly mapChange?: MapChange;
   /**
-   * Whether the weights that stay are fitted anew on the documents that chose, so that the expert follows the dense model again. Default: where
-   * the method repairs and the family allows it, but not for `granularity: matrix`, which is the paper's as it stands, nor for whole layers.
+   * Whether the kept weights are fitted again on the calibration documents, so that the expert follows the dense model.
+   * By default, if the method repairs, but neither for `granularity: matrix`, which is the paper's method unchanged,
+   * nor for whole layers.
    */
   readonly repair?: boolean;
   /** Share of general text among the documents of repair, in [0, 1]. */
@@ -72,187 +71,167 @@ export interface PruneOptions extends WriteOptions, JobOptions {
 
 /**
  * Makes a smaller expert of a model.
- * @throws CusprunError `USAGE` without a corpus; `OUTPUT_EXISTS`; `MEMORY_LIMIT`; what `resolveModel`, `openCheckpoint`, `loadCorpora`, `selectUnits` and
- *   `writeExpert` throw. The reason of the signal, if it aborts; nothing half-made is left then.
+ * @throws CusprunError `USAGE` without a corpus; `OUTPUT_EXISTS`; `MEMORY_LIMIT`; the errors of `resolveModel`,
+ *   `openCheckpoint`, `loadCorpora`, `selectUnits` and `writeExpert`. If the signal aborts, its reason; nothing
+ *   unfinished is left then.
  */
 export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
   const startedAtMs = performance.now();
-  const { out, overwrite, maxShardBytes, generalShare } = options;
-  if (generalShare !== undefined) checkGeneralShare(generalShare);
-  const job = jobOptions(options);
+  if (options.generalShare !== undefined) checkGeneralShare(options.generalShare);
   const dimensions = chosenDimensions(options.corpora);
-  const method = options.method ?? "cusprun";
-  const choice = withMethod(options.selection, method);
+  const choice = withMethod(options.selection, options.method ?? "cusprun");
   await checkExpertFolder(options, null);
-  return withModel(options.model, job, async (checkpoint) => {
+  return withModel(options.model, jobOptions(options), async (checkpoint) => {
     await checkExpertFolder(options, checkpoint);
-    const { config } = checkpoint;
-    const { selection, extras, repairing, repaired } = await rehearsePrune(checkpoint, dimensions, choice, options);
-    const { dtype } = extras;
-
-    const tokenizer = await openTokenizer(checkpoint);
-    const corpora = await loadCorpora(options.corpora, tokenizer, { ...options.corpusOptions, ...job });
-    const kinds = scoredKinds(config, choice, method);
-    const mapChange = options.mapChange ?? "first-order";
-    const measuring = options.measure ?? true;
-    const trials = needsTrials({ ...selection, ...extras, dimensions, method }) ? config.numHiddenLayers * kinds.length : 0;
-    const scoring = { kinds, mapChange, vocabulary: mayTrim(choice) };
-    const memory = planRun(config, corpora, { scoring, trials, repairing: repaired, measuring, writing: true }, job);
-    const moreText = options.vocabularyCorpus ?? [];
-    const workFolder = await openWorkFolder(checkpoint, options.work ?? defaultWorkRoot());
-    const request = {
-      kinds,
-      mapChange,
-      vocabulary: await gatherVocabulary(checkpoint, options.corpora, corpora, tokenizer, choice, moreText, job),
-    };
-    const ready = await ensureScores(checkpoint, corpora, request, workFolder, job);
-    const plan = await selectAndClose(ready.scores, async () => {
-      const relevances = METHODS[method].relevances(ready.scores, checkpoint, options.corpusOptions?.seed ?? 0);
-      const choosing = { ...selection, ...extras, ...job, dimensions, method };
-      if (!needsTrials(choosing)) return selectUnits(relevances, choosing);
-      return selectUnits(relevances, {
-        ...choosing,
-        trials: await ensureTrials(checkpoint, corpora, relevances, choosing, repairing, workFolder, job),
-      });
-    });
-
-    // Which layers go, and so whether those that slide still follow a period, is known only now.
-    if (dropsLayers(choice)) await checkExpertFormats(options, checkpoint, plan);
-    const dense = measuring ? await measureDense(checkpoint, corpora, workFolder, job) : {};
-    const measure = async (folder: string): Promise<PerplexityByDimension> =>
-      measuring ? measureExpert(folder, corpora, plan.vocabulary === undefined ? null : tokenizer, job) : {};
-    const where = defined({
-      out,
-      overwrite,
-      maxShardBytes,
-      dtype,
-      formats: options.formats,
-      type: options.type,
-      onnxType: options.onnxType,
-    });
-    const cut = cutExpert(checkpoint, plan);
-    const write = (expert: ReadyExpert): Promise<WrittenExpert> =>
-      writeExpert(options.model, checkpoint, expert, where, { corpora, dense, measure }, job);
-    const repairTexts = (): ReturnType<typeof gatherRepairDocuments> =>
-      gatherRepairDocuments(corpora, tokenizer, defined({ generalShare }), options.corpusOptions ?? {}, job);
-    // Without units that go there is no error to repair.
-    const written =
-      repairing && plan.layers.some(({ cuts }) => Object.keys(cuts).length > 0)
-        ? await withRepairedExpert(checkpoint, cut, plan, await repairTexts(), workFolder, job, write)
-        : await write({ plan, expert: cut, repair: null });
-    return {
-      ...describeRun(options, checkpoint, plan, written),
-      repair: written.repair,
-      dimensions: corpora.map((corpus) => describeDimension(corpus, dense, written.figures)),
-      scores: { path: ready.path, reused: ready.reused },
-      memory,
-      elapsedMs: Math.round(performance.now() - startedAtMs),
-    };
+    const run = await PruneRun.prepare(checkpoint, dimensions, choice, options);
+    const report = await run.make();
+    return { ...report, elapsedMs: Math.round(performance.now() - startedAtMs) };
   });
 }
 
-/** What a run will do with a model, settled and rehearsed. */
-export interface RehearsedPrune {
-  /** The choice with everything that the model and the formats decide. */
-  readonly selection: SelectionChoice;
-  readonly extras: ModelExtras & { readonly dtype: FloatDType };
-  readonly repairing: boolean;
-  /** Sizes of the layers that are repaired, as far as they are known; null where none is. */
-  readonly repaired: Pick<ModelConfig, "layerSizes"> | null;
-  /** Of the sizes that the expert will have; which units go is made up. */
-  readonly plan: PrunePlan;
+/** The parts of a run that are fixed before its first expensive stage. */
+interface PreparedPrune {
+  readonly checkpoint: Checkpoint;
+  readonly options: PruneOptions;
+  readonly method: MethodName;
+  readonly dimensions: readonly Dimension[];
+  readonly rehearsed: RehearsedPrune;
+  readonly tokenizer: Tokenizer;
+  readonly corpora: readonly Corpus[];
+  readonly memory: MemoryReport;
+  /** Everything that is scored. */
+  readonly request: ScoringRequest;
+  readonly workFolder: string;
 }
 
-/**
- * Settles what a run will do with an opened model, and tries it on made-up relevances: what cannot be met is refused here.
- * @param choice with the method's defaults.
- * @throws CusprunError what `checkRepair`, `rehearseSelection` and `checkExpertFormats` throw.
- */
-export async function rehearsePrune(
-  checkpoint: Checkpoint,
-  dimensions: readonly Dimension[],
-  choice: SelectionChoice,
-  options: WriteOptions & Pick<PruneOptions, "method" | "repair">,
-): Promise<RehearsedPrune> {
-  const { config } = checkpoint;
-  const extras = { ...modelExtras(checkpoint), dtype: options.dtype ?? outputDType(checkpoint.tensors.values()) };
-  const snap = choice.snap ?? preferredSnap(checkpoint, options);
-  const selection = { ...choice, ...(snap !== null && { snap }) };
-  const structural = (choice.granularity ?? "structural") === "structural";
-  const { defaults } = METHODS[options.method ?? "cusprun"];
-  const repairing = options.repair ?? (defaults.repair && structural && !dropsLayers(choice));
-  const plan = await rehearseSelection(config, dimensions, selection, extras);
-  if (repairing) checkRepair(plan);
-  await checkExpertFormats(options, checkpoint, plan);
-  // Layers of unlike size are not known yet: one may stay whole.
-  const sizes = plan.layout === "uniform" ? cutExpert(checkpoint, plan).config : config;
-  return { selection, extras, repairing, repaired: repairing ? sizes : null, plan };
-}
+/** One run on an opened model, stage by stage. */
+class PruneRun {
+  readonly #prepared: PreparedPrune;
+  readonly #job: JobOptions;
 
-/**
- * The dimensions that have a corpus, in the fixed order.
- * @throws CusprunError `USAGE` where none has.
- */
-export function chosenDimensions(specs: CorpusSpecs): readonly Dimension[] {
-  const chosen = DIMENSIONS.filter((dimension) => (specs[dimension] ?? []).length > 0);
-  if (chosen.length > 0) return chosen;
-  throw new CusprunError("USAGE", {
-    where: "corpora",
-    found: "none",
-    expected: "one of a language, a domain or a task at least",
-    remedy: "Add, for example, --language en",
-  });
-}
-
-async function selectAndClose(scores: RelevanceScores, work: () => Promise<PrunePlan>): Promise<PrunePlan> {
-  try {
-    return await work();
-  } finally {
-    await scores.close();
+  private constructor(prepared: PreparedPrune) {
+    this.#prepared = prepared;
+    this.#job = jobOptions(prepared.options);
   }
-}
 
-function describeRun(
-  { model, out }: PruneOptions,
-  { config, tensors }: Checkpoint,
-  plan: PrunePlan,
-  written: WrittenExpert,
-): Omit<PruneReport, "dimensions" | "repair" | "scores" | "memory" | "elapsedMs"> {
-  const stored = [...tensors.values()];
-  return {
-    model,
-    family: config.family,
-    layers: config.numHiddenLayers,
-    layout: plan.layout,
-    granularity: plan.granularity,
-    budget: plan.budget,
-    parameters: { before: plan.parameters.total, after: written.parameters, removed: plan.parameters.removed },
-    input: {
-      bytes: stored.reduce((sum, { byteLength }) => sum + byteLength, 0),
-      dtypes: [...new Set(stored.toSorted((a, b) => b.byteLength - a.byteLength).map(({ dtype }) => dtype))],
-    },
-    written: written.parts.map(({ format, label, bytes, files }) => ({ format, label, ...bytes, files })),
-    units: countUnits(plan, config),
-    vocabulary: countTokensOf(plan),
-    overlap: plan.overlap,
-    out,
-  };
-}
+  /** Refuses what cannot be done, reads the corpora and plans the memory. */
+  static async prepare(
+    checkpoint: Checkpoint,
+    dimensions: readonly Dimension[],
+    choice: SelectionChoice,
+    options: PruneOptions,
+  ): Promise<PruneRun> {
+    const { method = "cusprun", mapChange = "first-order", measure = true, corpusOptions, vocabularyCorpus = [] } = options;
+    const { config } = checkpoint;
+    const job = jobOptions(options);
+    const rehearsed = await rehearsePrune(checkpoint, dimensions, choice, options);
+    const tokenizer = await openTokenizer(checkpoint);
+    const corpora = await loadCorpora(options.corpora, tokenizer, { ...corpusOptions, ...job });
+    const kinds = scoredKinds(config, choice, method);
+    const memory = planRun(
+      config,
+      corpora,
+      {
+        scoring: { kinds, mapChange, vocabulary: mayTrim(choice) },
+        trials: needsTrials(rehearsed.selection) ? config.numHiddenLayers * kinds.length : 0,
+        repairing: rehearsed.repaired,
+        measuring: measure,
+        writing: true,
+      },
+      job,
+    );
+    const workFolder = await openWorkFolder(checkpoint, options.work ?? defaultWorkRoot());
+    const specs = options.corpora;
+    const vocabulary = await gatherVocabulary(checkpoint, specs, corpora, tokenizer, choice, vocabularyCorpus, job);
+    const request = { kinds, mapChange, vocabulary };
+    return new PruneRun({
+      checkpoint,
+      options,
+      method,
+      dimensions,
+      rehearsed,
+      tokenizer,
+      corpora,
+      memory,
+      request,
+      workFolder,
+    });
+  }
 
-function describeDimension(corpus: Corpus, dense: PerplexityByDimension, expert: PerplexityByDimension): DimensionReport {
-  const { dimension, label, calibration, heldOut } = corpus;
-  return {
-    dimension,
-    label,
-    calibrationDocuments: calibration.length,
-    heldOutDocuments: heldOut.length,
-    dense: figureOf(dense[dimension]),
-    expert: figureOf(expert[dimension]),
-  };
-}
+  /** Scores, selects, cuts, repairs, writes and measures. */
+  async make(): Promise<Omit<PruneReport, "elapsedMs">> {
+    const { checkpoint, options, corpora, memory } = this.#prepared;
+    const scores = await this.#score();
+    const plan = await this.#select(scores);
+    const cut = await this.#cut(plan);
+    const dense = await this.#measureDense();
+    const written = await this.#repairAndWrite(plan, cut, dense);
+    const { model, out } = options;
+    const { path, reused } = scores;
+    return reportPrune({ model, out, checkpoint, corpora, scores: { path, reused }, plan, dense, written, memory });
+  }
 
-function figureOf(measured: Perplexity | undefined): PerplexityFigure | null {
-  if (measured === undefined) return null;
-  const { perplexity, bitsPerByte, tokenCount } = measured;
-  return { perplexity, bitsPerByte, tokenCount };
+  #score(): Promise<ReadyScores> {
+    const { checkpoint, corpora, request, workFolder } = this.#prepared;
+    return ensureScores(checkpoint, corpora, request, workFolder, this.#job);
+  }
+
+  /** Selects by the method's relevances, after trials if the selection needs them; closes the scores. */
+  async #select({ scores }: ReadyScores): Promise<PrunePlan> {
+    const { checkpoint, options, method, dimensions, rehearsed, corpora, workFolder } = this.#prepared;
+    const { selection, extras, repairing } = rehearsed;
+    try {
+      const relevances = METHODS[method].relevances(scores, checkpoint, options.corpusOptions?.seed ?? 0);
+      const choosing: SelectionOptions = { ...selection, ...extras, ...this.#job, dimensions, method };
+      const trials = needsTrials(selection)
+        ? await ensureTrials(checkpoint, corpora, relevances, choosing, repairing, workFolder, this.#job)
+        : undefined;
+      return await selectUnits(relevances, { ...choosing, ...defined({ trials }) });
+    } finally {
+      await scores.close();
+    }
+  }
+
+  async #cut(plan: PrunePlan): Promise<Expert> {
+    const { checkpoint, options, rehearsed } = this.#prepared;
+    const cut = cutExpert(checkpoint, plan);
+    // Only now is it known which layers are removed, and so whether the layers with sliding attention still follow a
+    // period.
+    if (dropsLayers(rehearsed.selection)) await checkExpertFormats(options, checkpoint, plan, cut);
+    return cut;
+  }
+
+  async #measureDense(): Promise<PerplexityByDimension> {
+    const { checkpoint, options, corpora, workFolder } = this.#prepared;
+    return (options.measure ?? true) ? measureDense(checkpoint, corpora, workFolder, this.#job) : {};
+  }
+
+  /** Repairs the expert if it is to be repaired, and writes it. */
+  async #repairAndWrite(plan: PrunePlan, cut: Expert, dense: PerplexityByDimension): Promise<WrittenExpert> {
+    const { checkpoint, options, rehearsed, tokenizer, corpora, workFolder } = this.#prepared;
+    const write = (ready: ReadyExpert): Promise<WrittenExpert> => this.#write(ready, dense);
+    // If no unit is removed there is no error to repair.
+    const cutsUnits = plan.layers.some(({ cuts }) => Object.keys(cuts).length > 0);
+    if (!rehearsed.repairing || !cutsUnits) return write({ plan, expert: cut, repair: null });
+    const repair = defined({ generalShare: options.generalShare });
+    const documents = await gatherRepairDocuments(corpora, tokenizer, repair, options.corpusOptions ?? {}, this.#job);
+    return withRepairedExpert(checkpoint, cut, plan, documents, workFolder, this.#job, write);
+  }
+
+  /** Writes the expert, and measures it in its folder before that is moved to its place. */
+  #write(ready: ReadyExpert, dense: PerplexityByDimension): Promise<WrittenExpert> {
+    const { checkpoint, options, rehearsed, tokenizer, corpora } = this.#prepared;
+    const { out, overwrite, maxShardBytes, formats, type, onnxType, measure = true } = options;
+    const { dtype } = rehearsed.extras;
+    const measureWritten = async (folder: string): Promise<PerplexityByDimension> =>
+      measure ? measureExpert(folder, corpora, ready.plan.vocabulary === undefined ? null : tokenizer, this.#job) : {};
+    return writeExpert(
+      options.model,
+      checkpoint,
+      ready,
+      defined({ out, overwrite, maxShardBytes, dtype, formats, type, onnxType }),
+      { corpora, dense, measure: measureWritten },
+      this.#job,
+    );
+  }
 }

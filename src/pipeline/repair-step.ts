@@ -1,6 +1,8 @@
 /**
- * @file Repair as a step: a cut expert + the documents that chose it → the expert with its matrices fitted anew. The fitted matrices
- * stay in the work folder, the newest of each model, so that an interrupted or repeated run does not fit them again.
+ * @file Repair as a step: a cut expert + the calibration documents → the expert with its matrices fitted again. The
+ * fitted matrices are kept in the work folder, the newest of each model, so that an interrupted or repeated run does
+ * not fit them once more.
+ * Source: docs/architecture.md, "Repair".
  */
 
 import { createHash } from "node:crypto";
@@ -15,7 +17,7 @@ import type { Tokenizer } from "../corpora/tokenizer.ts";
 import { CusprunError } from "../errors.ts";
 import type { JobOptions } from "../progress.ts";
 import { documentFingerprint, uniqueDocuments } from "../scoring/fingerprint.ts";
-import type { PrunePlan } from "../selection/plan.ts";
+import type { PlannedCut, PrunePlan } from "../selection/plan.ts";
 import type { Expert } from "../surgery/expert.ts";
 import {
   readRepairReport,
@@ -29,20 +31,20 @@ import type { ReadyExpert } from "./writing-step.ts";
 
 const FILE_PREFIX = "repair-";
 
-/** What a repair is fitted on. */
+/** How the documents of a repair are chosen. */
 export interface RepairOptions {
   /** Share of general text among the documents, in [0, 1]. Default `DEFAULT_GENERAL_SHARE`. */
   readonly generalShare?: number;
 }
 
-/** Share of general text where none is given. */
+/** Share of general text by default. */
 export const DEFAULT_GENERAL_SHARE = 0;
 
 /**
- * Repairs an expert, unless an earlier run has, and hands it on while its fitted matrices are at hand.
- * @param documents that the fit is made on; none that judges the result.
- * @param work what is done with the repaired expert.
- * @throws CusprunError what `repairExpert` and the work throw.
+ * Repairs an expert, unless an earlier run has, and passes it to `work` while the file with its fitted matrices is
+ * open.
+ * @param documents on which the matrices are fitted; no held-out documents.
+ * @throws CusprunError the errors of `repairExpert` and of `work`.
  */
 export async function withRepairedExpert<T>(
   checkpoint: Checkpoint,
@@ -68,7 +70,7 @@ export async function withRepairedExpert<T>(
   }
 }
 
-/** A repair is as large as the matrices that it fits, in f32: only the newest of a model is kept. */
+/** A repair file is as large as the fitted matrices in f32, so only the newest of a model is kept. */
 async function removeOthers(workFolder: string): Promise<void> {
   const names = await readdir(workFolder);
   for (const name of names.filter((candidate) => candidate.startsWith(FILE_PREFIX)))
@@ -76,8 +78,9 @@ async function removeOthers(workFolder: string): Promise<void> {
 }
 
 /**
- * The documents that a repair is fitted on: as many as there are calibration documents, of all dimensions and some of the general mix in their place, in turns, each once.
- * @throws CusprunError `USAGE` for a share that is none.
+ * The documents on which a repair is fitted: as many as there are calibration documents, taken in turns from all
+ * dimensions, a share of them replaced by general text, each document once.
+ * @throws CusprunError `USAGE` for an invalid share.
  */
 export async function gatherRepairDocuments(
   corpora: readonly Corpus[],
@@ -93,15 +96,18 @@ export async function gatherRepairDocuments(
     corpora.map(({ calibration }) => calibration.slice(0, Math.ceil((1 - generalShare) * calibration.length))),
   );
   const general = await loadGeneralDocuments(tokenizer, total - own.length, maxTokens, seed, job);
-  const judges = new Set(corpora.flatMap(({ heldOut }) => heldOut.map(documentFingerprint)));
+  const heldOutDocuments = new Set(corpora.flatMap(({ heldOut }) => heldOut.map(documentFingerprint)));
   const documents = spread(
     own,
-    general.filter((document) => !judges.has(documentFingerprint(document))),
+    general.filter((document) => !heldOutDocuments.has(documentFingerprint(document))),
   );
   return uniqueDocuments(documents);
 }
 
-/** @throws CusprunError `USAGE` for a share that is none. */
+/**
+ * Checks a share of general text.
+ * @throws CusprunError `USAGE` for an invalid share.
+ */
 export function checkGeneralShare(share: number): void {
   if (share >= 0 && share <= 1) return;
   throw new CusprunError("USAGE", {
@@ -112,13 +118,16 @@ export function checkGeneralShare(share: number): void {
   });
 }
 
-/** One of each list in turn. Every fifth document is held back to choose strengths: it must not always be of one dimension. */
+/**
+ * One of each list in turn: every fifth document is held back to choose ridge strengths, and these must not all be of
+ * one dimension.
+ */
 function interleave(lists: readonly (readonly TokenDocument[])[]): TokenDocument[] {
   const longest = Math.max(0, ...lists.map((list) => list.length));
   return Array.from({ length: longest }, (_, index) => lists.flatMap((list) => list.slice(index, index + 1))).flat();
 }
 
-/** Documents of the second list evenly among those of the first. */
+/** Distributes the documents of the second list evenly among those of the first. */
 function spread(first: readonly TokenDocument[], second: readonly TokenDocument[]): TokenDocument[] {
   const place = (index: number, list: readonly TokenDocument[]): number => (index + 0.5) / list.length;
   return [
@@ -133,8 +142,8 @@ function summarize(documents: number, matrices: readonly RepairedMatrix[]): Repa
   return { documents, fitted: matrices.filter(({ strength }) => strength !== null).length, tried: matrices.length };
 }
 
-/** 64 bits of a SHA-256 over what the fit depends on beside the model, whose folder the file is in. */
-function digestOf({ layout, layers }: PrunePlan, documents: readonly TokenDocument[]): string {
+/** 64 bits of a SHA-256 over everything that the fit depends on, except the model, whose folder holds the file. */
+function digestOf({ layout, layers }: PlannedCut, documents: readonly TokenDocument[]): string {
   const removed = layers.map(({ cuts }) => Object.entries(cuts).map(([kind, cut]) => [kind, cut.removed]));
   const parts = [REPAIR_FORMAT, layout, removed, documents.map(documentFingerprint)];
   return createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 16);

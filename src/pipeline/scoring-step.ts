@@ -1,5 +1,5 @@
 /**
- * @file Scoring as a step: relevances from an earlier run where they fit, otherwise scored now.
+ * @file Scoring as a step: relevances from an earlier run if there are matching ones, otherwise new ones.
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
@@ -12,7 +12,7 @@ import { scoresOf } from "../scoring/scores-view.ts";
 import { openScores } from "../scoring/scores-file.ts";
 import { findScores, recordScores, scoresPath, type ScoringRequest } from "./work-folder.ts";
 
-/** Scores that are ready to be selected from. The caller closes them. */
+/** Scores that are ready for selection. The caller closes them. */
 export interface ReadyScores {
   readonly scores: RelevanceScores;
   readonly path: string;
@@ -23,7 +23,7 @@ export interface ReadyScores {
 /**
  * Opens scores of these corpora, scoring only if no earlier run has.
  * @param workFolder of this model, see `openWorkFolder`.
- * @throws CusprunError what `scoreCorpora` throws.
+ * @throws CusprunError the errors of `scoreCorpora`.
  */
 export async function ensureScores(
   checkpoint: Checkpoint,
@@ -42,7 +42,7 @@ export async function ensureScores(
   return { scores: await openScores(path), path, reused: false };
 }
 
-/** A file that an older version wrote, or that was damaged since, is as good as none. */
+/** Null for a file that an older version wrote, or that was damaged since. */
 async function openOrNull(path: string): Promise<RelevanceScores | null> {
   try {
     return await openScores(path);

@@ -1,5 +1,6 @@
 /**
- * @file The steps of `pruneModel` one by one, each from and to a file, so that a plan can be read, changed and applied.
+ * @file The steps of `pruneModel` as separate jobs, each from and to a file, so that a plan can be read, changed and
+ * applied.
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
@@ -13,6 +14,8 @@ import { scoreCorpora } from "../scoring/score.ts";
 import { openScores } from "../scoring/scores-file.ts";
 import { readPlan, writePlan } from "../selection/plan-file.ts";
 import type { PrunePlan } from "../selection/plan.ts";
+import { selectUnits } from "../selection/select.ts";
+import { mayTrim } from "../selection/selection-options.ts";
 import { cutExpert, type Expert } from "../surgery/expert.ts";
 import { checkRepair } from "../surgery/repair.ts";
 import type { FloatDType } from "../tensor.ts";
@@ -21,11 +24,10 @@ import { jobOptions } from "./job-options.ts";
 import { NO_STAGES, planRun } from "./memory-step.ts";
 import { openTokenizer, withModel } from "./model.ts";
 import { checkOutputFile } from "./output-file.ts";
-import { chosenDimensions } from "./prune.ts";
 import { gatherRepairDocuments, withRepairedExpert, type RepairOptions } from "./repair-step.ts";
-import { neededKinds, select, type SelectionChoice } from "./selection-step.ts";
+import { chosenDimensions, neededKinds, type SelectionChoice } from "./selection-step.ts";
 import { countTokensOf, countUnits } from "./unit-report.ts";
-import { gatherVocabulary, mayTrim } from "./vocabulary-step.ts";
+import { gatherVocabulary } from "./vocabulary-step.ts";
 import { defaultWorkRoot, openWorkFolder } from "./work-folder.ts";
 import {
   checkExpertFolder,
@@ -36,14 +38,14 @@ import {
   type WrittenExpert,
 } from "./writing-step.ts";
 
-/** What is scored, and where the scores go. */
+/** What is scored, and where the scores are saved. */
 export interface ScoreModelOptions extends JobOptions {
   readonly model: string;
   readonly corpora: CorpusSpecs;
   readonly corpusOptions?: CorpusOptions;
-  /** Decides which relevances are scored: those of the units that may go. */
+  /** Decides which relevances are scored: those of the units that may be removed. */
   readonly selection?: Pick<SelectionChoice, "granularity" | "kinds" | "matrices" | "vocabulary">;
-  /** Further text, paths as corpora are given, whose tokens count for the first dimension. */
+  /** Further text, paths in the form of corpora, whose tokens count for the first dimension. */
   readonly vocabularyCorpus?: readonly string[];
   /** How relevances of rotary pairs and of rows of q and k are computed. Default: `first-order`. */
   readonly mapChange?: MapChange;
@@ -52,40 +54,41 @@ export interface ScoreModelOptions extends JobOptions {
   readonly overwrite?: boolean;
 }
 
-/** What was scored. */
+/** The result of scoring. */
 export interface ScoredModel {
   readonly out: string;
   readonly kinds: readonly RelevanceKind[];
   /** Calibration documents per dimension. */
   readonly documents: Readonly<Partial<Record<Dimension, number>>>;
-  /** What scoring was estimated to need. */
+  /** The estimated memory that scoring needs. */
   readonly memory: MemoryReport;
 }
 
 /**
  * Scores a model on corpora and saves the relevances.
- * @throws CusprunError `USAGE`, `OUTPUT_EXISTS`, `MEMORY_LIMIT`, and what opening the model, reading the corpora and writing throw.
+ * @throws CusprunError `USAGE`, `OUTPUT_EXISTS`, `MEMORY_LIMIT`, and the errors of opening the model, reading the
+ *   corpora and writing.
  */
 export async function scoreModel(options: ScoreModelOptions): Promise<ScoredModel> {
   chosenDimensions(options.corpora);
   await checkOutputFile(options.out, options.overwrite ?? false);
   return withModel(options.model, options, async (checkpoint) => {
+    const { granularity, vocabulary: kept } = options.selection ?? {};
     const kinds = neededKinds(checkpoint.config, options.selection ?? {});
     const tokenizer = await openTokenizer(checkpoint);
     const corpora = await loadCorpora(options.corpora, tokenizer, {
       ...options.corpusOptions,
-      // Nothing is measured here, so that every document may choose.
+      // Nothing is measured here, so every document may be used for calibration.
       heldOutDocuments: options.corpusOptions?.heldOutDocuments ?? 0,
       ...jobOptions(options),
     });
-    const { granularity, vocabulary: kept } = options.selection ?? {};
     const mapChange = options.mapChange ?? "first-order";
-    // What a plan will ask for is not known yet: tokens are scored unless they are to stay.
-    const choice = { budget: "1%", layout: "uniform" as const, ...defined({ granularity, vocabulary: kept }) };
-    const scoring = { kinds, mapChange, vocabulary: mayTrim(choice) };
+    // The budget and the layout of a later plan are not known yet, and forbid nothing.
+    const trimming = defined({ granularity, vocabulary: kept });
+    const scoring = { kinds, mapChange, vocabulary: mayTrim(trimming) };
     const memory = planRun(checkpoint.config, corpora, { ...NO_STAGES, scoring }, options);
     const moreText = options.vocabularyCorpus ?? [];
-    const vocabulary = await gatherVocabulary(checkpoint, options.corpora, corpora, tokenizer, choice, moreText, options);
+    const vocabulary = await gatherVocabulary(checkpoint, options.corpora, corpora, tokenizer, trimming, moreText, options);
     await scoreCorpora(checkpoint, corpora, options.out, { ...options, kinds, vocabulary });
     return {
       out: options.out,
@@ -103,14 +106,14 @@ export interface SelectedPlan extends Omit<PrunePlan, "layers" | "vocabulary"> {
   readonly units: readonly UnitReport[];
 }
 
-/** What is selected from a scores file, and where the plan goes. */
+/** What is selected from a scores file, and where the plan is saved. */
 export interface SelectFromScoresOptions extends JobOptions {
   /** The scores file. */
   readonly scores: string;
   /** Default: every dimension that was scored. */
   readonly dimensions?: readonly Dimension[];
   readonly selection: SelectionChoice;
-  /** Dtype that budgets in bytes count in. Default BF16. */
+  /** Dtype in which budgets in bytes are counted. Default BF16. */
   readonly dtype?: FloatDType;
   /** The plan file. */
   readonly out: string;
@@ -118,21 +121,20 @@ export interface SelectFromScoresOptions extends JobOptions {
 }
 
 /**
- * Decides from a scores file what goes, and saves the plan.
- * @throws CusprunError `OUTPUT_EXISTS`, and what `openScores`, `selectUnits` and `writePlan` throw.
+ * Selects units from a scores file, and saves the plan.
+ * @throws CusprunError `OUTPUT_EXISTS`, and the errors of `openScores`, `selectUnits` and `writePlan`.
  */
 export async function selectFromScores(options: SelectFromScoresOptions): Promise<SelectedPlan> {
   await checkOutputFile(options.out, options.overwrite ?? false);
   const scores = await openScores(options.scores);
   try {
     const scored = DIMENSIONS.filter((dimension) => scores.documents.some(({ dimensions }) => dimensions.includes(dimension)));
-    const plan = await select(
-      scores,
-      options.dimensions ?? scored,
-      options.selection,
-      { dtype: options.dtype ?? "BF16" },
-      options,
-    );
+    const plan = await selectUnits(scores, {
+      ...options.selection,
+      ...jobOptions(options),
+      dtype: options.dtype ?? "BF16",
+      dimensions: options.dimensions ?? scored,
+    });
     await writePlan(options.out, plan);
     const { layers: _, vocabulary: __, ...summary } = plan;
     return { ...summary, units: countUnits(plan, scores.config), vocabulary: countTokensOf(plan), out: options.out };
@@ -141,12 +143,15 @@ export async function selectFromScores(options: SelectFromScoresOptions): Promis
   }
 }
 
-/** Which plan is applied to which model, and where the expert goes. */
+/** Which plan is applied to which model, and where the expert is written. */
 export interface ApplyPlanOptions extends WriteOptions, JobOptions {
   readonly model: string;
   /** The plan file. */
   readonly plan: string;
-  /** Corpora whose calibration documents the expert is repaired on. Default none: the weights that stay are the checkpoint's own. */
+  /**
+   * Corpora on whose calibration documents the expert is repaired. Default none: the kept weights are the checkpoint's
+   * own.
+   */
   readonly corpora?: CorpusSpecs;
   readonly corpusOptions?: CorpusOptions;
   /** Share of general text among the documents of repair, in [0, 1]. */
@@ -155,14 +160,14 @@ export interface ApplyPlanOptions extends WriteOptions, JobOptions {
   readonly work?: string;
 }
 
-/** What was written. */
+/** The expert that was written. */
 export interface AppliedPlan extends Omit<WrittenExpert, "figures"> {
   readonly out: string;
 }
 
 /**
- * Cuts what a plan names out of a model and writes the expert.
- * @throws CusprunError `OUTPUT_EXISTS`, `MEMORY_LIMIT`, and what `readPlan`, `cutExpert` and `writeExpert` throw.
+ * Cuts a model as a plan says and writes the expert.
+ * @throws CusprunError `OUTPUT_EXISTS`, `MEMORY_LIMIT`, and the errors of `readPlan`, `cutExpert` and `writeExpert`.
  */
 export async function applyPlan(options: ApplyPlanOptions): Promise<AppliedPlan> {
   const { model, plan: planPath, corpora: specs = {}, corpusOptions, work, generalShare, ...write } = options;
@@ -174,7 +179,7 @@ export async function applyPlan(options: ApplyPlanOptions): Promise<AppliedPlan>
     const unmeasured = { corpora: null, dense: {}, measure: () => Promise.resolve({}) };
     planRun(checkpoint.config, [], { ...NO_STAGES, writing: true }, job);
     const cut = cutExpert(checkpoint, plan);
-    await checkExpertFormats(write, checkpoint, plan);
+    await checkExpertFormats(write, checkpoint, plan, cut);
     const writing = (expert: ReadyExpert): Promise<WrittenExpert> =>
       writeExpert(model, checkpoint, expert, write, unmeasured, job);
     const { figures: _, ...written } =
@@ -185,7 +190,10 @@ export async function applyPlan(options: ApplyPlanOptions): Promise<AppliedPlan>
   });
 }
 
-/** Repairs a cut expert on corpora that are read for that alone, and writes it: none of their documents is held back. */
+/**
+ * Repairs a cut expert on corpora that are read for that purpose alone, so that none of their documents is held out,
+ * and writes it.
+ */
 async function repairOn(
   specs: CorpusSpecs,
   checkpoint: Checkpoint,

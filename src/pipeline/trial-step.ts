@@ -1,6 +1,7 @@
 /**
- * @file Trials as a step: each layer is cut alone and the damage is read, so that selection knows how much the model minds a layer's losses. What was
- * measured stays in the work folder.
+ * @file Trials as a step: each layer is cut alone and the damage is measured, so that selection knows how sensitive the
+ * model is to each layer's losses. The measured damage is kept in the work folder.
+ * Source: docs/architecture.md, "Trial cuts".
  */
 
 import { createHash } from "node:crypto";
@@ -14,24 +15,29 @@ import type { JobOptions } from "../progress.ts";
 import { documentFingerprint } from "../scoring/fingerprint.ts";
 import type { RelevanceScores } from "../scoring/relevance.ts";
 import { planTrials, type CutTrial, type MeasuredTrial } from "../selection/damage.ts";
-import type { PrunePlan } from "../selection/plan.ts";
-import { defaultAllocation, openSelection, type SelectionOptions } from "../selection/selection-context.ts";
+import type { PlannedCut } from "../selection/plan.ts";
+import { openSelection } from "../selection/selection-context.ts";
+import { defaultAllocation, type SelectionOptions } from "../selection/selection-options.ts";
 import { asWeightSource, cutExpert } from "../surgery/expert.ts";
 
-/** Documents of each dimension that a trial runs on, and tokens of each. Divergences need few: they compare the model with itself, token by token. */
+/**
+ * Documents of each dimension that a trial runs on, and tokens of each. A divergence needs few of them: it compares the
+ * model with itself, token by token.
+ */
 const TRIAL_DOCUMENTS = 4;
 const TRIAL_TOKENS = 96;
 
-/** Whether a selection asks what the model minds. */
-export function needsTrials(options: SelectionOptions): boolean {
+/** Whether a selection needs trials, which measure how sensitive the model is to the loss of units. */
+export function needsTrials(options: Pick<SelectionOptions, "allocation" | "granularity" | "layout">): boolean {
   return (options.allocation ?? defaultAllocation(options, true)) === "damage";
 }
 
 /**
  * Measures the trials of a selection, unless an earlier run has.
- * @param repairs whether the expert will be repaired, and trials are to be judged after it.
+ * @param repairs whether the expert will be repaired; if so, the damage of a trial is measured after a repair of its
+ *   own.
  * @param workFolder of this model, see `openWorkFolder`.
- * @throws CusprunError what `openSelection` and `measureLayerDamage` throw.
+ * @throws CusprunError the errors of `openSelection` and `measureLayerDamage`.
  */
 export async function ensureTrials(
   checkpoint: Checkpoint,
@@ -42,7 +48,7 @@ export async function ensureTrials(
   workFolder: string,
   job: JobOptions,
 ): Promise<readonly MeasuredTrial[]> {
-  const trials = planTrials(await openSelection(scores, { ...options, trials: [] }), repairs);
+  const trials = planTrials(await openSelection(scores, { ...options, trials: "pending" }), repairs);
   const byDimension = trialTexts(corpora, repairs);
   const path = join(workFolder, `trials-${digestOf([scores.fingerprint, trials, byDimension.map(fingerprintOf)])}.json`);
   const known = await readJson(path);
@@ -50,7 +56,7 @@ export async function ensureTrials(
   const documents = byDimension.flatMap((each) => each.documents);
   const cuts = trials.map((trial) => ({
     layer: trial.layer,
-    cut: asWeightSource(cutExpert(checkpoint, trialPlan(trial, checkpoint.config.numHiddenLayers))),
+    cut: asWeightSource(cutExpert(checkpoint, trialCut(trial, checkpoint.config.numHiddenLayers))),
     repair: !trial.repaired ? null : trial.kind === "ffn" ? ("down" as const) : ("o" as const),
   }));
   const measuring = { measured: documents, fitted: byDimension.flatMap((each) => each.fitted) };
@@ -68,14 +74,16 @@ export async function ensureTrials(
   return measured;
 }
 
-/** Texts of one dimension. */
+/** The documents of one dimension that trials use. */
 export interface TrialTexts {
   readonly dimension: Dimension;
+  /** Documents on which the damage is measured. */
   readonly documents: readonly TokenDocument[];
+  /** Documents on which a trial is repaired; none if trials are not repaired. */
   readonly fitted: readonly TokenDocument[];
 }
 
-/** What trials run on. */
+/** The documents that trials use, shortened, per dimension. */
 export function trialTexts(corpora: readonly Corpus[], repairs: boolean): readonly TrialTexts[] {
   return corpora.map(({ dimension, calibration }) => ({
     dimension,
@@ -88,22 +96,14 @@ function shorten(document: TokenDocument): TokenDocument {
   return { ...document, tokens: document.tokens.subarray(0, TRIAL_TOKENS) };
 }
 
-/** A plan that cuts one layer. Only what surgery reads of it matters. */
-function trialPlan({ layer, kind, removed }: CutTrial, layerCount: number): PrunePlan {
+/** The cut of one layer alone. */
+function trialCut({ layer, kind, removed }: CutTrial, layerCount: number): PlannedCut {
   return {
-    formatVersion: 1,
     layout: "ragged",
     granularity: "structural",
-    budget: "trial",
-    aggregate: "mean",
-    weights: {},
-    corpora: {},
-    scores: "trial",
-    parameters: { total: 0, blocks: 0, requested: 0, removed: 0 },
-    overlap: {},
     layers: Array.from({ length: layerCount }, (_, index) => ({
       layer: index,
-      cuts: index === layer ? { [kind]: { removed, irrelevantShare: {}, why: {} } } : {},
+      cuts: index === layer ? { [kind]: { removed } } : {},
     })),
   };
 }

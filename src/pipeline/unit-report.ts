@@ -1,5 +1,5 @@
 /**
- * @file A plan, counted: how many units of each kind every layer loses.
+ * @file A plan in numbers: how many units of each kind every layer loses.
  */
 
 import { blockSizes } from "../checkpoint/check-tensors.ts";
@@ -17,7 +17,7 @@ export function countUnits(plan: PrunePlan, config: ModelConfig): readonly UnitR
   })).filter(({ removedPerLayer }) => removedPerLayer.some((count) => count > 0));
 }
 
-/** The tokens that a plan takes out; null where it takes none. */
+/** The tokens that a plan removes, in numbers; null if it removes none. */
 export function countTokensOf({ vocabulary }: PrunePlan): VocabularyReport | null {
   if (vocabulary === undefined) return null;
   const { size, removed, splits } = vocabulary;

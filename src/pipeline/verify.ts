@@ -1,5 +1,5 @@
 /**
- * @file Verification as one function: an expert's folder or file → what each stock runtime that is there makes of it.
+ * @file Verification as one function: an expert's folder or file → its comparison in each installed stock runtime.
  */
 
 import { stat } from "node:fs/promises";
@@ -14,28 +14,31 @@ import { RUNTIMES } from "../verification/runtimes.ts";
 import { verifyPart, type Verification } from "../verification/verify.ts";
 import { jobOptions } from "./job-options.ts";
 
-/** What is verified. */
+/** Which expert is verified, and how. */
 export interface VerifyExpertOptions extends JobOptions {
-  /** A folder or a GGUF file that cusprun wrote, or any other model in such a form. */
+  /** A folder or a GGUF file that cusprun wrote, or any other model in one of these formats. */
   readonly expert: string;
-  /** What a part is compared with that cusprun does not read itself (ONNX alone): the expert that it was exported from. */
+  /**
+   * The expert from which an ONNX part was exported: cusprun does not read ONNX, and compares such a part with this
+   * expert.
+   */
   readonly against?: string;
-  /** Lets Python run the code in the folder, which an expert whose layers differ in size needs. Default false. */
+  /** Lets Python run the code in the folder, which experts whose layers differ in size require. Default false. */
   readonly trustRemoteCode?: boolean;
 }
 
-/** What verification found. Plain JSON. */
+/** The result of verification. Plain JSON. */
 export interface VerificationReport {
   readonly expert: string;
-  /** Whether at least one runtime answered, and all that did agree. */
+  /** Whether at least one runtime answered, and all that answered agree. */
   readonly agrees: boolean;
   readonly verifications: readonly Verification[];
 }
 
 /**
  * Verifies an expert in every runtime that is installed and loads one of its parts.
- * @throws CusprunError `MODEL_NOT_FOUND` where there is nothing that a runtime loads, and what `checkDevice`, opening and reading the model throw: a truncated
- *   or foreign file is named by it.
+ * @throws CusprunError `MODEL_NOT_FOUND` if there is nothing that a runtime loads, and the errors of `checkDevice` and
+ *   of opening and reading the model, which name a truncated or unknown file.
  */
 export async function verifyExpert(options: VerifyExpertOptions): Promise<VerificationReport> {
   const { expert, against, trustRemoteCode = false } = options;
@@ -44,7 +47,7 @@ export async function verifyExpert(options: VerifyExpertOptions): Promise<Verifi
   for (const runtime of RUNTIMES) {
     for (const target of await runtime.targetsOf(expert)) parts.push({ runtime, target });
   }
-  // Says what is wrong with a file that is none of these.
+  // Throws the error that describes a file of no known format.
   if (parts.length === 0) await (await openCheckpoint(expert)).close();
   if (parts.length === 0) throw nothingToVerify(expert, "no safetensors, GGUF or ONNX");
   const job = jobOptions(options);
@@ -72,13 +75,13 @@ export async function verifyExpert(options: VerifyExpertOptions): Promise<Verifi
   return { expert, agrees: answered.length > 0 && answered.every(({ status }) => status === "agrees"), verifications };
 }
 
-/** Only a folder that brings a Python file of its own needs to be trusted. */
+/** Only a folder that contains Python code needs to be trusted. */
 function needsTrust({ configJson }: Checkpoint, { label }: RuntimeTarget): boolean {
   return label === "safetensors" && isRaggedModelType(configJson["model_type"]);
 }
 
 function refusedTrust({ name }: Runtime, { label }: RuntimeTarget): Verification {
-  const reason = "its layers differ in size, for which Python code in the folder is run: pass --trust-remote-code";
+  const reason = "its layers differ in size, which requires running Python code from the folder: pass --trust-remote-code";
   return { runtime: name, version: null, part: label, status: "failed", reason, comparison: null, elapsedMs: 0 };
 }
 
@@ -87,6 +90,6 @@ function nothingToVerify(where: string, found: string): CusprunError {
     where,
     found,
     expected: "a folder with safetensors, GGUF or ONNX files, or a GGUF file",
-    remedy: "Pass what 'cusprun prune' or 'cusprun export' wrote",
+    remedy: "Pass an expert that 'cusprun prune' or 'cusprun export' wrote",
   });
 }

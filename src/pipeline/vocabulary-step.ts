@@ -1,5 +1,6 @@
 /**
- * @file The vocabulary as a step: a checkpoint's tokenizer + the corpora → what tokens are scored from. Counting is cheap beside a forward pass.
+ * @file The vocabulary as a step: a checkpoint's tokenizer + the corpora → the facts that tokens are scored from.
+ * Counting is cheap compared with a forward pass.
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
@@ -12,24 +13,21 @@ import type { Tokenizer } from "../corpora/tokenizer.ts";
 import { CusprunError } from "../errors.ts";
 import type { JobOptions } from "../progress.ts";
 import type { VocabularyFacts } from "../scoring/token-relevance.ts";
-import { parseBudget } from "../selection/budget.ts";
-import type { SelectionChoice } from "./selection-step.ts";
-
-/** What a user decides about the vocabulary. */
-export type VocabularyOptions = Pick<SelectionChoice, "budget" | "layout" | "granularity" | "vocabulary">;
+import { mayTrim, type TrimmingOptions } from "../selection/selection-options.ts";
 
 /**
- * What tokens are scored from; null where none may go: by choice, in a layout that keeps its sizes, under a budget of the blocks alone, or because the
- * tokenizer cannot be taken apart and nobody asked for a smaller vocabulary.
+ * The facts that tokens are scored from. Null if no token may be removed (`mayTrim`), or if the tokenizer cannot be
+ * trimmed and no smaller vocabulary was requested.
  * @param moreText paths of further text that is counted.
- * @throws CusprunError what `countTokens` throws; `TOKENIZER_UNSUPPORTED` where a smaller vocabulary was asked for.
+ * @throws CusprunError the errors of `countTokens`; `TOKENIZER_UNSUPPORTED` if a smaller vocabulary was requested and
+ *   the tokenizer cannot be trimmed.
  */
 export async function gatherVocabulary(
   checkpoint: Checkpoint,
   specs: CorpusSpecs,
   corpora: readonly Corpus[],
   tokenizer: Tokenizer,
-  choice: VocabularyOptions,
+  choice: TrimmingOptions,
   moreText: readonly string[],
   job: JobOptions,
 ): Promise<VocabularyFacts | null> {
@@ -48,11 +46,4 @@ export async function gatherVocabulary(
     if (choice.vocabulary === undefined && error instanceof CusprunError && error.code === "TOKENIZER_UNSUPPORTED") return null;
     throw error;
   }
-}
-
-/** Whether a choice lets tokens go. */
-export function mayTrim({ budget, layout, granularity, vocabulary }: VocabularyOptions): boolean {
-  if (vocabulary !== undefined) return vocabulary !== "keep";
-  const parsed = parseBudget(budget);
-  return layout !== "masked" && granularity !== "matrix" && !(parsed.kind === "share" && parsed.of === "blocks");
 }

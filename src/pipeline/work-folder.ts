@@ -1,6 +1,6 @@
 /**
- * @file What a run leaves for the next: relevance scores and the dense model's perplexities, in a folder per model, so that a finished step is
- * not done again. Everything here can be deleted at any time.
+ * @file The results that later runs reuse: relevance scores and the dense model's perplexities, in a folder per model.
+ * Everything here can be deleted at any time.
  */
 
 import { createHash } from "node:crypto";
@@ -22,32 +22,32 @@ const PERPLEXITY_FILE = "dense-perplexity.json";
 const SCORES_SUFFIX = ".safetensors";
 const INDEX_SUFFIX = ".index.json";
 
-/** Hex digits of a digest in a name: 64 bits, which no user's cache will see collide. */
+/** Hex digits of a digest in a name: 64 bits, so that collisions in a user's cache are practically impossible. */
 const NAME_DIGITS = 16;
 
 /** What is scored. */
 export interface ScoringRequest {
   readonly kinds: readonly RelevanceKind[];
   readonly mapChange: MapChange;
-  /** Null where tokens are not scored. */
+  /** Null if tokens are not scored. */
   readonly vocabulary: VocabularyFacts | null;
 }
 
-/** What a scores file holds, kept beside it so that looking for a fitting one opens none. */
+/** The contents of a scores file, stored next to it, so that a matching file is found without opening any. */
 interface ScoresIndex extends Omit<ScoringRequest, "vocabulary"> {
-  /** Digest of what tokens were scored from; null where they were not. */
+  /** Digest of the facts that tokens were scored from; null if they were not scored. */
   readonly vocabulary: string | null;
   /** Digest of each dimension's calibration documents. */
   readonly dimensions: Readonly<Partial<Record<Dimension, string>>>;
 }
 
-/** Where work folders are kept when the user names no place: the user's cache. */
+/** The default place of work folders: the user's cache. */
 export function defaultWorkRoot(): string {
   return join(cusprunCacheDir(), "work");
 }
 
 /**
- * The work folder of a model, made where it is absent.
+ * The work folder of a model, created if it does not exist.
  * @param root holds the folders of all models.
  * @throws CusprunError `OUTPUT_UNWRITABLE`, `DISK_FULL`.
  */
@@ -62,7 +62,8 @@ export async function openWorkFolder(checkpoint: Checkpoint, root: string): Prom
 }
 
 /**
- * A finished scores file that holds what is wanted: the same documents in every dimension wanted, and at least the kinds wanted.
+ * A finished scores file that satisfies a request: the same documents in every requested dimension, and at least the
+ * requested kinds.
  * @returns its path, or null.
  */
 export async function findScores(folder: string, corpora: readonly Corpus[], request: ScoringRequest): Promise<string | null> {
@@ -76,7 +77,7 @@ export async function findScores(folder: string, corpora: readonly Corpus[], req
   return null;
 }
 
-/** Where scores of these corpora are to be written; `recordScores` then makes them findable. */
+/** The path for new scores of these corpora; `recordScores` then makes them findable. */
 export function scoresPath(folder: string, corpora: readonly Corpus[], request: ScoringRequest): string {
   const digest = createHash("sha256")
     .update(JSON.stringify(indexOf(corpora, request)))
@@ -96,7 +97,7 @@ export async function findDensePerplexity(folder: string, corpus: Corpus): Promi
   return known?.[digestOf(corpus.heldOut)] ?? null;
 }
 
-/** Keeps the dense model's perplexities on the held-out documents of corpora. */
+/** Stores the dense model's perplexities on the held-out documents of corpora. */
 export async function recordDensePerplexity(
   folder: string,
   corpora: readonly Corpus[],
@@ -131,7 +132,7 @@ function digestOf(documents: readonly TokenDocument[]): string {
   return createHash("sha256").update(documents.map(documentFingerprint).join()).digest("hex");
 }
 
-/** A file that is absent, or that an older version or a broken disk left unreadable, is as good as none. */
+/** A parsed file; null if it does not exist or cannot be read, for example because an older version wrote it. */
 async function readJson<T>(path: string): Promise<T | null> {
   try {
     return JSON.parse(await readFile(path, "utf8")) as T;

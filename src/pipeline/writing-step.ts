@@ -1,5 +1,6 @@
 /**
- * @file Writing as a step: checkpoint + plan → the expert's folder, measured before it stands in its place, with the figures in its card.
+ * @file Writing as a step: checkpoint + plan → the expert's folder, which is measured before it is moved to its place,
+ * with the figures in its card.
  */
 
 import { realpath, stat } from "node:fs/promises";
@@ -18,8 +19,8 @@ import { onnxWriter, type WrittenOnnxPart } from "../export/onnx/part.ts";
 import type { OnnxType } from "../export/onnx/types.ts";
 import { checkOutputFolder } from "../files.ts";
 import type { JobOptions } from "../progress.ts";
-import type { PrunePlan } from "../selection/plan.ts";
-import { cutExpert, type Expert } from "../surgery/expert.ts";
+import type { PlannedCut, PrunePlan } from "../selection/plan.ts";
+import type { Expert } from "../surgery/expert.ts";
 import { expertCheckpoint } from "../surgery/expert-checkpoint.ts";
 import { expertTokenizerFiles } from "../surgery/expert-tokenizer.ts";
 import type { RepairSummary } from "../surgery/repair.ts";
@@ -29,13 +30,13 @@ import { defined } from "./defined.ts";
 import type { PerplexityByDimension } from "./measure-step.ts";
 import { cusprunVersion } from "./version.ts";
 
-/** Formats that an expert is written in. */
+/** Formats that an expert can be written in. */
 export const EXPERT_FORMATS = ["hf", "gguf", "onnx"] as const;
 
 /** The name of a format: a Hugging Face folder, a GGUF file, or an ONNX folder for transformers.js. */
 export type ExpertFormat = (typeof EXPERT_FORMATS)[number];
 
-/** What was written in one format. */
+/** An expert in one format, as it was written. */
 export type ExpertPart = WrittenWeights | WrittenGgufPart | WrittenOnnxPart;
 
 /** Where and how an expert is written. */
@@ -44,11 +45,16 @@ export interface WriteOptions {
   readonly out: string;
   /** Replace a folder that holds something. Default false. */
   readonly overwrite?: boolean;
-  /** What the folder holds; default `hf`. Never `onnx` alone, which cusprun cannot read and so not measure. */
+  /**
+   * Formats in the folder; default `hf`. Never `onnx` alone: cusprun cannot read it, and so cannot measure the expert.
+   */
   readonly formats?: readonly ExpertFormat[];
-  /** Of the safetensors; default: that of the input, BF16 where the input is quantised. */
+  /** Of the safetensors; default: that of the input, or BF16 if the input is quantised. */
   readonly dtype?: FloatDType;
-  /** How a GGUF stores its tensors; default: as the input does where it is one, otherwise the type of most values. */
+  /**
+   * How a GGUF file stores its tensors; default: as the input if that is a GGUF file, otherwise the type of most
+   * values.
+   */
   readonly type?: GgufFileType;
   /** How an ONNX model stores its matrices; default f32. */
   readonly onnxType?: OnnxType;
@@ -60,11 +66,11 @@ export interface WriteOptions {
 export interface ReadyExpert {
   readonly plan: PrunePlan;
   readonly expert: Expert;
-  /** What repair did; null where the weights are those that the cut left. */
+  /** The result of repair; null if the weights are those that the cut left. */
   readonly repair: RepairSummary | null;
 }
 
-/** What was written. */
+/** An expert, as it was written. */
 export interface WrittenExpert {
   readonly parameters: number;
   /** Names of the files, in the order of writing. */
@@ -72,21 +78,24 @@ export interface WrittenExpert {
   /** One per format. */
   readonly parts: readonly ExpertPart[];
   readonly repair: RepairSummary | null;
-  /** The expert's perplexities, where they were measured. */
+  /** The expert's perplexities, if they were measured. */
   readonly figures: PerplexityByDimension;
 }
 
-/** What the card can say of the corpora: those that were read, or only the labels in the plan. */
+/** What the card reports of the corpora. */
 export interface CardFigures {
+  /** The corpora that were read; null if only the plan's labels are known. */
   readonly corpora: readonly Corpus[] | null;
   readonly dense: PerplexityByDimension;
-  /** Measures the expert in the folder given, which is complete but for its card. */
+  /** Measures the expert in a folder that is complete except for its card. */
   readonly measure: (folder: string) => Promise<PerplexityByDimension>;
 }
 
 /**
  * Checks before any work that an expert may be written.
- * @throws CusprunError `USAGE` for the name of a file and for ONNX alone; `OUTPUT_EXISTS` where the folder holds something, or the model that is to be read.
+ * @param checkpoint the model that will be read; null if it is not open yet.
+ * @throws CusprunError `USAGE` for the name of a file and for ONNX alone; `OUTPUT_EXISTS` if the folder holds
+ *   something, or the model itself.
  */
 export async function checkExpertFolder(
   { out, overwrite = false, formats = [] }: WriteOptions,
@@ -96,7 +105,7 @@ export async function checkExpertFolder(
     throw new CusprunError("USAGE", {
       where: "formats",
       found: "onnx alone",
-      expected: "hf or gguf with it: an expert's folder can be measured, verified and exported again",
+      expected: "hf or gguf as well: only they can be measured, verified and exported again",
       remedy: "Write --formats hf,onnx",
     });
   }
@@ -104,7 +113,7 @@ export async function checkExpertFolder(
     throw new CusprunError("USAGE", {
       where: `out '${out}'`,
       found: "the name of a GGUF file",
-      expected: "a folder, which holds the GGUF with its plan and its card",
+      expected: "a folder, which will hold the GGUF file, its plan and its card",
       remedy: `Write --out ${out.replace(/\.gguf$/i, "")} --formats gguf`,
     });
   }
@@ -116,8 +125,8 @@ export async function checkExpertFolder(
   if (model === target || !/^\.\.([/\\]|$)/.test(relative(target, model))) {
     throw new CusprunError("OUTPUT_EXISTS", {
       where: out,
-      found: "the model itself in it",
-      expected: "a folder apart from the model",
+      found: "a folder that contains the model itself",
+      expected: "a folder outside the model's",
       remedy: "Choose another --out",
     });
   }
@@ -125,26 +134,29 @@ export async function checkExpertFolder(
 
 /**
  * Refuses before any work what the formats cannot hold.
- * @param plan one of the sizes that the expert will have; which units go does not count.
- * @throws CusprunError what `checkGgufExport` throws.
+ * @param plan a cut to the sizes that the expert will have; the units and tokens themselves do not matter.
+ * @param expert the checkpoint after this cut.
+ * @throws CusprunError the errors of `checkGgufExport`.
  */
-export async function checkExpertFormats({ formats = [] }: WriteOptions, checkpoint: Checkpoint, plan: PrunePlan): Promise<void> {
+export async function checkExpertFormats(
+  { formats = [] }: WriteOptions,
+  checkpoint: Checkpoint,
+  plan: PlannedCut,
+  expert: Expert,
+): Promise<void> {
   if (!formats.includes("gguf")) return;
-  // With the whole vocabulary: what a tokenizer is made of does not depend on how many tokens stay.
-  const { vocabulary: _, ...units } = plan;
-  const view = expertCheckpoint(checkpoint, units, cutExpert(checkpoint, units));
-  const [first, ...others] = view.config.layerSizes;
-  // A rehearsed plan may cut all layers alike where the real one will not.
-  const isUnlike = plan.layout === "ragged" && first !== undefined && others.length > 0;
-  const layerSizes = isUnlike ? [{ ...first, intermediateSize: first.intermediateSize + 1 }, ...others] : view.config.layerSizes;
-  await checkGgufExport({ ...view, config: { ...view.config, layerSizes } });
+  await checkGgufExport(expertCheckpoint(checkpoint, plan, expert), {
+    // A rehearsed plan may cut all layers to the same sizes although the real one will not.
+    layersDiffer: plan.layout === "ragged" && expert.config.layerSizes.length > 1,
+    // Whether a tokenizer can be written does not depend on how many tokens are kept.
+    tokenizerOf: checkpoint,
+  });
 }
 
 /**
  * Writes an expert.
- * @param model what the user called the model.
- * @returns what was written, and the expert's figures.
- * @throws CusprunError what `writeExpertFolder` and the formats' writers throw.
+ * @param model the model's name as the user wrote it.
+ * @throws CusprunError the errors of `writeExpertFolder` and of the formats' writers.
  */
 export async function writeExpert(
   model: string,
@@ -182,7 +194,7 @@ export async function writeExpert(
   return { parameters, files, parts, repair, figures: measured };
 }
 
-/** A writer for each format that was asked for; what a format cannot hold is refused here, before anything is written. */
+/** A writer for each requested format; what a format cannot hold is refused here, before anything is written. */
 async function writersOf(
   checkpoint: Checkpoint,
   { plan, expert }: ReadyExpert,
@@ -228,13 +240,13 @@ function cardCorpus(
   ];
 }
 
-/** Where a corpus' documents come from, without line numbers and without the folders of this machine. */
+/** The sources of a corpus' documents, without line numbers and without the folders of this machine. */
 function sourcesOf({ calibration, heldOut }: Corpus): string[] {
   const names = [...calibration, ...heldOut].map(({ source }) => source.replace(/:\d+$/, ""));
   return [...new Set(names.map((name) => (name.startsWith("preset ") ? name : basename(name))))];
 }
 
-/** Language presets are named by their ISO 639-1 codes; what else the user may have called a corpus is no code. */
+/** The corpora that are language presets: these are named by their ISO 639-1 codes, other corpora are not. */
 function languagesOf({ corpora }: PrunePlan): string[] {
   const codes = presetNames("language");
   return (corpora.language ?? "").split(" + ").filter((name) => codes.includes(name));

@@ -1,5 +1,6 @@
 /**
- * @file The figures of a comparison, one per dimension and evaluation file: what a table has a column for and a plot its y axis.
+ * @file The figures of a comparison, one per dimension and evaluation file: the columns of the table and the y axes of
+ * the plots.
  */
 
 import type { FigureName, TaskResult } from "../evaluation/summarize-task.ts";
@@ -7,22 +8,23 @@ import { FIGURE_STYLES } from "./evaluation-table.ts";
 import { formatPerplexity } from "./format.ts";
 import { groupRuns, type MethodComparison, type MethodRun, type RunGroup } from "./method-comparison.ts";
 
-/** Of a task's figures the one that stands for it, the first that it has. */
+/** A task is represented by the first of these figures that it has. */
 const MAIN_FIGURES: readonly FigureName[] = ["accuracy", "bitsPerByte", "exactMatch", "f1", "rougeL"];
 
 /** A figure of the comparison. */
 export interface ComparisonFigure {
-  /** A file's name without its extension, e.g. `held-out-domain`. */
+  /** File name without extension, e.g. `held-out-domain`. */
   readonly id: string;
-  /** Head of a column. */
+  /** Column header. */
   readonly title: string;
-  /** What is measured, on what, and which way is better. */
+  /** The quantity, the data that it is measured on, and which direction is better. */
   readonly caption: string;
-  /** Whether equal ratios are to be equal distances. */
+  /** Whether the axis is logarithmic. */
   readonly logarithmic: boolean;
   readonly format: (value: number) => string;
-  /** Of the dense model: the documents that judge it are the run's. */
+  /** The dense model's value, on the held-out documents of the run. */
   readonly dense: (run: MethodRun) => number | null;
+  /** The expert's value. */
   readonly expert: (run: MethodRun) => number | null;
 }
 
@@ -31,7 +33,7 @@ export function comparisonFigures(comparison: MethodComparison): readonly Compar
   return [...heldOutFigures(comparison), ...taskFigures(comparison)];
 }
 
-/** Perplexity is per token: where some expert has other tokens, bits per byte stand in its place. */
+/** Perplexity is per token: if an expert's vocabulary differs, bits per byte are used instead. */
 function heldOutFigures({ settings, runs }: MethodComparison): ComparisonFigure[] {
   const sameTokens = runs.every(({ vocabulary }) => vocabulary === null);
   const [name, words] = sameTokens ? (["perplexity", "perplexity"] as const) : (["bitsPerByte", "bits per byte"] as const);
@@ -72,12 +74,12 @@ function taskFigures({ settings, dense }: MethodComparison): ComparisonFigure[] 
   });
 }
 
-/** Letters, digits, `.`, `_` and `-` of a name: what every file system takes. */
+/** Letters, digits, `.`, `_` and `-` of a name: characters that every file system accepts. */
 function fileName(name: string): string {
   return name.replaceAll(/[^\p{Letter}\p{Number}._-]+/gu, "-");
 }
 
-/** Files of unlike folders may have the same name. */
+/** Files in different folders may have the same name. */
 function uniqueNames(names: readonly string[]): string[] {
   return names.map((name, index) => (names.indexOf(name) === index ? name : `${name}-${index + 1}`));
 }
@@ -87,11 +89,11 @@ export interface Spread {
   readonly mean: number;
   readonly least: number;
   readonly most: number;
-  /** Sample standard deviation; null of a single value. */
+  /** Sample standard deviation; null for a single value. */
   readonly deviation: number | null;
 }
 
-/** Summarises values over seeds; null without any. */
+/** Summarises values over seeds; null if there are none. */
 export function spreadOf(values: readonly (number | null)[]): Spread | null {
   const known = values.filter((value) => value !== null);
   if (known.length === 0) return null;
@@ -101,7 +103,7 @@ export function spreadOf(values: readonly (number | null)[]): Spread | null {
   return { mean, least: Math.min(...known), most: Math.max(...known), deviation };
 }
 
-/** The dense model's figure over seeds: each seed has documents of its own, and counts once. */
+/** The dense model's figure over seeds: each seed has its own documents and counts once. */
 export function denseSpread({ runs }: MethodComparison, figure: ComparisonFigure): Spread | null {
   const bySeed = new Map(runs.map((run) => [run.seed, figure.dense(run)]));
   const values = [...bySeed.values()];
@@ -109,13 +111,13 @@ export function denseSpread({ runs }: MethodComparison, figure: ComparisonFigure
   return spreadOf(new Set(values).size === 1 ? values.slice(0, 1) : values);
 }
 
-/** A point of a plot: a method at a budget. */
+/** A point in a plot: a method at a budget. */
 export interface FigurePoint {
   readonly group: RunGroup;
   readonly spread: Spread;
 }
 
-/** The points of a figure that are finite, by method. */
+/** The finite points of a figure, by method. */
 export function figurePoints(comparison: MethodComparison, figure: ComparisonFigure): readonly FigurePoint[] {
   return groupRuns(comparison).flatMap((group) => {
     const spread = spreadOf(group.runs.map(figure.expert));

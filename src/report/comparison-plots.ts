@@ -1,5 +1,6 @@
 /**
- * @file The plots of a comparison: one SVG per figure, what was removed against what it cost, a line per method and the dense model as a rule.
+ * @file The plots of a comparison: one SVG per figure with the share removed on the x axis and the quality on the y
+ * axis, a line per method, and a horizontal rule for the dense model.
  */
 
 import type { Markish, PlotOptions } from "@observablehq/plot";
@@ -23,13 +24,13 @@ export interface ComparisonPlot {
 
 const HEIGHT = 400;
 const PLOT_WIDTH = 560;
-/** Pixels between the bars of two methods. */
+/** Distance between the bars of two methods, in pixels. */
 const BAR_STEP = 4;
-/** Pixels between two lines of the legend, and of a letter in the plot's 10 pixel sans-serif, about. */
+/** Line height of the legend, and approximate width of a letter in the plot's 10-pixel sans-serif font, in pixels. */
 const LEGEND_LINE = 16;
 const LETTER = 6.5;
 
-/** Draws every figure that has a point. */
+/** Plots every figure that has at least one point. */
 export async function plotComparison(comparison: MethodComparison): Promise<readonly ComparisonPlot[]> {
   const plots: ComparisonPlot[] = [];
   for (const figure of comparisonFigures(comparison)) {
@@ -42,7 +43,7 @@ export async function plotComparison(comparison: MethodComparison): Promise<read
   return plots;
 }
 
-/** A point as Plot takes it; `x` in percent. */
+/** A point in the form that Plot reads; `x` in percent. */
 interface Drawn extends Spread {
   readonly x: number;
   readonly method: string;
@@ -85,7 +86,7 @@ function figurePlot(
       Plot.ruleY(denseRule, { stroke: "black", strokeDasharray: "5 4" }),
       ...methods.flatMap((method, index) => {
         const own = drawn.filter((point) => point.method === method);
-        // Methods at the same budget have the same place: bars side by side can be told apart.
+        // Methods at the same budget have the same x: their bars are shifted to be distinguishable.
         return methodMarks(Plot, own, hasBars ? (index - (methods.length - 1) / 2) * BAR_STEP : 0);
       }),
       ...methods.flatMap((method, line) => legendEntry(Plot, method, line)),
@@ -94,7 +95,7 @@ function figurePlot(
   };
 }
 
-/** A line through the means, with a bar from the least to the most over seeds at each. */
+/** A line through the means, and at each mean a bar from the minimum to the maximum over seeds. */
 function methodMarks(Plot: Plot, points: readonly Drawn[], dx: number): Markish[] {
   const bars = points.filter(({ least, most }) => least < most);
   return [
@@ -104,7 +105,7 @@ function methodMarks(Plot: Plot, points: readonly Drawn[], dx: number): Markish[
   ];
 }
 
-/** A legend inside the SVG: Plot's own is HTML. */
+/** An entry of the legend, drawn in the SVG: Plot's own legend is HTML. */
 function legendEntry(Plot: Plot, method: string, line: number): Markish[] {
   const place = { frameAnchor: "top-right", dy: line * LEGEND_LINE } as const;
   return [
@@ -118,7 +119,7 @@ function denseEntry(Plot: Plot, denseRule: readonly number[], line: number): Mar
   return denseRule.flatMap(() => [Plot.text(["- -"], { ...place, dx: 8 }), Plot.text(["dense"], { ...place, dx: 24 })]);
 }
 
-/** What the removed parameters are a share of: the blocks where every budget is one of them. */
+/** The base of the removed share: the decoder blocks if every budget is a share of them, else all parameters. */
 function removedBase({ runs, parameters }: MethodComparison): { readonly parameters: number; readonly label: string } {
   return runs.every(({ budget }) => /of\s+blocks$/i.test(budget.trim()))
     ? { parameters: parameters.blocks, label: "parameters of the blocks" }

@@ -1,5 +1,6 @@
 /**
- * @file The table of a comparison: runs → rows, for a terminal and as Markdown. A row per budget and method, means over seeds.
+ * @file The table of a comparison: runs → rows, as plain text and as Markdown. One row per budget and method, with
+ * means over seeds.
  */
 
 import { comparisonFigures, denseSpread, spreadOf, type ComparisonFigure, type Spread } from "./comparison-figures.ts";
@@ -7,7 +8,7 @@ import { formatBytes, formatCount, formatDuration, formatPercent } from "./forma
 import { groupRuns, type MethodComparison, type RunGroup } from "./method-comparison.ts";
 import { renderColumns } from "./table.ts";
 
-/** A table with what stands above and below it. */
+/** A table with its title and notes. */
 interface Table {
   readonly title: string;
   readonly header: readonly string[];
@@ -15,16 +16,16 @@ interface Table {
   readonly notes: readonly string[];
 }
 
-/** Columns of words, which are aligned left. */
+/** Number of text columns, which are left-aligned. */
 const TEXT_COLUMNS = 3;
 
-/** Renders the table for a terminal, without a final line end. */
+/** Renders the table as plain text, without a final newline. */
 export function renderComparison(comparison: MethodComparison): string {
   const { title, header, rows, notes } = comparisonTable(comparison);
   return [title, "", ...renderColumns([header, ...rows], TEXT_COLUMNS), "", ...notes].join("\n");
 }
 
-/** Renders the table as Markdown, with a final line end. */
+/** Renders the table as Markdown, with a final newline. */
 export function comparisonMarkdown(comparison: MethodComparison): string {
   const { title, header, rows, notes } = comparisonTable(comparison);
   const rule = header.map((_, column) => (column < TEXT_COLUMNS ? "---" : "---:"));
@@ -39,7 +40,7 @@ export function comparisonMarkdown(comparison: MethodComparison): string {
   ].join("\n");
 }
 
-/** Names of files are the user's: they must not part a cell or open a tag. */
+/** Escapes file names, which the user chose: they must not split a cell or open a tag. */
 function escapeMarkdown(text: string): string {
   return text.replaceAll(/[|\\]/g, "\\$&").replaceAll("<", "&lt;");
 }
@@ -60,7 +61,7 @@ function comparisonTable(comparison: MethodComparison): Table {
     ...(severalSeeds ? [""] : []),
   ];
   return {
-    title: `${model}: methods side by side, ${String(settings.selection["layout"])}`,
+    title: `${model}: comparison of methods, ${String(settings.selection["layout"])} layout`,
     header: [
       "budget",
       "method",
@@ -75,7 +76,7 @@ function comparisonTable(comparison: MethodComparison): Table {
     rows: [denseRow, ...groupRuns(comparison).map((group) => groupRow(group, figures, severalSeeds))],
     notes: [
       ...notesOf(comparison, figures),
-      ...(severalSeeds ? ["Means over seeds ± the standard deviation between them."] : []),
+      ...(severalSeeds ? ["Values are means over seeds ± their standard deviation."] : []),
     ],
   };
 }
@@ -86,7 +87,7 @@ function groupRow({ method, budget, runs }: RunGroup, figures: readonly Comparis
     budget,
     method,
     runs.every(({ repaired }) => repaired) ? "yes" : "no",
-    // What is masked stays in the file: what counts is what is not zero.
+    // Masked parameters stay in the file: only nonzero ones are counted.
     formatCount(mean(({ parameters }) => parameters.before - parameters.removed)),
     formatPercent(mean(({ parameters }) => parameters.removed / parameters.before)),
     ...figures.map((figure) => cell(spreadOf(runs.map(figure.expert)), figure)),
@@ -105,7 +106,7 @@ function notesOf({ runs }: MethodComparison, figures: readonly ComparisonFigure[
   const captions = figures.map(({ caption }) => `${caption.charAt(0).toUpperCase()}${caption.slice(1)}.`);
   const sizes = (runs[0]?.dimensions ?? []).map(
     ({ dimension, calibrationDocuments, heldOutDocuments }) =>
-      `${dimension}: ${calibrationDocuments} documents choose and repair, ${heldOutDocuments} judge.`,
+      `${dimension}: ${calibrationDocuments} calibration documents (scoring, repair), ${heldOutDocuments} held-out documents.`,
   );
   return [...captions, ...sizes];
 }

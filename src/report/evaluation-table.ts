@@ -1,5 +1,5 @@
 /**
- * @file The table of an evaluation: task results → plain text for a terminal.
+ * @file The table of an evaluation: task results → plain text.
  */
 
 import type { Difference, Figure } from "../evaluation/intervals.ts";
@@ -7,24 +7,24 @@ import { FIGURE_NAMES, type FigureName, type TaskResult } from "../evaluation/su
 import { formatPercent, formatPerplexity } from "./format.ts";
 import { renderColumns } from "./table.ts";
 
-/** How a figure is named and written. */
+/** Label and number formats of a figure. */
 export interface FigureStyle {
   readonly label: string;
   readonly format: (value: number) => string;
-  /** Of a difference, without its sign. */
+  /** Formats a difference, without its sign. */
   readonly formatDifference: (value: number) => string;
 }
 
 const decimals = (digits: number) => (value: number) => value.toFixed(digits);
 const points = (value: number): string => `${(value * 100).toFixed(1)} pt`;
 
-/** How each figure is named and written. */
+/** Label and number formats of each figure. */
 export const FIGURE_STYLES: Readonly<Record<FigureName, FigureStyle>> = {
   accuracy: { label: "accuracy", format: formatPercent, formatDifference: points },
   normalizedAccuracy: { label: "accuracy per character", format: formatPercent, formatDifference: points },
-  answerNegativeLogLikelihood: { label: "nats of the right choice", format: decimals(3), formatDifference: decimals(3) },
-  answerBitsPerByte: { label: "bits per byte of it", format: decimals(3), formatDifference: decimals(3) },
-  // The difference is one of logarithms: shown as the ratio that it stands for.
+  answerNegativeLogLikelihood: { label: "NLL of correct choice, nats", format: decimals(3), formatDifference: decimals(3) },
+  answerBitsPerByte: { label: "bits per byte of correct choice", format: decimals(3), formatDifference: decimals(3) },
+  // The difference is of logarithms and is shown as a ratio.
   perplexity: { label: "perplexity", format: formatPerplexity, formatDifference: decimals(3) },
   bitsPerByte: { label: "bits per byte", format: decimals(3), formatDifference: decimals(3) },
   exactMatch: { label: "exact match", format: formatPercent, formatDifference: points },
@@ -32,7 +32,10 @@ export const FIGURE_STYLES: Readonly<Record<FigureName, FigureStyle>> = {
   rougeL: { label: "ROUGE-L", format: formatPercent, formatDifference: points },
 };
 
-/** Renders the results, without a final line end: a row per figure, with the other model's and the difference where there is one. */
+/**
+ * Renders the results, without a final newline: one row per figure, with the other model's value and the difference if
+ * compared.
+ */
 export function renderEvaluation(model: string, against: string | null, tasks: readonly TaskResult[]): string {
   const title = against === null ? model : `${model} against ${against}`;
   const compared = against === null ? [] : ["against", "difference", "95% interval", "p"];

@@ -1,17 +1,20 @@
 /**
- * @file Numbers and columns for people: counts, bytes, durations, ratios, and text padded by its width on a terminal.
+ * @file Formatting of counts, bytes, durations and ratios, and padding of text by its display width on a terminal.
  */
 
 const GRAPHEMES: Intl.Segmenter = new Intl.Segmenter("en", { granularity: "grapheme" });
 
-/** Scripts and symbols that take two columns on a terminal (Unicode Standard Annex 11, East Asian Width W and F). */
-const WIDE: RegExp =
-  /[\u1100-\u115f\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}|[\u{20000}-\u{3fffd}]/u;
+/** Scripts and symbols that occupy two columns on a terminal (Unicode Standard Annex 11, East Asian Width W and F). */
+const WIDE: RegExp = new RegExp(
+  "[\\u1100-\\u115f\\u2e80-\\u303e\\u3041-\\u33ff\\u3400-\\u4dbf\\u4e00-\\u9fff\\ua000-\\ua4cf\\uac00-\\ud7a3\\uf900-\\ufaff" +
+    "\\ufe30-\\ufe4f\\uff00-\\uff60\\uffe0-\\uffe6]|\\p{Emoji_Presentation}|[\\u{20000}-\\u{3fffd}]",
+  "u",
+);
 
-/** Characters that take no column of their own: marks, controls, format characters. */
+/** Characters that occupy no column: combining marks, controls, format characters. */
 const ZERO_WIDTH: RegExp = /^[\p{Mn}\p{Me}\p{Cc}\p{Cf}]+$/u;
 
-/** Columns that a text takes on a terminal; 2 for each wide (CJK, emoji) character. */
+/** Number of columns that a text occupies on a terminal; 2 for each wide (CJK, emoji) character. */
 export function displayWidth(text: string): number {
   let width = 0;
   for (const { segment } of GRAPHEMES.segment(text)) {
@@ -21,27 +24,27 @@ export function displayWidth(text: string): number {
   return width;
 }
 
-/** Pads a text with spaces on its right to `width` columns; a longer text is returned as it is. */
+/** Pads a text with spaces on the right to `width` columns; a longer text is returned unchanged. */
 export function padRight(text: string, width: number): string {
   return text + " ".repeat(Math.max(0, width - displayWidth(text)));
 }
 
-/** Pads a text with spaces on its left to `width` columns; a longer text is returned as it is. */
+/** Pads a text with spaces on the left to `width` columns; a longer text is returned unchanged. */
 export function padLeft(text: string, width: number): string {
   return " ".repeat(Math.max(0, width - displayWidth(text))) + text;
 }
 
-/** A count with three significant digits: `134.5M`, `12.3k`, `987`. */
+/** A count with a decimal suffix and at least three significant digits: `134.5M`, `12.3k`, `987`. */
 export function formatCount(count: number): string {
   return scaled(count, 1000, ["", "k", "M", "B", "T"]);
 }
 
-/** Bytes in binary units with their right names: `93.8 MiB`. */
+/** Bytes in binary units: `93.8 MiB`. */
 export function formatBytes(bytes: number): string {
   return scaled(bytes, 1024, [" B", " KiB", " MiB", " GiB", " TiB"]);
 }
 
-/** A duration in the two largest units that matter: `0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`. */
+/** A duration in its two largest units: `0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`. */
 export function formatDuration(ms: number): string {
   const seconds = ms / 1000;
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
@@ -52,12 +55,12 @@ export function formatDuration(ms: number): string {
   return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
 }
 
-/** A share as a percentage with one digit behind the point: `24.9%`. */
+/** A share as a percentage with one decimal: `24.9%`. */
 export function formatPercent(share: number): string {
   return `${(share * 100).toFixed(1)}%`;
 }
 
-/** A perplexity: two digits behind the point below 1000, none above; `∞` where it overflowed. */
+/** A perplexity with two decimals below 1000 and none above; `∞` if it overflowed. */
 export function formatPerplexity(value: number): string {
   if (!Number.isFinite(value)) return "∞";
   return value < 1000 ? value.toFixed(2) : Math.round(value).toLocaleString("en-US");
@@ -66,7 +69,7 @@ export function formatPerplexity(value: number): string {
 function scaled(value: number, step: number, units: readonly string[]): string {
   let rest = value;
   let unit = 0;
-  // 0.9995 of a step already rounds to the next unit ("1000k" would read as a mistake).
+  // 0.9995 of a step already rounds up to the next unit ("1000k" would look like a mistake).
   while (Math.abs(rest) >= step * 0.9995 && unit < units.length - 1) {
     rest /= step;
     unit += 1;
@@ -78,7 +81,7 @@ function scaled(value: number, step: number, units: readonly string[]): string {
   return text + (units[unit] ?? "");
 }
 
-/** `1536`, or `480–1536` where numbers differ. */
+/** `1536`, or `480–1536` if the values differ. */
 export function formatSpan(values: readonly number[]): string {
   const [least, most] = [Math.min(...values), Math.max(...values)];
   return least === most ? String(least) : `${least}–${most}`;

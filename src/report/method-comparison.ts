@@ -1,74 +1,78 @@
 /**
- * @file What a comparison of methods found, as data: the result of `compareMethods`, of `--json`, and what `results.json` holds.
+ * @file The result of a comparison of methods, as data: returned by `compareMethods`, printed by `--json`, stored in
+ * `results.json`.
  */
 
 import type { Dimension } from "../corpora/corpus.ts";
 import type { TaskResult } from "../evaluation/summarize-task.ts";
 import type { DimensionReport, UnitReport, VocabularyReport } from "./report.ts";
 
-/** Name and version of the form of `results.json`. */
+/** Name and version of the format of `results.json`. */
 export const COMPARISON_FORMAT = "cusprun-comparison-2";
 
-/** What all runs of a comparison share. Runs under other settings are never put beside these. Plain JSON. */
+/** Settings that all runs of a comparison share. Runs with other settings are never added to it. Plain JSON. */
 export interface ComparisonSettings {
-  /** Version of cusprun that makes the runs. */
+  /** Version of cusprun. */
   readonly cusprun: string;
   /** SHA-256 of the model, see `checkpointFingerprint`. */
   readonly model: string;
-  /** What the user calls each dimension's corpus. */
+  /** The user's name for each dimension's corpus. */
   readonly corpora: Readonly<Partial<Record<Dimension, string>>>;
-  /** Most documents of each corpus that choose, and that judge, and most tokens of each. */
+  /** Maximum numbers of calibration and held-out documents per corpus, and of tokens per document. */
   readonly documents: number;
   readonly heldOutDocuments: number;
   readonly maxTokens: number;
-  /** The selection but for its budget, as the user set it. */
+  /** The selection options except the budget, as the user set them. */
   readonly selection: Readonly<Record<string, unknown>>;
-  /** Whether every method is repaired, or none; null where each gets what it brings itself. */
+  /** Whether all methods or none are repaired; null if each method uses its own default. */
   readonly repair: boolean | null;
-  /** The evaluation files: name, items and a SHA-256 of them. */
+  /** The evaluation files: name, number of items and a SHA-256 of the items. */
   readonly tasks: readonly { readonly name: string; readonly items: number; readonly digest: string }[];
-  /** Longest input of an evaluation in tokens; null where the model decides. */
+  /** Maximum input length of an evaluation in tokens; null for the model's default. */
   readonly window: number | null;
 }
 
-/** One expert: a method at a budget, with the documents of a seed. */
+/** One run: a method at a budget, with the documents of a seed. */
 export interface MethodRun {
-  /** Name of the method, or of its variant. */
+  /** Name of the method or of its variant. */
   readonly method: string;
   /** The budget as the user wrote it. */
   readonly budget: string;
   readonly seed: number;
-  /** SHA-256 over everything that decides what the run gives, the documents included. */
+  /** SHA-256 of everything that determines the result of the run, including the documents. */
   readonly fingerprint: string;
   readonly repaired: boolean;
-  /** Parameters of the dense model and of the expert; `removed` are zeroed where the layout is `masked`. */
+  /** Parameters of the dense model and of the expert; in the `masked` layout, `removed` counts zeroed ones. */
   readonly parameters: { readonly before: number; readonly after: number; readonly removed: number };
   readonly units: readonly UnitReport[];
-  /** Null where every token stays. */
+  /** Null if every token is kept. */
   readonly vocabulary: VocabularyReport | null;
-  /** Held-out figures, dense and of the expert, per dimension. */
+  /** Held-out figures of the dense model and the expert, per dimension. */
   readonly dimensions: readonly DimensionReport[];
-  /** The expert on the evaluation files, in the order of the settings. */
+  /** Results of the expert on the evaluation files, in the order of the settings. */
   readonly tasks: readonly TaskResult[];
-  /** Time of the run: selection, trials, repair, writing and measuring. Scores and the dense model's figures are there before. */
+  /**
+   * Time of the run: selection, trials, repair, writing and measuring. Scores and the dense model's figures are
+   * computed before and not included.
+   */
   readonly elapsedMs: number;
-  /** The largest resident memory of the process meanwhile, in bytes. */
+  /** Peak resident memory of the process during the run, in bytes. */
   readonly peakBytes: number;
-  /** Folder of the expert, below that of the comparison; null where it was not kept. */
+  /** Folder of the expert, relative to that of the comparison; null if it was not kept. */
   readonly expert: string | null;
 }
 
-/** Methods side by side on one model, corpora and evaluation. Plain JSON. */
+/** A comparison of methods on one model, with the same corpora and evaluation. Plain JSON. */
 export interface MethodComparison {
   readonly format: typeof COMPARISON_FORMAT;
-  /** What the user called the model. */
+  /** The model as the user named it. */
   readonly model: string;
   readonly settings: ComparisonSettings;
   /** Parameters of the dense model and of its decoder blocks. */
   readonly parameters: { readonly total: number; readonly blocks: number };
-  /** The dense model on the evaluation files. */
+  /** Results of the dense model on the evaluation files. */
   readonly dense: { readonly tasks: readonly TaskResult[] };
-  /** In the order in which they were made. */
+  /** In the order in which they were completed. */
   readonly runs: readonly MethodRun[];
 }
 
@@ -79,7 +83,7 @@ export interface RunGroup {
   readonly runs: readonly MethodRun[];
 }
 
-/** The runs by budget, the smallest cut first, and within it by method in the order of their first runs. */
+/** Groups the runs by budget, smallest cut first, and within a budget by method, in the order of `methodsOf`. */
 export function groupRuns({ runs }: MethodComparison): readonly RunGroup[] {
   const removed = (budget: string): number => runs.find((run) => run.budget === budget)!.parameters.removed;
   const budgets = [...new Set(runs.map(({ budget }) => budget))].toSorted((a, b) => removed(a) - removed(b));
@@ -90,7 +94,7 @@ export function groupRuns({ runs }: MethodComparison): readonly RunGroup[] {
   );
 }
 
-/** Names of the methods that have runs, in the order of their first runs. */
+/** Names of the methods with runs, in the order of their first runs. */
 export function methodsOf(runs: readonly MethodRun[]): readonly string[] {
   return [...new Set(runs.map(({ method }) => method))];
 }

@@ -1,5 +1,5 @@
 /**
- * @file What a run did, as data: the result of `pruneModel`, of `--json`, and what the closing table is made from.
+ * @file The report of a run, as data: returned by `pruneModel`, printed by `--json`, and rendered as the closing table.
  */
 
 import type { StoredDType } from "../checkpoint/checkpoint.ts";
@@ -10,7 +10,7 @@ import type { RepairSummary } from "../surgery/repair.ts";
 
 /** Perplexity of one model on one dimension's held-out documents. */
 export interface PerplexityFigure {
-  /** exp of the mean negative log-likelihood per token. */
+  /** Exponential of the mean negative log-likelihood per token. */
   readonly perplexity: number;
   /** Bits per byte of UTF-8 text; comparable between tokenizers and languages. */
   readonly bitsPerByte: number;
@@ -18,21 +18,21 @@ export interface PerplexityFigure {
   readonly tokenCount: number;
 }
 
-/** What a run did to one dimension. */
+/** Effect of a run on one dimension. */
 export interface DimensionReport {
   readonly dimension: Dimension;
-  /** What the user called the corpus. */
+  /** The user's name for the corpus. */
   readonly label: string;
-  /** Documents that chose what was pruned. */
+  /** Number of documents used for scoring and repair. */
   readonly calibrationDocuments: number;
-  /** Documents that only judged the result. */
+  /** Number of documents used only to measure the result. */
   readonly heldOutDocuments: number;
-  /** Null where the corpus had no document to hold back, or measuring was switched off. */
+  /** Null if the corpus has no held-out documents or measuring was switched off. */
   readonly dense: PerplexityFigure | null;
   readonly expert: PerplexityFigure | null;
 }
 
-/** How many units of one kind every layer has kept and lost. */
+/** Number of units of one kind per layer, and how many were removed. */
 export interface UnitReport {
   /** Unit kind as in the plan, e.g. `ffn` or `matrix:gate`. */
   readonly kind: string;
@@ -42,36 +42,36 @@ export interface UnitReport {
   readonly removedPerLayer: readonly number[];
 }
 
-/** What became of the vocabulary. */
+/** Effect of a run on the vocabulary. */
 export interface VocabularyReport {
   /** Rows of the embedding. */
   readonly before: number;
   readonly after: number;
-  /** Per dimension, the share of its tokens that are split, as estimated when they were chosen. */
+  /** Per dimension, the estimated share of its tokens that are split into smaller ones. */
   readonly splits: Readonly<Partial<Record<Dimension, number>>>;
 }
 
-/** What was written in one format. */
+/** The output in one format. */
 export interface WrittenReport {
   readonly format: "hf" | "gguf" | "onnx";
-  /** For a table, e.g. `weights in BF16`. */
+  /** Label for a table, e.g. `weights in BF16`. */
   readonly label: string;
-  /** Bytes of the expert in this format, and of the dense model; null where it was not in this form. */
+  /** Bytes of the dense model (null if it was not in this format) and of the expert in this format. */
   readonly before: number | null;
   readonly after: number;
   /** Names of the files. */
   readonly files: readonly string[];
 }
 
-/** What a run may take of memory and what its stages need, in bytes. */
+/** Memory limit of a run and memory requirements of its stages, in bytes. */
 export interface MemoryReport {
   readonly limitBytes: number;
   readonly stages: readonly MemoryPlan[];
 }
 
-/** What a run did. Plain JSON. */
+/** The report of a run. Plain JSON. */
 export interface PruneReport {
-  /** What the user called the model. */
+  /** The model as the user named it. */
   readonly model: string;
   /** Family of the model, e.g. `llama`. */
   readonly family: string;
@@ -80,25 +80,25 @@ export interface PruneReport {
   readonly granularity: PrunePlan["granularity"];
   /** The budget as the user wrote it. */
   readonly budget: string;
-  /** Parameters of the dense model and of the expert; `removed` are zeroed where the layout is `masked`. */
+  /** Parameters of the dense model and of the expert; in the `masked` layout, `removed` counts zeroed ones. */
   readonly parameters: { readonly before: number; readonly after: number; readonly removed: number };
-  /** Weights as the input stores them. */
+  /** Size and dtypes of the input's weights. */
   readonly input: { readonly bytes: number; readonly dtypes: readonly StoredDType[] };
-  /** What was written, one entry per format. */
+  /** One entry per written format. */
   readonly written: readonly WrittenReport[];
   readonly units: readonly UnitReport[];
-  /** Null where every token stays. */
+  /** Null if every token is kept. */
   readonly vocabulary: VocabularyReport | null;
   readonly dimensions: readonly DimensionReport[];
-  /** Jaccard overlap of the dimensions' irrelevant sets, per pair. */
+  /** Jaccard overlap of the irrelevant sets, per pair of dimensions. */
   readonly overlap: Readonly<Record<string, number>>;
   /** Folder of the expert. */
   readonly out: string;
-  /** What repair did, or null where the weights are those that the cut left. */
+  /** Summary of the repair, or null if the expert was not repaired. */
   readonly repair: RepairSummary | null;
-  /** File of the relevance scores, and whether an earlier run had made it. */
+  /** File of the relevance scores, and whether it was reused from an earlier run. */
   readonly scores: { readonly path: string; readonly reused: boolean };
-  /** As it was planned before the run. */
+  /** As planned before the run. */
   readonly memory: MemoryReport;
   readonly elapsedMs: number;
 }

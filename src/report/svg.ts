@@ -1,26 +1,27 @@
 /**
- * @file Plots as SVG: a specification of Observable Plot → the text of an SVG file that a page or a Markdown document shows.
+ * @file Plots as SVG: a specification for Observable Plot → the text of an SVG file for web pages and Markdown
+ * documents.
  */
 
 import type * as ObservablePlot from "@observablehq/plot";
 
-/** Observable Plot, as far as it is asked for: loaded where something is drawn, since few commands draw. */
+/** The module of Observable Plot, loaded on demand since few commands plot. */
 export type Plot = typeof ObservablePlot;
 
-/** The element that Plot makes in linkedom's document, as far as it is used. */
+/** The members used of the element that Plot creates in linkedom's document. */
 interface SvgElement {
   readonly outerHTML: string;
   setAttribute(name: string, value: string): void;
 }
 
 /**
- * Draws a plot.
- * @param specify makes the options of `Plot.plot`, without figure parts (title, legend), which are HTML.
- * @returns SVG as well-formed XML, with a final line end.
+ * Renders a plot.
+ * @param specify returns the options of `Plot.plot`, without a title or legend, which would be HTML.
+ * @returns SVG as well-formed XML, with a final newline.
  */
 export async function renderSvg(specify: (plot: Plot) => ObservablePlot.PlotOptions): Promise<string> {
   const [plot, { parseHTML }] = await Promise.all([import("@observablehq/plot"), import("linkedom")]);
-  // The project knows no types of a browser; linkedom's document is what Plot asks for.
+  // The project has no browser types; Plot accepts linkedom's document.
   const { document } = parseHTML("<html></html>") as { document: unknown };
   const page = { document, className: "plot", style: { background: "white", color: "black" } };
   const svg = plot.plot({ ...specify(plot), ...page }) as unknown as SvgElement;

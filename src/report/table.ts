@@ -1,5 +1,5 @@
 /**
- * @file The closing table: `PruneReport` → plain text for a terminal, at most 100 columns wide where labels allow.
+ * @file The closing table: `PruneReport` → plain text, at most 100 columns wide unless labels are longer.
  */
 
 import {
@@ -17,7 +17,10 @@ import { ONNX_PART_FOLDER } from "../export/onnx/part.ts";
 import type { Layout } from "../selection/plan.ts";
 import type { PruneReport, UnitReport, VocabularyReport, WrittenReport } from "./report.ts";
 
-/** Renders rows as aligned columns, two spaces apart. The first `textColumns` are aligned left, the others right. */
+/**
+ * Renders rows as aligned columns, two spaces apart. The first `textColumns` are left-aligned, the others
+ * right-aligned.
+ */
 export function renderColumns(rows: readonly (readonly string[])[], textColumns: number): string[] {
   const widths: number[] = [];
   for (const row of rows) row.forEach((cell, i) => (widths[i] = Math.max(widths[i] ?? 0, displayWidth(cell))));
@@ -29,7 +32,7 @@ export function renderColumns(rows: readonly (readonly string[])[], textColumns:
   );
 }
 
-/** Renders the closing table of a run, without a final line end. */
+/** Renders the closing table of a run, without a final newline. */
 export function renderReport(report: PruneReport): string {
   const sections = [
     renderSizes(report),
@@ -62,7 +65,7 @@ function renderSizes({ model, family, parameters, input, written, layout, budget
   return [`${model} (${family}, ${stored}), ${layout}, budget ${budget}`, "", ...renderColumns([header, ...rows], 1)];
 }
 
-/** Perplexity is per token: where the expert has other tokens, bits per byte stand in its place. */
+/** Perplexity is per token: if the expert's vocabulary differs, bits per byte are shown instead. */
 function renderHeldOut({ dimensions, vocabulary }: PruneReport): string[] {
   const measured = dimensions.filter(({ dense, expert }) => dense !== null && expert !== null);
   if (measured.length === 0) return [];
@@ -78,31 +81,24 @@ function renderHeldOut({ dimensions, vocabulary }: PruneReport): string[] {
   return renderColumns([header, ...rows], 2);
 }
 
-/** Renders what became of the vocabulary. */
+/** Renders the change of the vocabulary. */
 export function renderVocabulary(vocabulary: VocabularyReport | null): string[] {
   if (vocabulary === null) return [];
   const { before, after, splits } = vocabulary;
   const shares = Object.entries(splits).map(([dimension, share]) => `${dimension} ${(100 * share).toFixed(2)}%`);
-  return [
-    `vocabulary: ${before} tokens before, ${after} after (${formatPercent(after / before - 1)}); tokens that are split by estimate: ${shares.join(", ")}`,
-  ];
+  const sizes = `${before} tokens before, ${after} after (${formatPercent(after / before - 1)})`;
+  return [`vocabulary: ${sizes}; estimated share of tokens split: ${shares.join(", ")}`];
 }
 
-/** Renders how many units of each kind a layer loses and keeps, or which layers are gone. */
+/** Renders how many units of each kind were removed and kept per layer, or which layers were removed. */
 export function renderUnitTable(units: readonly UnitReport[], layers: number, layout: Layout): string[] {
-  if (units.length === 0) return ["No unit of the blocks was removed."];
+  if (units.length === 0) return ["No units were removed from the decoder blocks."];
   const whole = units.find(({ kind }) => kind === "layer");
   if (whole !== undefined) {
     const numbers = whole.removedPerLayer.flatMap((count, layer) => (count > 0 ? [layer] : []));
-    return [`removed ${numbers.length} of ${layers} layers, by their number from 0: ${numbers.join(", ")}`];
+    return [`removed ${numbers.length} of ${layers} layers (numbered from 0): ${numbers.join(", ")}`];
   }
-  const header = [
-    `${layout === "masked" ? "zeroed" : "removed"} in ${layers} layers`,
-    "of a layer's",
-    "removed",
-    "kept",
-    "share",
-  ];
+  const header = [`${layout === "masked" ? "zeroed" : "removed"} in ${layers} layers`, "per layer", "removed", "kept", "share"];
   return renderColumns([header, ...units.map(renderUnit)], 1);
 }
 
@@ -142,16 +138,22 @@ function renderWhereabouts({ layout, out, written, repair, scores, elapsedMs }: 
 function tryCommand({ format, files }: WrittenReport, out: string, layout: Layout): string {
   switch (format) {
     case "hf": {
-      // Layers of unlike size need the folder's own Python file.
+      // Layers of different sizes need the folder's own Python file.
       const trust = layout === "ragged" ? ", trust_remote_code=True" : "";
-      return `python3 -c "from transformers import pipeline; print(pipeline('text-generation', '${out}'${trust})('The doctor said', max_new_tokens=40)[0]['generated_text'])"`;
+      const generate = `pipeline('text-generation', '${out}'${trust})('The doctor said', max_new_tokens=40)`;
+      return `python3 -c "from transformers import pipeline; print(${generate}[0]['generated_text'])"`;
     }
     case "gguf":
       return `llama-cli -m ${out}/${files[0] ?? ""} -p 'The doctor said' -n 40`;
     case "onnx": {
-      // A bare name would be one of the hub's.
+      // A bare name would refer to the hub.
       const path = `${/^[./]/.test(out) ? "" : "./"}${out}/${ONNX_PART_FOLDER}`;
-      return `node --input-type=module -e "import { pipeline } from '@huggingface/transformers'; const write = await pipeline('text-generation', '${path}'); console.log((await write('The doctor said', { max_new_tokens: 40 }))[0].generated_text)"`;
+      const script = [
+        "import { pipeline } from '@huggingface/transformers'",
+        `const write = await pipeline('text-generation', '${path}')`,
+        "console.log((await write('The doctor said', { max_new_tokens: 40 }))[0].generated_text)",
+      ];
+      return `node --input-type=module -e "${script.join("; ")}"`;
     }
     default:
       throw format satisfies never;

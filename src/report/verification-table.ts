@@ -1,12 +1,12 @@
 /**
- * @file Verifications → plain text for a terminal.
+ * @file Verifications → plain text.
  */
 
 import type { Verification } from "../verification/verify.ts";
 import { formatPerplexity } from "./format.ts";
 import { renderColumns } from "./table.ts";
 
-/** Renders one line per part and runtime, and the reasons of those without an answer below. */
+/** Renders one row per part and runtime, and below the table the reasons of those without an answer. */
 export function renderVerifications(expert: string, verifications: readonly Verification[]): string {
   const header = ["part", "runtime", "", "logits error", "divergence", "greedy text", "tokens", "perplexity ours", "theirs"];
   const rows = verifications.map(({ part, runtime, version, status, comparison }) => {

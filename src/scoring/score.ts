@@ -165,7 +165,10 @@ class Scorer {
     this.#options = options;
     this.#batches = makeBatches(documents, batchTokens);
     this.#spills = spills;
-    this.#program = new LayerProgram(checkpoint, this.#batches, { energies: energiesFor(kinds), mapChange });
+    this.#program = new LayerProgram(checkpoint, this.#batches, {
+      part: "block",
+      energies: { outputs: energiesFor(kinds), mapChange },
+    });
   }
 
   /** Scores of a layer; layers are to be asked for in order, each any number of times. */

@@ -1,5 +1,6 @@
 /**
- * @file From the relevances of a unit to the documents of a corpus to one relevance: root mean square, maximum or quantile.
+ * @file A unit's relevances to the documents of a corpus → one relevance: root mean square, maximum or quantile.
+ * Source: docs/architecture.md, "Relevance".
  */
 
 import { CusprunError } from "../errors.ts";
@@ -26,7 +27,7 @@ export function parseAggregate(text: string): Aggregate {
 /**
  * One relevance per unit.
  * @param relevance [N, U] row-major: of each unit to each document
- * @param reference [N]: what a document's relevances are a share of; null takes them as they are
+ * @param reference [N]: the norm that a document's relevances are divided by; null leaves them as they are
  * @param documents indices of the corpus' documents, at least one
  * @returns [U]
  */
@@ -39,7 +40,7 @@ export function aggregateRelevance(
 ): Float64Array {
   const shareOf = documents.map((document) => {
     const norm = reference === null ? 1 : (reference[document] ?? 0);
-    // A document that leaves no trace in the residual stream has no relevance to share out.
+    // A document that adds nothing to the residual stream makes no unit relevant.
     return norm > 0 ? 1 / norm : 0;
   });
   const result = new Float64Array(unitCount);

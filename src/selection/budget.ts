@@ -1,25 +1,25 @@
 /**
- * @file How much is to go: the budget as a user writes it → a number of parameters to remove.
+ * @file How much is removed: the budget as a user writes it → a number of parameters.
  *
  *     25%   25% of all   25% of blocks   0.25      share of all parameters, or of the decoder blocks' parameters
  *     30M   1.2B   30M parameters                  parameters (K thousand, M million, B billion)
- *     80MB   64MiB                                 bytes in the dtype that is written (decimal or binary multiples)
+ *     80MB   64MiB                                 bytes in the written dtype (decimal or binary multiples)
  */
 
 import { CusprunError } from "../errors.ts";
 
-/** A budget, read. `share` is a fraction in [0, 1). */
+/** A parsed budget. `share` is a fraction in [0, 1). */
 export type Budget =
   | { readonly kind: "share"; readonly of: "all" | "blocks"; readonly share: number }
   | { readonly kind: "parameters"; readonly parameters: number }
   | { readonly kind: "bytes"; readonly bytes: number };
 
-/** What a budget is a share of. */
+/** The sizes that a budget refers to. */
 export interface BudgetBase {
-  /** Parameters of the whole model and of its decoder blocks. */
+  /** Parameters of the dense model and of its decoder blocks. */
   readonly total: number;
   readonly blocks: number;
-  /** Bytes of a parameter in the dtype that is written. */
+  /** Bytes of a parameter in the written dtype. */
   readonly bytesPerParameter: number;
 }
 
@@ -47,7 +47,7 @@ export function parseBudget(written: string | number): Budget {
   const [, percent, of] = SHARE_PATTERN.exec(text) ?? [];
   if (percent !== undefined) {
     if (Number(percent) >= 100)
-      throw invalid(text, "a share under 100%", "Ask for less: a model that keeps nothing answers nothing");
+      throw invalid(text, "a share under 100%", "Request less: a model without parameters computes nothing");
     return { kind: "share", of: of?.toLowerCase() === "blocks" ? "blocks" : "all", share: Number(percent) / 100 };
   }
   const [, amount, unit = "", noun] = AMOUNT_PATTERN.exec(text) ?? [];
@@ -55,7 +55,7 @@ export function parseBudget(written: string | number): Budget {
   const value = Number(amount);
   if (unit === "" && noun === undefined) {
     if (value < 1) return { kind: "share", of: "all", share: value };
-    throw invalid(text, "a unit behind the number", `Write ${text}% for a share, or ${text}M for millions of parameters`);
+    throw invalid(text, "a unit after the number", `Write ${text}% for a share, or ${text}M for millions of parameters`);
   }
   const bytes = noun === undefined ? BYTE_UNITS[unit.toUpperCase()] : undefined;
   if (bytes !== undefined) return { kind: "bytes", bytes: value * bytes };
@@ -65,17 +65,18 @@ export function parseBudget(written: string | number): Budget {
 }
 
 /**
- * Parameters that a budget asks to remove.
- * @throws CusprunError `BUDGET_UNREACHABLE` where it asks for more than the decoder blocks hold: nothing else is pruned.
+ * Parameters that a budget requests to remove.
+ * @throws CusprunError `BUDGET_UNREACHABLE` if it requests more than the decoder blocks hold.
  */
 export function parametersToRemove(budget: Budget, base: BudgetBase): number {
   const requested = Math.round(requestedParameters(budget, base));
   if (requested > base.blocks) {
+    const share = `${((100 * base.blocks) / base.total).toFixed(1)}%`;
     throw new CusprunError("BUDGET_UNREACHABLE", {
       where: "budget",
       found: `${requested} parameters to remove`,
-      expected: `less than the ${base.blocks} parameters of the decoder blocks (${((100 * base.blocks) / base.total).toFixed(1)}% of all)`,
-      remedy: "Ask for less, or for a share of the blocks, e.g. `25% of blocks`: embeddings and output head are not pruned",
+      expected: `less than the ${base.blocks} parameters of the decoder blocks (${share} of all)`,
+      remedy: "Request less, or a share of the blocks, e.g. `25% of blocks`: embeddings and output head are not pruned",
     });
   }
   return requested;
@@ -97,7 +98,7 @@ function requestedParameters(budget: Budget, base: BudgetBase): number {
 function invalid(
   text: string,
   expected = "a share (`25%`, `25% of blocks`), parameters (`30M`, `1.2B`) or bytes (`80MB`, `64MiB`)",
-  remedy = "Write how much is to be removed in one of these forms",
+  remedy = "Write how much to remove in one of these forms",
 ): CusprunError {
   return new CusprunError("BUDGET_INVALID", { where: "budget", found: JSON.stringify(text.slice(0, 80)), expected, remedy });
 }

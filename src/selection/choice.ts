@@ -1,23 +1,27 @@
 /**
- * @file What a way of selecting decides, before it is written down as a plan; and the error where the budget is out of reach.
+ * @file The units that a selection removes from a layer, before they become a plan; and the error for a budget that
+ * cannot be met.
  */
 
 import { CusprunError } from "../errors.ts";
 import type { CutKind } from "./plan.ts";
 import type { SelectionContext } from "./selection-context.ts";
 
-/** What one layer loses of one kind. */
+/** The units of one kind that one layer loses. */
 export interface KindChoice {
-  /** Indices of the units that go, in any order. */
+  /** Indices of the removed units, in any order. */
   readonly removed: number[];
-  /** Per chosen dimension, [U]: 1 where the unit is irrelevant at the threshold that was used. */
+  /** Per chosen dimension, [U]: 1 if the unit is irrelevant at the threshold used. */
   readonly irrelevant: readonly Uint8Array[];
 }
 
-/** What one layer loses. */
+/** The units that one layer loses, by kind. */
 export type LayerChoice = Map<CutKind, KindChoice>;
 
-/** The error of a budget over what can be removed. */
+/**
+ * The error for a budget that exceeds `most`, the parameters that can be removed at most; `how` says under which
+ * conditions.
+ */
 export function unreachable(context: SelectionContext, most: number, how: string): CusprunError {
   const { requested, total, blocks } = context.parameters;
   const share = (part: number, whole: number): string => `${((100 * part) / whole).toFixed(1)}%`;
@@ -25,6 +29,6 @@ export function unreachable(context: SelectionContext, most: number, how: string
     where: "budget",
     found: `${requested} parameters to remove from ${context.kinds.join(", ")}`,
     expected: `at most ${most} (${share(most, total)} of all, ${share(most, blocks)} of the blocks), ${how}`,
-    remedy: "Ask for less, lower --floor, or let more kinds of unit go",
+    remedy: "Request less, lower --floor, or allow more kinds of unit to be removed",
   });
 }

@@ -1,50 +1,66 @@
 /**
- * @file What a unit's removal costs the model, in one currency over layers and kinds: expected damage, in nats per token.
+ * @file The expected damage of a unit's removal, in nats per token: one currency over layers and kinds.
  *
- * Relevance says how much of a layer's output a unit carries, not how much the layers behind mind its loss. That is measured by trials: a
- * layer loses the less relevant half of its units alone, and the divergence of the model's output is read: D, with E the sum of their energies
- * (relevance²). The damage is shared out among all units by energy. With c_j the energies of the units up to j, the less relevant first:
+ * Relevance says which share of a layer's output a unit carries, but not how sensitive the later layers are to its
+ * loss. Trials measure that: a layer alone loses the less relevant half of its units, and the divergence D of the
+ * model's output is read. E is the sum of the removed units' energies (relevance²). The damage is divided among all
+ * units by energy. With c_j the sum of the energies of the units up to j, in ascending order of relevance:
  *
- *     value_j = D · (c_j − c_{j−1}) / E        where the trial was repaired,
- *     value_j = D · (c_j² − c_{j−1}²) / E²     where it was not.
+ *     value_j = D · (c_j − c_{j−1}) / E        if the trial was repaired,
+ *     value_j = D · (c_j² − c_{j−1}²) / E²     otherwise.
  *
- * A layer's own damage grows about evenly with the energy that it loses. But what layers hold in common, so that each of them is missed little
- * alone, is missed when all of them lose it, unless repair mends one after the other: without it a layer's next unit costs the more, the more is gone.
- * With repair the first was the better (one model), without it the second on two of three (docs/LOG.md). Without trials the value is the energy itself.
+ * A layer's own damage grows about evenly with the energy that it loses. But layers share information, so that each is
+ * hardly missed alone and is missed when all of them lose it, unless repair corrects one layer after the other. Without
+ * repair, a layer's next unit therefore costs more, the more the layer has lost. With repair the first formula was the
+ * better one (one model), without it the second one on two of three models (docs/LOG.md). Without trials the value is
+ * the energy itself.
+ * Source: docs/architecture.md, "Trial cuts".
  */
 
 import type { Dimension } from "../corpora/corpus.ts";
+import type { LayerRelevance } from "./layer-relevance.ts";
 import type { CutKind } from "./plan.ts";
 import { rankUnits } from "./ranking.ts";
-import type { SelectionContext } from "./selection-context.ts";
+import type { BlockCosts } from "./unit-parameters.ts";
 
 /** Units that one layer loses alone. */
 export interface CutTrial {
   readonly layer: number;
   readonly kind: CutKind;
   readonly removed: readonly number[];
-  /** Whether what the layer writes is fitted anew before the damage is read. */
+  /** Whether the matrix that writes the layer's output is fitted again before the damage is read. */
   readonly repaired: boolean;
 }
 
-/** What a trial did to the model. */
+/** A trial and the damage that it did to the model. */
 export interface MeasuredTrial extends CutTrial {
   /** Per dimension, the mean divergence on its documents in nats per token. */
   readonly damage: Readonly<Partial<Record<Dimension, number>>>;
 }
 
-/** Share of a layer's units that a trial removes: near the cuts that are made, and far enough that the damage stands out of the noise. */
+/**
+ * Share of a layer's units that a trial removes: close to the usual cuts, and large enough that the damage exceeds the
+ * noise.
+ */
 const TRIAL_SHARE = 0.5;
 
+/** The parts of a selection that trials are planned from: one entry per layer, and one weight per dimension. */
+export interface TrialBasis {
+  readonly relevance: readonly LayerRelevance[];
+  readonly weights: readonly number[];
+  readonly costs: readonly BlockCosts[];
+}
+
 /**
- * The trials from which `unitDamage` learns: of every layer and kind, its least relevant units.
- * @param repaired whether the expert will be repaired, and trials are to be judged after it.
+ * The trials from which `unitDamage` learns: one per layer and kind, each removing the least relevant units.
+ * @param repaired whether the expert will be repaired; if so, the damage of a trial is measured after a repair of its
+ *   own.
  */
-export function planTrials(context: Pick<SelectionContext, "relevance" | "weights" | "costs">, repaired: boolean): CutTrial[] {
-  return context.relevance.flatMap((kinds, layer) =>
+export function planTrials({ relevance, weights, costs }: TrialBasis, repaired: boolean): CutTrial[] {
+  return relevance.flatMap((kinds, layer) =>
     [...kinds].flatMap(([kind, values]): CutTrial[] => {
-      const { order } = rankUnits([[{ layer, kind, values }]], context.weights);
-      const { headsPerGroup, sizes } = context.costs[layer]!;
+      const { order } = rankUnits([[{ layer, kind, values }]], weights);
+      const { headsPerGroup, sizes } = costs[layer]!;
       if (kind === "head") return [{ layer, kind, removed: firstOfEachGroup(order, headsPerGroup), repaired }];
       const most = kind === "kv-group" ? sizes.numKeyValueHeads - 1 : order.length - 1;
       const count = Math.min(most, Math.max(1, Math.floor(TRIAL_SHARE * order.length)));
@@ -53,7 +69,9 @@ export function planTrials(context: Pick<SelectionContext, "relevance" | "weight
   );
 }
 
-/** Grouped-query attention wants as many heads in every group. */
+/**
+ * The least relevant head of every KV group: grouped-query attention requires the same number of heads in all of them.
+ */
 function firstOfEachGroup(order: Uint32Array, headsPerGroup: number): number[] {
   const firsts = new Map<number, number>();
   for (const head of order) {
@@ -64,9 +82,10 @@ function firstOfEachGroup(order: Uint32Array, headsPerGroup: number): number[] {
 }
 
 /**
- * Expected damage of every unit of one layer and kind, by dimension, [U], where the less relevant ones went before it.
+ * Expected damage of every unit of one layer and kind, by dimension, [U], if the less relevant ones were removed before
+ * it.
  * @param values relevance by dimension, [U].
- * @param trial of this layer and kind; without one the energies come back.
+ * @param trial of this layer and kind; without one the energies are returned.
  */
 export function unitDamage(
   values: readonly Float64Array[],

@@ -1,6 +1,7 @@
 /**
- * @file Whether a plan fits a model: every index exists, some layer stays, what `ragged` leaves of a layer is one that runtimes compute, and what `uniform`
- * leaves has the same sizes in every layer and shapes that stock runtimes load. A plan may be hand-edited or made for another model, so surgery checks before it reads a weight.
+ * @file Whether a plan fits a model: every index exists, at least one layer is kept, the sizes that `ragged` leaves are
+ * ones that runtimes compute, and those that `uniform` leaves are the same in every layer, in shapes that stock
+ * runtimes load. A plan may be hand-edited or made for another model, so surgery checks it before it reads a weight.
  */
 
 import { blockSizes } from "../checkpoint/check-tensors.ts";
@@ -10,28 +11,28 @@ import { uniformLayerSizes } from "../checkpoint/config/model-config.ts";
 import type { LayerSizes, ModelConfig } from "../checkpoint/config/model-config.ts";
 import { CusprunError } from "../errors.ts";
 import { cutKindsOf, keptLayers } from "./plan.ts";
-import type { CutKind, LayerPlan, PrunePlan } from "./plan.ts";
+import type { CutKind, PlannedCut, RemovedFromLayer } from "./plan.ts";
 import { stockHeads } from "./stock-heads.ts";
 import type { StockRewrite } from "../families/family.ts";
 import { cutUnitCount } from "./unit-parameters.ts";
 
-/** Sizes of the layers that a plan leaves; the dense sizes for a masked one. */
+/** The sizes that a plan leaves; the dense sizes if it is masked. */
 export interface PlannedSizes {
-  /** One entry per layer that stays. */
+  /** One entry per kept layer. */
   readonly layerSizes: readonly LayerSizes[];
   readonly vocabSize: number;
-  /** Config of another family to write, where stock runtimes refuse the family's own. */
+  /** Config of another family to write if stock runtimes refuse the family's own. */
   readonly rewrite: StockRewrite | null;
 }
 
 /**
  * Checks a plan against a model.
- * @param optionalRoles the family's optional block tensors that the checkpoint has
- * @param where the plan, for messages
+ * @param optionalRoles the family's optional block tensors that the checkpoint has.
+ * @param where the plan, for messages.
  * @throws CusprunError `PLAN_MISMATCH`, `LAYOUT_UNSUPPORTED`.
  */
 export function checkPlan(
-  plan: PrunePlan,
+  plan: PlannedCut,
   config: ModelConfig,
   optionalRoles: readonly BlockRole[],
   where = "plan",
@@ -46,14 +47,14 @@ export function checkPlan(
       if (last >= count)
         throw mismatch(`${where}: layer ${layer}, ${kind}`, `unit ${last}`, `units under ${count}, as the model has`);
       if ((kind === "ffn" || kind === "kv-group") && cut.removed.length === count) {
-        throw mismatch(`${where}: layer ${layer}, ${kind}`, `all ${count} units removed`, "at least one that stays");
+        throw mismatch(`${where}: layer ${layer}, ${kind}`, `all ${count} units removed`, "at least one that is kept");
       }
     }
   }
   checkDroppedLayers(plan, where);
   const { vocabulary } = plan;
   if (vocabulary !== undefined) {
-    if (plan.layout === "masked") throw mismatch(`${where}: vocabulary`, "tokens removed", "none, the layout being masked");
+    if (plan.layout === "masked") throw mismatch(`${where}: vocabulary`, "tokens removed", "none in layout masked");
     if (vocabulary.size !== config.vocabSize)
       throw mismatch(`${where}: vocabulary`, `${vocabulary.size} tokens`, `${config.vocabSize}, as the model has`);
     const last = vocabulary.removed.at(-1) ?? -1;
@@ -73,20 +74,27 @@ export function checkPlan(
   }
 }
 
-/** A layer goes whole only from a uniform plan, with nothing else named of it, and not all do. */
-function checkDroppedLayers(plan: PrunePlan, where: string): void {
+/**
+ * Only a uniform plan may remove a layer as a whole; it removes nothing else of that layer, and never removes all
+ * layers.
+ */
+function checkDroppedLayers(plan: PlannedCut, where: string): void {
   const kept = keptLayers(plan);
   if (kept.length === plan.layers.length) return;
   if (!cutKindsOf(plan.layout, plan.granularity).includes("layer"))
-    throw mismatch(where, "whole layers removed", `none, the layout being ${plan.layout}`);
-  if (kept.length === 0) throw mismatch(where, `all ${plan.layers.length} layers removed`, "at least one that stays");
+    throw mismatch(where, "whole layers removed", `none in layout ${plan.layout}`);
+  if (kept.length === 0) throw mismatch(where, `all ${plan.layers.length} layers removed`, "at least one that is kept");
   for (const { layer, cuts } of plan.layers) {
     if (!kept.includes(layer) && Object.keys(cuts).length > 1)
-      throw mismatch(`${where}: layer ${layer}`, `${Object.keys(cuts).join(", ")} removed`, "layer alone, which takes all of it");
+      throw mismatch(
+        `${where}: layer ${layer}`,
+        `${Object.keys(cuts).join(", ")} removed`,
+        "layer alone, which removes all of it",
+      );
   }
 }
 
-function refuseRowsUnderNorm(plan: PrunePlan, config: ModelConfig, where: string): void {
+function refuseRowsUnderNorm(plan: PlannedCut, config: ModelConfig, where: string): void {
   const kinds: readonly CutKind[] = ["rotary-pair", "matrix:q", "matrix:k"];
   for (const { layer, cuts } of plan.layers) {
     const found = kinds.find((kind) => (cuts[kind]?.removed.length ?? 0) > 0);
@@ -101,19 +109,15 @@ function refuseRowsUnderNorm(plan: PrunePlan, config: ModelConfig, where: string
   }
 }
 
-/** Sizes that the layers keep, one entry per layer that stays. */
-function keptSizes(plan: PrunePlan, { layerSizes }: ModelConfig, where: string): LayerSizes[] {
+/** Sizes of the kept layers after the cut. */
+function keptSizes(plan: PlannedCut, { layerSizes }: ModelConfig, where: string): LayerSizes[] {
   const allowed = cutKindsOf(plan.layout, plan.granularity);
   return keptLayers(plan).map((layer) => {
     const layerPlan = plan.layers[layer]!;
     const { cuts } = layerPlan;
     const stray = Object.keys(cuts).find((kind) => !allowed.includes(kind as CutKind));
     if (stray !== undefined)
-      throw mismatch(
-        `${where}: layer ${layer}`,
-        `units of ${stray}`,
-        `only ${allowed.join(", ")}, the layout being ${plan.layout}`,
-      );
+      throw mismatch(`${where}: layer ${layer}`, `units of ${stray}`, `only ${allowed.join(", ")} in layout ${plan.layout}`);
     const dense = layerSizes[layer]!;
     const groups = dense.numKeyValueHeads - (cuts["kv-group"]?.removed.length ?? 0);
     return {
@@ -125,7 +129,7 @@ function keptSizes(plan: PrunePlan, { layerSizes }: ModelConfig, where: string):
 }
 
 function uniformSizes(
-  plan: PrunePlan,
+  plan: PlannedCut,
   config: ModelConfig,
   optionalRoles: readonly BlockRole[],
   where: string,
@@ -147,7 +151,7 @@ function uniformSizes(
         throw mismatch(
           `${where}: layer ${layers[index]}`,
           `${sizes[key]} ${noun} kept`,
-          `${first[key]} as in layer ${layers[0]}, the layout being uniform`,
+          `${first[key]} as in layer ${layers[0]}: layout uniform has the same sizes in every layer`,
         );
       }
     }
@@ -157,7 +161,7 @@ function uniformSizes(
     throw new CusprunError("LAYOUT_UNSUPPORTED", {
       where,
       found: `${first.numAttentionHeads} query heads kept of a hidden size of ${config.hiddenSize}`,
-      expected: "a divisor of the hidden size, which stock transformers demands of this family",
+      expected: "a divisor of the hidden size, which stock transformers requires for this family",
       remedy: "Remove another number of heads, only FFN units, or choose --layout masked",
     });
   }
@@ -170,8 +174,12 @@ const SIZE_NOUNS = [
   ["intermediateSize", "FFN units"],
 ] as const;
 
-/** Query heads that each group of a layer keeps: grouped-query attention wants the same number in all of them. */
-function headsPerKeptGroup(layer: LayerPlan, { numAttentionHeads: H, numKeyValueHeads: G }: LayerSizes, where: string): number {
+/** Query heads that each KV group of a layer keeps: grouped-query attention requires the same number in all of them. */
+function headsPerKeptGroup(
+  layer: RemovedFromLayer,
+  { numAttentionHeads: H, numKeyValueHeads: G }: LayerSizes,
+  where: string,
+): number {
   const R = H / G;
   const removed = new Set(layer.cuts["kv-group"]?.removed);
   const kept = Array.from({ length: G }, () => R);
@@ -182,7 +190,7 @@ function headsPerKeptGroup(layer: LayerPlan, { numAttentionHeads: H, numKeyValue
     throw mismatch(
       `${where}: layer ${layer.layer}, head`,
       `${[...counts].join(", ")} heads kept per group`,
-      "the same number, at least 1, in every group that stays",
+      "the same number, at least 1, in every kept group",
     );
   }
   return count;

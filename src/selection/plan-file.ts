@@ -1,5 +1,6 @@
 /**
- * @file Plans as JSON files. A plan that is read is untrusted: hand-edited, cut off or of another program.
+ * @file Plans as JSON files. A plan that is read is untrusted: it may be hand-edited, truncated or written by another
+ * program.
  */
 
 import { readFile, stat, writeFile } from "node:fs/promises";
@@ -11,15 +12,16 @@ import { parseAggregate } from "./aggregate.ts";
 import { ALLOCATIONS, cutKindsOf, LAYOUTS } from "./plan.ts";
 import type { CutKind, LayerCut, LayerPlan, PrunePlan, VocabularyCut } from "./plan.ts";
 
-/** Largest plan that is read: a 70B model's is under 40 MiB, and JSON.parse holds a file several times over. */
+/** Largest plan that is read: that of a 70B model is under 40 MiB, and JSON.parse needs several times a file's size. */
 const MAX_PLAN_BYTES = 256 * 2 ** 20;
-/** More layers than any model has; bounds the work on a foreign file. */
+/** More layers than any model has; limits the work on a file that is not a plan. */
 const MAX_LAYERS = 10_000;
 
 /** A plan as JSON text: indented, each list of indices on one line, ending in a newline. */
 export function formatPlan(plan: PrunePlan): string {
   // JSON escapes newlines inside strings, so a raw one after a bracket can only begin a list.
-  return `${JSON.stringify(plan, null, 2).replace(/\[\n[\d\s,]*\]/g, (list) => list.replace(/\s+/g, "").replaceAll(",", ", "))}\n`;
+  const onOneLine = (list: string): string => list.replace(/\s+/g, "").replaceAll(",", ", ");
+  return `${JSON.stringify(plan, null, 2).replace(/\[\n[\d\s,]*\]/g, onOneLine)}\n`;
 }
 
 /**
@@ -39,7 +41,7 @@ export async function readPlan(path: string): Promise<PrunePlan> {
     (found) => found.size,
     () => null,
   );
-  if (size === null) throw invalid(path, "no file that can be read", "a plan that `cusprun select` wrote");
+  if (size === null) throw invalid(path, "no readable file", "a plan that `cusprun select` wrote");
   if (size > MAX_PLAN_BYTES) throw invalid(path, `${size} bytes`, `at most ${MAX_PLAN_BYTES}`);
   let json: unknown;
   try {
@@ -47,7 +49,7 @@ export async function readPlan(path: string): Promise<PrunePlan> {
   } catch (error) {
     throw invalid(
       path,
-      `no JSON (${error instanceof Error ? error.message.slice(0, 120) : "unreadable"})`,
+      `invalid JSON (${error instanceof Error ? error.message.slice(0, 120) : "unreadable"})`,
       "a plan that `cusprun select` wrote",
     );
   }
@@ -55,7 +57,7 @@ export async function readPlan(path: string): Promise<PrunePlan> {
 }
 
 /**
- * A plan from parsed JSON. Keys that a plan does not have are dropped.
+ * A plan from parsed JSON. Unknown keys are dropped.
  * @param where for messages
  * @throws CusprunError `PLAN_INVALID`.
  */
@@ -64,7 +66,7 @@ export function parsePlan(json: unknown, where: string): PrunePlan {
   if (root.get("formatVersion") !== 1) throw root.error("formatVersion", "1, the only format there is");
   const layout = root.oneOf("layout", LAYOUTS);
   const granularity = root.oneOf("granularity", ["structural", "matrix"] as const);
-  if (layout !== "masked" && granularity === "matrix") throw root.error("granularity", `structural, the layout being ${layout}`);
+  if (layout !== "masked" && granularity === "matrix") throw root.error("granularity", `structural in layout ${layout}`);
   const aggregate = root.text("aggregate");
   parseAggregate(aggregate);
   const parameters = root.fields("parameters");
@@ -100,7 +102,7 @@ export function parsePlan(json: unknown, where: string): PrunePlan {
 }
 
 function parseLayer(fields: Fields, layer: number, allowed: readonly CutKind[]): LayerPlan {
-  if (fields.get("layer") !== layer) throw fields.error("layer", `${layer}: layers stand in order`);
+  if (fields.get("layer") !== layer) throw fields.error("layer", `${layer}: layers are listed in order`);
   const cuts = fields.fields("cuts");
   const parsed: Partial<Record<CutKind, LayerCut>> = {};
   for (const key of cuts.keys()) {
@@ -210,6 +212,6 @@ function invalid(where: string, found: string, expected: string): CusprunError {
     where,
     found,
     expected,
-    remedy: "Mend the plan, or make it again with `cusprun select`",
+    remedy: "Correct the plan, or make it again with `cusprun select`",
   });
 }

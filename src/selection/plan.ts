@@ -1,6 +1,6 @@
 /**
- * @file `PrunePlan`: the seam between deciding and cutting. Plain JSON, readable by people, complete: surgery needs the checkpoint
- * and the plan and nothing else.
+ * @file `PrunePlan`: the seam between deciding and cutting. Plain JSON, readable by people, complete: surgery needs the
+ * checkpoint and the plan's `PlannedCut` and nothing else.
  */
 
 import type { Dimension } from "../corpora/corpus.ts";
@@ -10,68 +10,94 @@ import type { MatrixKind, RelevanceKind, UnitKind } from "../model/units.ts";
 /** Every layout, for checks and help texts. */
 export const LAYOUTS = ["masked", "uniform", "ragged"] as const;
 
-/** The shape of what is written. `masked`: same sizes, zeros. `uniform`: every layer the same smaller sizes. `ragged`: layer by layer. */
+/**
+ * The shape of the expert. `masked`: the dense model's sizes, with zeros. `uniform`: every layer has the same smaller
+ * sizes. `ragged`: every layer has sizes of its own.
+ */
 export type Layout = (typeof LAYOUTS)[number];
 
 /** Every allocation, for checks and help texts. */
 export const ALLOCATIONS = ["layer", "global", "damage"] as const;
 
 /**
- * How the cut is shared between layers: the same in each, where the least relevance is lost (`global`), or where trials damaged the model
- * least (`damage`).
+ * How the cut is shared between layers: the same share from each (`layer`), where the least relevance is lost
+ * (`global`), or where trial cuts damaged the model least (`damage`).
  */
 export type Allocation = (typeof ALLOCATIONS)[number];
 
 /** What a plan removes: structural units, or the paper's single rows and columns. */
 export type Granularity = "structural" | "matrix";
 
-/** Kinds of cut, as they stand in a plan. */
+/** Kinds of cut, as a plan names them. */
 export type CutKind = UnitKind | `matrix:${MatrixKind}`;
 
 /** Every kind of cut, in the order of a layer's reports. */
 export const CUT_KINDS: readonly CutKind[] = [...UNIT_KINDS, ...MATRIX_KINDS.map((kind) => `matrix:${kind}` as const)];
 
-/** Kinds that `uniform` and `ragged` can take out of a layer: runtimes have a size for each of them, and for no other. */
+/**
+ * Kinds that `uniform` and `ragged` can take out of a layer: runtimes have a size for each of them, and for no other.
+ */
 export const SIZED_KINDS: readonly CutKind[] = ["ffn", "head", "kv-group"];
 
 /** The units of one kind that one layer loses. */
-export interface LayerCut {
-  /** Ascending indices of the units that go, of the dense model's numbering. */
+export interface RemovedUnits {
+  /** Ascending indices of the removed units, in the dense model's numbering. */
   readonly removed: readonly number[];
+}
+
+/** Everything that one layer loses. A kind that is absent loses nothing. */
+export interface RemovedFromLayer {
+  readonly layer: number;
+  readonly cuts: Readonly<Partial<Record<CutKind, RemovedUnits>>>;
+}
+
+/** The tokens that a model loses. */
+export interface RemovedTokens {
+  /** Rows of the dense embedding. */
+  readonly size: number;
+  /** Ascending ids of the removed tokens; the kept ones are renumbered in their order. */
+  readonly removed: readonly number[];
+}
+
+/** All that surgery needs to know: which units of which layers and which tokens are removed, and in which layout. */
+export interface PlannedCut {
+  readonly layout: Layout;
+  readonly granularity: Granularity;
+  /** Absent if every token is kept. */
+  readonly vocabulary?: RemovedTokens;
+  /** One entry per layer, in order. */
+  readonly layers: readonly RemovedFromLayer[];
+}
+
+/** The units of one kind that one layer loses, and why. */
+export interface LayerCut extends RemovedUnits {
   /** Share of the layer's units of this kind that are irrelevant in a dimension at the threshold used. */
   readonly irrelevantShare: Readonly<Partial<Record<Dimension, number>>>;
   /**
-   * Largest relevance among the removed and smallest among the kept units, per dimension: why these and not others. Relevance is the
-   * aggregate over the dimension's documents of the share of the residual stream's norm (`matrix`: of the norm itself). A number is
-   * left out where nothing is removed or kept.
+   * Largest relevance among the removed units and smallest among the kept ones, per dimension: why these and not
+   * others. Relevance is the aggregate over the dimension's documents of the share of the residual stream's norm
+   * (`matrix`: of the norm itself). A number is left out if no unit is removed, or none is kept.
    */
   readonly why: Readonly<Partial<Record<Dimension, { readonly removedMax?: number; readonly keptMin?: number }>>>;
 }
 
-/** What one layer loses. A kind that is absent loses nothing. */
-export interface LayerPlan {
-  readonly layer: number;
+/** What one layer loses, and why. A kind that is absent loses nothing. */
+export interface LayerPlan extends RemovedFromLayer {
   readonly cuts: Readonly<Partial<Record<CutKind, LayerCut>>>;
 }
 
-/** The tokens that go. */
-export interface VocabularyCut {
-  /** Rows of the dense embedding. */
-  readonly size: number;
-  /** Ascending ids of the tokens that go; those that stay are numbered anew in their order. */
-  readonly removed: readonly number[];
-  /** Per dimension, the share of its tokens that are split, as estimated when they were chosen. */
+/** The removed tokens, and what their removal costs. */
+export interface VocabularyCut extends RemovedTokens {
+  /** Per dimension, the share of its tokens that are split, as estimated when the tokens were chosen. */
   readonly splits: Readonly<Partial<Record<Dimension, number>>>;
 }
 
-/** Which units of which layers go, and which tokens. */
-export interface PrunePlan {
+/** Which units of which layers are removed, which tokens, and how they were chosen. */
+export interface PrunePlan extends PlannedCut {
   readonly formatVersion: 1;
-  readonly layout: Layout;
-  readonly granularity: Granularity;
-  /** What was asked for, as the user wrote it, e.g. `25% of blocks`. */
+  /** The requested budget, as the user wrote it, e.g. `25% of blocks`. */
   readonly budget: string;
-  /** The rule that chose, and how it shared the cut between layers; absent in plans that do not say. */
+  /** The rule that chose, and how it shared the cut between layers; absent in plans that do not record them. */
   readonly method?: string;
   readonly allocation?: Allocation;
   /** How a unit's relevances to the documents of a corpus became one: `mean`, `max` or `quantile:0.9`. */
@@ -79,25 +105,26 @@ export interface PrunePlan {
   /** The chosen dimensions with their weights. */
   readonly weights: Readonly<Partial<Record<Dimension, number>>>;
   readonly corpora: Readonly<Partial<Record<Dimension, string>>>;
-  /** Fingerprint of the scores it was made from. */
+  /** Fingerprint of the scores that the plan was made from. */
   readonly scores: string;
   readonly parameters: {
     readonly total: number;
     readonly blocks: number;
-    /** Parameters that the budget asks to remove. Whole units and snapped widths meet it nearly, not exactly. */
+    /** Parameters that the budget requests to remove. Whole units and snapped widths meet it nearly, not exactly. */
     readonly requested: number;
-    /** Parameters that go (`masked`: are zeroed). */
+    /** Parameters that are removed (`masked`: zeroed). */
     readonly removed: number;
   };
   /** Jaccard overlap of the dimensions' irrelevant sets, per pair, e.g. `{"language∩domain": 0.61}`. */
   readonly overlap: Readonly<Record<string, number>>;
-  /** Absent where every token stays. */
   readonly vocabulary?: VocabularyCut;
-  /** One entry per layer, in order. */
   readonly layers: readonly LayerPlan[];
 }
 
-/** Kinds that a plan can cut. Whole layers only go where those that stay are alike: a stock runtime has one size for all, and a number of them. */
+/**
+ * Kinds that a plan can cut. Whole layers are removed only in layout `uniform`: a stock runtime has one size for all
+ * layers, and a number of them.
+ */
 export function cutKindsOf(layout: Layout, granularity: Granularity): readonly CutKind[] {
   if (granularity === "matrix") return CUT_KINDS.filter((kind) => kind.startsWith("matrix:"));
   switch (layout) {
@@ -112,20 +139,20 @@ export function cutKindsOf(layout: Layout, granularity: Granularity): readonly C
   }
 }
 
-/** The layers that stay, ascending, by the dense model's numbers; the expert numbers them anew in this order. */
-export function keptLayers({ layers }: Pick<PrunePlan, "layers">): number[] {
+/** The kept layers, ascending, by the dense model's numbers; the expert renumbers them in this order. */
+export function keptLayers({ layers }: Pick<PlannedCut, "layers">): number[] {
   return layers.filter(({ cuts }) => (cuts.layer?.removed.length ?? 0) === 0).map(({ layer }) => layer);
 }
 
-/** Ids of the tokens that stay, ascending: the new id of each is its place in the list. */
-export function keptTokens({ size, removed }: VocabularyCut): number[] {
+/** Ids of the kept tokens, ascending: the new id of each is its place in the list. */
+export function keptTokens({ size, removed }: RemovedTokens): number[] {
   const gone = new Set(removed);
   return Array.from({ length: size }, (_, id) => id).filter((id) => !gone.has(id));
 }
 
 /**
- * Whose relevance decides on a matrix' rows or columns. One row of gate, the same row of up and the same column of down each
- * change the FFN's output by exactly the structural unit's share, and a row of v by the value dimension's.
+ * The relevance that decides on a matrix' rows or columns. One row of gate, the same row of up and the same column of
+ * down each change the FFN's output by exactly the structural unit's share, and a row of v by the value dimension's.
  */
 export const MATRIX_RELEVANCE: Readonly<Record<MatrixKind, RelevanceKind>> = {
   gate: "ffn",

@@ -1,5 +1,6 @@
 /**
- * @file Pools of units that go in one order: which values they are ranked by, and what was taken, layer by layer.
+ * @file Pools of units that are removed in one common order: the values that rank them, and the removed units, layer by
+ * layer.
  */
 
 import type { LayerChoice } from "./choice.ts";
@@ -15,19 +16,22 @@ export function globalPool(context: SelectionContext): RankedUnits {
   return rankUnits([blocks], context.weights);
 }
 
-/** A layer's units of some kinds, with what they are ranked by. */
+/** A layer's units of some kinds, with the values that rank them. */
 export function rankedBlocks(context: SelectionContext, layer: number, kinds: readonly CutKind[]): UnitBlock[] {
   return kinds.map((kind) => ({ layer, kind, values: rankedValues(context, layer, kind) }));
 }
 
-/** The paper's neurons are ranked by relevance, structural units by damage per parameter that they free. */
+/** The paper's rows and columns are ranked by relevance, structural units by damage per freed parameter. */
 function rankedValues(context: SelectionContext, layer: number, kind: CutKind): readonly Float64Array[] {
   if (context.granularity === "matrix") return context.relevance[layer]?.get(kind) ?? [];
   const parameters = unitParameters(kind, context.costs[layer]!);
   return (context.damage[layer]?.get(kind) ?? []).map((perUnit) => perUnit.map((damage) => damage / parameters));
 }
 
-/** Writes down which units of a pool went, and which were irrelevant in each dimension at the threshold that took the last of them. */
+/**
+ * Records the removed units of a pool, and those that are irrelevant in each dimension at the threshold of the last
+ * removed one.
+ */
 export function recordChoice(pool: RankedUnits, removed: readonly number[], choices: readonly LayerChoice[]): void {
   const threshold = removed.reduce((largest, unit) => Math.max(largest, pool.keys[unit]!), 0);
   const removedOf = pool.blocks.map((): number[] => []);

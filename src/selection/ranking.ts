@@ -1,10 +1,12 @@
 /**
- * @file The rule of Cus-Prun (arXiv 2506.02561): a unit goes iff it is irrelevant in every chosen dimension.
+ * @file The rule of Cus-Prun (arXiv 2506.02561): a unit is removed iff it is irrelevant in every chosen dimension.
  *
- * A dimension calls a unit irrelevant at q iff its relevance is at or under the q-quantile of that dimension's relevances, that is iff
- * its rank share (units with a relevance at or under its own / units) is at most q; a weight w lowers the dimension's quantile to
- * q / w. So a unit is in the intersection at q iff its key = max over dimensions of w · rankShare ≤ q, and the bisection for the q
- * that meets a budget is exactly: take the units in the order of their keys until the budget is met.
+ * A unit is irrelevant in a dimension at q iff its relevance is at or under the q-quantile of that dimension's
+ * relevances, that is, iff its rank share (units with a relevance at or under its own / units) is at most q; a weight w
+ * lowers the dimension's quantile to q / w. So a unit is in the intersection at q iff its key = max over dimensions of
+ * w · rankShare ≤ q. Bisecting for the q that meets a budget is therefore the same as removing the units in the order
+ * of their keys until the budget is met.
+ * Source: docs/architecture.md, "Thresholds and selection".
  */
 
 import type { CutKind } from "./plan.ts";
@@ -13,11 +15,11 @@ import type { CutKind } from "./plan.ts";
 export interface UnitBlock {
   readonly layer: number;
   readonly kind: CutKind;
-  /** Per dimension, [U]: what they are ranked by. */
+  /** Per dimension, [U]: the values that rank them. */
   readonly values: readonly Float64Array[];
 }
 
-/** Units that are pruned in one order. All arrays but `order` are indexed by unit, [U]. */
+/** Units that are pruned in one order. All arrays except `order` are indexed by unit, [U]. */
 export interface RankedUnits {
   readonly blocks: readonly UnitBlock[];
   /** Index into `blocks` of each unit, and the unit's index in its layer. */
@@ -33,8 +35,8 @@ export interface RankedUnits {
 
 /**
  * Ranks units and orders them for pruning.
- * @param groups blocks that are ranked against each other, group by group; the order goes over all groups
- * @param weights one per dimension, positive
+ * @param groups blocks that are ranked against each other, group by group; the order spans all groups.
+ * @param weights one per dimension, positive.
  */
 export function rankUnits(groups: readonly (readonly UnitBlock[])[], weights: readonly number[]): RankedUnits {
   const blocks = groups.flat();
@@ -72,7 +74,7 @@ export function rankUnits(groups: readonly (readonly UnitBlock[])[], weights: re
   return { blocks, block, index, rankShares, keys, order };
 }
 
-/** Of each value, the share of all values that are at or under it: in (0, 1], equal for equal values. */
+/** The share of all values that are at or under each value: in (0, 1], the same for equal values. */
 export function rankSharesOf(values: Float64Array): Float64Array {
   const order = Uint32Array.from(values, (_, i) => i).toSorted((a, b) => values[a]! - values[b]!);
   const shares = new Float64Array(values.length);

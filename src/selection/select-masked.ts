@@ -1,8 +1,10 @@
 /**
- * @file Selection where every layer may lose other units: layout `masked`, and the paper's rows and columns.
+ * @file Selection in layout `masked`, where every layer may lose different units; also of the paper's rows and columns.
  *
- * Units are ranked against each other layer by layer (allocation `layer`), over the model (`global`), or per matrix over the model
- * (`matrix`), and go in the order of their keys (see ranking.ts) until the budget is met as closely as one unit allows.
+ * Units are ranked against each other layer by layer (allocation `layer`), over the model (`global`), or per matrix
+ * over the model (`matrix`), and are removed in the order of their keys (see ranking.ts) until the budget is met as
+ * closely as one unit allows.
+ * Source: docs/architecture.md, "Thresholds and selection".
  */
 
 import type { LayerChoice } from "./choice.ts";
@@ -26,7 +28,8 @@ export function selectMasked(context: SelectionContext): LayerChoice[] {
   let shortBy = 0;
   const pools = rankedPools(context);
   pools.forEach((pool, step) => {
-    // A layer's part is what is due after it, less what went before, so that rounding to whole units does not add up.
+    // A layer's target is the total due after it minus the parameters removed before it, so that rounding errors do not
+    // add up.
     const target = (requested * (step + 1)) / pools.length - freed;
     const result = removeInOrder(pool, target, ledgers, context.floor);
     freed += result.freed;
@@ -48,12 +51,13 @@ function newLedgers(context: SelectionContext): LayerLedger[] {
   return context.costs.map((costs) => new LayerLedger(costs));
 }
 
-/** The orders in which units go: one per layer, or one over the model. */
+/** The orders in which units are removed: one per layer, or one over the model. */
 function rankedPools(context: SelectionContext): RankedUnits[] {
   const layers = context.relevance.map((_, layer) => layer);
   if (context.granularity === "matrix") {
-    // Per matrix: a change of attention maps and a change of outputs have no common unit, and a threshold over both would take all of
-    // one before any of the other. The quantile q is common, so that every matrix gives way alike.
+    // Ranked per matrix: changes of attention maps and changes of outputs have no common unit, so one threshold over
+    // both would remove all rows of one before any of the other. The quantile q is common, so every matrix loses the
+    // same share.
     const groups = context.kinds.map((kind) => layers.flatMap((layer) => rankedBlocks(context, layer, [kind])));
     return [rankUnits(groups, context.weights)];
   }
@@ -66,7 +70,7 @@ interface Removal {
   /** Positions in the pool. */
   readonly removed: number[];
   readonly freed: number;
-  /** Parameters by which the pool ran out before the target; 0 where it did not. */
+  /** Parameters by which the pool ran out before the target; 0 if it did not. */
   readonly shortBy: number;
 }
 

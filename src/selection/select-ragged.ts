@@ -1,11 +1,13 @@
 /**
- * @file Selection where every layer gets sizes of its own: layout `ragged`.
+ * @file Selection in layout `ragged`, where every layer gets sizes of its own.
  *
- * All units of the model are ranked against each other (see ranking.ts), but a layer can only lose what leaves a shape that runtimes
- * compute. So it gives way in steps, each from the front of the layer's own order: FFN units down to the next multiple of the snap; one
- * KV group with its heads; one query head of every group that stays. A step is due when its last unit is: its key is the largest of its
- * units' keys, so that what goes is irrelevant in every dimension at the threshold. Steps of all layers go in the order of their keys
- * until the budget is met; one that would miss it by more than staying does is passed over, with those behind it in its layer and kind.
+ * All units of the model are ranked against each other (see ranking.ts), but a layer must keep a shape that runtimes
+ * compute. So it loses units in steps, each from the front of the layer's own order: FFN units down to the next
+ * multiple of the snap; one KV group with its heads; one query head of every kept group. A step's key is the largest of
+ * its units' keys, so that all removed units are irrelevant in every dimension at the threshold. Steps of all layers
+ * are taken in the order of their keys until the budget is met. A step that would overshoot the budget by more than the
+ * current shortfall is skipped, together with the later ones of its layer and kind.
+ * Source: docs/architecture.md, "Thresholds and selection" and "Layouts".
  */
 
 import type { LayerChoice } from "./choice.ts";
@@ -27,11 +29,9 @@ export function selectRagged(context: SelectionContext): LayerChoice[] {
   const pool = globalPool(context);
   const { removed, missed } = takeSteps(pool, newLayers(context, pool), requested);
   if (missed > smallestStep(context) / 2) {
-    throw unreachable(
-      context,
-      takeSteps(pool, newLayers(context, pool), Infinity).freed,
-      `with each of the ${context.relevance.length} layers keeping ${context.floor} of its units (floor) in sizes that runtimes compute`,
-    );
+    const most = takeSteps(pool, newLayers(context, pool), Infinity).freed;
+    const kept = `each of the ${context.relevance.length} layers keeping ${context.floor} of its units (floor)`;
+    throw unreachable(context, most, `with ${kept} in sizes that runtimes compute`);
   }
   const choices: LayerChoice[] = context.relevance.map(() => new Map());
   recordChoice(pool, removed, choices);
@@ -47,7 +47,7 @@ function newLayers(context: SelectionContext, pool: RankedUnits): RaggedLayer[] 
   return orders.map((order, layer) => new RaggedLayer(context, layer, pool, order));
 }
 
-/** Parameters of the smallest step that a layer's dense sizes allow. */
+/** Parameters of the smallest step from a layer's dense sizes. */
 function smallestStep({ costs, kinds, snap }: SelectionContext): number {
   return Math.min(...costs.flatMap((layer) => kinds.map((kind) => unitParameters(kind, layer) * (kind === "ffn" ? snap : 1))));
 }
@@ -56,7 +56,7 @@ interface Taken {
   /** Positions in the pool. */
   readonly removed: readonly number[];
   readonly freed: number;
-  /** Parameters by which the layers ran out before the target; 0 where a step was refused only because it would go too far. */
+  /** Parameters missing when no step was left; 0 if a step was refused only because it would overshoot the target. */
   readonly missed: number;
 }
 
@@ -79,7 +79,7 @@ function takeSteps(pool: RankedUnits, layers: readonly RaggedLayer[], target: nu
   }
 }
 
-/** What a layer can lose next of one kind. */
+/** The units of one kind that a layer can lose next. */
 interface Step {
   readonly layer: RaggedLayer;
   readonly kind: CutKind;
@@ -91,13 +91,13 @@ interface Step {
   readonly gain: number;
 }
 
-/** One layer, and what it has lost so far. */
+/** One layer, and the units that it has lost so far. */
 class RaggedLayer {
   readonly #costs: BlockCosts;
   readonly #ledger: LayerLedger;
   readonly #floor: number;
   readonly #pool: RankedUnits;
-  /** Positions in the pool of each kind that may still lose units, in the order in which they go. */
+  /** Per kind that may still lose units, positions in the pool, in the order of removal. */
   readonly #order: Map<CutKind, readonly number[]>;
   /** FFN widths that the layer can have, descending. */
   readonly #widths: readonly number[];
@@ -118,7 +118,7 @@ class RaggedLayer {
     this.#widths = snappedWidths(costs.sizes.intermediateSize, snap, this.#least("ffn"));
   }
 
-  /** The step with the smallest key; null where nothing is left to lose. */
+  /** The step with the smallest key; null if no step is left. */
   next(): Step | null {
     if (this.#next !== undefined) return this.#next;
     let best: Step | null = null;
@@ -161,7 +161,7 @@ class RaggedLayer {
     return this.#headOfEachGroup(left);
   }
 
-  /** The first head of every group that stays: grouped-query attention wants as many in each. */
+  /** The first head of every kept group: grouped-query attention requires the same number in each. */
   #headOfEachGroup(left: readonly number[]): readonly number[] | null {
     const groups = this.#ledger.kept("kv-group");
     const heads = new Map<number, number>();

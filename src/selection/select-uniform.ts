@@ -1,11 +1,12 @@
 /**
- * @file Selection where every layer keeps the same sizes: layout `uniform`.
+ * @file Selection in layout `uniform`, where every layer keeps the same sizes.
  *
- * Attention offers few shapes, so all are tried: g KV groups go per layer, and m query heads from each group that stays; the FFN width
- * is then the snapped one that comes closest to the budget. Of the shapes that meet the budget as closely as a snapped width can, the
- * one with the least energy (relevance², the largest over dimensions) per parameter freed is taken. Which units of a layer go follows
- * the order of their keys in that layer (see ranking.ts). Energies are added up over units; cross terms between groups and between
- * heads are left out.
+ * Attention has few possible shapes, so all are tried: each layer loses g KV groups, and m query heads of each kept
+ * group; the FFN width is then the snapped one that comes closest to the budget. Of the shapes that meet the budget as
+ * closely as a snapped width can, the one that loses the least energy (relevance², the largest over dimensions) per
+ * freed parameter is taken. Within a layer, units are removed in the order of their keys (see ranking.ts). Energies are
+ * added up over units; cross terms between groups and between heads are ignored.
+ * Source: docs/architecture.md, "Thresholds and selection" and "Layouts".
  */
 
 import type { LayerChoice } from "./choice.ts";
@@ -18,7 +19,7 @@ import { stockHeads } from "./stock-heads.ts";
 import { unitParameters } from "./unit-parameters.ts";
 import type { BlockCosts } from "./unit-parameters.ts";
 
-/** What each layer loses. */
+/** The units that each layer loses, in numbers. */
 interface UniformShape {
   readonly groups: number;
   readonly headsPerKeptGroup: number;
@@ -27,7 +28,7 @@ interface UniformShape {
   readonly removed: number;
 }
 
-/** One layer's units of a kind, in the order in which they go. */
+/** One layer's units of a kind, in the order of removal. */
 interface LayerOrder {
   /** Units by key. */
   readonly order: readonly number[];
@@ -110,12 +111,12 @@ function candidateShapes(context: SelectionContext): UniformShape[] {
   return shapes;
 }
 
-/** Costs of any layer: all have the same sizes. */
+/** Costs of each layer: all have the same sizes. */
 function layerCosts({ costs }: SelectionContext): BlockCosts {
   return costs[0]!;
 }
 
-/** Energy that a shape loses over all layers. */
+/** The energy that a shape loses over all layers. */
 function energyTable(context: SelectionContext, orders: readonly LayerOrders[]): (shape: UniformShape) => number {
   const ffnPrefix = new Float64Array(layerCosts(context).sizes.intermediateSize + 1);
   for (const layer of orders) {
@@ -137,7 +138,7 @@ function energyTable(context: SelectionContext, orders: readonly LayerOrders[]):
   };
 }
 
-/** The first groups by key, and of each group that stays its first heads by key. */
+/** The first groups by key, and the first heads by key of each kept group. */
 function chooseAttention(
   context: SelectionContext,
   layer: LayerOrders,

@@ -1,6 +1,8 @@
 /**
- * @file Which rows of the embedding go. Tokens that are hardly ever written in any of the chosen dimensions cost next to nothing, and so they go first: up to a share
- * of split tokens that is hardly felt, or until the budget is met; units of the blocks free the rest.
+ * @file Which rows of the embedding are removed. Removing tokens that are hardly ever written in any chosen dimension
+ * costs almost nothing, so they are removed first: up to a share of split tokens that barely affects quality, or until
+ * the budget is met. Units of the blocks free the rest.
+ * Source: docs/architecture.md, "The vocabulary as units".
  */
 
 import type { Dimension } from "../corpora/corpus.ts";
@@ -10,23 +12,26 @@ import type { VocabularyRelevance } from "../scoring/relevance.ts";
 import type { VocabularyCut } from "./plan.ts";
 import { orderByRelevance, type TokenOrder } from "./token-order.ts";
 
-/** How much of the vocabulary stays: all of it, so many tokens, or enough that this share of tokens is not split, in the mean over the dimensions. */
+/**
+ * How much of the vocabulary is kept: all of it, a number of tokens, or enough that a share of tokens is not split, in
+ * the mean over the dimensions.
+ */
 export type VocabularyChoice = "keep" | { readonly size: number } | { readonly coverage: number };
 
-/** Share of tokens that is not split unless asked otherwise, in the mean over the dimensions; measured in docs/vocabulary.md. */
+/** Share of tokens that is not split by default, in the mean over the dimensions; measured in docs/vocabulary.md. */
 export const DEFAULT_COVERAGE = 0.996;
 
-/** Vocabularies are multiples of this where a size is not asked for: matrix kernels like it. */
+/** Vocabulary sizes are multiples of this unless a size is given: matrix kernels are faster on such sizes. */
 const SIZE_MULTIPLE = 64;
 
 /**
- * Chooses the tokens that go.
- * @param relevance null where tokens were not scored.
- * @param choice absent: `DEFAULT_COVERAGE`, but no more than the budget asks for.
- * @param rowParameters parameters that a token's rows have: D, or 2·D where the head has its own.
- * @param requested parameters that the budget asks to free.
- * @returns null where every token stays.
- * @throws CusprunError `SCORES_LACK` for a choice without scores, `SELECTION_INVALID` for one that cannot be.
+ * Chooses the removed tokens.
+ * @param relevance null if tokens were not scored.
+ * @param choice default: `DEFAULT_COVERAGE`, but no more than the budget requests.
+ * @param rowParameters parameters of a token's rows: D, or 2·D if the output head has its own.
+ * @param requested parameters that the budget requests to free.
+ * @returns null if every token is kept.
+ * @throws CusprunError `SCORES_LACK` for a choice without scores, `SELECTION_INVALID` for one that cannot be met.
  */
 export function selectVocabulary(
   relevance: VocabularyRelevance | null,
@@ -40,8 +45,8 @@ export function selectVocabulary(
     throw new CusprunError("SCORES_LACK", {
       where: "scores",
       found: "no relevances of tokens",
-      expected: "relevances of tokens, which a smaller vocabulary is chosen by",
-      remedy: "Score again without --keep-vocabulary, or leave the vocabulary as it is",
+      expected: "relevances of tokens, by which a smaller vocabulary is chosen",
+      remedy: "Score again without --keep-vocabulary, or keep the vocabulary",
     });
   }
   const size = [...relevance.relevances.values()][0]?.halves[0].length ?? 0;
@@ -69,8 +74,8 @@ function countToRemove(
     throw new CusprunError("SELECTION_INVALID", {
       where: "vocabulary",
       found: String(choice.size),
-      expected: `at least ${least} tokens: bytes, special tokens, single characters and the words of the chat template stay`,
-      remedy: "Ask for more tokens",
+      expected: `at least ${least} tokens: bytes, special tokens, single characters and the words of the chat template are kept`,
+      remedy: "Request more tokens",
     });
   }
   const coverage = choice?.coverage ?? DEFAULT_COVERAGE;
@@ -78,8 +83,8 @@ function countToRemove(
     throw new CusprunError("SELECTION_INVALID", {
       where: "vocabulary-coverage",
       found: String(coverage),
-      expected: "a share over 0%, at most 100%",
-      remedy: "Choose the share of tokens that are not to be split, e.g. 99.9%",
+      expected: "a share above 0%, at most 100%",
+      remedy: "Choose the share of tokens that must not be split, e.g. 99.9%",
     });
   }
   const splits = meanOf(order.splits);

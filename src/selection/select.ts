@@ -1,6 +1,8 @@
 /**
- * @file Selection: the relevances of units to three corpora + a budget → the plan of what goes, from which layer, and why.
- * Source: Cus-Prun, arXiv 2506.02561, its intersection of irrelevant sets; design, "Selection".
+ * @file Selection: the relevances of units to up to three corpora + a budget → the plan: which units each layer loses,
+ * and why.
+ * Source: docs/architecture.md, "Thresholds and selection"; Cus-Prun, arXiv 2506.02561, its intersection of irrelevant
+ * sets.
  */
 
 import type { Dimension } from "../corpora/corpus.ts";
@@ -13,12 +15,14 @@ import { selectMasked } from "./select-masked.ts";
 import { selectRagged } from "./select-ragged.ts";
 import { selectUniform } from "./select-uniform.ts";
 import { openSelection } from "./selection-context.ts";
-import type { SelectionContext, SelectionOptions } from "./selection-context.ts";
+import type { SelectionContext } from "./selection-context.ts";
+import type { SelectionOptions } from "./selection-options.ts";
 import { LayerLedger, removedParameters } from "./unit-parameters.ts";
 
 /**
  * Selects the units that are irrelevant in every chosen dimension.
- * @throws CusprunError `BUDGET_INVALID`, `BUDGET_UNREACHABLE`, `SELECTION_INVALID`, `SCORES_LACK`, `LAYOUT_UNSUPPORTED`.
+ * @throws CusprunError `BUDGET_INVALID`, `BUDGET_UNREACHABLE`, `SELECTION_INVALID`, `SCORES_LACK`,
+ *   `LAYOUT_UNSUPPORTED`.
  */
 export async function selectUnits(scores: RelevanceScores, options: SelectionOptions): Promise<PrunePlan> {
   const context = await openSelection(scores, options);
@@ -32,7 +36,7 @@ export async function selectUnits(scores: RelevanceScores, options: SelectionOpt
     granularity: context.granularity,
     budget: String(options.budget),
     method: options.method ?? "cusprun",
-    // Whole layers are no share of each layer.
+    // Removing whole layers takes no share from each layer.
     ...(!wholeLayers && { allocation: context.allocation }),
     aggregate: context.aggregate,
     weights: byDimension(options.dimensions, (dimension) => options.weights?.[dimension] ?? 1),
@@ -66,7 +70,7 @@ function layerPlan(context: SelectionContext, layer: number, choice: LayerChoice
   for (const kind of CUT_KINDS) {
     const chosen = choice.get(kind);
     if (chosen === undefined) continue;
-    // A head, value dimension or rotary pair of a KV group that goes is not named again.
+    // A head, value dimension or rotary pair of a removed KV group is not listed again.
     const removed = kind === "kv-group" ? chosen.removed : chosen.removed.filter((unit) => !groups.isGone(kind, unit));
     if (removed.length > 0) cuts[kind] = layerCut(context, layer, kind, { ...chosen, removed });
   }
@@ -75,8 +79,8 @@ function layerPlan(context: SelectionContext, layer: number, choice: LayerChoice
 
 function layerCut(context: SelectionContext, layer: number, kind: CutKind, choice: KindChoice): LayerCut {
   const relevance = context.relevance[layer]?.get(kind) ?? [];
-  const goes = new Uint8Array(relevance[0]?.length ?? 0);
-  for (const unit of choice.removed) goes[unit] = 1;
+  const isRemoved = new Uint8Array(relevance[0]?.length ?? 0);
+  for (const unit of choice.removed) isRemoved[unit] = 1;
   const irrelevantShare: Partial<Record<Dimension, number>> = {};
   const why: Partial<Record<Dimension, { removedMax?: number; keptMin?: number }>> = {};
   context.dimensions.forEach((dimension, d) => {
@@ -85,7 +89,7 @@ function layerCut(context: SelectionContext, layer: number, kind: CutKind, choic
     let removedMax = -Infinity;
     let keptMin = Infinity;
     relevance[d]!.forEach((value, unit) => {
-      if (goes[unit] === 1) removedMax = Math.max(removedMax, value);
+      if (isRemoved[unit] === 1) removedMax = Math.max(removedMax, value);
       else keptMin = Math.min(keptMin, value);
     });
     why[dimension] = {
@@ -96,7 +100,7 @@ function layerCut(context: SelectionContext, layer: number, kind: CutKind, choic
   return { removed: choice.removed.toSorted((a, b) => a - b), irrelevantShare, why };
 }
 
-/** Jaccard overlap of the irrelevant sets of each pair of dimensions, over all units; 1 where both are empty. */
+/** Jaccard overlap of the irrelevant sets of each pair of dimensions, over all units; 1 if both are empty. */
 function overlaps(dimensions: readonly Dimension[], choices: readonly LayerChoice[]): Record<string, number> {
   const result: Record<string, number> = {};
   dimensions.forEach((first, a) => {

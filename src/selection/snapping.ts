@@ -1,5 +1,5 @@
 /**
- * @file FFN widths that a layer can be cut to.
+ * @file The FFN widths to which a layer can be cut.
  */
 
 /** The dense width, and every smaller multiple of `snap` from `least` on; descending. */

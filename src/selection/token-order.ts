@@ -1,8 +1,10 @@
 /**
- * @file In which order the tokens of a vocabulary go: the least relevant first, a token never before those that are merged from it.
+ * @file The order in which the tokens of a vocabulary are removed: the least relevant first, a token never before those
+ * merged from it.
  *
- * A token that goes is split into the two tokens of its last merge, so that what was its is theirs from then on: their relevances grow by its. What a step
- * costs is therefore the relevance of the token that goes, whatever went before.
+ * Texts write a removed token as the two tokens of its last merge, so its relevance is added to theirs. The cost of
+ * each removal is therefore the removed token's relevance at that point, whichever tokens were removed before.
+ * Source: docs/architecture.md, "The vocabulary as units".
  */
 
 import TinyQueue from "tinyqueue";
@@ -10,25 +12,25 @@ import type { Dimension } from "../corpora/corpus.ts";
 import { meanOf } from "../corpora/token-counts.ts";
 import type { VocabularyRelevance } from "../scoring/relevance.ts";
 
-/** Tokens in the order in which they go. */
+/** Tokens in the order of their removal. */
 export interface TokenOrder {
-  /** Ids; those that stay whatever happens are not among them. */
+  /** Ids, without those of the tokens that are always kept. */
   readonly tokens: Int32Array;
   /**
-   * For each of the watched shares, as long as `tokens`: the part of them that is split once this token and all before it are gone, each split
-   * counted (a token that falls into three pieces counts twice).
+   * For each of the watched shares, as long as `tokens`: the part of it that is split once this token and all before it
+   * are removed, each split counted (a token that falls into three pieces counts twice).
    */
   readonly splits: readonly Float64Array[];
 }
 
-/** What orders tokens, and what is watched meanwhile: arrays [V]. */
+/** The values that order tokens, and those that are watched meanwhile: arrays [V]. */
 interface Ordering {
-  /** A token goes by the largest of its weighted values. */
+  /** The key of a token is the largest of its weighted values. */
   readonly keys: readonly { readonly values: Float64Array; readonly weight: number }[];
   readonly watched: readonly Float64Array[];
 }
 
-/** Orders all tokens that may go. */
+/** Orders all tokens that may be removed. */
 export function orderTokens(
   { derivations, alwaysKept }: Pick<VocabularyRelevance, "derivations" | "alwaysKept">,
   { keys, watched }: Ordering,
@@ -37,19 +39,20 @@ export function orderTokens(
   const own = keys.map(({ values }) => Float64Array.from(values));
   const seen = watched.map((values) => Float64Array.from(values));
   const keyOf = (id: number): number => keys.reduce((most, { weight }, index) => Math.max(most, weight * own[index]![id]!), 0);
-  const stays = new Uint8Array(size);
+  const isKept = new Uint8Array(size);
   const keep = (id: number): void => {
-    if (stays[id] === 1) return;
-    stays[id] = 1;
+    if (isKept[id] === 1) return;
+    isKept[id] = 1;
     for (const part of derivations.get(id) ?? []) keep(part);
   };
   for (const id of alwaysKept) keep(id);
 
   const dependents = new Int32Array(size);
   for (const pair of derivations.values()) for (const part of pair) dependents[part]! += 1;
-  // Of tokens alike the younger goes first: ids follow the order in which merges were learnt, commonest first.
+  // Of equally relevant tokens the one with the larger id is removed first: merges were learnt in the order of ids,
+  // most frequent first.
   const queue = new TinyQueue<{ readonly id: number; readonly key: number }>([], (a, b) => a.key - b.key || b.id - a.id);
-  for (let id = 0; id < size; id++) if (stays[id] === 0 && dependents[id] === 0) queue.push({ id, key: keyOf(id) });
+  for (let id = 0; id < size; id++) if (isKept[id] === 0 && dependents[id] === 0) queue.push({ id, key: keyOf(id) });
 
   const tokens: number[] = [];
   const splits: number[][] = watched.map(() => []);
@@ -60,21 +63,23 @@ export function orderTokens(
     for (const part of derivations.get(id) ?? []) {
       for (const values of [...own, ...seen]) values[part]! += values[id]!;
       dependents[part]! -= 1;
-      if (dependents[part] === 0 && stays[part] === 0) queue.push({ id: part, key: keyOf(part) });
+      if (dependents[part] === 0 && isKept[part] === 0) queue.push({ id: part, key: keyOf(part) });
     }
   }
   return { tokens: Int32Array.from(tokens), splits: splits.map((values) => Float64Array.from(values)) };
 }
 
 /**
- * Orders tokens by their relevance to the chosen dimensions: the largest weighted one, so that what is relevant in any dimension goes late.
+ * Orders tokens by their relevance to the chosen dimensions: the largest weighted one, so that a token that is relevant
+ * in any dimension is removed late.
  *
- * The splits are those of each chosen dimension in the order of `weights`, on texts that had no say: the order that one half of the documents gives is
- * judged by what is counted in the other half, and the two judgements are averaged. They are a little too high, since all documents together choose better.
+ * The splits are those of each chosen dimension in the order of `weights`, estimated on held-out texts: an order is
+ * made from each half of the documents, its splits are counted in the other half, and the two estimates are averaged.
+ * They are slightly too high, since the order from all documents is better than either.
  */
 export function orderByRelevance(vocabulary: VocabularyRelevance, weights: ReadonlyMap<Dimension, number>): TokenOrder {
   const chosen = [...weights].map(([dimension, weight]) => ({ ...vocabulary.relevances.get(dimension)!, weight }));
-  const judged = ([0, 1] as const).map((half) =>
+  const estimates = ([0, 1] as const).map((half) =>
     orderTokens(vocabulary, {
       keys: chosen.map(({ halves, weight }) => ({ values: halves[half], weight })),
       watched: chosen.map(({ counted }) => counted[half === 0 ? 1 : 0]),
@@ -84,5 +89,5 @@ export function orderByRelevance(vocabulary: VocabularyRelevance, weights: Reado
     keys: chosen.map(({ halves, weight }) => ({ values: meanOf(halves), weight })),
     watched: [],
   });
-  return { tokens, splits: chosen.map((_, index) => meanOf(judged.map(({ splits }) => splits[index]!))) };
+  return { tokens, splits: chosen.map((_, index) => meanOf(estimates.map(({ splits }) => splits[index]!))) };
 }

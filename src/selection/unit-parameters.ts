@@ -1,7 +1,8 @@
 /**
- * @file What a unit weighs: the parameters that go with it, alone and beside units that went before. Units of unlike kinds share
- * parameters (a query head and a value dimension meet in a column of o), so what a layer loses is counted by a ledger, once each.
- * Source: the table "Units" of the design, plus the biases of removed rows.
+ * @file The parameters that a unit's removal frees, alone and after other units were removed. Units of different kinds
+ * share parameters (a query head and a value dimension meet in a column of o), so a ledger counts each parameter that a
+ * layer loses once.
+ * Source: docs/architecture.md, "Units and what they free", plus the biases of removed rows.
  */
 
 import { familyNamed } from "../families/index.ts";
@@ -13,7 +14,7 @@ import { countBlock } from "../checkpoint/parameters.ts";
 import { unitCount } from "../model/units.ts";
 import type { UnitKind } from "../model/units.ts";
 import { relevanceKindOf } from "./plan.ts";
-import type { CutKind, LayerPlan } from "./plan.ts";
+import type { CutKind, RemovedFromLayer } from "./plan.ts";
 
 /** Sizes of a block, and the parameters of one row or column of its matrices, biases included. */
 export interface BlockCosts {
@@ -26,13 +27,13 @@ export interface BlockCosts {
   readonly oColumn: number;
   /** Row of gate or up, or column of down. */
   readonly ffnRow: number;
-  /** All of the block. */
+  /** The whole block. */
   readonly block: number;
 }
 
 /**
  * Costs of the rows and columns of a layer's block.
- * @param optionalRoles the family's optional block tensors that the checkpoint has (biases)
+ * @param optionalRoles the family's optional block tensors that the checkpoint has (biases).
  */
 export function blockCosts(config: ModelConfig, layer: number, optionalRoles: readonly BlockRole[] = []): BlockCosts {
   const sizes = blockSizes(config, layer);
@@ -89,9 +90,9 @@ export function cutUnitCount(kind: CutKind, sizes: BlockSizes): number {
   return unitCount(relevanceKindOf(kind), sizes);
 }
 
-/** What one layer has lost so far. */
+/** The units that one layer has lost so far, and the parameters that they freed. */
 export class LayerLedger {
-  /** Parameters that are gone. */
+  /** Parameters freed so far. */
   freed = 0;
   private readonly costs: BlockCosts;
   private readonly taken = new Map<CutKind, Uint8Array>();
@@ -101,14 +102,14 @@ export class LayerLedger {
     this.costs = costs;
   }
 
-  /** Whether a unit is gone, by itself or with its KV group. */
+  /** Whether a unit was removed, by itself or with its KV group. */
   isGone(kind: CutKind, index: number): boolean {
     if (this.taken.get(kind)?.[index] === 1) return true;
     const group = this.groupOf(kind, index);
     return group !== null && this.taken.get("kv-group")?.[group] === 1;
   }
 
-  /** Parameters that a unit would free now; 0 where it is gone. */
+  /** Parameters that removing a unit would free now; 0 if it is gone already. */
   gainOf(kind: CutKind, index: number): number {
     if (this.isGone(kind, index)) return 0;
     const { qRow, kRow, vRow, oColumn } = this.costs;
@@ -130,14 +131,17 @@ export class LayerLedger {
     return this.keptCounts.get(kind) ?? cutUnitCount(kind, this.costs.sizes);
   }
 
-  /** Whether removing a unit leaves at least `floor`, a share in [0, 1], and at least one of the kinds it takes from. */
+  /**
+   * Whether removing a unit leaves at least the share `floor`, in [0, 1], and at least one unit, of every kind it takes
+   * from.
+   */
   mayRemove(kind: CutKind, index: number, floor: number): boolean {
     const leaves = (of: CutKind, lost: number): boolean =>
       this.kept(of) - lost >= Math.max(1, Math.ceil(floor * cutUnitCount(of, this.costs.sizes)));
     return leaves(kind, 1) && (kind !== "kv-group" || leaves("head", this.headsLeft(index)));
   }
 
-  /** Removes a unit that is not gone. */
+  /** Removes a unit that is not gone yet. */
   remove(kind: CutKind, index: number): void {
     this.freed += this.gainOf(kind, index);
     if (kind === "kv-group") this.keptCounts.set("head", this.kept("head") - this.headsLeft(index));
@@ -151,7 +155,7 @@ export class LayerLedger {
     return this.costs.headsPerGroup - this.goneIn("head", group, this.costs.headsPerGroup);
   }
 
-  /** Units of a kind that are gone by themselves within a group that has `perGroup` of them. */
+  /** Units of a kind that were removed by themselves from a group that has `perGroup` of them. */
   private goneIn(kind: UnitKind, group: number, perGroup: number): number {
     const taken = this.taken.get(kind);
     if (taken === undefined) return 0;
@@ -160,7 +164,7 @@ export class LayerLedger {
     return count;
   }
 
-  /** The KV group that a unit belongs to; null for units outside attention and for the paper's neurons. */
+  /** The KV group that a unit belongs to; null for units outside attention and for the paper's rows and columns. */
   private groupOf(kind: CutKind, index: number): number | null {
     const { headsPerGroup: R, sizes } = this.costs;
     const perGroup: Partial<Record<CutKind, number>> = {
@@ -175,7 +179,7 @@ export class LayerLedger {
 }
 
 /** Parameters that a layer's cuts remove, each counted once. */
-export function removedParameters(layer: LayerPlan, costs: BlockCosts): number {
+export function removedParameters(layer: RemovedFromLayer, costs: BlockCosts): number {
   const ledger = new LayerLedger(costs);
   for (const [kind, cut] of Object.entries(layer.cuts)) {
     for (const index of cut.removed) if (!ledger.isGone(kind as CutKind, index)) ledger.remove(kind as CutKind, index);

@@ -1,20 +1,21 @@
 /**
- * @file An expert that is not written yet, as a checkpoint: what reads checkpoints, the writers of other formats among them, reads it as well.
+ * @file An expert that is not written yet, as a checkpoint, so that everything that reads checkpoints, such as the
+ * writers of other formats, can read it.
  */
 
 import type { Checkpoint, GgufOrigin, TensorInfo } from "../checkpoint/checkpoint.ts";
 import { ggmlByteLength } from "../checkpoint/gguf/ggml-types.ts";
 import { narrowFromFloat32 } from "../float-convert.ts";
-import type { PrunePlan } from "../selection/plan.ts";
+import type { PlannedCut } from "../selection/plan.ts";
 import { elementCount } from "../tensor.ts";
 import type { Expert, ExpertTensor } from "./expert.ts";
 import { expertTokenizerFiles, plannedTokenIds } from "./expert-tokenizer.ts";
 
 /**
- * Shows an expert as a checkpoint. Closing it closes nothing: the checkpoint that it was cut from must stay open.
- * @param base what the plan was applied to.
+ * Presents an expert as a checkpoint. Closing it closes nothing: the checkpoint that it was cut from must stay open.
+ * @param base the checkpoint that the plan was applied to.
  */
-export function expertCheckpoint(base: Checkpoint, plan: PrunePlan, expert: Expert): Checkpoint {
+export function expertCheckpoint(base: Checkpoint, plan: PlannedCut, expert: Expert): Checkpoint {
   const tensors = new Map(expert.tensors.map((tensor) => [tensor.name, tensor]));
   const find = (name: string): ExpertTensor => {
     const tensor = tensors.get(name);
@@ -43,13 +44,16 @@ export function expertCheckpoint(base: Checkpoint, plan: PrunePlan, expert: Expe
   };
 }
 
-/** The tensor after the cut. Its bytes are those that its type would take; rows that no longer fit its blocks count as if they did. */
+/**
+ * The tensor after the cut. `byteLength` is what its type would take; rows that no longer fit whole blocks count as if
+ * they did.
+ */
 function infoOf({ name, shape, dtype, file }: ExpertTensor): TensorInfo {
   const byteLength = Math.ceil(ggmlByteLength(dtype, elementCount(shape)));
   return { name, shape, dtype, byteLength, file };
 }
 
-function originOf(origin: GgufOrigin, plan: PrunePlan, find: (name: string) => ExpertTensor): GgufOrigin {
+function originOf(origin: GgufOrigin, plan: PlannedCut, find: (name: string) => ExpertTensor): GgufOrigin {
   return {
     metadata: origin.metadata,
     readValue: (key) => origin.readValue(key),

@@ -1,6 +1,7 @@
 /**
- * @file The cut itself: checkpoint + plan → the expert's config and tensors. Nothing is read before it is asked for, and one tensor is
- * in memory at a time. What is stored as a float is moved as bits, so that what stays is bit-identical to the checkpoint.
+ * @file The cut itself: checkpoint + plan → the expert's config and tensors. Tensors are read lazily, one in memory at
+ * a time. Stored floats are moved as bits, so that kept values are bit-identical to the checkpoint's.
+ * Source: docs/architecture.md, "Units and what they free" and "Layouts".
  */
 
 import type { Checkpoint, RowRange, RowReader, StoredDType, TensorInfo } from "../checkpoint/checkpoint.ts";
@@ -14,7 +15,7 @@ import type { WeightSource } from "../model/layer-program.ts";
 import { checkPlan } from "../selection/plan-check.ts";
 import type { PlannedSizes } from "../selection/plan-check.ts";
 import { keptLayers } from "../selection/plan.ts";
-import type { Layout, PrunePlan } from "../selection/plan.ts";
+import type { Layout, PlannedCut } from "../selection/plan.ts";
 import { FLOAT_DTYPE_BYTES } from "../tensor.ts";
 import type { FloatDType } from "../tensor.ts";
 import { plannedTokenIds } from "./expert-tokenizer.ts";
@@ -28,24 +29,33 @@ export interface ExpertTensor {
   readonly name: string;
   /** Hugging Face's orientation, [out, in], after the cut. */
   readonly shape: readonly number[];
-  /** How the checkpoint stores it. */
+  /** The type in which the checkpoint stores it. */
   readonly dtype: StoredDType;
-  /** File that the checkpoint has it in, for messages. */
+  /** The checkpoint's file that holds it, for messages. */
   readonly file: string;
-  /** Values in f32, row-major; of a matrix perhaps only these rows. */
+  /** Values in f32, row-major; `rows` selects rows of a matrix. */
   readFloat32(rows?: RowRange): Promise<Float32Array<ArrayBuffer>>;
-  /** The elements as stored, little-endian and row-major, of a matrix perhaps only these rows; null where the checkpoint stores quantised blocks. */
+  /**
+   * The elements as stored, little-endian and row-major; `rows` selects rows of a matrix. Null if the checkpoint stores
+   * quantised blocks.
+   */
   readonly readBytes: ((rows?: RowRange) => Promise<Uint8Array<ArrayBuffer>>) | null;
-  /** Rows as the checkpoint's GGUF file stores them; null where they are no longer so, or it is no such file. See `GgufOrigin`. */
+  /**
+   * Rows as the checkpoint's GGUF file stores them; null if the edit changed their blocks, or the checkpoint is not a
+   * GGUF file. See `GgufOrigin`.
+   */
   readonly rowsAsStored: RowReader | null;
-  /** How much each column of a matrix counts when it is quantised, [columns]: the mean square of its input. Absent where it is not known. */
+  /**
+   * Weight of each column of a matrix when it is quantised, [columns]: the mean square of its input. Absent if it is
+   * not known.
+   */
   readonly readImportance?: () => Promise<Float32Array<ArrayBuffer>>;
 }
 
 /** A pruned model, ready to be written. */
 export interface Expert {
   readonly config: ModelConfig;
-  /** The checkpoint's config.json with the keys changed that the cut changes. */
+  /** The checkpoint's config.json with the changes that the cut requires. */
   readonly configJson: Readonly<Record<string, unknown>>;
   readonly generationConfigJson: Readonly<Record<string, unknown>> | null;
   /** In the order of the checkpoint. */
@@ -60,9 +70,10 @@ export function presentOptionalRoles(checkpoint: Checkpoint): readonly BlockRole
 
 /**
  * Cuts a checkpoint. The checkpoint must stay open while the expert's tensors are read.
- * @throws CusprunError `PLAN_MISMATCH`, `LAYOUT_UNSUPPORTED`, both before a weight is read; the checkpoint's errors while reading.
+ * @throws CusprunError `PLAN_MISMATCH`, `LAYOUT_UNSUPPORTED`, both before a weight is read; the checkpoint's errors
+ *   while reading.
  */
-export function cutExpert(checkpoint: Checkpoint, plan: PrunePlan): Expert {
+export function cutExpert(checkpoint: Checkpoint, plan: PlannedCut): Expert {
   const sizes = checkPlan(plan, checkpoint.config, presentOptionalRoles(checkpoint));
   const edits = planTensorEdits(plan, checkpoint.config, (name) => checkpoint.tensors.has(name));
   const ids = plannedTokenIds(plan);
@@ -82,7 +93,7 @@ export function cutExpert(checkpoint: Checkpoint, plan: PrunePlan): Expert {
   };
 }
 
-/** A checkpoint as an expert of which nothing was cut, for writers of experts. The checkpoint must stay open while tensors are read. */
+/** An uncut checkpoint as an expert, for writers of experts. The checkpoint must stay open while tensors are read. */
 export function wholeExpert(checkpoint: Checkpoint): Expert {
   const { config, configJson, generationConfigJson, tensors } = checkpoint;
   return {
@@ -131,7 +142,7 @@ function expertTensor(
   };
 }
 
-/** What of a tensor is read for some rows of the edited one, or for all, and what is still to be edited in it. */
+/** The part of a tensor to read for some or all rows of the edited one, and the edit that this part still needs. */
 function editedPart(
   shape: readonly number[],
   edit: TensorEdit,
@@ -142,7 +153,7 @@ function editedPart(
   return { before, shape: [before.end - before.start, ...shape.slice(1)], edit: left };
 }
 
-/** Whole rows of a quantised tensor are cut and zeroed as bytes: zeros are the blocks of zeros in every type. */
+/** Whole rows of a quantised tensor are cut and zeroed as bytes: in every type, a block of zero bytes holds zeros. */
 function editedRowReader(
   checkpoint: Checkpoint,
   name: string,
@@ -170,7 +181,7 @@ function editBytes(
   edit: TensorEdit,
 ): Uint8Array<ArrayBuffer> {
   const size = FLOAT_DTYPE_BYTES[dtype];
-  // Views of words need an aligned start; a reader may hand out a slice of a larger buffer.
+  // Views of words need an aligned start; a reader may return a slice of a larger buffer.
   const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
   const [buffer, start, count] = [aligned.buffer, aligned.byteOffset, aligned.byteLength / size] as const;
   const edited =
@@ -209,7 +220,8 @@ function cutConfigJson(
   if (vocabSize !== config.vocabSize) changed["vocab_size"] = vocabSize;
   if (layers.length !== config.numHiddenLayers) {
     changed["num_hidden_layers"] = layers.length;
-    // Where some layers slide, the rule that says which is one of numbers that have changed.
+    // If some layers use sliding attention, the rule that says which ones depends on layer numbers, and these have
+    // changed.
     if ("layer_types" in configJson || new Set(config.layerTypes).size > 1)
       changed["layer_types"] = layers.map((layer) => config.layerTypes[layer]);
   }
@@ -220,7 +232,7 @@ function cutConfigJson(
   if (kept.numAttentionHeads !== dense.numAttentionHeads) {
     changed["num_attention_heads"] = kept.numAttentionHeads;
     changed["num_key_value_heads"] = kept.numKeyValueHeads;
-    // Without the key the head size would be taken for hidden_size / num_attention_heads, which has changed.
+    // Without the key, readers would assume a head size of hidden_size / num_attention_heads, which has changed.
     changed["head_dim"] = config.headDim;
   }
   return { ...configJson, ...changed, ...rewrite?.keys };

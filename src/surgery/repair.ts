@@ -16,8 +16,9 @@ import { writeFileAtomically } from "../files.ts";
 import type { JobOptions } from "../progress.ts";
 import { keptLayers, type PrunePlan } from "../selection/plan.ts";
 import type { Expert, ExpertTensor } from "./expert.ts";
-import { FITTED_MATRICES, REPAIR_STEPS, RepairRun, stepsOf } from "./repair-run.ts";
-import type { RepairStep } from "./repair-run.ts";
+import { RepairRun } from "./repair-run.ts";
+import { FITTED_MATRICES, REPAIR_STEPS, stepsOf } from "./repair-steps.ts";
+import type { RepairStep } from "./repair-steps.ts";
 
 /** Name and version of the file's layout, in its metadata. */
 export const REPAIR_FORMAT = "cusprun-repair-3";

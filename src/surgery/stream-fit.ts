@@ -1,67 +1,87 @@
 /**
- * @file What a sublayer of the pruned model is fed against what the dense model's is: normal equations of the linear map between them. With P and
- * Q the normed residual streams [tokens, D] of the pruned and the dense model before a sublayer, M = argmin ‖P·M − Q‖² + ridge towards the
- * identity. Every matrix W [n, D] that reads the sublayer's input then becomes W·Mᵀ, which gives, on P, nearly what W gives on Q. Ridge
- * towards the identity is ridge towards W for all of them at once.
+ * @file The input of a sublayer of the pruned model against that of the dense model: normal equations of the linear map between them.
+ * With P and Q the residual streams [tokens, D] of the pruned and the dense model before a sublayer, after its norm if it has one,
+ * M = argmin ‖P·M − Q‖² + ridge towards the identity. Every matrix W [n, D] that reads the sublayer's input then becomes W·Mᵀ, which
+ * gives on P nearly what W gives on Q. Ridge towards the identity is ridge towards W for all of them at once.
+ * Source: docs/architecture.md, "Repair".
  */
 
 import type { Batch } from "../model/batches.ts";
-import { OnnxGraph } from "../model/onnx-graph.ts";
+import { OnnxGraph, type Value } from "../model/onnx-graph.ts";
 import { GraphSession, zeroFeed } from "../model/sessions.ts";
 import type { Feed } from "../model/sessions.ts";
 import type { NormalEquations } from "./repair-fit.ts";
 
-/** Compiled sums for streams of one hidden size. Close it when done. */
+/** Sums for streams of one hidden size, compiled when they are first needed. Close them when done. */
 export class StreamSums {
-  readonly #session: GraphSession;
-  /** Outputs, used again from batch to batch. */
+  readonly #hiddenSize: number;
+  readonly #epsilon: number;
+  readonly #sessions = new Map<"normed" | "plain", GraphSession>();
+  /** Outputs, reused from batch to batch. */
   readonly #sums: Readonly<Record<string, Feed>>;
 
-  private constructor(session: GraphSession, D: number) {
-    this.#session = session;
+  /** @param epsilon of the norms. */
+  constructor(hiddenSize: number, epsilon: number) {
+    this.#hiddenSize = hiddenSize;
+    this.#epsilon = epsilon;
+    const D = hiddenSize;
     this.#sums = { gram: zeroFeed(D, D), cross: zeroFeed(D, D), targetEnergy: zeroFeed(D) };
-  }
-
-  /** Compiles the sums. */
-  static async create(D: number, epsilon: number): Promise<StreamSums> {
-    const g = new OnnxGraph();
-    const norm = g.input("norm", [D]);
-    const mask = g.reshape(g.input("mask", ["B", "T"]), [-1, 1]);
-    const rows = (name: string): ReturnType<OnnxGraph["input"]> =>
-      g.multiply(g.reshape(g.rmsNorm(g.input(name, ["B", "T", D]), norm, epsilon), [-1, D]), mask);
-    const [p, q] = [rows("pruned"), rows("dense")];
-    const transposed = g.transpose(p, [1, 0]);
-    g.output("gram", g.matmul(transposed, p), [D, D]);
-    g.output("cross", g.matmul(transposed, q), [D, D]);
-    g.output("targetEnergy", g.sumOfSquares(q, [0]), [D]);
-    return new StreamSums(await GraphSession.create(g.serialize()), D);
   }
 
   /**
    * Adds a batch to normal equations.
    * @param pruned residual stream before the sublayer, [B, T, D]; `dense` likewise.
-   * @param norm the sublayer's norm as it is applied, [D].
+   * @param norm the weights [D] of the norm before the sublayer, as they are applied; null if it has none.
    */
   async addTo(
     equations: NormalEquations,
     { mask, documents, length }: Batch,
     pruned: Float32Array<ArrayBuffer>,
     dense: Float32Array<ArrayBuffer>,
-    norm: Feed,
+    norm: Feed | null,
   ): Promise<void> {
-    const shape = [documents.length, length, norm.data.length];
+    const shape = [documents.length, length, this.#hiddenSize];
     const feeds = {
       pruned: { data: pruned, shape },
       dense: { data: dense, shape },
-      norm,
+      ...(norm !== null && { norm }),
       mask: { data: mask, shape: [documents.length, length] },
     };
-    const { gram, cross, targetEnergy } = await this.#session.run(feeds, undefined, this.#sums);
+    const session = await this.#session(norm === null ? "plain" : "normed");
+    const { gram, cross, targetEnergy } = await session.run(feeds, undefined, this.#sums);
     equations.add({ gram: gram!, cross: cross!, targetEnergy: targetEnergy! });
   }
 
-  /** Frees the session. */
+  /** Frees the sessions. */
   async close(): Promise<void> {
-    await this.#session.close();
+    for (const session of this.#sessions.values()) await session.close();
+    this.#sessions.clear();
   }
+
+  async #session(kind: "normed" | "plain"): Promise<GraphSession> {
+    let session = this.#sessions.get(kind);
+    if (session === undefined) {
+      session = await GraphSession.create(buildSums(this.#hiddenSize, kind === "normed" ? this.#epsilon : null));
+      this.#sessions.set(kind, session);
+    }
+    return session;
+  }
+}
+
+/** @param epsilon of the norm; null for a sublayer without one. */
+function buildSums(D: number, epsilon: number | null): Uint8Array<ArrayBuffer> {
+  const g = new OnnxGraph();
+  const norm = epsilon === null ? null : { weight: g.input("norm", [D]), epsilon };
+  const mask = g.reshape(g.input("mask", ["B", "T"]), [-1, 1]);
+  const rows = (name: string): Value => {
+    const stream = g.input(name, ["B", "T", D]);
+    const input = norm === null ? stream : g.rmsNorm(stream, norm.weight, norm.epsilon);
+    return g.multiply(g.reshape(input, [-1, D]), mask);
+  };
+  const [p, q] = [rows("pruned"), rows("dense")];
+  const transposed = g.transpose(p, [1, 0]);
+  g.output("gram", g.matmul(transposed, p), [D, D]);
+  g.output("cross", g.matmul(transposed, q), [D, D]);
+  g.output("targetEnergy", g.sumOfSquares(q, [0]), [D]);
+  return g.serialize();
 }

@@ -1,5 +1,6 @@
 /**
- * @file Which rows and columns of which tensors a plan takes: plan + config → edits by tensor name, before a weight is read.
+ * @file Which rows and columns of which tensors a plan removes: plan + config → edits by tensor name, before a weight
+ * is read.
  *
  *     FFN unit j           row j of gate and up, column j of down
  *     KV group g           rows gK…gK+K-1 of k and v; of its query heads, rows of q and columns of o
@@ -7,10 +8,11 @@
  *     value dim (g, i)     row gK+i of v; column hK+i of o for each head h of g
  *     rotary pair (g, p)   rows p and p+K/2 of group g in k, and of each of its heads in q
  *     matrix:X             the row or column itself
- *     layer                no row or column: its tensors go whole, which is no edit
- *     token t              row t of the embedding, and of the output head where it has its own
+ *     layer                no row or column: its tensors are left out as a whole, which needs no edit
+ *     token t              row t of the embedding, and of an output head of its own
  *
- * A row takes its bias with it. Biases of o stay: they belong to no unit.
+ * A row's bias is removed with it. Biases of o are kept: they belong to no unit.
+ * Source: docs/architecture.md, "Units and what they free".
  */
 
 import { blockSizes } from "../checkpoint/check-tensors.ts";
@@ -19,11 +21,11 @@ import type { BlockSizes } from "../checkpoint/check-tensors.ts";
 import type { BlockRole } from "../families/roles.ts";
 import { blockTensorName, familyNamed, modelTensorName } from "../families/index.ts";
 import type { ModelConfig } from "../checkpoint/config/model-config.ts";
-import type { CutKind, Layout, PrunePlan } from "../selection/plan.ts";
+import type { CutKind, Layout, PlannedCut } from "../selection/plan.ts";
 
-/** What happens to a tensor. */
+/** The change of one tensor. */
 export interface TensorEdit {
-  /** `cut` takes the rows or columns out, `zero` leaves zeros. */
+  /** `cut` removes the rows or columns, `zero` sets them to zero. */
   readonly mode: "cut" | "zero";
   /** 0: rows (or elements of a bias), 1: columns. */
   readonly axis: 0 | 1;
@@ -31,7 +33,7 @@ export interface TensorEdit {
   readonly indices: readonly number[];
 }
 
-/** Matrices that units have a part in, with the bias of their rows. */
+/** Matrices in which units have rows or columns, with the bias of their rows. */
 const EDITED = [
   { matrix: "q", bias: "qBias", axis: 0 },
   { matrix: "k", bias: "kBias", axis: 0 },
@@ -45,12 +47,12 @@ const EDITED = [
 type EditedMatrix = (typeof EDITED)[number]["matrix"];
 
 /**
- * Edits by tensor name; a tensor without one stays as it is.
- * @param plan was checked against the model (`checkPlan`)
- * @param hasTensor whether the checkpoint holds a tensor of this name
+ * Edits by tensor name; a tensor without one does not change.
+ * @param plan was checked against the model (`checkPlan`).
+ * @param hasTensor whether the checkpoint holds a tensor of this name.
  */
 export function planTensorEdits(
-  plan: PrunePlan,
+  plan: PlannedCut,
   config: ModelConfig,
   hasTensor: (name: string) => boolean,
 ): ReadonlyMap<string, TensorEdit> {
@@ -152,13 +154,13 @@ export function editedShape(shape: readonly number[], edit: TensorEdit): readonl
   return edit.mode === "zero" ? shape : shape.map((size, axis) => (axis === edit.axis ? size - edit.indices.length : size));
 }
 
-/** Words of the size of an element, or bytes of quantised rows; a value is moved, never read. */
+/** Words of an element's size, or bytes of quantised rows; values are moved, never interpreted. */
 type Words = Uint8Array<ArrayBuffer> | Uint16Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
 
-/** Rows of an edited tensor: which rows they were before, and what is left to do to these. */
+/** Rows of an edited tensor: the rows to read, and the edit that these still need. */
 export interface EditedRows {
   readonly before: RowRange;
-  /** Null where they stay as they are. */
+  /** Null if they need none. */
   readonly edit: TensorEdit | null;
 }
 
@@ -189,9 +191,10 @@ function rowsBeforeCut(rowCount: number, removed: readonly number[], { start, en
 
 /**
  * Applies an edit to the elements of a tensor, as bit patterns.
- * @param words row-major, as many as the shape has elements, or, where rows are edited, any number per row; `zero` writes into it
- * @param shape [rows] or [rows, columns] before the edit
- * @returns the edited elements: `words` itself for `zero`, a new array for `cut`
+ * @param words row-major, as many as the shape has elements; an edit of rows allows any number of words per row. `zero`
+ *   writes into it.
+ * @param shape [rows] or [rows, columns] before the edit.
+ * @returns the edited elements: `words` itself for `zero`, a new array for `cut`.
  */
 export function applyEdit<W extends Words>(words: W, shape: readonly number[], edit: TensorEdit): W {
   const rows = shape[0] ?? 1;
@@ -206,7 +209,7 @@ export function applyEdit<W extends Words>(words: W, shape: readonly number[], e
   }
   const size = axis === 0 ? (rows - indices.length) * columns : rows * (columns - indices.length);
   const kept = new (words.constructor as new (length: number) => W)(size);
-  // Runs of what stays, as [start, end) of the axis, are moved whole.
+  // Runs of kept rows or columns, as [start, end) of the axis, are copied whole.
   const runs = keptRuns(axis === 0 ? rows : columns, indices);
   let position = 0;
   for (let row = 0; row < (axis === 0 ? 1 : rows); row++) {

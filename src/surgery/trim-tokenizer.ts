@@ -1,19 +1,27 @@
 /**
- * @file Fewer tokens: a tokenizer's files + the ids that stay → the files with the ids renumbered in ascending order, 0, 1, 2 … A text that was encoded with
- * kept tokens alone is encoded to the same tokens; every other text is encoded without loss in smaller pieces, bytes at the least.
- * Target: `tokenizer.json` and `tokenizer_config.json` as https://github.com/huggingface/tokenizers and transformers read them.
+ * @file Fewer tokens: a tokenizer's files + the kept ids → the files with the ids renumbered in ascending order, 0, 1,
+ * 2 … A text that was encoded with kept tokens alone is encoded to the same tokens; every other text is encoded without
+ * loss in smaller pieces, down to single bytes.
+ * Target: `tokenizer.json` and `tokenizer_config.json` as https://github.com/huggingface/tokenizers and transformers
+ * read them.
  */
 
 import type { TokenizerFiles } from "../checkpoint/checkpoint.ts";
 import { isJsonObject, type JsonObject } from "../checkpoint/config/config-fields.ts";
 
-/** Files beside tokenizer.json that hold no ids and no tokens of their own. The others would contradict it and are left out. */
+/**
+ * Files next to tokenizer.json that hold neither ids nor tokens of their own. Others would contradict it and are left
+ * out.
+ */
 const ID_FREE_FILES: readonly string[] = ["chat_template.jinja", "chat_template.json", "special_tokens_map.json"];
 
 /** New ids by old ones. */
 export type TokenIdMap = ReadonlyMap<number, number>;
 
-/** New ids of the tokens that stay. @param kept old ids, ascending. */
+/**
+ * New ids of the kept tokens.
+ * @param kept old ids, ascending.
+ */
 export function renumberTokens(kept: Iterable<number>): TokenIdMap {
   return new Map([...kept].map((id, index) => [id, index]));
 }
@@ -21,7 +29,8 @@ export function renumberTokens(kept: Iterable<number>): TokenIdMap {
 /**
  * Trims a tokenizer. Pure.
  * @param files of a BPE tokenizer that `readBpe` accepts.
- * @param ids closed under merges: with a token, what it is merged from (`deriveTokens`); bytes and special tokens among them.
+ * @param ids closed under merges: with every token, the two that it is merged from (`deriveTokens`); contains all bytes
+ *   and special tokens.
  */
 export function trimTokenizer(files: TokenizerFiles, ids: TokenIdMap): TokenizerFiles {
   const tokenizerJson = trimTokenizerJson(files.tokenizerJson, ids);

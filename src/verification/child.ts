@@ -1,6 +1,6 @@
 /**
- * @file One question to one runtime in a child process: the request as an argument, logits in a temporary file, the rest as JSON in the last
- * line of its output.
+ * @file Queries a runtime in a child process: the request is an argument; the logits are returned in a temporary file,
+ * the rest as JSON in the last line of the output.
  */
 
 import { execFile } from "node:child_process";
@@ -10,24 +10,27 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type RuntimeAnswer, RuntimeFailure, type RuntimeRequest } from "./runtime.ts";
 
-/** Far over what a model takes that fits a laptop; a runtime that hangs ends here. `CUSPRUN_VERIFY_TIMEOUT` (seconds) overrides it. */
+/**
+ * Far longer than any model that fits on a laptop needs; stops a hanging runtime. `CUSPRUN_VERIFY_TIMEOUT` (seconds)
+ * overrides it.
+ */
 const DEFAULT_TIMEOUT_S = 600;
-/** What a runtime may print beside its answer. */
+/** Maximum output of a runtime, including its answer. */
 const MAX_OUTPUT_BYTES = 64 * 2 ** 20;
-/** Lines of a runtime's own message that are shown. */
+/** Number of lines shown of a runtime's own error message. */
 const SHOWN_LINES = 3;
 
-/** The package's folder of scripts, from `src/verification` as from `dist/verification`. */
+/** The package's folder of scripts; the path is the same from `src/verification` and `dist/verification`. */
 const SCRIPTS_FOLDER = new URL("../../runtimes/", import.meta.url);
 
-/** Path of a script that is shipped with cusprun. */
+/** Path of a script packaged with cusprun. */
 export function scriptPath(name: string): string {
   return fileURLToPath(new URL(name, SCRIPTS_FOLDER));
 }
 
 /**
  * Runs a script of `runtimes/` and reads its answer.
- * @param command the interpreter, and what stands before the request.
+ * @param command the interpreter and the arguments before the request.
  * @throws RuntimeFailure.
  */
 export async function askChild(
@@ -43,7 +46,9 @@ export async function askChild(
     const bytes = await readFile(logitsPath);
     const logits = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
     if (logits.length !== request.ids.length * answer.vocabSize) {
-      throw new RuntimeFailure(`gave ${logits.length} logits for ${request.ids.length} tokens of ${answer.vocabSize}`);
+      throw new RuntimeFailure(
+        `returned ${logits.length} logits for ${request.ids.length} tokens and a vocabulary of ${answer.vocabSize}`,
+      );
     }
     return { ...answer, logits };
   } finally {
@@ -62,17 +67,17 @@ function run([file, ...args]: readonly [string, ...string[]], request: string, s
         timeout: 1000 * seconds,
         killSignal: "SIGKILL",
         ...(signal !== undefined && { signal }),
-        // Nothing is fetched: what is verified is what lies there.
+        // Nothing is downloaded: only local files are verified.
         env: { ...process.env, HF_HUB_OFFLINE: "1", TOKENIZERS_PARALLELISM: "false" },
       },
       (error, stdout, stderr) => {
         if (error === null) resolve(stdout);
         else if (signal?.aborted === true) reject(signal.reason as Error);
-        else if (error.killed === true) reject(new RuntimeFailure(`gave no answer within ${seconds} seconds`));
+        else if (error.killed === true) reject(new RuntimeFailure(`did not answer within ${seconds} seconds`));
         else reject(new RuntimeFailure(lastLines(stderr) || error.message));
       },
     );
-    // transformers asks whether to trust a folder's code, and waits for an answer.
+    // transformers asks on stdin whether to trust a folder's code, and would wait for an answer.
     child.stdin?.end();
   });
 }
@@ -81,11 +86,11 @@ function parseAnswer(output: string): Omit<RuntimeAnswer, "logits"> {
   try {
     return JSON.parse(output.trimEnd().split("\n").at(-1) ?? "") as Omit<RuntimeAnswer, "logits">;
   } catch {
-    throw new RuntimeFailure(`ended without an answer: ${lastLines(output)}`);
+    throw new RuntimeFailure(`exited without an answer: ${lastLines(output)}`);
   }
 }
 
-/** The end of a stack trace says what happened. */
+/** The last lines of an error message; in Python stack traces they hold the error. */
 function lastLines(text: string): string {
   const lines = text.split("\n").filter((line) => line.trim() !== "" && !/^\s+at |^Node\.js v/.test(line));
   return lines.slice(-SHOWN_LINES).join(" ").trim().slice(0, 400);

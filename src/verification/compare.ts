@@ -1,25 +1,29 @@
 /**
- * @file A runtime's answer against our own forward pass: log probabilities behind each token of a text, and whether what the runtime would
- * write is what we would.
+ * @file Compares a runtime's answer with cusprun's own forward pass: the log probabilities after each token of a text,
+ * and the greedy continuation.
  */
 
 import type { RuntimeAnswer, RuntimeTarget } from "./runtime.ts";
 
-/** How far apart a runtime and we may be. */
+/** Tolerances of a comparison. */
 export interface Tolerance {
-  /** Largest difference of log probabilities as a share of the largest one; null where it says nothing. */
+  /** Largest difference of log probabilities, relative to the largest log probability; null if it is not meaningful. */
   readonly relativeError: number | null;
   /** Mean Kullback-Leibler divergence of the runtime's next-token distributions from ours, in nats. */
   readonly divergence: number;
-  /** By how many nats a token that the runtime writes may be less probable to us than the most probable one. */
+  /**
+   * Maximum difference, in nats by our logits, between our most probable token and the token that the runtime
+   * generates.
+   */
   readonly greedyGap: number;
 }
 
 /**
- * Float formats: runtimes keep keys and values in F16 or compute in it, whose steps are 5e-4, through all layers. Quantised ones: llama.cpp
- * and ONNX Runtime quantise the activations to 8 bits as well, we do not, and the worst of millions of logits is then noise; but the
- * distributions stay near each other, while a wrong order of rows or a lost bias makes them differ by whole nats. Requantised ones: what 4 bits
- * cost counts as well, tenths of a nat on a small model, so that it is only told that they still are the same model.
+ * Float formats: runtimes compute in F16, or store keys and values in it; its relative precision of 5e-4 accumulates
+ * over all layers. Quantised formats: llama.cpp and ONNX Runtime also quantise the activations to 8 bits, cusprun does
+ * not, and the worst of millions of logits is then noise. But the distributions remain close, while a wrong order of
+ * rows or a missing bias makes them differ by whole nats. Requantised formats: the loss from 4-bit weights is added,
+ * tenths of a nat on a small model, so that the test only shows that it is still the same model.
  */
 export const TOLERANCES: Readonly<Record<RuntimeTarget["weights"], Tolerance>> = {
   float: { relativeError: 1e-2, divergence: 1e-3, greedyGap: 0.05 },
@@ -27,27 +31,31 @@ export const TOLERANCES: Readonly<Record<RuntimeTarget["weights"], Tolerance>> =
   requantized: { relativeError: null, divergence: 1, greedyGap: 3 },
 };
 
-/** Log probabilities under this are one and the same: f32 probabilities end near it. */
+/** Log probabilities below this are treated as equal: f32 probabilities underflow near it. */
 const LEAST_LOG_PROBABILITY = -80;
 
-/** What a comparison found. */
+/** The result of a comparison. */
 export interface Comparison {
-  /** Largest difference of log probabilities as a share of the largest one. */
+  /** Largest difference of log probabilities, relative to the largest log probability. */
   readonly relativeError: number;
   /** Mean Kullback-Leibler divergence of the runtime's next-token distributions from ours, in nats. */
   readonly divergence: number;
-  /** Perplexity of the text, by our log probabilities and by the runtime's. */
+  /** Perplexity of the text by our log probabilities and by the runtime's. */
   readonly perplexity: { readonly ours: number; readonly theirs: number };
-  /** Of the tokens that the runtime would write, those that we would. `gap` is how much less probable, in nats, the worst other one is to us. */
+  /**
+   * How many of the tokens that the runtime generates are our most probable ones. `gap` is the largest difference, in
+   * nats by our logits, between our most probable token and the runtime's.
+   */
   readonly greedy: { readonly agreed: number; readonly of: number; readonly gap: number };
-  /** Whether the text is cut into the same tokens; null where it was not asked. */
+  /** Whether the runtime tokenises the text into the same tokens; null if it was not asked to. */
   readonly sameTokens: boolean | null;
 }
 
 /**
- * Compares.
- * @param ours our logits behind each token of the text and of the runtime's continuation, [T + N, V].
- * @param ids of the text, T. @param textIds ours, without what is put before a text; null where the model has no tokenizer.
+ * Compares a runtime's answer with our logits.
+ * @param ours our logits after each token of the text and of the runtime's continuation, [T + N, V].
+ * @param ids token ids of the text, [T].
+ * @param textIds our token ids of the text, without prefix tokens; null if the model has no tokenizer.
  */
 export function compareAnswers(
   ours: Float32Array,
@@ -88,7 +96,10 @@ export function agrees({ relativeError, divergence, greedy, sameTokens }: Compar
   return isNear && greedy.gap <= tolerance.greedyGap && sameTokens !== false;
 }
 
-/** The runtime's tokens are given to us one by one, so that one that differs does not make all that follow differ. */
+/**
+ * Our logits are computed on the runtime's own continuation, so one different token does not make all later ones
+ * differ.
+ */
 function compareGreedy(ours: Float32Array, { continuation, vocabSize: V }: RuntimeAnswer, length: number): Comparison["greedy"] {
   let agreed = 0;
   let gap = 0;

@@ -1,16 +1,16 @@
 /**
- * @file Where a Node package is installed that cusprun does not depend on: the folder that CUSPRUN_RUNTIMES names, the working directory, or
- * beside cusprun itself.
+ * @file Locates Node packages that are not dependencies of cusprun: in the folder named by CUSPRUN_RUNTIMES, the
+ * working directory, or next to cusprun itself.
  */
 
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** Names the folder in whose `node_modules` runtimes are looked for first. */
+/** The environment variable for the folder whose `node_modules` is searched first. */
 export const RUNTIMES_VARIABLE = "CUSPRUN_RUNTIMES";
 
-/** The folder from which a package can be resolved, or null where none of the places has it. */
+/** The folder from which a package can be resolved, or null if it is not installed. */
 export function folderWithPackage(name: string): string | null {
   const named = process.env[RUNTIMES_VARIABLE];
   const own = fileURLToPath(new URL("../../", import.meta.url));
@@ -18,9 +18,9 @@ export function folderWithPackage(name: string): string | null {
   return places.find((folder) => canResolve(folder, name)) ?? null;
 }
 
-/** What is said where a package is not there. */
+/** The reason reported if a package is not installed. */
 export function absenceOfPackage(name: string): { readonly reason: string } {
-  return { reason: `not installed: npm install ${name}, here or in the folder that ${RUNTIMES_VARIABLE} names` };
+  return { reason: `not installed; run npm install ${name} here, or in the folder named by ${RUNTIMES_VARIABLE}` };
 }
 
 function canResolve(folder: string, name: string): boolean {

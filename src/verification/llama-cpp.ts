@@ -1,5 +1,5 @@
 /**
- * @file llama.cpp, by way of node-llama-cpp: loads GGUF files.
+ * @file llama.cpp, through node-llama-cpp: loads GGUF files.
  */
 
 import { readdir, stat } from "node:fs/promises";
@@ -12,7 +12,7 @@ import { type Runtime, RuntimeFailure, type RuntimeTarget } from "./runtime.ts";
 
 const PACKAGE = "node-llama-cpp";
 
-/** llama.cpp as node-llama-cpp brings it. */
+/** llama.cpp as bundled with node-llama-cpp. */
 export const LLAMA_CPP: Runtime = {
   name: "llama.cpp",
   targetsOf: async (path) => {

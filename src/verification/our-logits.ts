@@ -1,5 +1,5 @@
 /**
- * @file Our own forward pass for a comparison: one pass over all texts, whatever number of runtimes answered.
+ * @file cusprun's own forward pass for a comparison: one pass over all texts.
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
@@ -9,7 +9,7 @@ import { forward } from "../model/forward.ts";
 import { computeLogits } from "../model/output-head.ts";
 
 /**
- * Logits behind each token of each text, [T, V].
+ * Computes the logits after each token of each text, [T, V].
  * @throws CusprunError what reading the checkpoint throws.
  */
 export async function ourLogits(
@@ -22,7 +22,7 @@ export async function ourLogits(
     byteLength: ids.length,
     source: "verify",
   }));
-  const states = await forward(checkpoint, documents, "our own forward pass", job);
+  const states = await forward(checkpoint, documents, "own forward pass", job);
   const logits: Float32Array[] = [];
   for (const state of states) logits.push(await computeLogits(checkpoint, state, job));
   return logits;

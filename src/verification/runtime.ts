@@ -1,71 +1,73 @@
 /**
- * @file The seam to stock runtimes: what each is asked, and what it answers. A runtime runs in a child process of its own with a time limit,
- * since some hang or abort; none of them is a dependency, each is looked up when it is asked for.
+ * @file The interface to stock runtimes: requests and answers. Each runtime runs in a child process with a time limit,
+ * since some hang or abort. None of them is a dependency; each is looked up on demand.
  */
 
-/** What a runtime is asked about one model. */
+/** A request to a runtime about one model. */
 export interface RuntimeRequest {
   /** The GGUF file or the folder. */
   readonly path: string;
-  /** Token ids whose next-token distributions are compared. */
+  /** Token ids of the text whose next-token distributions are compared. */
   readonly ids: readonly number[];
-  /** The text that the ids are of, to be tokenised by the runtime as well; null for a model without a tokenizer of its own. */
+  /** The text of the ids, which the runtime tokenises too; null for a model without a tokenizer. */
   readonly text: string | null;
-  /** Tokens of the greedy continuation, with the runtime's own cache. */
+  /** Number of tokens of the greedy continuation, generated with the runtime's own KV cache. */
   readonly newTokens: number;
-  /** Lets Python run the code that stands in the folder. */
+  /** Allows Python to run the code in the folder. */
   readonly trustRemoteCode: boolean;
 }
 
-/** What a runtime answers. */
+/** A runtime's answer. */
 export interface RuntimeAnswer {
   /** Name and version of the package, e.g. `transformers 5.18.0`. */
   readonly version: string;
-  /** Logits, or logarithms of probabilities, behind every token, [T, V]. */
+  /** Logits or log probabilities after every token, [T, V]. */
   readonly logits: Float32Array;
   /** V */
   readonly vocabSize: number;
-  /** The most probable next tokens, one after the other; fewer than asked for where the text ends. */
+  /** Greedy continuation; fewer tokens than requested if the text ends. */
   readonly continuation: readonly number[];
-  /** The text's ids without those that are put before it; null where it was not asked for. */
+  /** The runtime's ids of the text, without prefix tokens; null if not requested. */
   readonly textIds: readonly number[] | null;
 }
 
-/** A runtime that is not there; `reason` says what was looked for. */
+/** A runtime that is not installed; `reason` names what is missing. */
 export interface AbsentRuntime {
   readonly reason: string;
 }
 
-/** A part of an expert that a runtime loads. */
+/** A part of an expert that a runtime can load. */
 export interface RuntimeTarget {
-  /** For readers: the GGUF file's name, `safetensors`, `onnx/model_q4.onnx`. */
+  /** Label for the report: the GGUF file's name, `safetensors`, `onnx/model_q4.onnx`. */
   readonly label: string;
   readonly path: string;
-  /** What cusprun reads to compare with: the part itself, or what stands beside a part that it does not read. */
+  /**
+   * The model that cusprun computes for comparison: the part itself, or the folder next to a part that it cannot read.
+   */
   readonly reference: string;
   /**
-   * `float`; `quantized`, so that a runtime may compute in integers where we do not; or `requantized`, further than what we compare with, since
-   * we do not read this part ourselves.
+   * `float`; `quantized`: the runtime may compute in integers, unlike cusprun; or `requantized`: cusprun cannot read
+   * this part and compares it with its less quantised reference.
    */
   readonly weights: "float" | "quantized" | "requantized";
 }
 
 /** A stock runtime. */
 export interface Runtime {
-  /** As its users call it. */
+  /** Its usual name. */
   readonly name: string;
-  /** The parts of an expert that it loads. @param path a file or a folder. */
+  /** The parts of an expert that it can load. @param path a file or a folder. */
   targetsOf(path: string): Promise<readonly RuntimeTarget[]>;
-  /** Finds the runtime; null where it is there. */
+  /** Looks for the runtime; null if it is installed. */
   absence(): Promise<AbsentRuntime | null>;
   /**
-   * Asks the runtime.
-   * @throws RuntimeFailure where it refuses the model, ends without an answer or takes too long.
+   * Sends a request to the runtime.
+   * @throws RuntimeFailure if it rejects the model, exits without an answer or takes too long.
    */
   ask(target: RuntimeTarget, request: RuntimeRequest, signal?: AbortSignal): Promise<RuntimeAnswer>;
 }
 
-/** A runtime that did not answer. The message is its own, in short. */
+/** A runtime that did not answer. The message is a shortened version of its own. */
 export class RuntimeFailure extends Error {
   override readonly name = "RuntimeFailure";
 }

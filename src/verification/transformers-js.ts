@@ -1,5 +1,6 @@
 /**
- * @file transformers.js on ONNX Runtime: loads folders with `onnx/model*.onnx`, alone or in the folder of an expert.
+ * @file transformers.js on ONNX Runtime: loads folders with `onnx/model*.onnx`, either alone or inside an expert's
+ * folder.
  */
 
 import { readdir } from "node:fs/promises";
@@ -11,7 +12,7 @@ import { type Runtime, RuntimeFailure, type RuntimeTarget } from "./runtime.ts";
 
 const PACKAGE = "@huggingface/transformers";
 
-/** transformers.js' name of a dtype, by the ending of the file's name. */
+/** transformers.js's dtype and the kind of weights, by file name. */
 const DTYPES: Readonly<Record<string, { readonly dtype: string; readonly weights: RuntimeTarget["weights"] }>> = {
   "model.onnx": { dtype: "fp32", weights: "float" },
   "model_fp16.onnx": { dtype: "fp16", weights: "float" },
@@ -20,7 +21,7 @@ const DTYPES: Readonly<Record<string, { readonly dtype: string; readonly weights
   "model_q4f16.onnx": { dtype: "q4f16", weights: "requantized" },
 };
 
-/** transformers.js of Node. */
+/** transformers.js in Node. */
 export const TRANSFORMERS_JS: Runtime = {
   name: "transformers.js",
   targetsOf: async (path) => {

@@ -1,5 +1,6 @@
 /**
- * @file Python transformers: loads folders with safetensors. The Python is the one that CUSPRUN_PYTHON names, otherwise `python3`.
+ * @file Python transformers: loads folders with safetensors. The interpreter is CUSPRUN_PYTHON, or `python3` by
+ * default.
  */
 
 import { execFile } from "node:child_process";
@@ -10,7 +11,7 @@ import type { Runtime } from "./runtime.ts";
 
 const PYTHON_VARIABLE = "CUSPRUN_PYTHON";
 
-/** transformers of the Python that is there. */
+/** transformers in the installed Python. */
 export const TRANSFORMERS: Runtime = {
   name: "transformers",
   targetsOf: async (path) => {
@@ -22,10 +23,12 @@ export const TRANSFORMERS: Runtime = {
   },
   absence: async () => {
     const command = python();
-    // Isolated: nothing of the working directory or of the user's environment variables is imported.
+    // Isolated mode: ignores the working directory and the user's PYTHON* variables.
     const found = await promisify(execFile)(command, ["-I", "-c", "import torch, transformers"]).catch((error: Error) => error);
     if (!(found instanceof Error)) return null;
-    return { reason: `${command} has no torch and transformers: install them, or name a Python with them in ${PYTHON_VARIABLE}` };
+    return {
+      reason: `${command} has no torch and transformers; install them, or set ${PYTHON_VARIABLE} to a Python that has them`,
+    };
   },
   ask: (_target, request, signal) => askChild([python(), "-I", scriptPath("transformers_logits.py")], { ...request }, signal),
 };

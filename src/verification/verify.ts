@@ -1,5 +1,6 @@
 /**
- * @file One part of an expert in one stock runtime: the runtime is asked, our own forward pass answers the same, both are compared.
+ * @file Verifies one part of an expert in one stock runtime: compares the runtime's output with cusprun's own forward
+ * pass.
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
@@ -9,42 +10,43 @@ import { agrees, compareAnswers, type Comparison, TOLERANCES } from "./compare.t
 import { ourLogits } from "./our-logits.ts";
 import { type Runtime, RuntimeFailure, type RuntimeRequest, type RuntimeTarget } from "./runtime.ts";
 
-/** Plain English, a number, a name, a letter beyond ASCII: about 40 tokens of most tokenizers. */
+/** Plain English with a number, a name and a non-ASCII letter: about 40 tokens with most tokenizers. */
 const TEXT =
   "The doctor said that the patient, Mr. Müller, had a fever of 39.5 degrees, and that the treatment should begin at once. " +
   "The next morning the nurse";
-/** Tokens of the text that are compared at most, and of the continuation. */
+/** Maximum number of tokens of the text that are compared. */
 const MAX_TEXT_TOKENS = 48;
-/** Logits that a runtime hands over at most, in f32 32 MB: some pass each of them on as an object. */
+/** Maximum number of logits returned by a runtime, 32 MB in f32: some runtimes pass each one as an object. */
 const MAX_LOGITS = 8e6;
+/** Number of tokens of the continuation. */
 const NEW_TOKENS = 12;
 
-/** How a verification ended. `absent` and `failed` have a reason. */
+/** The outcome of a verification. `absent` and `failed` have a reason. */
 export type VerificationStatus = "agrees" | "disagrees" | "failed" | "absent";
 
 /** One part of an expert in one runtime. Plain JSON. */
 export interface Verification {
   readonly runtime: string;
-  /** Name and version of the package; null where it did not answer. */
+  /** Name and version of the package; null if it did not answer. */
   readonly version: string | null;
   /** The part that was loaded, e.g. the GGUF file's name. */
   readonly part: string;
   readonly status: VerificationStatus;
   readonly reason: string | null;
-  /** Null where there was no answer. */
+  /** Null if there was no answer. */
   readonly comparison: Comparison | null;
   readonly elapsedMs: number;
 }
 
-/** What a part is asked with. */
+/** Options of `verifyPart`. */
 export interface VerifyOptions extends JobOptions {
   readonly trustRemoteCode: boolean;
 }
 
 /**
- * Verifies a part. A runtime's failure is a result and no error.
- * @param checkpoint the same part as cusprun reads it, or the expert that it was written from.
- * @throws CusprunError what reading the checkpoint throws; the reason of the signal, if it aborts.
+ * Verifies a part. A failure of the runtime is a result, not an exception.
+ * @param checkpoint the same part, opened by cusprun, or the expert that it was exported from.
+ * @throws CusprunError what reading the checkpoint throws; the signal's reason on abort.
  */
 export async function verifyPart(
   checkpoint: Checkpoint,
@@ -65,14 +67,14 @@ export async function verifyPart(
   const { ids, textIds } = await textOf(checkpoint);
   const text = textIds === null ? null : TEXT;
   const request: RuntimeRequest = { path: target.path, ids, text, newTokens: NEW_TOKENS, trustRemoteCode };
-  job.onProgress?.({ stage: `asking ${runtime.name}`, done: 0, total: 1, unit: "answers" });
+  job.onProgress?.({ stage: `running ${runtime.name}`, done: 0, total: 1, unit: "answers" });
   await pause(job.signal);
   try {
     const answer = await runtime.ask(target, request, job.signal);
     const { vocabSize: V } = checkpoint.config;
     const { version } = answer;
     if (answer.vocabSize !== V)
-      return outcome({ status: "disagrees", version, reason: `${answer.vocabSize} logits a token, not ${V}` });
+      return outcome({ status: "disagrees", version, reason: `${answer.vocabSize} logits per token instead of ${V}` });
     const [ours] = await ourLogits(checkpoint, [[...ids, ...answer.continuation]], job);
     const comparison = compareAnswers(ours!, answer, ids, textIds);
     const tolerance = TOLERANCES[target.weights];
@@ -83,7 +85,7 @@ export async function verifyPart(
   }
 }
 
-/** The text's ids, with what the tokenizer puts before it; ids in a row for a model without a tokenizer. */
+/** The text's ids, including prefix tokens; made-up ids for a model without a tokenizer. */
 async function textOf(checkpoint: Checkpoint): Promise<{
   readonly ids: readonly number[];
   readonly textIds: readonly number[] | null;

@@ -1,4 +1,4 @@
-/** @file `cusprun compare` as it is called, on tiny models. */
+/** @file `cusprun compare`, called as a command on tiny models. */
 
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -40,17 +40,17 @@ async function readResults(out: string): Promise<MethodComparison> {
   return JSON.parse(await readFile(join(out, "results.json"), "utf8")) as MethodComparison;
 }
 
-/** Stages that cost something. */
+/** Stages that take time. */
 const WORK = /scoring|measuring|evaluating|repairing|writing/;
 
 describe("compare", () => {
-  test("makes every run, with a table and plots, and nothing twice", () =>
+  test("makes every run once, with a table and plots", () =>
     withModel(async ({ folder, model, corpus, out, compare }) => {
       const first = await runCommand(compare);
       expect(first).toMatchObject({ exitCode: 0, stderr: expect.stringMatching(WORK) as string });
       expect(first.stderr).toContain("8/8 flap, 30% of blocks, seed 1: measuring the expert");
       expect(first.stdout).toMatch(/30% of blocks +flap +no .* ± .* 2\n/);
-      expect(first.stdout).toContain("(8 runs made)");
+      expect(first.stdout).toContain("(8 runs completed)");
       expect((await readdir(out)).toSorted()).toEqual(["held-out-domain.svg", "results.json", "table.md", "task-choices.svg"]);
       const { runs, dense, settings } = await readResults(out);
       expect(runs.map(({ method, budget, seed, repaired }) => [method, budget, seed, repaired])).toEqual(
@@ -68,7 +68,7 @@ describe("compare", () => {
       });
       expect(dense.tasks[0]?.figures.accuracy?.value).toBeTypeOf("number");
 
-      // Every run is what `prune` makes.
+      // Every run gives the same result as `prune`.
       const alone = await pruneModel({
         model,
         corpora: { domain: [corpus] },
@@ -84,11 +84,11 @@ describe("compare", () => {
       const written = await readFile(join(out, "results.json"), "utf8");
       const again = await runCommand(compare);
       expect(again).toMatchObject({ exitCode: 0, stderr: expect.not.stringMatching(WORK) as string });
-      expect(again.stdout).toContain("(0 runs made, 8 there before)");
+      expect(again.stdout).toContain("(0 runs completed, 8 reused)");
       expect(await readFile(join(out, "results.json"), "utf8")).toBe(written);
     }));
 
-  test("goes on where it was interrupted", () =>
+  test("resumes after an interruption", () =>
     withModel(async ({ out, compare }) => {
       const running = startCommand(compare);
       await running.stderrHolds("2/8 ");
@@ -104,7 +104,7 @@ describe("compare", () => {
       expect(report.runs.slice(0, kept.length)).toEqual(kept);
     }, 6));
 
-  test("refuses other settings in the same folder, unless it may begin anew", () =>
+  test("refuses other settings in the same folder unless --overwrite is given", () =>
     withModel(async ({ out, compare }) => {
       const few = [...compare.map((word) => (word === "cusprun,flap" ? "magnitude" : word === "0,1" ? "0" : word)), "--keep"];
       expect(await runCommand(few)).toMatchObject({ exitCode: 0, stdout: expect.not.stringContaining("±") as string });
@@ -124,12 +124,12 @@ describe("compare", () => {
     }));
 
   test.each<[string, Record<string, string>, number, string]>([
-    ["a method that is none", { "cusprun,flap": "cusprun,flapp" }, 2, "'flapp'"],
-    ["a budget that cannot be met", { "15% of blocks,30% of blocks": "15% of blocks,99% of blocks" }, 5, "BUDGET_UNREACHABLE"],
-    ["a budget twice", { "15% of blocks,30% of blocks": "25%,0.25" }, 2, "'0.25' twice"],
-    ["a seed that is none", { "0,1": "0,x" }, 2, "--seeds"],
-    ["an evaluation file that is none", {}, 4, "TASK_TYPE"],
-  ])("refuses before any work %s", (_, changes, code, text) =>
+    ["an unknown method", { "cusprun,flap": "cusprun,flapp" }, 2, "'flapp'"],
+    ["an unreachable budget", { "15% of blocks,30% of blocks": "15% of blocks,99% of blocks" }, 5, "BUDGET_UNREACHABLE"],
+    ["a repeated budget", { "15% of blocks,30% of blocks": "25%,0.25" }, 2, "'0.25' twice"],
+    ["an invalid seed", { "0,1": "0,x" }, 2, "--seeds"],
+    ["an invalid evaluation file", {}, 4, "TASK_TYPE"],
+  ])("refuses %s before any work", (_, changes, code, text) =>
     withModel(async ({ folder, tasks, compare }) => {
       if (code === 4) await writeFile(tasks, '{"type": "poem"}\n');
       const { exitCode, stdout, stderr } = await runCommand(compare.map((word) => changes[word] ?? word));

@@ -1,4 +1,4 @@
-/** @file `cusprun eval` as it is called. */
+/** @file `cusprun eval`, called as a command on tiny models. */
 
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ function withModel(use: (model: string, tasks: TinyTasks, folder: string) => Pro
 }
 
 describe("eval", () => {
-  test("ends with the table on stdout, with progress on stderr", () =>
+  test("prints the table to stdout and progress to stderr", () =>
     withModel(async (model, { choices, texts }) => {
       const { exitCode, stdout, stderr } = await runCommand([
         "eval",
@@ -47,7 +47,7 @@ describe("eval", () => {
       expect(JSON.parse(await readFile(out, "utf8"))).toMatchObject({ format: "cusprun-evaluation-1" });
     }));
 
-  test("refuses a task that is none with exit code 4, a window that is too long and no tasks with 2", () =>
+  test("exits with 4 for an invalid task, and with 2 for too long a window or no tasks", () =>
     withModel(async (model, { choices }, folder) => {
       const poems = join(folder, "poems.jsonl");
       await writeFile(poems, '{"type": "poem"}\n');

@@ -1,4 +1,4 @@
-/** @file The help of every command, as it is printed. */
+/** @file The help of the program and of every command. */
 
 import { describe, expect, test } from "vitest";
 import { COMMAND_NAMES } from "../../src/cli/commands.ts";

@@ -1,4 +1,4 @@
-/** @file Progress on a terminal and in a log, with a clock of the test's. */
+/** @file Progress on a terminal and in a log, with a fake clock. */
 
 import { expect, test } from "vitest";
 import { ProgressView } from "../../src/cli/progress-view.ts";
@@ -14,7 +14,7 @@ const run = (isTTY: boolean, events: [atMs: number, done: number, total: number 
   return text;
 };
 
-test("a log has a line at the start and at every tenth", () => {
+test("a log has a line at the start and at every 10%", () => {
   const events = Array.from({ length: 101 }, (_, i): [number, number, number] => [i * 100, i * 50, 5000]);
   expect(run(false, events)).toMatchInlineSnapshot(`
     "scoring   0%  0 of 5.00k tokens
@@ -42,7 +42,7 @@ test("a log of unknown length has one line", () => {
   ).toBe("scoring  0 tokens\n");
 });
 
-test("a terminal has one line, redrawn and at last removed", () => {
+test("a terminal has one line, redrawn and finally erased", () => {
   const text = run(true, [
     [0, 0, 1000],
     [20, 1, 1000],

@@ -18,7 +18,7 @@ interface Prepared {
   readonly out: string;
 }
 
-/** A tiny model and corpus in a folder of the test's. */
+/** Prepares a tiny model and corpus in a temporary folder. */
 function withModel(
   use: (prepared: Prepared) => Promise<void>,
   size: { layers?: number; documents?: number; words?: number } = {},
@@ -48,7 +48,7 @@ function withModel(
 }
 
 describe("prune", () => {
-  test("ends with the table on stdout, with progress on stderr", () =>
+  test("prints the table to stdout and progress to stderr", () =>
     withModel(async ({ prune, out }) => {
       const { exitCode, stdout, stderr } = await runCommand([...prune, "--out", out]);
       expect({ exitCode, stderr }).toMatchObject({ exitCode: 0, stderr: expect.stringContaining("scoring") as string });
@@ -65,7 +65,7 @@ describe("prune", () => {
       expect(report).toMatchObject({ out, layout: "uniform", dimensions: [{ dimension: "domain", label: "corpus.jsonl" }] });
     }));
 
-  test("takes a YAML file, and flags count more", () =>
+  test("reads a YAML file, which flags override", () =>
     withModel(async ({ folder, model, out }) => {
       const config = join(folder, "expert.yaml");
       await writeFile(
@@ -111,29 +111,34 @@ describe("prune", () => {
     }),
   );
 
-  test("says how to move a cache that cannot be written", () =>
+  test("names the remedy for a cache that is not writable", () =>
     withModel(async ({ prune, out }) => {
       const withoutWork = prune.filter((word, i) => word !== "--work" && prune[i - 1] !== "--work");
       const { exitCode, stderr } = await runCommand([...withoutWork, "--out", out], {
         env: { CUSPRUN_CACHE: "/dev/null/cache" },
       });
       expect(exitCode).toBe(6);
-      expect(stderr).toContain("Set CUSPRUN_CACHE to a folder that can be written. [OUTPUT_UNWRITABLE]");
+      expect(stderr).toContain("Set CUSPRUN_CACHE to a writable folder. [OUTPUT_UNWRITABLE]");
     }));
 
-  test("refuses an output folder that holds something, and says what to do", () =>
+  test("refuses a non-empty output folder and names the remedy", () =>
     withModel(async ({ prune, out }) => {
       await mkdir(out);
       await writeFile(join(out, "thesis.tex"), "");
       const { exitCode, stderr } = await runCommand([...prune, "--out", out]);
       expect(exitCode).toBe(6);
       expect(stderr).toBe(
-        `cusprun: ${out}\n  found     a folder with 1 entries\n  expected  an absent or empty folder\n  Choose another --out, or pass --overwrite to replace it. [OUTPUT_EXISTS]\n`,
+        [
+          `cusprun: ${out}`,
+          "  found     a folder with 1 entry",
+          "  expected  an absent or empty folder",
+          "  Choose another --out, or pass --overwrite to replace it. [OUTPUT_EXISTS]\n",
+        ].join("\n"),
       );
     }));
 });
 
-describe("the steps", () => {
+describe("the single steps", () => {
   test("score, select and apply, from file to file", () =>
     withModel(async ({ folder, model, out }) => {
       const [scores, plan] = [join(folder, "scores.safetensors"), join(folder, "plan.json")];
@@ -144,7 +149,7 @@ describe("the steps", () => {
       });
       expect(await runCommand(["select", scores, "--reduce", "20%", "--out", plan])).toMatchObject({
         exitCode: 0,
-        stdout: expect.stringContaining("parameters go") as string,
+        stdout: expect.stringMatching(/removes .* parameters/) as string,
       });
       expect(await runCommand(["apply", model, "--plan", plan, "--out", out])).toMatchObject({
         exitCode: 0,
@@ -157,14 +162,14 @@ describe("the steps", () => {
     }));
 });
 
-/** Long enough that a signal reaches it at work. */
+/** Large enough that a signal arrives while it is working. */
 const LONG = { layers: 8, documents: 150, words: 400 };
 
 describe("a signal", () => {
   test.each([
     ["SIGINT", 130],
     ["SIGTERM", 143],
-  ] as const)("%s while scoring leaves nothing", (signal, code) =>
+  ] as const)("%s while scoring leaves nothing behind", (signal, code) =>
     withModel(async ({ folder, prune, out }) => {
       const running = startCommand([...prune, "--out", out]);
       await running.stderrHolds("scoring");
@@ -177,7 +182,7 @@ describe("a signal", () => {
     }, LONG),
   );
 
-  test("a second time ends the process at once, by that signal", () =>
+  test("a second signal kills the process at once", () =>
     withModel(async ({ prune, out }) => {
       const running = startCommand([...prune, "--out", out]);
       await running.stderrHolds("scoring");
@@ -189,8 +194,8 @@ describe("a signal", () => {
 });
 
 describe("a full disk", () => {
-  // A file system of 100 KiB that only this process sees; the expert needs twice that.
-  test("is an error of its own and leaves nothing", () =>
+  // A file system of 100 KiB that only this process can see; the expert needs twice that.
+  test("is reported with its own code and leaves nothing behind", () =>
     withModel(async ({ folder, prune }) => {
       const small = join(folder, "small");
       await mkdir(small);

@@ -1,4 +1,4 @@
-/** @file The YAML file → settings, and the line of what is wrong in it. */
+/** @file The YAML file → settings, and errors that name the line. */
 
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -14,7 +14,7 @@ const refusal = (text: string): CusprunError => {
   } catch (error) {
     return error as CusprunError;
   }
-  throw new Error("was not refused");
+  throw new Error("was not rejected");
 };
 
 describe("configuration file", () => {
@@ -65,7 +65,7 @@ describe("configuration file", () => {
     expect(parts.remedy).toContain(remedy);
   });
 
-  test("aliases that grow without end are refused, not expanded", () => {
+  test("aliases that would expand exponentially are rejected, not expanded", () => {
     const levels = Array.from(
       { length: 12 },
       (_, i) => `l${i + 1}: &l${i + 1} [${Array.from({ length: 10 }, () => `*l${i}`).join(", ")}]`,
@@ -73,14 +73,14 @@ describe("configuration file", () => {
     expect(refusal(["l0: &l0 [x, x]", ...levels].join("\n")).code).toBe("USAGE");
   });
 
-  test("a file that is not there", async () => {
+  test("a missing file is rejected", async () => {
     await expect(readConfig("nowhere.yaml")).rejects.toMatchObject({
       code: "USAGE",
       parts: { where: "nowhere.yaml", found: "no such file" },
     });
   });
 
-  test("the schema that is shipped is the one that is checked (npm run schema writes it)", () => {
+  test("the published schema is the one that is checked (written by npm run schema)", () => {
     const shipped = readFileSync(fileURLToPath(new URL("../../schema/cusprun.schema.json", import.meta.url)), "utf8");
     expect(JSON.parse(shipped)).toEqual(configSchema(COMMANDS.prune.options));
   });

@@ -1,4 +1,4 @@
-/** @file The command line → settings, and what it refuses. */
+/** @file The command line → settings, and the errors for invalid ones. */
 
 import { describe, expect, test } from "vitest";
 import { readFlags } from "../../src/cli/read-flags.ts";
@@ -38,7 +38,7 @@ describe("flags", () => {
     ["--reduce 5% m", "'--reduce'", "Use one of: prune"],
     ["prune m --langage en", "the flag --langage", "Perhaps you meant --language"],
     ["prune m --xyzzy", "the flag --xyzzy", "See 'cusprun prune --help'"],
-    ["select s --language en", "the flag --language", "It belongs to: prune, score"],
+    ["select s --language en", "the flag --language", "This flag belongs to: prune, score"],
     ["prune m -o out", "the flag -o", "See 'cusprun prune --help'"],
     ["prune m --layout unifrom", "'unifrom'", "Perhaps you meant uniform"],
     ["prune m --units ffn,haed", "'haed'", "Perhaps you meant head"],
@@ -51,8 +51,8 @@ describe("flags", () => {
     ["prune m --reduce --out x", "no value", "Write --reduce VALUE"],
     ["prune m --reduce 5% --reduce 6%", "two values ('5%' and '6%')", "once"],
     ["prune m --overwrite=yes", "the value 'yes'", "--no-overwrite"],
-    ["prune m n", "2 arguments (m, n)", "Remove one"],
-  ])("refuses %s", (line, found, remedy) => {
+    ["prune m n", "2 arguments (m, n)", "Remove the extra arguments"],
+  ])("rejects %s", (line, found, remedy) => {
     const error = (() => {
       try {
         return readFlags(line.split(" "));

@@ -1,4 +1,4 @@
-/** @file Errors as they are told, across the thread and on stderr. */
+/** @file Errors as they are printed, and as they are passed between threads. */
 
 import { describe, expect, test } from "vitest";
 import { describeError } from "../../src/cli/protocol.ts";
@@ -8,15 +8,15 @@ import { CusprunError } from "../../src/errors.ts";
 
 type Failure = Extract<Outcome, { type: "refused" | "defect" }>;
 
-/** As the main thread gets it: cloned, without classes. */
+/** The error as the main thread receives it: cloned, without its class. */
 const across = (error: unknown): Failure => structuredClone(describeError(error)) as Failure;
 
 const PARTS = { where: "model.safetensors: tensor 'a'", found: "3 bytes", expected: "4", remedy: "Fetch the file again" };
 
-describe("an error of the user's", () => {
+describe("a CusprunError", () => {
   const failure = across(new CusprunError("DISK_FULL", PARTS, { cause: new Error("ENOSPC") }));
 
-  test("tells where, what and the remedy, without a stack", () => {
+  test("shows the place, the values and the remedy, without a stack", () => {
     expect(renderError(failure, false)).toBe(
       "cusprun: model.safetensors: tensor 'a'\n  found     3 bytes\n  expected  4\n  Fetch the file again. [DISK_FULL]",
     );
@@ -32,11 +32,11 @@ describe("an error of the user's", () => {
   });
 });
 
-describe("a defect", () => {
+describe("an internal error", () => {
   const failure = across(new TypeError("x is not a function"));
 
-  test("asks for a report and says how to make one", () => {
-    expect(renderError(failure, false)).toContain("a defect of cusprun: x is not a function");
+  test("asks for a bug report and explains how to write one", () => {
+    expect(renderError(failure, false)).toContain("internal error: x is not a function");
     expect(renderError(failure, false)).toContain("CUSPRUN_DEBUG=1");
     expect(renderError(failure, false)).not.toContain("render-error.test.ts");
     expect(renderError(failure, true)).toContain("render-error.test.ts");
@@ -46,5 +46,6 @@ describe("a defect", () => {
     expect(JSON.parse(renderErrorJson(failure))).toEqual({ error: { code: "DEFECT", message: "x is not a function" } });
   });
 
-  test("may be no error at all", () => expect(across("oops")).toMatchObject({ type: "defect", message: "oops" }));
+  test("may be thrown as something other than an Error", () =>
+    expect(across("oops")).toMatchObject({ type: "defect", message: "oops" }));
 });

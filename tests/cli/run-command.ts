@@ -1,5 +1,5 @@
 /**
- * @file Spawns the compiled command and collects what it says.
+ * @file Spawns the compiled command and collects its output.
  */
 
 import { spawn, type ChildProcess } from "node:child_process";
@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 /** The compiled command. */
 export const MAIN: string = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 
-/** What a command left behind. */
+/** The result of a finished command. */
 export interface Finished {
   readonly exitCode: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -16,15 +16,15 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** A command that runs. */
+/** A running command. */
 export interface Running {
   readonly process: ChildProcess;
   readonly finished: Promise<Finished>;
-  /** Resolves once stderr holds a text; rejects if the command ends before. */
+  /** Resolves once stderr contains a text; rejects if the command ends first. */
   stderrHolds(text: string): Promise<void>;
 }
 
-/** Starts `cusprun` with arguments. */
+/** Starts `cusprun`. */
 export function startCommand(args: readonly string[], options: { cwd?: string; env?: Record<string, string> } = {}): Running {
   const child = spawn(process.execPath, [MAIN, ...args], {
     cwd: options.cwd,
@@ -52,7 +52,7 @@ export function startCommand(args: readonly string[], options: { cwd?: string; e
   return { process: child, finished, stderrHolds };
 }
 
-/** Runs `cusprun` with arguments to its end. */
+/** Runs `cusprun` until it ends. */
 export function runCommand(
   args: readonly string[],
   options: { cwd?: string; env?: Record<string, string> } = {},

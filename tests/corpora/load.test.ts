@@ -1,5 +1,5 @@
 /**
- * @file Corpora from presets and files: the split, determinism, mixing, cutting, and what is refused.
+ * @file Corpora from presets and files: the split, determinism, mixing, truncation and errors.
  */
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -25,7 +25,7 @@ const smollm2 = makeTokenizer(await realMetadata("smollm2"));
 const folder = mkdtempSync(join(tmpdir(), "cusprun-load-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** One token a byte behind a BOS, to see lengths without a model. */
+/** A tokenizer with BOS and one token per byte, so that lengths can be tested without a model. */
 const bytes: Tokenizer = {
   vocabSize: 257,
   prefix: Int32Array.of(256),
@@ -45,7 +45,7 @@ const textOf = ({ tokens }: TokenDocument): string => bytes.decode(tokens.subarr
 const textsOf = (documents: readonly TokenDocument[]): string[] => documents.map(textOf);
 
 describe("presets", () => {
-  test("are there under the names of the issue", () => {
+  test("exist under their documented names", () => {
     expect(presetNames("language")).toEqual(["de", "en", "es", "fr", "it", "ja", "ru", "zh"]);
     expect(presetNames("domain")).toEqual(["e-commerce", "finance", "legal", "math", "medical"]);
     expect(presetNames("task")).toEqual([
@@ -57,7 +57,7 @@ describe("presets", () => {
     ]);
   });
 
-  test("give three corpora of the default size that share no held-out text", async () => {
+  test("yield three corpora of the default size that share no held-out text", async () => {
     const corpora = await loadCorpora({ task: ["multiple-choice"], language: ["en"], domain: ["medical"] }, smollm2);
     expect(corpora.map(({ dimension, label }) => [dimension, label])).toEqual([
       ["language", "en"],
@@ -85,7 +85,7 @@ describe("presets", () => {
     },
   );
 
-  test("an unknown name is answered with those that there are", async () => {
+  test("the error for an unknown name lists the known names", async () => {
     const error = await errorOf(loadCorpora({ language: ["klingon"] }, bytes));
     expect(error.code).toBe("PRESET_UNKNOWN");
     expect(error.message).toMatch(/--language: found 'klingon', expected one of de, en, .*or a path/);
@@ -101,7 +101,7 @@ describe("the split", () => {
     seed: fc.nat(1000),
   });
 
-  test("holds out no text that calibrates anywhere, and is the same every time and in any order of lines", async () => {
+  test("holds out no calibration document of any dimension, and does not depend on the order of lines", async () => {
     await fc.assert(
       fc.asyncProperty(corpora, async ({ counts, ...options }) => {
         const load = async (flip: boolean): Promise<readonly Corpus[]> => {
@@ -132,7 +132,7 @@ describe("the split", () => {
     );
   });
 
-  test("held-out documents do not depend on the other dimensions; another seed takes others", async () => {
+  test("held-out documents do not depend on other dimensions, but on the seed", async () => {
     const alone = await loadCorpora({ domain: ["legal"] }, smollm2);
     const together = await loadCorpora({ language: ["en"], domain: ["legal"] }, smollm2);
     expect(together[1]?.heldOut).toEqual(alone[0]?.heldOut);
@@ -140,7 +140,7 @@ describe("the split", () => {
     expect(reseeded[0]?.heldOut).not.toEqual(alone[0]?.heldOut);
   });
 
-  test("the same corpus in two dimensions is the same documents, to be run once", async () => {
+  test("the same corpus in two dimensions yields the same document objects", async () => {
     const path = corpusFile("both.jsonl", numbered("both", 30));
     const [language, task] = await loadCorpora({ language: [path], task: [path] }, bytes);
     language!.calibration.forEach((document, index) => expect(task!.calibration[index]).toBe(document));
@@ -156,12 +156,12 @@ describe("the split", () => {
     expect([corpus?.calibration.length, corpus?.heldOut.length]).toEqual([documents, heldOut]);
   });
 
-  test("nothing is held out where nothing is asked for", async () => {
+  test("no document is held out if none is requested", async () => {
     const [corpus] = await loadCorpora({ task: [corpusFile("n.jsonl", numbered("some", 3))] }, bytes, { heldOutDocuments: 0 });
     expect([corpus?.calibration.length, corpus?.heldOut.length]).toEqual([3, 0]);
   });
 
-  test("several specs are mixed in equal shares, and what one lacks the others give", async () => {
+  test("several specs are mixed in equal shares, and a short one is filled up from the others", async () => {
     const large = corpusFile("large.jsonl", numbered("large", 200));
     const small = corpusFile("small.jsonl", numbered("small", 10));
     const [corpus] = await loadCorpora({ language: ["en", large, small] }, bytes, { documents: 40, heldOutDocuments: 5 });
@@ -171,7 +171,7 @@ describe("the split", () => {
     expect([all.length, count("small"), count("large"), count("preset")]).toEqual([45, 10, 17, 18]);
   });
 
-  test("doubles count once, and short documents do not count", async () => {
+  test("duplicates count once, and short documents are skipped", async () => {
     const texts = numbered("same", 6);
     const path = corpusFile("doubles.jsonl", [...texts, ...texts, "short", ""]);
     const [corpus] = await loadCorpora({ task: [path] }, bytes);
@@ -179,8 +179,8 @@ describe("the split", () => {
   });
 });
 
-describe("cutting", () => {
-  test("keeps whole characters, BOS in front, and counts the bytes that are kept", async () => {
+describe("truncation", () => {
+  test("keeps whole characters after BOS, and counts the kept bytes", async () => {
     const text = `${"ab".repeat(20)}${"😀é的".repeat(40)}`;
     const path = corpusFile("long.jsonl", [text, `x${text}`, `xy${text}`, `xyz${text}`]);
     const [corpus] = await loadCorpora({ task: [path] }, bytes, { maxTokens: 64 });
@@ -195,7 +195,7 @@ describe("cutting", () => {
     }
   });
 
-  test("the whole text's bytes are counted where nothing is cut", async () => {
+  test("counts the bytes of the whole text if nothing is cut", async () => {
     const texts = numbered("größere und kleinere", 4).map((text) => `${text}: ${"äöü ".repeat(10)}`);
     const [corpus] = await loadCorpora({ task: [corpusFile("whole.jsonl", texts)] }, smollm2);
     const lengths = [...corpus!.calibration, ...corpus!.heldOut].map(({ byteLength }) => byteLength);
@@ -203,14 +203,14 @@ describe("cutting", () => {
     expect(ascending(lengths)).toEqual(ascending(texts.map((text) => Buffer.byteLength(text))));
   });
 
-  test("a tokenizer that changes the text is counted by the text of its tokens", async () => {
+  test("counts the bytes of the decoded tokens if the tokenizer normalises the text", async () => {
     const shouting: Tokenizer = { ...bytes, decode: (ids) => bytes.decode(ids).toUpperCase() };
     const [corpus] = await loadCorpora({ task: [corpusFile("shout.jsonl", numbered("quiet", 2))] }, shouting, { maxTokens: 16 });
     expect(corpus?.heldOut[0]).toMatchObject({ byteLength: 15, tokens: expect.objectContaining({ length: 16 }) });
   });
 });
 
-describe("refusals", () => {
+describe("errors", () => {
   test.for<[string, string[]]>([
     ["only short documents", ["a", "b c", "d"]],
     ["one long document among short ones", ["a", "this is a document that is long enough"]],

@@ -1,5 +1,5 @@
 /**
- * @file The readers: JSON Lines, plain text, Parquet (goldens by pyarrow), folders; and bad files of each kind.
+ * @file The readers: JSON Lines, plain text, Parquet (goldens by pyarrow) and folders, with invalid files of each kind.
  */
 
 import { mkdtempSync, rmSync } from "node:fs";
@@ -35,7 +35,7 @@ async function read(spec: string): Promise<TextDocument[]> {
 const textsOf = (documents: readonly TextDocument[]): string[] => documents.map(({ text }) => text);
 
 describe("JSON Lines", () => {
-  test("reads `text`, skips empty lines, and says where each document stands", async () => {
+  test("reads `text`, skips empty lines, and records the location of each document", async () => {
     const path = await write("a.jsonl", '\ufeff{"text":"one"}\r\n\n{"id":2,"text":"zwei ü 😀"}');
     expect(await read(path)).toEqual([
       { text: "one", source: `${path}:1` },
@@ -48,12 +48,12 @@ describe("JSON Lines", () => {
     expect(textsOf(await read(`${path}#body`))).toEqual(["yes"]);
   });
 
-  test("a file whose name holds # is read whole", async () => {
+  test("reads a file with # in its name", async () => {
     const path = await write("c#d.jsonl", '{"text":"x"}\n');
     expect(textsOf(await read(path))).toEqual(["x"]);
   });
 
-  test("any texts come back, whatever the length of the lines", async () => {
+  test("reads back any texts, whatever the length of the lines", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.string({ unit: "grapheme", maxLength: 200 }), { minLength: 1, maxLength: 20 }),
@@ -69,12 +69,12 @@ describe("JSON Lines", () => {
   });
 
   test.for<[string, string | Uint8Array, string, string[]]>([
-    ["a broken line", '{"text":"a"}\n{"text":\n', "CORPUS_JSON", [":2: found", '{\\"text\\":']],
-    ["a line that is no object", '["a"]\n', "CORPUS_JSON", [":1: found", "a JSON object"]],
+    ["an invalid line", '{"text":"a"}\n{"text":\n', "CORPUS_JSON", [":2: found", '{\\"text\\":']],
+    ["a line that is not an object", '["a"]\n', "CORPUS_JSON", [":1: found", "a JSON object"]],
     ["plain text", "Once upon a time\n", "CORPUS_JSON", [":1: found", ".txt"]],
     ["a missing field", '{"text":"a"}\n{"id":1,"body":"b"}\n', "CORPUS_FIELD", [":2: found", "'id', 'body'", "#FIELD"]],
     ["a field of another type", '{"text":["a"]}\n', "CORPUS_FIELD", ["'text' of type object", "a string"]],
-    ["nothing in it", "\n\n", "CORPUS_EMPTY", ["no document"]],
+    ["an empty file", "\n\n", "CORPUS_EMPTY", ["no document"]],
     [
       "Latin-1",
       Buffer.from('{"text":"ok"}\n{"text":"Stra\xdfe"}\n', "latin1"),
@@ -99,7 +99,7 @@ describe("JSON Lines", () => {
 });
 
 describe("plain text", () => {
-  test("packs paragraphs to documents, in order and without loss", async () => {
+  test("packs paragraphs into documents, in order and without loss", async () => {
     const paragraphs = Array.from({ length: 40 }, (_, index) => `Paragraph ${index}. ${"word ".repeat(index * 3).trim()}`.trim());
     const path = await write("book.txt", paragraphs.join("\n\n"));
     const documents = await read(path);
@@ -111,7 +111,7 @@ describe("plain text", () => {
     expect(documents[1]?.text.startsWith(`Paragraph ${(line - 1) / 2}.`)).toBe(true);
   });
 
-  test("parts a long line at spaces, and between characters where there are none", async () => {
+  test("splits a long line at spaces, or between characters if there are none", async () => {
     const words = "word ".repeat(3000).trim();
     const characters = "😀".repeat(3000);
     const words2 = textsOf(await read(await write("long.md", words)));
@@ -137,7 +137,7 @@ describe("Parquet", () => {
     expect(documents.at(-1)?.source).toBe(`${join(PARQUET, `${name}.parquet`)}:row ${body.length - 1}`);
   });
 
-  test("reads zstd where Node can, and says what to do where it cannot", async () => {
+  test("reads zstd if Node can, or else names the remedy", async () => {
     const reading = read(join(PARQUET, "zstd.parquet"));
     if ("zstdDecompressSync" in zlib) expect(textsOf(await reading)).toHaveLength(7);
     else expect((await errorOf(reading)).message).toMatch(/compression ZSTD.*Use Node 22\.15 or newer/);
@@ -153,7 +153,7 @@ describe("Parquet", () => {
     for (const part of parts) expect(error.message).toContain(part);
   });
 
-  test("refuses a file cut off or damaged anywhere, with a code", async () => {
+  test("rejects a file truncated or damaged anywhere, with a code", async () => {
     const whole = await readFile(join(PARQUET, "snappy.parquet"));
     for (const length of [0, 3, 11, 12, 100, whole.length - 1]) {
       expect((await errorOf(read(await write("cut.parquet", whole.subarray(0, length))))).code).toBe("CORPUS_PARQUET");
@@ -168,7 +168,7 @@ describe("Parquet", () => {
 });
 
 describe("paths", () => {
-  test("a folder stands for every corpus file under it, in the order of the names", async () => {
+  test("reads all corpus files in a folder, sorted by name", async () => {
     const sub = join(folder, "sub");
     await mkdir(join(sub, "b"), { recursive: true });
     await writeFile(join(sub, "c.jsonl"), '{"text":"3","body":"3b"}\n');
@@ -179,7 +179,7 @@ describe("paths", () => {
     expect(textsOf(await read(`${sub}#body`))).toEqual(["1", "2", "3b"]);
   });
 
-  test("refuses what is not there, has an unknown extension, or holds nothing", async () => {
+  test("rejects missing, unknown and empty files", async () => {
     const missing = await errorOf(read(join(folder, "missing.jsonl")));
     expect(missing.code).toBe("CORPUS_NOT_FOUND");
     expect(missing.message).toContain("missing.jsonl");

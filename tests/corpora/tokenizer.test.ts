@@ -1,6 +1,6 @@
 /**
- * @file Tokenisation of SmolLM2 against llama.cpp, of every pre-tokenizer on its vocabulary, and what a tokenizer refuses.
- * The goldens are made by tests/reference/llama-tokenize.mjs; the other two models are in tests/real.
+ * @file Tokenisation with SmolLM2 against llama.cpp, with every pre-tokenizer on its vocabulary, and invalid
+ * tokenizers. The goldens are made by tests/reference/llama-tokenize.mjs; the other two models are in tests/real.
  */
 
 import { describe, expect, test } from "vitest";
@@ -24,23 +24,23 @@ const metadata = await realMetadata("smollm2");
 const tokenizer = makeTokenizer(metadata);
 
 describe("SmolLM2's tokenizer", () => {
-  test("gives llama.cpp's ids for the tricky strings", () => {
+  test("yields llama.cpp's ids for tricky strings", () => {
     expect(golden.strings.map(({ text }) => text)).toEqual(trickyStrings());
     expect(differingStrings(tokenizer, golden)).toEqual([]);
   });
 
-  test("gives llama.cpp's ids for every preset", () => {
+  test("yields llama.cpp's ids for every preset", () => {
     const { files, found, expected } = digestFiles(tokenizer, golden);
     expect(files).toBeGreaterThanOrEqual(19);
     expect(found).toEqual(expected);
   });
 
-  test("has the vocabulary's size, and no BOS where the file says so", () => {
+  test("has the vocabulary's size, and no BOS if the file says so", () => {
     expect(tokenizer.vocabSize).toBe(49152);
     expect(Array.from(tokenizer.prefix)).toEqual([]);
   });
 
-  test("adds BOS and EOS where the file says so", () => {
+  test("adds BOS and EOS if the file says so", () => {
     const framed = makeTokenizer(metadata, { "tokenizer.ggml.add_bos_token": true, "tokenizer.ggml.add_eos_token": true });
     const bare = Array.from(tokenizer.encode("Hello there."));
     expect(Array.from(framed.prefix)).toEqual([1]);
@@ -48,7 +48,8 @@ describe("SmolLM2's tokenizer", () => {
   });
 
   test("decodes what it encodes", () => {
-    // Bytes without a token are lost, as in llama.cpp: strings with control characters and rare planes are left out.
+    // Bytes without a token are lost, as in llama.cpp: strings with control characters or from rare planes are
+    // excluded.
     const texts = golden.strings
       .map(({ text }) => text)
       .filter((text) => /^[\p{L}\p{N}\p{P}\p{Sc}\p{Sm} \n]*$/u.test(text) && text !== "");
@@ -79,9 +80,9 @@ describe("createTokenizer", () => {
     ["empty", {}],
     ["without a model", { ...files.tokenizerJson, model: undefined }],
     ["with an unknown model", { ...files.tokenizerJson, model: { type: "Riddle" } }],
-    ["with a model cut off", { ...files.tokenizerJson, model: { type: "BPE" } }],
+    ["with an incomplete model", { ...files.tokenizerJson, model: { type: "BPE" } }],
     ["with an unknown pre-tokenizer", { ...files.tokenizerJson, pre_tokenizer: { type: "Riddle" } }],
-    ["with added tokens of a wrong form", { ...files.tokenizerJson, added_tokens: 3 }],
+    ["with invalid added tokens", { ...files.tokenizerJson, added_tokens: 3 }],
   ] as const)("refuses a tokenizer.json %s", ([, tokenizerJson]) => {
     const make = (): unknown => createTokenizer({ ...files, tokenizerJson }, "some-model");
     expect(make).toThrow(CusprunError);

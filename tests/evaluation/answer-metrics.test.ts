@@ -1,4 +1,7 @@
-/** @file Metrics of generated answers against SQuAD's script and `rouge-score`, and what they leave out: other scripts, numbers, parts of an output. */
+/**
+ * @file Metrics of generated answers against SQuAD's script and `rouge-score`, and cases that these do not cover: other
+ * scripts, numbers, parts of an output.
+ */
 
 import { describe, expect, test } from "vitest";
 import { defaultExtract, extractAnswer, scoreAnswer } from "../../src/evaluation/answer-metrics.ts";
@@ -7,7 +10,7 @@ import goldens from "../fixtures/answer-goldens.json" with { type: "json" };
 
 describe("agreement with a reference", () => {
   test.each(goldens)("of $answer with $reference", ({ answer, reference, ...expected }) => {
-    // rouge-score counts nothing in what is no ASCII; these pairs have nothing else.
+    // rouge-score ignores everything outside ASCII, and these pairs contain nothing else.
     for (const metric of GENERATION_METRICS) expect(scoreAnswer(metric, answer, [reference])).toBeCloseTo(expected[metric], 12);
   });
 
@@ -15,7 +18,7 @@ describe("agreement with a reference", () => {
     expect(scoreAnswer("f1", "a red car", ["a blue bicycle", "red car"])).toBe(1);
   });
 
-  test("counts characters where a script writes no spaces", () => {
+  test("counts characters in scripts without spaces", () => {
     // 3 of 4 and of 3 characters.
     expect(scoreAnswer("f1", "龙松演员", ["龙松员"])).toBeCloseTo((2 * 0.75 * 1) / 1.75, 12);
     expect(scoreAnswer("rougeL", "一二三", ["一三二"])).toBeCloseTo(2 / 3, 12);
@@ -33,7 +36,7 @@ describe("agreement with a reference", () => {
   });
 });
 
-describe("what is compared", () => {
+describe("the compared part", () => {
   test.each([
     ["last_number", "5 + 7 = 12. So she has $1,012.50.\n", "1,012.50"],
     ["last_number", "none", ""],
@@ -47,7 +50,7 @@ describe("what is compared", () => {
     expect(extractAnswer(output, extract)).toBe(answer);
   });
 
-  test("where an item does not say, goes by the metric and the references", () => {
+  test("depends on the metric and the references by default", () => {
     expect(defaultExtract("exact_match", ["12", "12.0"])).toBe("last_number");
     expect(defaultExtract("exact_match", ["12", "twelve"])).toBe("first_phrase");
     expect(defaultExtract("f1", ["12"])).toBe("first_line");

@@ -1,4 +1,4 @@
-/** @file Greedy continuations of tiny models: those of the plain f64 forward pass, run anew for every token. */
+/** @file Greedy continuations of tiny models against those of the plain f64 forward pass, run again for every token. */
 
 import { describe, expect, test } from "vitest";
 import { continuePrompts } from "../../src/evaluation/generation.ts";
@@ -9,7 +9,7 @@ import { TINY_FAMILIES, tinyCheckpoint, tinyModel, tinyTokenizerFiles, type Tiny
 const MAX_TOKENS = 6;
 const PROMPTS = [[5, 9, 3, 40, 22, 11, 6, 13], [7], [30, 4, 8], [9, 9, 1, 17, 2]];
 
-/** Ids that the model writes, up to a token of `ends`. */
+/** Ids that the model generates, up to a token of `ends`. */
 function referenceIds({ configJson, tensors }: TinyModel, prompt: readonly number[], ends: readonly number[]): number[] {
   const ids = [...prompt];
   const weights = new Map([...tensors].map(([name, { shape, values }]) => [name, { shape, values: Float64Array.from(values) }]));
@@ -31,7 +31,7 @@ async function generate(model: TinyModel, isDone: (text: string) => boolean = ()
 }
 
 describe.each(TINY_FAMILIES)("%s", (family) => {
-  test("writes on as the reference does, prompts of unlike length together", async () => {
+  test("continues prompts of different lengths together, as the reference does", async () => {
     const model = tinyModel(family);
     const noEnd = { ...model, config: { ...model.config, eosTokenIds: [] } };
     expect(await generate(noEnd)).toEqual(PROMPTS.map((prompt) => textOf(referenceIds(model, prompt, []))));
@@ -50,13 +50,13 @@ describe("a continuation", () => {
     expect(await generate(ending)).toEqual(expected);
   });
 
-  test("ends where enough is said", async () => {
+  test("ends when the answer is complete", async () => {
     const noEnd = { ...model, config: { ...model.config, eosTokenIds: [] } };
     const texts = await generate(noEnd, (text) => text.split(" ").length > 2);
     expect(texts.map((text) => text.split(" ").length)).toEqual([3, 3, 3, 3]);
   });
 
-  test("stops when it is told to, and nothing is computed for no prompts", async () => {
+  test("stops when it is aborted; without prompts nothing is computed", async () => {
     const tokenizer = createTokenizer(tinyTokenizerFiles(model.config.vocabSize), "tiny");
     const prompts = [{ tokens: Int32Array.of(1), maxTokens: 1, isDone: () => false }];
     const aborted = continuePrompts(tinyCheckpoint(model), tokenizer, prompts, "", {

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { fairCoinTwoSided, studentQuantile, studentTwoSided } from "../../src/evaluation/distributions.ts";
 import { expFigure, ratioDifference, ratioFigure, shareDifference, shareFigure } from "../../src/evaluation/intervals.ts";
 
-/** Both sides compute in f64 by other formulas. */
+/** Both sides compute in f64, by different formulas. */
 const DIGITS = 10;
 const A = [1.5, 2.25, 0.5, 3.75, 2, 1];
 const B = [1.25, 2.5, 0.25, 3, 1.5, 1.5];
@@ -69,7 +69,7 @@ describe("figures", () => {
     expect(interval![1]).toBeCloseTo(3.026032828016171, 8);
   });
 
-  test("a ratio does not depend on the unit of its weights, and is exact where values are in proportion to them", () => {
+  test("a ratio does not depend on the unit of its weights, and is exact if values are proportional to them", () => {
     const weights = [10, 20, 5, 40, 15, 10];
     const { value, standardError, interval } = ratioFigure(A, weights);
     const scaled = ratioFigure(
@@ -87,13 +87,13 @@ describe("figures", () => {
     ).toEqual({ value: 0.25, standardError: 0, interval: [0.25, 0.25] });
   });
 
-  test("one item has no interval but a share's", () => {
+  test("one item has no interval, except that of a share", () => {
     expect(ratioFigure([3], [2])).toEqual({ value: 1.5, standardError: null, interval: null });
     expect(shareFigure([true])).toMatchObject({ value: 1, standardError: null, interval: [expect.any(Number), 1] });
     expect(ratioDifference([3], [1], [2]).pValue).toBeNull();
   });
 
-  test("exp goes to value and interval", () => {
+  test("exp applies to value and interval", () => {
     const figure = expFigure({ value: 1, standardError: 0.5, interval: [0, 2] });
     expect(figure).toEqual({ value: Math.E, standardError: Math.E / 2, interval: [1, Math.exp(2)] });
   });
@@ -108,7 +108,7 @@ describe("differences", () => {
     expect(pValue).toBeCloseTo(0.4205910269145423, DIGITS);
   });
 
-  test("of a model from itself are none", () => {
+  test("between a model and itself are zero", () => {
     expect(ratioDifference(A, A, ONES)).toEqual({ value: 0, standardError: 0, interval: [0, 0], pValue: 1 });
     expect(shareDifference([true, false], [true, false])).toMatchObject({ value: 0, pValue: 1 });
   });

@@ -1,5 +1,4 @@
-/** @file Damage of trial cuts, against a direct formula on logits of models with zeros in the cut's place. */
-
+/** @file Damage of trial cuts, against a direct formula on logits of models in which the cut units are zero. */
 import { expect, test } from "vitest";
 import type { TokenDocument } from "../../src/corpora/corpus.ts";
 import { measureLayerDamage } from "../../src/evaluation/layer-damage.ts";
@@ -10,7 +9,7 @@ import { planOf } from "../support/plans.ts";
 import { TINY_FAMILIES, seededNormal, tinyCheckpoint, tinyModel } from "../support/tiny-models.ts";
 import type { TinyModel } from "../support/tiny-models.ts";
 
-/** Divergences are differences of logits of a few tenths, and come from f32 products in another order. */
+/** Divergences are differences of logits of a few tenths, computed from f32 products in another order. */
 const TOLERANCE = 1e-3;
 
 /** Σ p (log p − log q) of every row, by definition, in f64. */
@@ -74,11 +73,11 @@ test.each(TINY_FAMILIES)("%s: the mean divergence of every trial on every docume
   }
 });
 
-test("a trial is judged after the repair of its layer", async () => {
+test("a trial is measured after the repair of its layer", async () => {
   const model = tinyModel("llama");
   const { numHiddenLayers: L, vocabSize: V } = model.config;
   const F = model.config.layerSizes[1]!.intermediateSize;
-  // Unit 2i + 1 of layer 1 becomes a copy of unit 2i in gate and up: the kept one can do the work of both.
+  // Unit 2i + 1 of layer 1 becomes a copy of unit 2i in gate and up: the kept one can replace both.
   for (const role of ["gate", "up"]) {
     const { shape, values } = model.tensors.get(`model.layers.1.mlp.${role}_proj.weight`)!;
     const D = shape[1]!;
@@ -100,6 +99,6 @@ test("a trial is judged after the repair of its layer", async () => {
   const cut = asWeightSource(cutExpert(checkpoint, plan));
   const trials = ([null, "down"] as const).map((repair) => ({ layer: 1, cut, repair }));
   const [left, mended] = await measureLayerDamage(checkpoint, trials, { measured: texts(2), fitted: texts(8) }, {});
-  // Ridge of strength 1 leaves half of the missing part, a quarter in energy; the kept units share it.
+  // Ridge strength 1 leaves half of the missing part, a quarter of its energy; the kept units share it.
   for (const [index, damage] of mended!.entries()) expect(damage).toBeLessThan(0.5 * left![index]!);
 });

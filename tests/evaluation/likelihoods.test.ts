@@ -29,7 +29,7 @@ describe("log-likelihoods", () => {
     }
   });
 
-  test("of several groups are one progress", async () => {
+  test("of several groups are reported as one stage", async () => {
     const { checkpoint, documents, close } = await openTinyGoldens("llama");
     const requests = documents.map(({ tokens }) => ({ input: tokens.slice(0, -1), targets: tokens.slice(-1) }));
     const shares: number[] = [];
@@ -54,7 +54,7 @@ describe("requests", () => {
     expect(askedOf).toEqual([[0, 2], [1], [3]]);
   });
 
-  test("go through the head in groups of at most so many targets, unless one alone has more", () => {
+  test("pass the head in groups of a limited number of targets, unless one alone has more", () => {
     const requests = [2, 1, 5, 1, 1, 1].map((targets) => request([1, 2, 3, 4, 5], targets));
     const asked = requests.map((_, index) => ({ request: index, batch: 0, end: 5 }));
     const groups = groupRequests(asked, requests, 3);

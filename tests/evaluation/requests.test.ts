@@ -9,7 +9,10 @@ import { tinyModel } from "../support/tiny-models.ts";
 const { config } = tinyModel("llama");
 const BOS = 1;
 
-/** A token per character (its code), but `ab`, ` b` and two spaces are one: tokens that span what a context and a choice have. */
+/**
+ * A token per character (its code), but `ab`, ` b` and two spaces are single tokens, which may span a context and a
+ * choice.
+ */
 function characters(prefix: readonly number[]): Tokenizer {
   const encode = (text: string): Int32Array =>
     Int32Array.of(
@@ -21,7 +24,7 @@ function characters(prefix: readonly number[]): Tokenizer {
   return { vocabSize: 10_000, prefix: Int32Array.from(prefix), encode, decode: () => "" };
 }
 
-/** `_encode_pair`, and how `_loglikelihood_tokens` makes inputs of it. */
+/** `_encode_pair`, and the inputs that `_loglikelihood_tokens` makes from it. */
 function harnessPair(tokenizer: Tokenizer, context: string, choice: string, maxLength: number): [number[], number[]] {
   let continuation = ` ${choice}`;
   let own = context;
@@ -33,7 +36,10 @@ function harnessPair(tokenizer: Tokenizer, context: string, choice: string, maxL
   return [[...contextTokens, ...targets].slice(-(maxLength + 1)).slice(0, -1), targets];
 }
 
-/** `get_rolling_token_windows` with a context of one token, then `make_disjoint_window`: (context and all targets but the last, targets). */
+/**
+ * `get_rolling_token_windows` with a context of one token, then `make_disjoint_window`: (context and all targets except
+ * the last, targets).
+ */
 function harnessWindows(tokens: readonly number[], prefix: number, maxLength: number): [number[], number[]][] {
   const windows: [number[], number[]][] = [
     [[prefix, ...tokens.slice(0, Math.min(maxLength, tokens.length) - 1)], tokens.slice(0, maxLength)],
@@ -59,7 +65,7 @@ describe("requests", () => {
       fc.property(
         TEXT.filter((context) => context.trim() !== ""),
         fc.array(fc.stringMatching(/^[abxy]{1,6}$/), { minLength: 2, maxLength: 4 }),
-        // Of the longest choice and all spaces before it no fewer: more are refused.
+        // No fewer than the longest choice with all spaces before it: longer choices are refused.
         fc.integer({ min: 20, max: 40 }),
         (context, choices, maxLength) => {
           const item = { type: "multiple_choice", id: "1", source: "made up", context, choices, answer: 0 } as const;
@@ -98,13 +104,13 @@ describe("requests", () => {
     );
   });
 
-  test("of texts have BOS once where the tokenizer puts it", () => {
+  test("of texts have BOS once if the tokenizer adds it", () => {
     const item = { type: "perplexity", id: "1", source: "made up", text: "xyxyx" } as const;
     const windows = (prefix: readonly number[]) => plain(new RequestMaker(characters(prefix), config, 3).windows(item));
     expect(windows([BOS])).toEqual(windows([]));
   });
 
-  test("of texts begin with EOS where transformers' tokenizer has no BOS, though the config names one", () => {
+  test("of texts begin with EOS if transformers' tokenizer has no BOS, even if the config names one", () => {
     const item = { type: "perplexity", id: "1", source: "made up", text: "xy" } as const;
     const [llama] = new RequestMaker(characters([]), { ...config, family: "llama" }).windows(item);
     expect(llama!.input[0]).toBe(config.bosTokenId);
@@ -112,7 +118,7 @@ describe("requests", () => {
     expect(qwen!.input[0]).toBe(7);
   });
 
-  test("refuse what the model cannot be asked", () => {
+  test("refuse inputs that the model cannot take", () => {
     const item = {
       type: "multiple_choice",
       id: "1",

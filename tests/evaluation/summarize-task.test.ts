@@ -1,7 +1,7 @@
-/** @file Scores → figures, by hand. */
+/** @file Scores → figures, against values computed by hand. */
 
 import { describe, expect, test } from "vitest";
-import type { ChoiceScore, TextScore } from "../../src/evaluation/measure-tasks.ts";
+import type { ChoiceScore, TextScore } from "../../src/evaluation/item-scores.ts";
 import { summarizeTask } from "../../src/evaluation/summarize-task.ts";
 import type { Task } from "../../src/evaluation/task-file.ts";
 
@@ -23,9 +23,9 @@ const text = (bits: number, tokens: number, bytes: number): TextScore => ({
 });
 
 describe("a summary", () => {
-  test("of choices takes the likeliest, and the likeliest per character, the first of equals", () => {
+  test("of choices takes the most likely, in total and per character, the first of equally likely ones", () => {
     const scores = [
-      // Likeliest is 1, per character 0.
+      // The most likely is 1, per character 0.
       choice([-6, -5], [12, 2], 1),
       choice([-6, -5], [12, 2], 0),
       choice([-4, -4], [2, 2], 1),
@@ -39,7 +39,7 @@ describe("a summary", () => {
     expect(Object.keys(figures)).toHaveLength(4);
   });
 
-  test("of a likelihood that is no number counts no choice as right", () => {
+  test("counts no choice as right if a likelihood is not a number", () => {
     for (const broken of [choice([Number.NaN, -1], [1, 1], 0), choice([-1, Number.NaN], [1, 1], 0)]) {
       const { figures } = summarizeTask(task("multiple_choice"), [broken], null);
       expect([figures.accuracy?.value, figures.normalizedAccuracy?.value]).toEqual([0, 0]);
@@ -61,7 +61,7 @@ describe("a summary", () => {
     expect(differences?.answerNegativeLogLikelihood).toMatchObject({ value: -1.5 });
   });
 
-  test("of two tokenizers compares bits per byte, and no perplexity", () => {
+  test("of two tokenizers compares bits per byte, but not perplexity", () => {
     const own = [text(10, 5, 20), text(30, 5, 20)];
     const { differences } = summarizeTask(task("perplexity"), own, [text(12, 6, 20), text(30, 4, 20)]);
     expect(Object.keys(differences ?? {})).toEqual(["bitsPerByte"]);

@@ -1,4 +1,4 @@
-/** @file Evaluation files: what is read, what is refused and how, and that nothing else can come out. */
+/** @file Evaluation files: those that are read, and those that are refused with a described error. */
 
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -53,7 +53,7 @@ describe("an evaluation file", () => {
   test("is not read past the limit", () =>
     withLines([CHOICE, CHOICE, "no JSON"], async (path) => expect((await readTask(path, 2)).items).toHaveLength(2)));
 
-  test("stands in a folder among others, and is read once", () =>
+  test("may be in a folder among others, and is read once", () =>
     withLines([CHOICE], async (path) => {
       const folder = join(path, "..");
       await writeFile(join(folder, "README.md"), "no task");
@@ -104,7 +104,7 @@ describe("an evaluation file", () => {
       expect(await codeOf("nothing")).toBe("CORPUS_FORMAT");
     }));
 
-  test("of any JSON is read or refused", () =>
+  test("of any JSON is either read or refused", () =>
     fc.assert(
       fc.asyncProperty(
         fc.constantFrom(CHOICE, TEXT, PROMPT),

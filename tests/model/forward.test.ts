@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { documentLikelihoods } from "../../src/evaluation/perplexity.ts";
 import { MAX_BATCH_TOKENS, makeBatches } from "../../src/model/batches.ts";
+import { WHOLE_BLOCK } from "../../src/model/block-request.ts";
 import { embedBatches } from "../../src/model/embedding.ts";
 import { forward } from "../../src/model/forward.ts";
 import { LayerProgram } from "../../src/model/layer-program.ts";
@@ -26,7 +27,7 @@ describe.each(TINY_MODELS)("the forward pass of %s equals transformers'", (name)
     const [batch, ...others] = makeBatches(documents, MAX_BATCH_TOKENS);
     expect(others).toHaveLength(0);
     const states = await embedBatches(checkpoint, [batch!], false, {});
-    const program = new LayerProgram(checkpoint, [batch!], {});
+    const program = new LayerProgram(checkpoint, [batch!], WHOLE_BLOCK);
     for (let layer = 0; layer < L; layer++) {
       for (const [row, index] of batch!.documents.entries()) {
         const all = await states.get(0);

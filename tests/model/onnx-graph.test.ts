@@ -5,6 +5,7 @@ import { ModelProtoSchema } from "onnx-buf";
 import { expect, test } from "vitest";
 import type { TinyFamily } from "../support/tiny-families.ts";
 import { buildBlockGraph } from "../../src/model/block-graph.ts";
+import { WHOLE_BLOCK } from "../../src/model/block-request.ts";
 import type { BlockShape } from "../../src/model/block-shape.ts";
 import { LayerProgram } from "../../src/model/layer-program.ts";
 import { OnnxGraph } from "../../src/model/onnx-graph.ts";
@@ -24,14 +25,15 @@ test.each(["llama", "gemma3"] as const)(
   "%s: a fit multiplies by down only where a norm behind it asks for the product",
   async (family) => {
     const shape = await shapeOf(family);
-    const nodes = fromBinary(ModelProtoSchema, buildBlockGraph(shape, { fit: "down" })).graph!.node;
+    const nodes = fromBinary(ModelProtoSchema, buildBlockGraph(shape, { part: "fit", matrix: "down", from: "block" })).graph!
+      .node;
     const readsDown = nodes.some(({ input }) => input.includes("down"));
     expect(readsDown).toBe(family === "gemma3");
   },
 );
 
 async function shapeOf(family: TinyFamily): Promise<BlockShape> {
-  const program = new LayerProgram(tinyCheckpoint(tinyModel(family)), [], {});
+  const program = new LayerProgram(tinyCheckpoint(tinyModel(family)), [], WHOLE_BLOCK);
   const { shape } = await program.readWeights(0);
   await program.close();
   return shape;

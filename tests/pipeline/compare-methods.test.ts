@@ -1,4 +1,4 @@
-/** @file Comparing as a function: what runs share, what is added, what is refused. */
+/** @file Comparing as a function: the work that runs share, runs that are added, and requests that are refused. */
 
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -32,14 +32,14 @@ async function stagesOf(options: CompareOptions): Promise<readonly string[]> {
 }
 
 describe("compareMethods", () => {
-  test("scores once for all methods, whatever each needs", () =>
+  test("scores once for all methods, although each needs other relevances", () =>
     withFolder(async (folder) => {
       const stages = await stagesOf(await prepare(folder, { methods: ["random", "flap", "wanda-sp", "cusprun-paper"] }));
       expect(stages.filter((stage) => stage.endsWith("scoring"))).toEqual(["scoring"]);
       expect(stages.filter((stage) => stage.endsWith("measuring the dense model"))).toEqual(["measuring the dense model"]);
     }));
 
-  test("adds methods and budgets to what is there, and takes variants of a method", () =>
+  test("adds methods and budgets to earlier results, and accepts variants of a method", () =>
     withFolder(async (folder) => {
       const options = await prepare(folder);
       await compareMethods(options);
@@ -54,12 +54,12 @@ describe("compareMethods", () => {
         ["random", "25% of blocks", false],
         ["flap, repaired", "10% of blocks", true],
         ["random", "10% of blocks", false],
-        // The budget that is there already, however it is written.
+        // The budget of an earlier run in another spelling.
         ["flap, repaired", "25% of blocks", true],
       ]);
     }));
 
-  test("makes a run again whose expert is to be kept and is not there", () =>
+  test("repeats a run whose expert should be kept and is missing", () =>
     withFolder(async (folder) => {
       const options = await prepare(folder);
       const first = await compareMethods(options);
@@ -85,7 +85,7 @@ describe("compareMethods", () => {
         await writeFile(join(options.out, "results.json"), '{"format": "cusprun-comparison-2", "runs": [{}]}');
         return options;
       },
-      /no comparison of this form/,
+      /does not hold a comparison in this format/,
     ],
     [
       "another model",
@@ -106,7 +106,7 @@ describe("compareMethods", () => {
     }),
   );
 
-  test("refuses a folder that holds something else, and what is there twice", () =>
+  test("refuses a folder that holds something else, and duplicates", () =>
     withFolder(async (folder) => {
       const options = await prepare(folder);
       await expect(compareMethods({ ...options, out: folder })).rejects.toMatchObject({ code: "OUTPUT_EXISTS" });

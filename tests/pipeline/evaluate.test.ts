@@ -3,7 +3,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import type { ItemScore } from "../../src/evaluation/measure-tasks.ts";
+import type { ItemScore } from "../../src/evaluation/item-scores.ts";
 import { evaluateModel } from "../../src/pipeline/evaluate.ts";
 import { errorOf } from "../support/temporary-gguf.ts";
 import { withFolder } from "../support/temporary-folder.ts";
@@ -56,7 +56,7 @@ describe("evaluateModel", () => {
       expect(differences?.bitsPerByte?.value).not.toBe(0);
     }));
 
-  test("depends on the window: less to look back at", () =>
+  test("depends on the window, which limits the context", () =>
     withModels(async (model, _, { texts }) => {
       const perplexity = async (maxTokens?: number) =>
         (await evaluateModel({ model, tasks: [texts], ...(maxTokens === undefined ? {} : { maxTokens }) })).tasks[0]!.figures
@@ -66,7 +66,7 @@ describe("evaluateModel", () => {
       expect(await perplexity()).toBe(await perplexity(128));
     }));
 
-  test("scores what a model writes", () =>
+  test("scores generated answers", () =>
     withModels(async (model, other, { prompts }, folder) => {
       const out = join(folder, "report.json");
       const { tasks } = await evaluateModel({ model, against: other, tasks: [prompts], out });

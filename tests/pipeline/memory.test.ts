@@ -1,4 +1,4 @@
-/** @file Memory of a whole run: what is planned before it, and what is refused. */
+/** @file Memory of a whole run: the plan before it, and limits that are refused. */
 
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -23,7 +23,7 @@ async function prepare(folder: string, changes: Partial<PruneOptions> = {}): Pro
   };
 }
 
-test("a run says before it scores what its stages need, and does it within the largest", () =>
+test("a run reports before it scores what its stages need, and stays within the largest need", () =>
   withFolder(async (folder) => {
     const events: ProgressEvent[] = [];
     const { memory } = await pruneModel(await prepare(folder, { onProgress: (event) => events.push(event) }));
@@ -42,7 +42,7 @@ test("a run says before it scores what its stages need, and does it within the l
     expect((await pruneModel(again)).memory).toEqual({ ...memory, limitBytes: peak });
   }));
 
-test("a limit under what the program itself takes is refused before any work", () =>
+test("a limit below the program's own memory is refused before any work", () =>
   withFolder(async (folder) => {
     const stages = new Set<string>();
     const onProgress = ({ stage }: ProgressEvent): unknown => stages.add(stage);

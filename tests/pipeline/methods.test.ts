@@ -1,4 +1,4 @@
-/** @file Methods and trials on the whole way, with a tiny model. */
+/** @file Methods and trials in whole runs, with a tiny model. */
 
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -31,7 +31,7 @@ async function prepare(folder: string, changes: Partial<PruneOptions>): Promise<
   };
 }
 
-/** Runs and returns the stages it went through, with the plan. */
+/** Runs, and returns the stages with the plan. */
 async function run(options: PruneOptions): Promise<{ stages: Set<string>; plan: PrunePlan; repaired: boolean }> {
   const stages = new Set<string>();
   const { repair } = await pruneModel({ ...options, onProgress: ({ stage }) => stages.add(stage) });
@@ -58,7 +58,7 @@ describe("methods that pool their documents", () => {
 });
 
 describe("trials", () => {
-  test("decide over ragged widths, are kept for the next run, and are not made where relevance decides", () =>
+  test("decide ragged widths, are kept for the next run, and are not made if relevance decides", () =>
     withFolder(async (folder) => {
       const options = await prepare(folder, {});
       const first = await run(options);
@@ -72,7 +72,7 @@ describe("trials", () => {
       expect(global.plan.allocation).toBe("global");
     }));
 
-  test("cut every kind of unit that may go", () =>
+  test("cut every kind of unit that may be removed", () =>
     withFolder(async (folder) => {
       const kinds = ["ffn", "head", "kv-group"] as const;
       const options = await prepare(folder, { selection: { budget: "30% of blocks", layout: "ragged", kinds } });
@@ -115,7 +115,7 @@ describe("shortgpt", () => {
       await expect(applyPlan(repairing)).rejects.toMatchObject({ code: "REPAIR_UNSUPPORTED" });
     }));
 
-  test("refuses what whole layers cannot be, before anything is scored", () =>
+  test("refuses settings that do not fit whole layers, before anything is scored", () =>
     withFolder(async (folder) => {
       const options = await prepare(folder, { method: "shortgpt" });
       const uniform = { budget: "25% of blocks", layout: "uniform" } as const;
@@ -133,13 +133,13 @@ describe("shortgpt", () => {
       }
     }));
 
-  test("refuses a GGUF of Gemma 3 whose sliding layers follow no period any more, before it measures or writes", () =>
+  test("refuses a GGUF of Gemma 3 whose sliding layers no longer follow a period, before it measures or writes", () =>
     withFolder(async (folder) => {
       const selection = { budget: "8% of blocks", layout: "uniform" } as const;
       const model = join(folder, "tiny.gguf");
       const options = await prepare(folder, { model, method: "shortgpt", selection, formats: ["gguf"], measure: true });
       const sizes = { hiddenSize: 64, intermediateSize: 64, numAttentionHeads: 8, numKeyValueHeads: 4, vocabSize: 300 };
-      // Every 6th layer sees everything. Norms that pass nothing on make layer 2 the one that goes.
+      // Every 6th layer has full attention. Norms of zero make layer 2 the one that is removed.
       const gemma = tinyModel("gemma3", { ...sizes, numHiddenLayers: 12 });
       for (const norm of ["post_attention_layernorm", "post_feedforward_layernorm"])
         gemma.tensors.get(`model.layers.2.${norm}.weight`)!.values.fill(-1);

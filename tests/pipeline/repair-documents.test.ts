@@ -33,14 +33,14 @@ const countOf = (all: readonly string[], name: string): number => all.filter((so
 describe("documents of a repair", () => {
   const corpora = [corpusOf("language", 100), corpusOf("task", 100)];
 
-  test("are of every dimension in turns, none of them general unless asked for", async () => {
+  test("are taken from every dimension in turns, by default without general text", async () => {
     const all = await sources(corpora);
     expect(all).toHaveLength(200);
     expect(all.slice(0, 4)).toEqual(["language", "task", "language", "task"]);
     expect(countOf(all, "general")).toBe(0);
   });
 
-  test("hold the share of general text that was asked for, spread evenly", async () => {
+  test("contain the requested share of general text, evenly distributed", async () => {
     const all = await sources(corpora, 0.25);
     expect([countOf(all, "language"), countOf(all, "task"), countOf(all, "general")]).toEqual([75, 75, 50]);
     const tenths = Array.from({ length: 10 }, (_, tenth) => countOf(all.slice(20 * tenth, 20 * (tenth + 1)), "general"));

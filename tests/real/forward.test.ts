@@ -5,6 +5,7 @@ import { openGguf } from "../../src/checkpoint/gguf/open-gguf.ts";
 import { SafetensorsFile } from "../../src/checkpoint/safetensors/read.ts";
 import { documentLikelihoods } from "../../src/evaluation/perplexity.ts";
 import { MAX_BATCH_TOKENS, makeBatches } from "../../src/model/batches.ts";
+import { WHOLE_BLOCK } from "../../src/model/block-request.ts";
 import { embedBatches } from "../../src/model/embedding.ts";
 import { LayerProgram } from "../../src/model/layer-program.ts";
 import { computeLogits } from "../../src/model/output-head.ts";
@@ -35,7 +36,7 @@ describe.each(models)("%s: transformers' f32 hidden states, logits and perplexit
     const stride = Number(goldens.metadata["vocabularyStride"]);
     const batches = makeBatches(documents, MAX_BATCH_TOKENS);
     const states = await embedBatches(checkpoint, batches, false, {});
-    const program = new LayerProgram(checkpoint, batches, {});
+    const program = new LayerProgram(checkpoint, batches, WHOLE_BLOCK);
     /** Rows [T, D] of a document. */
     const rowsOf = async (document: number): Promise<Float32Array<ArrayBuffer>> => {
       const number = batches.findIndex((batch) => batch.documents.includes(document));

@@ -67,7 +67,7 @@ const TWO_SEEDS = comparisonOf(
   ]),
 );
 
-/** What is read of an element. */
+/** The attributes and children read from an element. */
 interface Group {
   readonly "@aria-label"?: string;
   readonly path?: unknown;
@@ -96,7 +96,7 @@ describe("plots of a comparison", () => {
     expect(pathsOf(plot?.svg ?? "", "line")).toBe(2);
   });
 
-  test("are drawn of a single run, and leave out what overflowed", async () => {
+  test("are drawn for a single run, and omit values that overflowed", async () => {
     const [single] = await plotComparison(comparisonOf([madeUp("flap", 20, 0, 30)]));
     expect(XMLValidator.validate(single?.svg ?? "")).toBe(true);
     const [plot] = await plotComparison(
@@ -109,7 +109,7 @@ describe("plots of a comparison", () => {
 });
 
 describe("the table of a comparison", () => {
-  test("has the smallest cut first, means over seeds with their deviation", () => {
+  test("lists the smallest cut first, and means over seeds with their standard deviation", () => {
     const lines = renderComparison(TWO_SEEDS).split("\n");
     expect(lines[2]).toMatch(/^budget +method +repaired +parameters +removed +domain: notes.* +time +memory +seeds$/);
     expect(lines[3]).toMatch(/^ +dense +2.00k +10\.50 ± 0\.71$/);
@@ -121,13 +121,13 @@ describe("the table of a comparison", () => {
     ]);
   });
 
-  test("of one seed has neither deviations nor seeds, and shows what overflowed", () => {
+  test("for one seed has neither deviations nor a seeds column, and shows overflowed values", () => {
     const table = renderComparison(comparisonOf([madeUp("random", 20, 0, Number.POSITIVE_INFINITY)]));
     expect(table).not.toMatch(/±|seeds/);
     expect(table).toMatch(/random +no +1.80k +10.0% +∞/);
   });
 
-  test("has bits per byte where tokens of some expert went", () => {
+  test("shows bits per byte if an expert's vocabulary was trimmed", () => {
     const trimmed = { ...madeUp("flap", 20, 0, 16), vocabulary: { before: 64, after: 40, splits: {} } };
     const table = renderComparison(comparisonOf([trimmed, madeUp("random", 20, 0, 256)]));
     expect(table).toMatch(
@@ -136,7 +136,7 @@ describe("the table of a comparison", () => {
     expect(table).toContain("Bits per byte on held-out documents");
   });
 
-  test("as Markdown keeps the user's names inside their cells", () => {
+  test("as Markdown escapes the user's names", () => {
     const rows = comparisonMarkdown(TWO_SEEDS)
       .split("\n")
       .filter((line) => line.startsWith("|"));

@@ -1,4 +1,4 @@
-/** @file The table of an evaluation, as it is printed. */
+/** @file The table of an evaluation as plain text. */
 
 import { expect, test } from "vitest";
 import type { TaskResult } from "../../src/evaluation/summarize-task.ts";
@@ -23,19 +23,19 @@ const choices: TaskResult = {
   },
 };
 
-test("of one model", () => {
+test("for one model", () => {
   expect(renderEvaluation("smollm2", null, [texts, choices])).toMatchInlineSnapshot(`
     "smollm2
 
-    task     figure                    items   value    95% interval
-    texts    perplexity                   24   18.31   16.20 – 20.71
-             bits per byte                24   0.951   0.910 – 0.990
-    choices  accuracy                      1  100.0%  20.6% – 100.0%
-             nats of the right choice      1   2.500               –"
+    task     figure                       items   value    95% interval
+    texts    perplexity                      24   18.31   16.20 – 20.71
+             bits per byte                   24   0.951   0.910 – 0.990
+    choices  accuracy                         1  100.0%  20.6% – 100.0%
+             NLL of correct choice, nats      1   2.500               –"
   `);
 });
 
-test("against another: perplexities as a ratio, the rest as differences", () => {
+test("against another model: perplexities as ratios, other figures as differences", () => {
   const compared: TaskResult = {
     ...texts,
     against: { perplexity: { value: 16, standardError: null, interval: null }, bitsPerByte: texts.figures.bitsPerByte! },

@@ -1,4 +1,4 @@
-/** @file Numbers and widths for people. */
+/** @file Formatting of numbers, and display widths. */
 
 import { describe, expect, test } from "vitest";
 import {

@@ -1,4 +1,4 @@
-/** @file The closing table, as text. */
+/** @file The closing table as plain text. */
 
 import { expect, test } from "vitest";
 import type { PruneReport } from "../../src/report/report.ts";
@@ -48,8 +48,9 @@ const REPORT: PruneReport = {
   elapsedMs: 83_000,
 };
 
-test("a uniform expert", () => {
-  expect(renderReport(REPORT)).toMatchInlineSnapshot(`
+test("of a uniform expert", () => {
+  const [table, commands] = renderReport(REPORT).split("Try it:\n");
+  expect(table).toMatchInlineSnapshot(`
     "tiny (llama, 93.5 MiB as Q4_1, Q8_0), uniform, budget 25%
 
                       before    after  change
@@ -60,9 +61,9 @@ test("a uniform expert", () => {
       language           中文 + notes.jsonl   12.35  15.40  1.25×         10
       domain             legal                 8.00   8.80  1.10×         12
 
-    removed in 3 layers  of a layer's  removed  kept  share
-      ffn                        1536      512  1024  33.3%
-      head                          9      0–3   6–9  11.1%
+    removed in 3 layers  per layer  removed  kept  share
+      ffn                     1536      512  1024  33.3%
+      head                       9      0–3   6–9  11.1%
 
     overlap of the irrelevant sets (Jaccard)
       language∩domain                         0.61
@@ -72,18 +73,21 @@ test("a uniform expert", () => {
     scores  work/scores.safetensors (reused)
     time    1 min 23 s
 
-    Try it:
-      python3 -c "from transformers import pipeline; print(pipeline('text-generation', 'experts/medical')('The doctor said', max_new_tokens=40)[0]['generated_text'])""
+    "
   `);
+  expect(commands).toBe(
+    `  python3 -c "from transformers import pipeline; print(pipeline('text-generation', 'experts/medical')` +
+      `('The doctor said', max_new_tokens=40)[0]['generated_text'])"`,
+  );
 });
 
-test("a masked expert says how many parameters are not zero", () => {
+test("of a masked expert shows how many parameters are not zero", () => {
   const masked: PruneReport = { ...REPORT, layout: "masked", parameters: { before: 1000, after: 1000, removed: 250 } };
   expect(renderReport(masked)).toMatch(/not zero +1\.00k +750 +-25\.0%/);
 });
 
-test("nothing removed, nothing measured", () => {
+test("of a run that removed and measured nothing", () => {
   const text = renderReport({ ...REPORT, units: [], dimensions: [], overlap: {} });
-  expect(text).toContain("No unit of the blocks was removed.");
+  expect(text).toContain("No units were removed from the decoder blocks.");
   expect(text).not.toContain("perplexity");
 });

@@ -14,7 +14,7 @@ describe("aggregateRelevance", () => {
   it("quantile interpolates between documents, as numpy.quantile([3, 4], 0.25) = 3.25", () => {
     expect([...aggregateRelevance(relevance, null, [0, 1], 2, { kind: "quantile", quantile: 0.25 })]).toEqual([3.25, 1.25]);
   });
-  it("takes shares of each document's own norm, and 0 of none", () => {
+  it("takes shares of each document's own norm, and 0 if that norm is 0", () => {
     expect([...aggregateRelevance(relevance, Float32Array.of(1, 2, 0), [0, 1, 2], 2, { kind: "max" })]).toEqual([3, 1]);
   });
 });

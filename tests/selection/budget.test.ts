@@ -29,9 +29,9 @@ describe("a budget", () => {
   it.each<[string | number, RegExp]>([
     ["a quarter", /found "a quarter".*`25%`.*`30M`.*`80MB`/],
     ["-5%", /found "-5%"/],
-    ["100%", /under 100%.*Ask for less/],
-    ["25", /a unit behind the number.*25% for a share, or 25M/],
-    [30, /a unit behind the number/],
+    ["100%", /under 100%.*Request less/],
+    ["25", /a unit after the number.*25% for a share, or 25M/],
+    [30, /a unit after the number/],
     ["25% of heads", /found "25% of heads"/],
     ["3Q", /found "3Q"/],
     ["3MB parameters", /found "3MB parameters"/],
@@ -44,7 +44,7 @@ describe("a budget", () => {
     );
   });
 
-  it("over what the blocks hold is out of reach", () => {
+  it("above the parameters of the blocks is unreachable", () => {
     expect(() => parametersToRemove(parseBudget("90%"), base)).toThrowError(
       expect.objectContaining({
         code: "BUDGET_UNREACHABLE",

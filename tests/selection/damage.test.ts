@@ -1,4 +1,4 @@
-/** @file Expected damage of units from trials, against the law it is made from, and what selection makes of it. */
+/** @file Expected damage of units from trials, against its formula, and its effect on selection. */
 
 import { describe, expect, it } from "vitest";
 import { planTrials, unitDamage, type MeasuredTrial } from "../../src/selection/damage.ts";
@@ -17,17 +17,17 @@ const trial = (removed: readonly number[], damage: number, repaired: boolean): M
 const sumOf = (values: Float64Array, units: readonly number[]): number => units.reduce((sum, unit) => sum + values[unit]!, 0);
 
 describe("expected damage", () => {
-  it("is the energy where nothing was tried", () => {
+  it("is the energy if there was no trial", () => {
     expect([...unitDamage(RELEVANCE, ["language"], undefined)[0]!]).toEqual([9, 1, 4, 16]);
   });
 
-  it("is the trial's, shared out by energy, and goes on at the same rate where it was repaired", () => {
+  it("divides a repaired trial's damage by energy, and continues at the same rate", () => {
     const [damage] = unitDamage(RELEVANCE, ["language"], trial([1, 2], 10, true));
     expect([...damage!]).toEqual([18, 2, 8, 32]);
     expect(sumOf(damage!, [1, 2])).toBe(10);
   });
 
-  it("grows with the square of the energy that is gone where it was not repaired", () => {
+  it("grows with the square of the lost energy if the trial was not repaired", () => {
     const [damage] = unitDamage(RELEVANCE, ["language"], trial([1, 2], 10, false));
     const [smallest, next, third] = [1, 2, 0].map((unit) => damage![unit]!);
     expect(smallest! + next!).toBeCloseTo(10, 12);
@@ -35,7 +35,7 @@ describe("expected damage", () => {
     expect(sumOf(damage!, [0, 1, 2, 3])).toBeCloseTo(10 * (30 / 5) ** 2, 12);
   });
 
-  it("is of each dimension its own", () => {
+  it("differs by dimension", () => {
     const values = [Float64Array.of(1, 1), Float64Array.of(1, 3)];
     const measured: MeasuredTrial = { layer: 0, kind: "ffn", removed: [0], repaired: true, damage: { language: 2, task: 5 } };
     expect(unitDamage(values, ["language", "task"], measured).map((each) => [...each])).toEqual([
@@ -46,13 +46,13 @@ describe("expected damage", () => {
 });
 
 describe("trials", () => {
-  it("take the least relevant units of every layer and kind, in shapes that a block can have", async () => {
+  it("remove the least relevant units of every layer and kind, in shapes that a block can have", async () => {
     const context = await openSelection(madeUpScores(MODEL.config), {
       dimensions: THREE,
       budget: "10%",
       layout: "ragged",
       kinds: ["ffn", "head", "kv-group"],
-      trials: [],
+      trials: "pending",
     });
     const trials = planTrials(context, true);
     for (let layer = 0; layer < 4; layer++) {
@@ -66,7 +66,7 @@ describe("trials", () => {
     }
   });
 
-  it("move the cut to the layers that the model minds least", async () => {
+  it("move the cut to the layers to which the model is least sensitive", async () => {
     const flat = { relevance: (_layer: number, _kind: string, _document: number, unit: number) => 1 + unit / 100 };
     const removed = Array.from({ length: 32 }, (_, unit) => unit);
     const trials = [8, 4, 2, 1].map((damage, layer): MeasuredTrial => ({
@@ -81,9 +81,9 @@ describe("trials", () => {
     expect(removedOf(plan).map((units) => units.length)).toEqual([0, 16, 48, 48]);
   });
 
-  it("are needed where damage is to decide", async () => {
+  it("are required for allocation damage", async () => {
     await expect(select({ layout: "ragged", allocation: "damage" })).rejects.toMatchObject({ code: "SELECTION_INVALID" });
-    await expect(select({ layout: "uniform", allocation: "damage", trials: [] })).rejects.toMatchObject({
+    await expect(select({ layout: "uniform", allocation: "damage", trials: "pending" })).rejects.toMatchObject({
       code: "LAYOUT_UNSUPPORTED",
     });
   });

@@ -1,4 +1,4 @@
-/** @file What each method ranks units by, against its formula computed directly. */
+/** @file The values by which each method ranks units, against its formula computed directly. */
 
 import { describe, expect, it } from "vitest";
 import { methodsFor, withMethod } from "../../src/pipeline/selection-step.ts";
@@ -36,7 +36,7 @@ describe("magnitude", () => {
     }
   });
 
-  it("of a KV group takes in its query heads", async () => {
+  it("of a KV group includes its query heads", async () => {
     const { headDim: K } = MODEL.config;
     const { numAttentionHeads: H, numKeyValueHeads: G } = MODEL.config.layerSizes[2]!;
     const values = await scores.read(2, "kv-group");
@@ -93,7 +93,7 @@ describe("flap", () => {
 });
 
 describe("shortgpt", () => {
-  it("is the mean of the documents' Block Influence, each token counting the same", async () => {
+  it("is the mean of the documents' Block Influence, with the same weight for every token", async () => {
     const tokens = SCORES.documents.map((_, document) => 10 + 7 * document);
     const documents = SCORES.documents.map((document, index) => ({ ...document, tokenCount: tokens[index]! }));
     const scores = METHODS.shortgpt.relevances({ ...SCORES, documents }, WEIGHTS, 0);
@@ -106,7 +106,7 @@ describe("shortgpt", () => {
 });
 
 describe("random", () => {
-  it("is the same for a seed and another for another", async () => {
+  it("is the same for the same seed, and differs for another", async () => {
     const read = (seed: number, layer: number): Promise<Float32Array> =>
       METHODS.random.relevances(SCORES, WEIGHTS, seed).read(layer, "ffn");
     expect(await read(3, 1)).toEqual(await read(3, 1));
@@ -119,13 +119,13 @@ describe("random", () => {
 });
 
 describe("a method's defaults", () => {
-  it.each(METHOD_NAMES)("%s: give way to what the user says", (name) => {
+  it.each(METHOD_NAMES)("%s: are overridden by the user's settings", (name) => {
     const kinds = METHODS[name].kinds.slice(0, 1);
     const choice = { budget: "10%", layout: "ragged", kinds, aggregate: "quantile:0.9", allocation: "global" } as const;
     expect(withMethod(choice, name)).toEqual(choice);
   });
 
-  it("leave a comparison of all to those that can make what is chosen", () => {
+  it("limit a comparison of all methods to those that can make the chosen expert", () => {
     const choice = { budget: "10%", layout: "uniform" } as const;
     expect(methodsFor(choice, undefined)).toEqual(METHOD_NAMES);
     const others = METHOD_NAMES.filter((name) => name !== "shortgpt");
@@ -135,7 +135,7 @@ describe("a method's defaults", () => {
     expect(methodsFor({ ...choice, kinds: ["layer"] }, undefined)).toEqual(["cusprun", "cusprun-paper", "shortgpt", "random"]);
   });
 
-  it("make the paper's rule of cusprun-paper", () => {
+  it("turn cusprun-paper into the paper's rule", () => {
     expect(withMethod({ budget: "10%", layout: "uniform" }, "cusprun-paper")).toMatchObject({ aggregate: "max" });
   });
 

@@ -30,7 +30,7 @@ describe("a plan file", () => {
     expect(await readPlan(path)).toEqual(plan);
   });
 
-  it("is readable: a list of units on one line, texts as they were", () => {
+  it("is readable: each list of units on one line, texts unchanged", () => {
     const plan = planOf("masked", [{ ffn: [0, 3, 12] }], { budget: "[1,   2]\n[\n3]" });
     const text = formatPlan(plan);
     expect(text).toContain('"removed": [0, 3, 12]');
@@ -46,7 +46,7 @@ describe("a plan file", () => {
     ["another version", { ...good, formatVersion: 2 }, /formatVersion: found 2/],
     ["an unknown layout", { ...good, layout: "round" }, /layout: found "round".*masked or uniform or ragged/],
     ["matrices in uniform", { ...good, granularity: "matrix" }, /granularity/],
-    ["layers that are no list", { ...good, layers: {} }, /layers: found \{\}/],
+    ["layers that are not a list", { ...good, layers: {} }, /layers: found \{\}/],
     ["layers out of order", { ...good, layers: [{ layer: 1, cuts: {} }] }, /layer 0: layer: found 1/],
     ["an unknown kind", withCut(cut([0]), "neuron"), /cuts: neuron.*no such kind.*ffn, head, kv-group/],
     ["whole layers of a ragged plan", { ...(withCut(cut([0]), "layer") as object), layout: "ragged" }, /layer.*no such kind/],
@@ -64,7 +64,7 @@ describe("a plan file", () => {
     ["a text for an index", withCut(cut(["0"])), /whole numbers/],
     ["no indices", withCut(cut(undefined)), /removed: found nothing/],
     ["an unknown dimension", { ...good, weights: { style: 1 } }, /weights: style.*no such dimension.*language, domain, task/],
-    ["a weight that is no number", { ...good, weights: { task: "1" } }, /weights: task: found "1"/],
+    ["a weight that is not a number", { ...good, weights: { task: "1" } }, /weights: task: found "1"/],
     [
       "a negative count",
       { ...good, parameters: { total: 1, blocks: 1, requested: 1, removed: -1 } },
@@ -76,17 +76,17 @@ describe("a plan file", () => {
     );
   });
 
-  it("that is cut off or absent is refused", async () => {
+  it("that is truncated or absent is refused", async () => {
     const path = join(home, "plan.json");
     await writePlan(path, planOf("masked", [{ ffn: [1] }]));
     await writeFile(path, (await readFile(path, "utf8")).slice(0, 200));
     await expect(readPlan(path)).rejects.toMatchObject({
       code: "PLAN_INVALID",
-      message: expect.stringMatching(/no JSON.*cusprun select/),
+      message: expect.stringMatching(/invalid JSON.*cusprun select/),
     });
     await expect(readPlan(join(home, "absent.json"))).rejects.toMatchObject({
       code: "PLAN_INVALID",
-      message: expect.stringContaining("no file that can be read"),
+      message: expect.stringContaining("no readable file"),
     });
   });
 });

@@ -20,7 +20,7 @@ describe("whole layers", () => {
     ["75% of blocks", [1, 2, 3]],
     ["87% of blocks", [1, 2, 3]],
     ["0%", []],
-  ])("those with the least influence go, as near to %s as whole ones come", async (budget, expected) => {
+  ])("those with the least influence are removed, as close to %s as whole layers can be", async (budget, expected) => {
     const plan = await layers(budget);
     expect(removedOf(plan, "layer").flatMap((removed, layer) => (removed.length > 0 ? [layer] : []))).toEqual(expected);
     const tensors = cutExpert(tinyCheckpoint(MODEL), plan).tensors;
@@ -28,7 +28,7 @@ describe("whole layers", () => {
     expect(plan.parameters.removed).toBe(countParameters(MODEL.config).total - kept);
   });
 
-  it("of two dimensions, the one that needs a layer more keeps it", async () => {
+  it("are kept if they matter to one of two dimensions", async () => {
     const perDocument = (layer: number, _: unknown, document: number): number =>
       // Documents 0 to 3 are the language's, 4 to 7 the domain's.
       document < 4 ? INFLUENCES[layer]! : [0.1, 0.4, 0.3, 0.2][layer]!;
@@ -37,13 +37,13 @@ describe("whole layers", () => {
     expect(removedOf(plan, "layer")).toEqual([[], [], [], [0]]);
   });
 
-  it.each(["12% of blocks", "1%"])("less than half a layer is refused: %s", async (budget) => {
+  it.each(["12% of blocks", "1%"])("a budget of less than half a layer is refused: %s", async (budget) => {
     await expect(layers(budget)).rejects.toThrow(
       /less than half a layer, expected 1 to 3 layers of \d+ parameters, 25\.0% to 75\.0%/,
     );
   });
 
-  it("all of them are refused", async () => {
+  it("a budget of all of them is refused", async () => {
     await expect(layers("88% of blocks")).rejects.toMatchObject({ code: "BUDGET_UNREACHABLE" });
     await expect(layers("88% of blocks")).rejects.toThrow(/nearest to all 4 layers/);
   });

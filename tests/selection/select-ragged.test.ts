@@ -32,7 +32,7 @@ describe("ragged", () => {
         const left = expert.tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
         expect(plan.parameters.total - plan.parameters.removed).toBe(left);
         expect(countParameters(expert.config).total).toBe(left);
-        // No step is smaller than this, and none is left out that would have come closer.
+        // No step is smaller than this, and no skipped step would have come closer.
         expect(Math.abs(plan.parameters.removed - plan.parameters.requested)).toBeLessThanOrEqual((SNAP * FFN_PARAMETERS) / 2);
       }
     },
@@ -62,12 +62,13 @@ describe("ragged", () => {
     const threshold = Math.max(...gone.map((unit) => keys[unit]!));
     const irrelevant = keys.flatMap((key, unit) => (key <= threshold ? [unit] : []));
     expect(irrelevant).toEqual(expect.arrayContaining(gone));
-    // Of each layer only what does not fill a step stays, and one step at most that would have overshot the budget.
+    // Each layer keeps only the irrelevant units that do not fill a step, and at most one step that would overshoot the
+    // budget.
     expect(irrelevant.length - gone.length).toBeLessThan(4 * SNAP);
     expect(new Set(removedOf(plan).map((removed) => removed.length)).size).toBeGreaterThan(1);
   });
 
-  it("takes from the layers that matter least, down to their floor", async () => {
+  it("removes units from the layers that matter least, down to their floor", async () => {
     const made: MadeUpScores = { relevance: (layer, _, __, unit) => 10 ** -layer * (1 + unit / 100) };
     const plan = await select(
       { layout: "ragged", snap: SNAP, budget: String((48 + 48 + 16) * FFN_PARAMETERS) + " params", floor: 0.25 },
@@ -76,7 +77,7 @@ describe("ragged", () => {
     expect(removedOf(plan).map((removed) => removed.length)).toEqual([0, 16, 48, 48]);
   });
 
-  it("removes the same number of heads from every group that stays", async () => {
+  it("removes the same number of heads from every kept group", async () => {
     const made: MadeUpScores = {
       relevance: (layer, kind, __, unit) => (kind === "ffn" ? 5 : 0.01) * (layer === 1 ? 0.1 : 1) * (1 + unit / 10),
     };

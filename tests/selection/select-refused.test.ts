@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { selectUnits } from "../../src/selection/select.ts";
-import type { SelectionOptions } from "../../src/selection/selection-context.ts";
+import type { SelectionOptions } from "../../src/selection/selection-options.ts";
 import { madeUpScores } from "../support/made-up-scores.ts";
 import type { MadeUpScores } from "../support/made-up-scores.ts";
 import { select, THREE } from "../support/selections.ts";
@@ -75,12 +75,12 @@ describe("refused choices", () => {
     ["a floor over 1", { floor: 1.5 }, {}, "SELECTION_INVALID", /floor: found 1.5/],
     ["half a snap", { layout: "uniform", snap: 0.5 }, {}, "SELECTION_INVALID", /snap: found 0.5/],
     ["an unknown aggregate", { aggregate: "median" }, {}, "SELECTION_INVALID", /aggregate: found "median"/],
-    ["relevances that are no numbers", {}, { relevance: () => NaN }, "SCORES_LACK", /layer 0, ffn.*finite/],
+    ["relevances that are not finite", {}, { relevance: () => NaN }, "SCORES_LACK", /layer 0, ffn.*finite/],
   ])("%s", async (_, changes, made, code, message) => {
     await expect(select(changes, made)).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
   });
 
-  it("rotary pairs where a norm stands over queries and keys", async () => {
+  it("rotary pairs in families that normalise queries and keys", async () => {
     await expect(
       selectUnits(madeUpScores(tinyModel("gemma3").config), {
         dimensions: THREE,
@@ -91,7 +91,7 @@ describe("refused choices", () => {
     ).rejects.toMatchObject({ code: "LAYOUT_UNSUPPORTED", message: expect.stringMatching(/gemma3 normalises queries and keys/) });
   });
 
-  it("heads of their own keys and values in uniform", async () => {
+  it("heads with keys and values of their own in uniform", async () => {
     const mha = tinyModel("llama", { numKeyValueHeads: 6 }).config;
     await expect(
       selectUnits(madeUpScores(mha), { dimensions: THREE, budget: "5%", layout: "uniform", kinds: ["head"] }),

@@ -3,7 +3,7 @@ import { countParameters } from "../../src/checkpoint/parameters.ts";
 import type { UnitKind } from "../../src/model/units.ts";
 import { checkPlan } from "../../src/selection/plan-check.ts";
 import { selectUnits } from "../../src/selection/select.ts";
-import type { SelectionOptions } from "../../src/selection/selection-context.ts";
+import type { SelectionOptions } from "../../src/selection/selection-options.ts";
 import { cutExpert } from "../../src/surgery/expert.ts";
 import { elementCount } from "../../src/tensor.ts";
 import { madeUpScores } from "../support/made-up-scores.ts";
@@ -12,7 +12,7 @@ import { FFN_PARAMETERS, removedOf, select, THREE } from "../support/selections.
 import { TINY_FAMILIES, tinyCheckpoint, tinyModel } from "../support/tiny-models.ts";
 
 describe("uniform", () => {
-  it.each(TINY_FAMILIES)("%s: what the plan says is what the cut model lacks, in sizes that load", async (family) => {
+  it.each(TINY_FAMILIES)("%s: the cut model lacks the planned units, and its sizes load", async (family) => {
     const model = tinyModel(family, { intermediateSize: 64 });
     const kinds: UnitKind[] = ["ffn", "head", "kv-group"];
     for (const budget of ["10% of blocks", "30% of blocks", "45% of blocks"]) {
@@ -33,7 +33,7 @@ describe("uniform", () => {
     }
   });
 
-  it("snaps FFN widths, and tells what was asked and what is met", async () => {
+  it("snaps FFN widths, and records the requested and the removed parameters", async () => {
     const plan = await select({ layout: "uniform", budget: "16% of blocks" });
     expect(removedOf(plan).map((removed) => removed.length)).toEqual([32, 32, 32, 32]);
     expect(plan.parameters.removed).toBe(4 * 32 * FFN_PARAMETERS);
@@ -41,8 +41,8 @@ describe("uniform", () => {
     expect(plan.parameters.removed).not.toBe(plan.parameters.requested);
   });
 
-  it("removes the same number of heads from every group that stays", async () => {
-    // Attention matters least: it goes first. Half of the heads of each of 3 groups, or 1 group, or both.
+  it("removes the same number of heads from every kept group", async () => {
+    // Attention matters least, so it is removed first. Half of the heads of each of 3 groups, or 1 group, or both.
     const made: MadeUpScores = { relevance: (_, kind, __, unit) => (kind === "ffn" ? 5 : 0.01) * (1 + unit / 10) };
     const plan = await select({ layout: "uniform", kinds: ["ffn", "head"], snap: 8, budget: "12% of blocks" }, made);
     expect(removedOf(plan, "head")).toEqual(Array.from({ length: 4 }, () => [0, 2, 4]));

@@ -25,7 +25,7 @@ async function rootMeanSquares(scores: RelevanceScores, layer: number): Promise<
   );
 }
 
-/** The rule as the paper has it: bisect q until the intersection of {relevance ≤ its q-quantile} has grown to the wanted size. */
+/** The paper's rule: bisect q until the intersection of {relevance ≤ its q-quantile} has the requested size. */
 function literalIntersection(
   relevances: readonly (readonly number[])[],
   weights: readonly number[],
@@ -67,7 +67,8 @@ describe("the intersection", () => {
           });
           for (const [layer, removed] of removedOf(plan).entries()) {
             expect(removed.length).toBe(count);
-            // Several units may enter at one threshold; all that entered before it are in, and none that enters later.
+            // Several units may enter at one threshold: all that enter before it are included, and none that enters
+            // later.
             const relevances = await rootMeanSquares(scores, layer);
             const inside = literalIntersection(relevances, weights, count);
             const next = literalIntersection(relevances, weights, count + 3);
@@ -104,7 +105,7 @@ describe("the intersection", () => {
     );
   });
 
-  it("is told in the plan: why, shares and overlap", async () => {
+  it("is explained in the plan: why, shares and overlap", async () => {
     const scores = madeUpScores(MODEL.config);
     const plan = await select();
     for (const [layer, { cuts }] of plan.layers.entries()) {
@@ -129,7 +130,7 @@ describe("the intersection", () => {
     });
   });
 
-  it("of one dimension is its own order; equal dimensions overlap wholly", async () => {
+  it("of one dimension is its own order; equal dimensions overlap completely", async () => {
     const made: MadeUpScores = { relevance: (_, __, ___, unit) => 1 + ((unit * 37) % 64) };
     const one = await select({ dimensions: ["domain"] }, made);
     expect(one.overlap).toEqual({});
@@ -155,12 +156,12 @@ describe("the budget", () => {
     }
   });
 
-  it("over what the floor allows is refused, with the most that can go", async () => {
+  it("above what the floor allows is refused, with the most that can be removed", async () => {
     const most = 4 * (64 - Math.ceil(0.3 * 64)) * FFN_PARAMETERS;
     await expect(select({ budget: "80% of blocks" })).rejects.toMatchObject({
       code: "BUDGET_UNREACHABLE",
       exitCode: 5,
-      message: expect.stringMatching(new RegExp(`at most ${most} .*floor.*Ask for less, lower --floor`)),
+      message: expect.stringMatching(new RegExp(`at most ${most} .*floor.*Request less, lower --floor`)),
     });
     await expect(select({ budget: "80% of blocks", layout: "uniform" })).rejects.toMatchObject({
       code: "BUDGET_UNREACHABLE",
@@ -174,7 +175,7 @@ describe("the budget", () => {
     expect(Math.max(...counts) - Math.min(...counts)).toBe(1);
   });
 
-  it("global: goes where the share of the residual stream is least, and no layer under its floor", async () => {
+  it("global: removes units with the least share of the residual stream, and no layer falls below its floor", async () => {
     const made: MadeUpScores = { relevance: () => 1, reference: (layer) => 10 ** layer };
     const counts = removedOf(await select({ budget: `${80 * FFN_PARAMETERS} parameters`, allocation: "global" }, made)).map(
       (removed) => removed.length,
@@ -204,16 +205,16 @@ describe("granularity matrix", () => {
     expect(plan.aggregate).toBe("max");
     expect(Math.abs(plan.parameters.removed - plan.parameters.requested)).toBeLessThanOrEqual(15);
     expect(plan.parameters.removed).toBe(await zeroCount(MODEL, plan));
-    // Made-up relevances grow with the layer: one threshold takes most from the first.
+    // Made-up relevances grow with the layer: one threshold removes most from the first.
     const counts = plan.layers.map((layer) => Object.values(layer.cuts).reduce((sum, cut) => sum + cut.removed.length, 0));
     expect(counts[0]).toBeGreaterThan(counts[3]!);
-    // Rows of gate and up and columns of down have one relevance, and go together, but for the last unit.
+    // Rows of gate and up and columns of down have the same relevance, and are removed together, except the last unit.
     expect(plan.layers[0]!.cuts["matrix:gate"]!.removed).toEqual(plan.layers[0]!.cuts["matrix:up"]!.removed);
-    // Every matrix gives way alike: no unit of relevance decides over another.
+    // Every matrix loses the same share: relevances of different units of measure are not compared.
     expect(Object.keys(plan.layers[0]!.cuts).length).toBe(7);
   });
 
-  it("leaves q and k out where a norm stands over them", async () => {
+  it("leaves q and k out in families that normalise them", async () => {
     const qwen3 = tinyModel("qwen3").config;
     const plan = await selectUnits(madeUpScores(qwen3), {
       dimensions: THREE,

@@ -1,5 +1,5 @@
 /**
- * @file Relevance scores made up from a seed, for tests of what selection does with them.
+ * @file Relevance scores made up from a seed, for tests of selection.
  */
 
 import { blockSizes } from "../../src/checkpoint/check-tensors.ts";
@@ -11,7 +11,7 @@ import type { RelevanceKind } from "../../src/model/units.ts";
 import type { RelevanceScores } from "../../src/scoring/relevance.ts";
 import { seededNormal } from "./tiny-models.ts";
 
-/** Every kind there is. */
+/** Every kind of relevance. */
 export const ALL_KINDS: readonly RelevanceKind[] = [
   "ffn",
   "head",
@@ -25,7 +25,7 @@ export const ALL_KINDS: readonly RelevanceKind[] = [
   "layer",
 ];
 
-/** What a test may decide. */
+/** The settings of made-up scores. */
 export interface MadeUpScores {
   readonly dimensions?: readonly Dimension[];
   readonly documentsPerDimension?: number;

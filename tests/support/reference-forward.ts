@@ -1,8 +1,7 @@
 /**
  * @file A decoder's forward pass in plain loops and f64, for tests: config.json + tensors + token ids → logits. Written
  * from transformers' modelling files (5.23: llama, mistral, qwen2, qwen3, gemma3 text). It shares no code with cusprun,
- * not even the reading of config.json, so that a wrong config key is noticed. A block without `input_layernorm` has
- * norms only after its sublayers, with the names of `models/olmo2`.
+ * not even the reading of config.json, so that a wrong config key is noticed.
  */
 
 /** A tensor by Hugging Face's name, [out, in] row-major. */
@@ -59,27 +58,28 @@ export function referenceLogits(
       return project(x, get(`${block}.${name}.weight`), tensors.get(`${block}.${name}.bias`));
     };
 
-    const hasPreNorms = tensors.has(`${block}.input_layernorm.weight`);
+    // Norms are before the sublayers, before and after them (Gemma 3), or only after them (OLMo 2): a norm without a
+    // tensor is not applied.
+    const optionalNorm = (x: Vector, name: string): Vector =>
+      tensors.has(`${block}.${name}.weight`) ? norm(x, `${block}.${name}.weight`) : x;
     const hasPostNorms = tensors.has(`${block}.post_feedforward_layernorm.weight`);
-    const normed = hasPreNorms ? stream.map((x) => norm(x, `${block}.input_layernorm.weight`)) : stream;
-    let attended = attention(config, layer, normed, linear, (x, name) =>
-      tensors.has(`${block}.self_attn.${name}.weight`) ? norm(x, `${block}.self_attn.${name}.weight`) : x,
-    );
+
+    const normed = stream.map((x) => optionalNorm(x, "input_layernorm"));
+    let attended = attention(config, layer, normed, linear, (x, name) => optionalNorm(x, `self_attn.${name}`));
     if (hasPostNorms) attended = attended.map((x) => norm(x, `${block}.post_attention_layernorm.weight`));
     stream = stream.map((x, t) => add(x, attended[t]!));
 
     const ffnNorm = hasPostNorms ? "pre_feedforward_layernorm" : "post_attention_layernorm";
     stream = stream.map((x) => {
-      const input = hasPreNorms ? norm(x, `${block}.${ffnNorm}.weight`) : x;
+      const input = optionalNorm(x, ffnNorm);
       const gate = linear(input, "mlp.gate_proj");
       const up = linear(input, "mlp.up_proj");
       const act = gemma ? geluTanh : silu;
-      let out = linear(
+      const out = linear(
         gate.map((value, j) => act(value) * up[j]!),
         "mlp.down_proj",
       );
-      if (hasPostNorms) out = norm(out, `${block}.post_feedforward_layernorm.weight`);
-      return add(x, out);
+      return add(x, optionalNorm(out, "post_feedforward_layernorm"));
     });
   }
   const head = config["tie_word_embeddings"] === true ? embedding : get("lm_head.weight");

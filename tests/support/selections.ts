@@ -1,9 +1,9 @@
 /**
- * @file What the tests of selection share: one tiny model, and selections on made-up scores of it.
+ * @file Shared by the tests of selection: one tiny model, and selections on made-up scores of it.
  */
 
 import { selectUnits } from "../../src/selection/select.ts";
-import type { SelectionOptions } from "../../src/selection/selection-context.ts";
+import type { SelectionOptions } from "../../src/selection/selection-options.ts";
 import type { PrunePlan } from "../../src/selection/plan.ts";
 import type { UnitKind } from "../../src/model/units.ts";
 import { cutExpert } from "../../src/surgery/expert.ts";
@@ -19,17 +19,17 @@ export const MODEL: TinyModel = tinyModel("llama", { intermediateSize: 64, numHi
 /** Parameters of one of its FFN units. */
 export const FFN_PARAMETERS = 3 * 30;
 
-/** Selects in all dimensions, 10% masked unless told otherwise. */
+/** Selects in all dimensions; default: 10%, masked. */
 export function select(changes: Partial<SelectionOptions> = {}, made: MadeUpScores = {}): Promise<PrunePlan> {
   return selectUnits(madeUpScores(MODEL.config, made), { dimensions: THREE, budget: "10%", layout: "masked", ...changes });
 }
 
-/** Units of a kind that go, per layer. */
+/** Removed units of a kind, per layer. */
 export function removedOf(plan: PrunePlan, kind: UnitKind = "ffn"): (readonly number[])[] {
   return plan.layers.map((layer) => layer.cuts[kind]?.removed ?? []);
 }
 
-/** Zeros in the masked model, which has none before. */
+/** Zeros in the masked model; the dense one has none. */
 export async function zeroCount(model: TinyModel, plan: PrunePlan): Promise<number> {
   let zeros = 0;
   for (const tensor of cutExpert(tinyCheckpoint(model), plan).tensors)

@@ -4,7 +4,7 @@
 
 import { writeFile } from "node:fs/promises";
 
-/** Writes `documents` JSONL documents of `words` words each, drawn from a seed out of the first `vocabulary` words. */
+/** Writes `documents` JSONL documents of `words` words each, drawn by a seed from the first `vocabulary` words. */
 export async function writeTinyCorpus(
   path: string,
   {
@@ -15,7 +15,7 @@ export async function writeTinyCorpus(
   }: { seed?: number; documents?: number; words?: number; vocabulary?: number } = {},
 ): Promise<string> {
   let state = seed;
-  // A linear congruential generator (Numerical Recipes): any fixed sequence does.
+  // A linear congruential generator (Numerical Recipes): any fixed sequence will do.
   const next = (): number => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32;
   const line = (): string =>
     JSON.stringify({ text: Array.from({ length: words }, () => `w${Math.floor(next() * vocabulary)}`).join(" ") });

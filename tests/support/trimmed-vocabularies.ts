@@ -1,5 +1,5 @@
 /**
- * @file Vocabularies with tokens taken out, for tests: which tokens stay is drawn from a seed, and closed under merges.
+ * @file Trimmed vocabularies for tests: the kept tokens are drawn by a seed, and closed under merges.
  */
 
 import { isJsonObject } from "../../src/checkpoint/config/config-fields.ts";
@@ -21,9 +21,9 @@ export interface Trimmed {
 }
 
 /**
- * Takes tokens out of a tokenizer.
- * @param share of the tokens that go, of those that may.
- * @param relevanceOf relevance of a token; the least relevant go.
+ * Removes tokens from a tokenizer.
+ * @param share of the removable tokens that is removed.
+ * @param relevanceOf relevance of a token; the least relevant are removed.
  */
 export function trimVocabulary(
   files: TokenizerFiles,
@@ -43,17 +43,22 @@ export function trimVocabulary(
   return { bpe, dense, files: trimmedFiles, trimmed: createTokenizer(trimmedFiles, "test"), ids };
 }
 
-/** What is wrong with a trimmed tokenizer on a text: nothing, or what was lost or cut otherwise. */
+/** The defect of a trimmed tokenizer on a text: none, a loss, or a different encoding. */
 export function defectOf({ dense, trimmed, ids }: Trimmed, text: string): string | null {
   const before = Array.from(dense.encode(text));
   const after = Array.from(trimmed.encode(text));
   if (trimmed.decode(Int32Array.from(after)) !== dense.decode(Int32Array.from(before))) return `lossy: ${JSON.stringify(text)}`;
   if (!before.every((id) => ids.has(id))) return null;
   const expected = before.map((id) => ids.get(id)!);
-  return expected.join() === after.join() ? null : `cut otherwise: ${JSON.stringify(text)} ${expected.join()} ${after.join()}`;
+  return expected.join() === after.join()
+    ? null
+    : `encoded differently: ${JSON.stringify(text)} ${expected.join()} ${after.join()}`;
 }
 
-/** A SentencePiece-style tokenizer over the letters a to e whose merges are all pairs that make a token, as made from scores. */
+/**
+ * A SentencePiece-style tokenizer over the letters a to e; its merges, made from scores, are all pairs that form a
+ * token.
+ */
 export function smallSentencePiece(): TokenizerFiles {
   const letters = ["▁", "a", "b", "c", "d", "e"];
   const joined = ["ab", "bc", "abc", "▁a", "▁ab", "▁abc", "de", "cde", "abcde", "ee", "eee", "dee"];
@@ -103,7 +108,7 @@ export function smallSentencePiece(): TokenizerFiles {
   return { tokenizerJson, tokenizerConfig, files: new Map([["tokenizer.model", new Uint8Array(1)]]) };
 }
 
-/** The ids that a tokenizer.json names in its post-processor. */
+/** The ids in a tokenizer.json's post-processor. */
 export function postProcessorIds({ tokenizerJson }: TokenizerFiles): unknown {
   const processor = tokenizerJson["post_processor"];
   return isJsonObject(processor) ? processor["special_tokens"] : null;

@@ -2,9 +2,11 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Layout } from "../../src/selection/plan.ts";
+import { cutExpert, type Expert, wholeExpert } from "../../src/surgery/expert.ts";
 import { Products } from "../../src/surgery/products.ts";
 import { NormalEquations, fitMatrix } from "../../src/surgery/repair-fit.ts";
 import type { RepairedMatrix } from "../../src/surgery/repair.ts";
+import { postNormModel } from "../support/norm-placement.ts";
 import { planOf } from "../support/plans.ts";
 import type { Removed } from "../support/plans.ts";
 import { referenceLogits, type ReferenceTensor } from "../support/reference-forward.ts";
@@ -201,5 +203,24 @@ test("behind a post norm, what joins the residual stream comes nearer to the den
     const wanted = added(dense);
     const error = (rows: readonly number[]): number => rows.reduce((sum, value, index) => sum + (value - wanted[index]!) ** 2, 0);
     expect(error(added(repaired))).toBeLessThan(0.9 * error(added(cut)));
+  });
+});
+
+test("without norms before the sublayers, their inputs are fitted all the same, and the logits come nearer to the dense model's", async () => {
+  const model = postNormModel();
+  const plan = planOf("masked", [{ ffn: [0, 3, 5, 6, 8, 9] }, { ffn: [1, 2] }, {}]);
+  await withRepaired(tinyCheckpoint(model), plan, async ({ documents, expert, report }) => {
+    expect(report.filter(({ step, strength }) => step === "attentionInput" && strength !== null)).not.toHaveLength(0);
+    const cut = cutExpert(tinyCheckpoint(model), plan);
+    const logitsOf = async ({ tensors }: Expert): Promise<number[]> => {
+      const values = new Map<string, ReferenceTensor>();
+      for (const { name, shape, readFloat32 } of tensors) values.set(name, { shape, values: await readFloat32() });
+      return documents.flatMap(({ tokens }) =>
+        referenceLogits(expert.configJson, values, [...tokens]).flatMap((row) => [...row]),
+      );
+    };
+    const dense = await logitsOf(wholeExpert(tinyCheckpoint(model)));
+    const error = (logits: readonly number[]): number => logits.reduce((sum, value, at) => sum + (value - dense[at]!) ** 2, 0);
+    expect(error(await logitsOf(expert))).toBeLessThan(0.9 * error(await logitsOf(cut)));
   });
 });

@@ -1,4 +1,4 @@
-/** @file Sums over what a sublayer is fed, against their definition in f64. */
+/** @file Sums over the inputs of a sublayer, against their definition in f64. */
 
 import { expect, test } from "vitest";
 import type { Batch } from "../../src/model/batches.ts";
@@ -6,16 +6,20 @@ import { NormalEquations } from "../../src/surgery/repair-fit.ts";
 import { StreamSums } from "../../src/surgery/stream-fit.ts";
 import { seededNormal } from "../support/tiny-models.ts";
 
-test("sums of normed streams leave padding out, and add up over batches", async () => {
+test.each([
+  ["with a norm", true],
+  ["without a norm", false],
+] as const)("sums of streams leave padding out, and add up over batches: sublayers %s", async (_, hasNorm) => {
   const [D, epsilon] = [5, 1e-5];
   const random = seededNormal(11);
   const values = (count: number): Float32Array<ArrayBuffer> => Float32Array.from({ length: count }, random);
   const norm = values(D);
-  const streams = await StreamSums.create(D, epsilon);
+  const streams = new StreamSums(D, epsilon);
   const equations = new NormalEquations(D, D);
   const [p, q]: number[][][] = [[], []];
   const normed = (stream: Float32Array, row: number): number[] => {
     const x = stream.subarray(row * D, (row + 1) * D);
+    if (!hasNorm) return [...x];
     const rms = Math.sqrt(x.reduce((sum, value) => sum + value * value, 0) / D + epsilon);
     return Array.from(x, (value, d) => (value / rms) * norm[d]!);
   };
@@ -26,7 +30,7 @@ test("sums of normed streams leave padding out, and add up over batches", async 
     );
     const batch: Batch = { documents: lengths.map((_, row) => row), length, tokens: new Int32Array(rows * length), mask };
     const [pruned, dense] = [values(rows * length * D), values(rows * length * D)];
-    await streams.addTo(equations, batch, pruned, dense, { data: norm, shape: [D] });
+    await streams.addTo(equations, batch, pruned, dense, hasNorm ? { data: norm, shape: [D] } : null);
     for (const [row, real] of mask.entries()) {
       if (real === 0) continue;
       p!.push(normed(pruned, row));

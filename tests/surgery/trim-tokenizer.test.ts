@@ -1,4 +1,4 @@
-/** @file Trimmed tokenizers: texts of kept tokens are cut as before, all others are written without loss. */
+/** @file Trimmed tokenizers: texts of kept tokens are encoded as before, all others without loss. */
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -16,7 +16,7 @@ const noise = (id: number, seed: number): number =>
   (Math.imul(id + 1, 2_654_435_761) ^ Math.imul(seed + 7, 40_503)) / 2 ** 32 + 0.5;
 
 describe("byte-level BPE (SmolLM2)", () => {
-  test.each([0.2, 0.6, 0.95])("with a share of %d of its tokens gone, by merge rank", (share) => {
+  test.each([0.2, 0.6, 0.95])("without a share of %d of its tokens, by merge rank", (share) => {
     const made = trimVocabulary(SMOLLM2.files, SMOLLM2.vocabSize, share, (id) => 1 / (id + 1));
     expect(trickyStrings().flatMap((text) => defectOf(made, text) ?? [])).toEqual([]);
     fc.assert(
@@ -25,7 +25,7 @@ describe("byte-level BPE (SmolLM2)", () => {
     );
   });
 
-  test("with half of its tokens gone at random, texts made of those that stay are cut as before", () => {
+  test("without a random half of its tokens, texts made of the kept ones are encoded as before", () => {
     const made = trimVocabulary(SMOLLM2.files, SMOLLM2.vocabSize, 0.5, (id) => noise(id, 3));
     const kept = [...made.ids.keys()];
     const texts = Array.from({ length: 2000 }, (_, n) =>
@@ -41,7 +41,7 @@ describe("byte-level BPE (SmolLM2)", () => {
 describe("SentencePiece-style BPE with byte fallback", () => {
   const texts = fc.string({ unit: fc.constantFrom("a", "b", "c", "d", "e", " ", "ß", "漢") });
 
-  test.each([0.3, 0.7, 1])("with a share of %d of its tokens gone", (share) => {
+  test.each([0.3, 0.7, 1])("without a share of %d of its tokens", (share) => {
     for (const seed of [1, 2, 3]) {
       const made = trimVocabulary(smallSentencePiece(), SMALL_SIZE, share, (id) => noise(id, seed));
       fc.assert(
@@ -51,7 +51,7 @@ describe("SentencePiece-style BPE with byte fallback", () => {
     }
   });
 
-  test("renumbers special tokens wherever they are named, and leaves out files that would contradict", () => {
+  test("renumbers special tokens wherever they occur, and leaves out files that would contradict", () => {
     const made = trimVocabulary(smallSentencePiece(), SMALL_SIZE, 1, () => 0);
     expect(postProcessorIds(made.files)).toEqual({ "<s>": { id: "<s>", ids: [1], tokens: ["<s>"] } });
     expect([...made.files.files.keys()]).toEqual(["tokenizer.json", "tokenizer_config.json"]);
@@ -64,12 +64,12 @@ test("a token derives from the pair that merging its text joins last", () => {
   const bpe = readBpe(smallSentencePiece(), SMALL_SIZE, "test");
   const derivations = deriveTokens(bpe);
   const id = (text: string): number => bpe.vocab.get(text)!;
-  // "ab" is the best merge, so "abc" is ab + c although a + bc is one too.
+  // "ab" is the best merge, so "abc" is ab + c although a + bc is also possible.
   expect(derivations.get(id("abc"))).toEqual([id("ab"), id("c")]);
   expect(derivations.get(id("abcde"))).toEqual([id("abc"), id("de")]);
   expect(derivations.get(id("ab"))).toEqual([id("a"), id("b")]);
   expect(derivations.has(id("a"))).toBe(false);
-  // "de" is joined before "ee", so "dee" is de + e; "cde" is never reached over "cd", which is no token.
+  // "de" is joined before "ee", so "dee" is de + e; "cde" is never reached through "cd", which is not a token.
   expect(derivations.get(id("dee"))).toEqual([id("de"), id("e")]);
   expect(derivations.get(id("cde"))).toEqual([id("c"), id("de")]);
 });

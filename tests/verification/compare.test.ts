@@ -7,19 +7,19 @@ const OURS = Float32Array.from([1, 2, 3, 0, 0, 1, 0, 2, 3, 0, 1, 1, 0, 5, 1, 2])
 const IDS = [0, 2, 3];
 
 function answer(changes: Partial<RuntimeAnswer> = {}): RuntimeAnswer {
-  // A constant added to all logits of a token changes no probability.
+  // Adding a constant to all logits of a token does not change probabilities.
   const logits = OURS.slice(0, 12).map((value, index) => value + Math.floor(index / 4));
   return { version: "some 1.0", logits, vocabSize: 4, continuation: [0, 1], textIds: [2, 3], ...changes };
 }
 
 describe("compareAnswers", () => {
-  test("finds no difference where there is none but a constant", () => {
+  test("ignores a constant added to the logits", () => {
     const found = compareAnswers(OURS, answer(), IDS, [2, 3]);
     expect(found.relativeError).toBeLessThan(1e-6);
     expect(found.divergence).toBeCloseTo(0, 6);
     expect(found.greedy).toEqual({ agreed: 2, of: 2, gap: 0 });
     expect(found.sameTokens).toBe(true);
-    // Of token 2 behind token 0 and token 3 behind token 2, by hand.
+    // Of token 2 after token 0 and token 3 after token 2, computed by hand.
     const p1 = Math.exp(3) / (Math.exp(1) + Math.exp(2) + Math.exp(3) + 1);
     const p2 = Math.exp(2) / (1 + Math.exp(1) + 1 + Math.exp(2));
     expect(found.perplexity.ours).toBeCloseTo(1 / Math.sqrt(p1 * p2), 6);
@@ -27,11 +27,11 @@ describe("compareAnswers", () => {
     expect(agrees(found, TOLERANCES.float)).toBe(true);
   });
 
-  test("sees another logit, another continuation and other tokens", () => {
+  test("detects a different logit, continuation or tokenisation", () => {
     const logits = answer().logits.slice();
     logits[5]! += 2;
     const other = compareAnswers(OURS, answer({ logits }), IDS, null);
-    // The second of three tokens: Σ p · (log p − log q), by hand.
+    // The second of three tokens: Σ p · (log p − log q), computed by hand.
     const [p, q] = [
       [0, 1, 0, 2],
       [0, 3, 0, 2],
@@ -49,12 +49,12 @@ describe("compareAnswers", () => {
     expect(agrees(cut, TOLERANCES.float)).toBe(false);
   });
 
-  test("a runtime that gives NaN does not agree", () => {
+  test("a runtime that returns NaN does not agree", () => {
     const logits = answer().logits.fill(Number.NaN);
     expect(agrees(compareAnswers(OURS, answer({ logits }), IDS, null), TOLERANCES.quantized)).toBe(false);
   });
 
-  test("probabilities that f32 cannot hold are as good as those at its end", () => {
+  test("probabilities that underflow in f32 equal the smallest ones", () => {
     const ours = Float32Array.from([0, -200, 0, -200]);
     const theirs = Float32Array.from([0, Number.NEGATIVE_INFINITY, 0, Number.NEGATIVE_INFINITY]);
     const found = compareAnswers(ours, answer({ logits: theirs, vocabSize: 2, continuation: [] }), [0, 0], null);

@@ -1,5 +1,6 @@
 /**
- * @file What verification says of runtimes that are not there, fail, hang or disagree. Runtimes are scripts that do just that.
+ * @file Verification with runtimes that are absent, fail, hang or disagree. The runtimes are scripts written for the
+ * tests.
  */
 
 import { mkdir, writeFile } from "node:fs/promises";
@@ -39,13 +40,13 @@ writeFileSync(logitsPath, new Float32Array(ids.length * 3).fill(0.5));
 console.log("noise");
 console.log(JSON.stringify({ version: "some 1.0", vocabSize: VOCAB, continuation: [1], textIds: null }));`;
 
-test("an answer is the last line and the file of logits", async () => {
+test("an answer consists of the last line of the output and the file of logits", async () => {
   const answer = await ask(WRITE.replace("VOCAB", "3"));
   expect(answer).toMatchObject({ version: "some 1.0", continuation: [1], logits: new Float32Array(6).fill(0.5) });
 });
 
 test.each([
-  { what: "too few logits", script: WRITE.replace("VOCAB", "4"), message: /6 logits for 2 tokens of 4/ },
+  { what: "too few logits", script: WRITE.replace("VOCAB", "4"), message: /6 logits for 2 tokens and a vocabulary of 4/ },
   { what: "an error", script: "throw new Error('no such architecture')", message: /no such architecture/ },
   { what: "an abort", script: "process.abort()", message: /./ },
   { what: "nothing", script: "", message: /without an answer/ },
@@ -55,12 +56,12 @@ test.each([
   expect((answer as Error).message).toMatch(message);
 });
 
-test("a runtime that hangs is ended", async () => {
+test("a hanging runtime is stopped", async () => {
   process.env["CUSPRUN_VERIFY_TIMEOUT"] = "0.3";
-  expect(((await ask("setInterval(() => {}, 1000)")) as Error).message).toMatch(/no answer within 0.3 seconds/);
+  expect(((await ask("setInterval(() => {}, 1000)")) as Error).message).toMatch(/did not answer within 0.3 seconds/);
 });
 
-test("a runtime that computes otherwise disagrees, one that computes the same agrees", async () => {
+test("a runtime with other logits disagrees, one with the same logits agrees", async () => {
   const checkpoint = tinyCheckpoint(tinyModel("llama"));
   const runtime = (error: number): Runtime => ({
     name: "some",
@@ -104,7 +105,7 @@ test("an ONNX model in an expert's folder is compared with the expert", () =>
     ]);
   }));
 
-test("a runtime that is not there is said to be", () =>
+test("a runtime that is not installed is reported as absent", () =>
   withFolder(async (folder) => {
     const before = process.env["CUSPRUN_PYTHON"];
     process.env["CUSPRUN_PYTHON"] = join(folder, "no-python");
@@ -119,7 +120,7 @@ test("a runtime that is not there is said to be", () =>
     }
   }));
 
-test("a truncated and a foreign file are named", () =>
+test("the errors for a truncated and an unknown file name the file", () =>
   withFolder(async (folder) => {
     const foreign = join(folder, "model.gguf");
     await writeFile(foreign, "PK\u0003\u0004 a zip archive, which is no model at all");

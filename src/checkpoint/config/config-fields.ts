@@ -1,6 +1,7 @@
 /**
- * @file Checked readers of the fields of a config.json: key → value of the asked-for type, or a `CONFIG_INVALID` error that names the
- * file, the key, what was found and what was expected. A key that is absent and one that is null are the same, as in transformers.
+ * @file Type-checked access to the fields of a config.json: key → value of the requested type, or a `CONFIG_INVALID`
+ * error that names the file, the key, and the values found and expected. As in transformers, a null value is treated
+ * like an absent key.
  */
 
 import { CusprunError } from "../../errors.ts";
@@ -8,10 +9,10 @@ import { CusprunError } from "../../errors.ts";
 /** A parsed JSON object. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** Longest piece of a found value that a message repeats. */
+/** Maximum length of a value in a message. */
 const MAX_SHOWN_CHARACTERS = 80;
 
-/** A found value for a message: its JSON, cut short. */
+/** Formats a value for a message: its JSON, truncated. */
 export function showValue(value: unknown): string {
   if (value === undefined) return "nothing";
   const json = JSON.stringify(value);
@@ -26,7 +27,7 @@ export function isJsonObject(value: unknown): value is JsonObject {
 /** Reads the fields of one JSON object. */
 export class ConfigFields {
   readonly json: JsonObject;
-  /** File, and key of the object inside it, for messages. */
+  /** The file and the key of the object in it, for error messages. */
   readonly where: string;
 
   constructor(json: JsonObject, where: string) {
@@ -34,14 +35,14 @@ export class ConfigFields {
     this.where = where;
   }
 
-  /** The value of a key, undefined where it is absent or null. */
+  /** The value of a key, undefined if it is absent or null. */
   value(key: string): unknown {
     const value = Object.hasOwn(this.json, key) ? this.json[key] : undefined;
     return value === null ? undefined : value;
   }
 
   /**
-   * A positive integer. `fallback` undefined: the key is required.
+   * Reads a positive integer. If `fallback` is undefined, the key is required.
    * @throws CusprunError `CONFIG_INVALID`.
    */
   positiveInteger(key: string, fallback?: number): number {
@@ -51,7 +52,7 @@ export class ConfigFields {
   }
 
   /**
-   * A positive, finite number.
+   * Reads a positive, finite number.
    * @throws CusprunError `CONFIG_INVALID`.
    */
   positiveNumber(key: string, fallback?: number): number {
@@ -61,7 +62,7 @@ export class ConfigFields {
   }
 
   /**
-   * True or false.
+   * Reads a boolean.
    * @throws CusprunError `CONFIG_INVALID`.
    */
   boolean(key: string, fallback: boolean): boolean {
@@ -71,7 +72,7 @@ export class ConfigFields {
   }
 
   /**
-   * A string.
+   * Reads a string.
    * @throws CusprunError `CONFIG_INVALID`.
    */
   string(key: string, fallback?: string): string {
@@ -81,7 +82,7 @@ export class ConfigFields {
   }
 
   /**
-   * An object, or null where the key is absent.
+   * Reads an object, or null if the key is absent.
    * @throws CusprunError `CONFIG_INVALID`.
    */
   object(key: string): ConfigFields | null {
@@ -90,8 +91,8 @@ export class ConfigFields {
   }
 
   /**
-   * A value found inside this object, as an object.
-   * @param key what messages call it.
+   * Converts a value found in this object to an object.
+   * @param key the value's name in error messages.
    * @throws CusprunError `CONFIG_INVALID`.
    */
   entry(key: string, value: unknown): ConfigFields {
@@ -100,7 +101,7 @@ export class ConfigFields {
   }
 
   /**
-   * Token ids: an id, a list of ids, or nothing.
+   * Reads token ids: one id, a list of ids, or none.
    * @throws CusprunError `CONFIG_INVALID`.
    */
   tokenIds(key: string, fallback: number | null): number[] {
@@ -113,7 +114,7 @@ export class ConfigFields {
     });
   }
 
-  /** The error of a field whose value cannot be. */
+  /** The error for a field with an invalid value. */
   invalid(key: string, found: unknown, expected: string): CusprunError {
     return new CusprunError("CONFIG_INVALID", {
       where: `${this.where}: ${key}`,
@@ -123,12 +124,12 @@ export class ConfigFields {
     });
   }
 
-  /** The error of a field that asks for something cusprun does not compute and would therefore compute wrongly. */
+  /** The error for a field whose value cusprun does not support and would ignore, which would make the output wrong. */
   unsupported(key: string, found: unknown, expected: string, remedy = "Choose another model"): CusprunError {
     return new CusprunError("CONFIG_UNSUPPORTED", {
       where: `${this.where}: ${key}`,
       found: showValue(found),
-      expected: `${expected}, because anything else would be computed wrongly`,
+      expected: `${expected}, since cusprun does not support anything else`,
       remedy,
     });
   }

@@ -1,6 +1,6 @@
 /**
- * @file Hugging Face's config.json → `ModelConfig`. Absent keys mean what transformers 5.23 takes them to mean (family table), every
- * number is checked, and what cusprun would compute wrongly is refused.
+ * @file Hugging Face's config.json → `ModelConfig`. Absent keys have the defaults of transformers 5.23 (family table),
+ * every number is checked, and configs that cusprun would compute wrongly are rejected.
  */
 
 import type { FloatDType } from "../../tensor.ts";
@@ -14,7 +14,7 @@ import type { LayerSizes, LayerType, ModelConfig } from "./model-config.ts";
 
 const ACTIVATIONS = ["silu", "gelu_pytorch_tanh"] as const;
 
-/** Keys that change the arithmetic unless they are absent, null or the value given. */
+/** Keys that change the computation unless they are absent, null or have the harmless value. */
 const REFUSED_UNLESS: readonly { readonly key: string; readonly harmless: false | undefined; readonly remedy?: string }[] = [
   { key: "mlp_bias", harmless: false },
   { key: "attn_logit_softcapping", harmless: undefined },
@@ -26,7 +26,7 @@ const REFUSED_UNLESS: readonly { readonly key: string; readonly harmless: false 
 /**
  * Reads a config.json.
  * @param json the parsed file.
- * @param where the file, for messages.
+ * @param where the file, for error messages.
  * @throws CusprunError `UNKNOWN_FAMILY`, `CONFIG_INVALID`, `CONFIG_UNSUPPORTED`.
  */
 export function parseHfConfig(json: JsonObject, where: string): ModelConfig {
@@ -69,7 +69,7 @@ export function parseHfConfig(json: JsonObject, where: string): ModelConfig {
 }
 
 /**
- * Whether a config.json says that its family's optional attention biases are there.
+ * Whether a config.json declares the optional attention biases of its family.
  * @throws CusprunError `CONFIG_INVALID`, `UNKNOWN_FAMILY`.
  */
 export function hasAttentionBias(json: JsonObject, where: string): boolean {
@@ -78,7 +78,7 @@ export function hasAttentionBias(json: JsonObject, where: string): boolean {
   return rules.attentionBiasRoles.length > 0 && fields.boolean("attention_bias", false);
 }
 
-/** The dtype that a config.json names (`dtype`, before transformers 5 `torch_dtype`), or null where it names none that is known. */
+/** The dtype named in a config.json (`dtype`, or `torch_dtype` before transformers 5), or null if absent or unknown. */
 export function configDType(json: JsonObject): FloatDType | null {
   switch (json["dtype"] ?? json["torch_dtype"]) {
     case "float32":
@@ -99,7 +99,7 @@ function refuseMultimodal(fields: ConfigFields): void {
       key,
       fields.value(key),
       "the config of a text model",
-      "Choose the text-only model of this family, or save the language model of this one by itself with transformers",
+      "Choose a text-only model of this family, or save this model's language model separately with transformers",
     );
   }
 }
@@ -112,7 +112,7 @@ function refuseUnknownArithmetic(fields: ConfigFields): void {
   }
 }
 
-/** Number of layers, bounded before lists of that length are made. */
+/** The number of layers, checked before lists of that length are allocated. */
 function boundedLayers(fields: ConfigFields): number {
   const layers = fields.positiveInteger("num_hidden_layers");
   const max = MAX_SIZES.numHiddenLayers;
@@ -122,12 +122,12 @@ function boundedLayers(fields: ConfigFields): number {
 
 function derivedHeadDim(fields: ConfigFields, hiddenSize: number, heads: number): number {
   if (fields.value("head_dim") === undefined && hiddenSize % heads !== 0) {
-    throw fields.invalid("num_attention_heads", heads, `a divisor of hidden_size ${hiddenSize}, since there is no head_dim`);
+    throw fields.invalid("num_attention_heads", heads, `a divisor of hidden_size ${hiddenSize}, since head_dim is absent`);
   }
   return hiddenSize / heads;
 }
 
-/** The same sizes for every layer, unless `layer_widths` has those of each. */
+/** The sizes of each layer: from `layer_widths` if the model is ragged, otherwise the same for every layer. */
 function parseLayerSizes(fields: ConfigFields, rules: FamilyConfigRules, layers: number): LayerSizes[] {
   if (isRaggedModelType(fields.value("model_type"))) return parseLayerWidths(fields, layers);
   const numAttentionHeads = fields.positiveInteger("num_attention_heads");
@@ -139,7 +139,7 @@ function parseLayerSizes(fields: ConfigFields, rules: FamilyConfigRules, layers:
   return Array.from({ length: layers }, () => sizes);
 }
 
-/** transformers: an absent key is the family's default, a null one means as many as query heads. */
+/** As in transformers, an absent key means the family's default, and null means as many as query heads. */
 function parseKeyValueHeads(fields: ConfigFields, rules: FamilyConfigRules, heads: number): number {
   const isNull = Object.hasOwn(fields.json, "num_key_value_heads") && fields.json["num_key_value_heads"] === null;
   return fields.positiveInteger("num_key_value_heads", isNull ? heads : (rules.defaultKeyValueHeads ?? heads));
@@ -152,7 +152,7 @@ function parseActivation(fields: ConfigFields, rules: FamilyConfigRules): ModelC
   return activation;
 }
 
-/** `sliding_window`, where an explicit null means that nothing slides. */
+/** `sliding_window`; an explicit null means that no layer slides. */
 function parseSlidingWindow(fields: ConfigFields, rules: FamilyConfigRules): number | null {
   if (rules.sliding.kind === "none") return null;
   if (Object.hasOwn(fields.json, "sliding_window") && fields.json["sliding_window"] === null) return null;
@@ -172,7 +172,11 @@ function parseLayerTypes(fields: ConfigFields, rules: FamilyConfigRules, layers:
   });
   const followsList = rules.sliding.kind === "upper" || rules.sliding.kind === "pattern";
   if (!followsList && types.some((type, layer) => type !== byRule[layer])) {
-    throw fields.unsupported("layer_types", listed, `${byRule[0]} in every layer, as transformers computes this family`);
+    throw fields.unsupported(
+      "layer_types",
+      listed,
+      `${byRule[0]} in every layer, as in the transformers implementation of this family`,
+    );
   }
   return types;
 }

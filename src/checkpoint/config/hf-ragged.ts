@@ -1,8 +1,9 @@
 /**
- * @file config.json of a model whose layers differ in size. No stock class of transformers holds one, so that the model type is cusprun's
- * own (a stock one would load the file wrongly where remote code is not trusted), `auto_map` names the classes of the file that is
- * written beside it, and `layer_widths` has the sizes of each layer. The keys of the stock family stay, with the sizes that the dense
- * model had.
+ * @file The config.json of a ragged model, whose layers differ in size (docs/architecture.md, "Layouts"). No stock
+ * class of transformers supports this, so the model type is cusprun's own (with a stock type, the file would be loaded
+ * wrongly if remote code is not trusted), `auto_map` names the classes in the Python file written next to it, and
+ * `layer_widths` contains the sizes of each layer. The keys of the stock family are kept, with the sizes of the dense
+ * model.
  */
 
 import type { ConfigFields } from "./config-fields.ts";
@@ -10,7 +11,7 @@ import type { FamilyName } from "../../families/family.ts";
 import { familyNamed, raggedModelType } from "../../families/index.ts";
 import type { LayerSizes } from "./model-config.ts";
 
-/** Python file of a folder whose layers differ in size. */
+/** Name of the Python module written next to a ragged model. */
 export const RAGGED_MODULE = "modeling_cusprun_ragged";
 /** Its classes. */
 export const RAGGED_CONFIG_CLASS = "RaggedConfig";

@@ -1,22 +1,23 @@
 /**
- * @file Rotary positions out of a Hugging Face config.json, in both spellings: `rope_theta` + `rope_scaling` (+ `rope_local_base_freq`)
- * up to transformers 4, `rope_parameters` from 5 on, flat or keyed by layer type.
- * Source: transformers 5.23, modeling_rope_utils.py (`convert_rope_params_to_dict`, `standardize_rope_params`, `ROPE_INIT_FUNCTIONS`).
+ * @file The rotary position embedding in a Hugging Face config.json, in both forms: `rope_theta` + `rope_scaling` (+
+ * `rope_local_base_freq`) up to transformers 4, `rope_parameters` from version 5, flat or keyed by layer type. Source:
+ * transformers 5.23, modeling_rope_utils.py (`convert_rope_params_to_dict`, `standardize_rope_params`,
+ * `ROPE_INIT_FUNCTIONS`).
  */
 
 import { type ConfigFields, isJsonObject } from "./config-fields.ts";
 import type { FamilyConfigRules } from "../../families/family.ts";
 import type { LayerType, RopeConfig, RopeScaling } from "./model-config.ts";
 
-/** Extras that change the rotation. `mrope_section` is multimodal, the rest belongs to yarn and longrope. */
+/** Unsupported keys that change the rotation. `mrope_section` is multimodal; the others belong to YaRN and LongRoPE. */
 const UNKNOWN_ROPE_KEYS = ["mrope_section", "long_factor", "short_factor", "attention_factor"];
 
 /**
- * Rotation of the layers of each type.
+ * Reads the rotation of each layer type.
  * @throws CusprunError `CONFIG_INVALID`, `CONFIG_UNSUPPORTED`.
  */
 export function parseRope(fields: ConfigFields, rules: FamilyConfigRules): Record<LayerType, RopeConfig> {
-  // transformers lets a non-empty `rope_scaling` win over `rope_parameters`.
+  // In transformers, a non-empty `rope_scaling` takes precedence over `rope_parameters`.
   const scaling = fields.object("rope_scaling");
   const current = fields.object("rope_parameters");
   const hasScaling = scaling !== null && Object.keys(scaling.json).length > 0;
@@ -38,7 +39,7 @@ export function parseRope(fields: ConfigFields, rules: FamilyConfigRules): Recor
     throw fields.invalid("rope_parameters", parameters.json, "an object with the keys full_attention and sliding_attention");
   }
   const full = parseOne(parameters, fields, fullTheta);
-  // Scaling stretches the layers that see everything; sliding layers with a rotation of their own stay as they were trained.
+  // Scaling applies to layers with full attention; sliding layers with their own rotation keep the trained one.
   const sliding: RopeConfig = rules.ropePerLayerType ? { theta: localTheta(fields, rules), scaling: null } : full;
   return { full_attention: full, sliding_attention: sliding };
 }
@@ -55,7 +56,7 @@ function parseOne(parameters: ConfigFields | null, config: ConfigFields, default
   if (parameters === null) return { theta: defaultTheta, scaling: null };
   checkPartialRotary(parameters);
   for (const key of UNKNOWN_ROPE_KEYS) {
-    if (parameters.value(key) !== undefined) throw parameters.unsupported(key, parameters.value(key), "nothing here");
+    if (parameters.value(key) !== undefined) throw parameters.unsupported(key, parameters.value(key), "no such key");
   }
   return { theta: parameters.positiveNumber("rope_theta", defaultTheta), scaling: parseScaling(parameters, config) };
 }

@@ -1,13 +1,13 @@
 /**
- * @file Checks that hold for every `ModelConfig`, wherever it was read: upper bounds of the sizes, and how sizes must fit together.
+ * @file Checks of every `ModelConfig`, whatever its source: upper bounds of sizes, and relations between sizes.
  */
 
 import { CusprunError } from "../../errors.ts";
 import type { LayerSizes, ModelConfig } from "./model-config.ts";
 
 /**
- * Upper bounds of sizes that a file may claim. Each is far over every published decoder (in brackets), and low enough that
- * products of sizes stay exact integers and that a lying file cannot make loops or allocations explode.
+ * Upper bounds of the sizes in a file. Each is far above every published decoder (in brackets), and low enough that
+ * products of sizes are exact integers and a malicious file cannot cause excessive loops or allocations.
  */
 export const MAX_SIZES: Readonly<Record<keyof CheckedSizes, number>> = {
   /** [126, Llama 3.1 405B] */
@@ -23,7 +23,7 @@ export const MAX_SIZES: Readonly<Record<keyof CheckedSizes, number>> = {
   headDim: 2048,
   /** [262,208, Gemma 3] */
   vocabSize: 2 ** 22,
-  /** [10,485,760, Llama 4] The same bound holds for token positions in int32. */
+  /** [10,485,760, Llama 4] Also the bound of token positions in int32. */
   maxPositionEmbeddings: 2 ** 31 - 1,
 };
 
@@ -31,8 +31,8 @@ type CheckedSizes = LayerSizes &
   Pick<ModelConfig, "numHiddenLayers" | "hiddenSize" | "headDim" | "vocabSize" | "maxPositionEmbeddings">;
 
 /**
- * Checks sizes and how they fit together, and returns the config.
- * @param where the file, for messages.
+ * Checks the sizes of a config and their relations, and returns the config.
+ * @param where the file, for error messages.
  * @throws CusprunError `CONFIG_INVALID`.
  */
 export function checkModelConfig(config: ModelConfig, where: string): ModelConfig {
@@ -41,7 +41,8 @@ export function checkModelConfig(config: ModelConfig, where: string): ModelConfi
     throw invalid(where, "layer_widths", `${layerSizes.length} entries`, `one for each of the ${numHiddenLayers} layers`);
   }
   for (const sizes of layerSizes) checkLayerSizes({ ...config, ...sizes }, where);
-  if (headDim % 2 !== 0) throw invalid(where, "head_dim", String(headDim), "an even number, since it is rotated in pairs");
+  if (headDim % 2 !== 0)
+    throw invalid(where, "head_dim", String(headDim), "an even number, since dimensions are rotated in pairs");
   if (!(config.rmsNormEps > 0 && config.rmsNormEps < 1)) {
     throw invalid(where, "rms_norm_eps", String(config.rmsNormEps), "a number between 0 and 1");
   }
@@ -49,7 +50,7 @@ export function checkModelConfig(config: ModelConfig, where: string): ModelConfi
     throw invalid(where, "layer_types", `${layerTypes.length} entries`, `one for each of the ${numHiddenLayers} layers`);
   }
   if (layerTypes.includes("sliding_attention") && slidingWindow === null) {
-    throw invalid(where, "sliding_window", "nothing", "a positive integer, because some layers slide");
+    throw invalid(where, "sliding_window", "nothing", "a positive integer, since some layers use sliding attention");
   }
   return config;
 }
@@ -66,13 +67,13 @@ function checkLayerSizes(sizes: CheckedSizes, where: string): void {
     throw invalid(
       where,
       "num_key_value_heads",
-      `${numKeyValueHeads} beside ${numAttentionHeads} query heads`,
+      `${numKeyValueHeads} with ${numAttentionHeads} query heads`,
       "a divisor of num_attention_heads",
     );
   }
 }
 
-/** `numHiddenLayers` → `num_hidden_layers`, the name that the file uses. */
+/** `numHiddenLayers` → `num_hidden_layers`, the name in the file. */
 function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }

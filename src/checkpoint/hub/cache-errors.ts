@@ -1,5 +1,5 @@
 /**
- * @file The system's errors while a download is written to a cache → coded errors.
+ * @file System errors while writing to a cache → coded errors.
  */
 
 import { CusprunError } from "../../errors.ts";
@@ -8,8 +8,8 @@ const FULL: readonly string[] = ["ENOSPC", "EDQUOT"];
 const UNWRITABLE: readonly string[] = ["EACCES", "EROFS", "EPERM", "ENOTDIR", "EEXIST"];
 
 /**
- * Gives the system's write errors a code and a remedy; passes every other error through.
- * @param variable the environment variable that moves this cache.
+ * Converts the system's write errors to coded errors with a remedy; returns any other error unchanged.
+ * @param variable the environment variable for the location of this cache.
  */
 export function asCacheError(error: unknown, path: string, variable: "HF_HOME" | "CUSPRUN_CACHE"): unknown {
   if (error instanceof CusprunError) return error;
@@ -19,8 +19,8 @@ export function asCacheError(error: unknown, path: string, variable: "HF_HOME" |
       "DISK_FULL",
       {
         where: path,
-        found: "no space left while downloading",
-        expected: "room for the whole model",
+        found: "no space left on the device while downloading",
+        expected: "enough space for the whole model",
         remedy: `Free space, or set ${variable} to a folder on another disk, and run again`,
       },
       { cause: error },
@@ -31,9 +31,9 @@ export function asCacheError(error: unknown, path: string, variable: "HF_HOME" |
       "OUTPUT_UNWRITABLE",
       {
         where: path,
-        found: `the system's answer ${systemCode}`,
-        expected: "a cache that can be written",
-        remedy: `Set ${variable} to a folder that can be written`,
+        found: `the system error ${systemCode}`,
+        expected: "a writable cache",
+        remedy: `Set ${variable} to a writable folder`,
       },
       { cause: error },
     );

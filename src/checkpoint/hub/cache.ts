@@ -1,5 +1,6 @@
 /**
- * @file The hub's cache on disk, in the layout that all Hugging Face tools share, so that none downloads what another has:
+ * @file The hub's cache on disk, in the layout that all Hugging Face tools share, so that each file is downloaded only
+ * once:
  *
  *     models--{owner}--{name}/blobs/{etag}               contents
  *     models--{owner}--{name}/snapshots/{commit}/{path}  links to them
@@ -27,24 +28,24 @@ export class HubRepoCache {
     this.#root = join(cacheDir, `models--${repo.replaceAll("/", "--")}`);
   }
 
-  /** Where a content is kept. */
+  /** Path of the content with this hash. */
   blobPath(etag: string): string {
     return join(this.#root, "blobs", etag);
   }
 
-  /** Folder of a commit. */
+  /** Snapshot folder of a commit. */
   snapshotPath(commit: string): string {
     return join(this.#root, "snapshots", commit);
   }
 
-  /** Commit that a branch or tag had when it was last downloaded; null where it never was. */
+  /** The commit of a branch or tag when it was last downloaded; null if it never was. */
   async readRef(revision: string): Promise<string | null> {
     if (COMMIT.test(revision)) return revision;
     const ref = await readFile(join(this.#root, "refs", revision), "utf8").catch(() => "");
     return COMMIT.test(ref.trim()) ? ref.trim() : null;
   }
 
-  /** Remembers the commit of a branch or tag. */
+  /** Records the commit of a branch or tag. */
   async writeRef(revision: string, commit: string): Promise<void> {
     if (COMMIT.test(revision)) return;
     const path = join(this.#root, "refs", revision);
@@ -52,12 +53,14 @@ export class HubRepoCache {
     await writeFile(path, commit);
   }
 
-  /** Puts a kept content into a commit's folder, as a relative link; as a copy where the system allows no links. */
+  /**
+   * Adds cached content to a commit's folder, as a relative link, or as a copy if the system does not support links.
+   */
   async link(commit: string, path: string, etag: string): Promise<void> {
     const target = join(this.snapshotPath(commit), path);
     if (await exists(target)) return;
     await mkdir(dirname(target), { recursive: true });
-    await rm(target, { force: true }); // a link whose content is gone
+    await rm(target, { force: true }); // removes a dangling link
     try {
       await symlink(relative(dirname(target), this.blobPath(etag)), target);
     } catch (error) {
@@ -68,7 +71,7 @@ export class HubRepoCache {
     }
   }
 
-  /** Path of the model where the cache holds all of it at a revision, else null. Asks nobody. */
+  /** Path of the model if the cache contains all of it at a revision, else null. Uses no network. */
   async findComplete(id: HubModelId, revision: string): Promise<string | null> {
     const commit = await this.readRef(revision);
     if (commit === null) return null;
@@ -92,7 +95,7 @@ async function isCompleteModel(folder: string): Promise<boolean> {
   return found.every(Boolean);
 }
 
-/** Whether a file is there, behind a link too. */
+/** Whether a file exists; follows links. */
 export async function exists(path: string): Promise<boolean> {
   return stat(path).then(
     () => true,

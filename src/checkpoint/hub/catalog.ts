@@ -1,6 +1,6 @@
 /**
- * @file Models by a short name, for `cusprun fetch`: from the hub where it can be reached, else out of Python packages, into the user's
- * cache. The table says which; the way it goes is the same for all.
+ * @file Models with short names, for `cusprun fetch`: downloaded to the user's cache from the hub if it is reachable,
+ * or else from Python packages. The table defines the sources; the procedure is the same for all models.
  */
 
 import { mkdir, mkdtemp, rename, rm } from "node:fs/promises";
@@ -13,19 +13,19 @@ import { type DownloadOptions, downloadModel } from "./hub.ts";
 import { fetchPackagedFile, type PackagedFile } from "./packaged-file.ts";
 import { isVerifiedFile, stampVerifiedFile } from "./verified-file.ts";
 
-/** A model that has a short name. */
+/** A model with a short name. */
 export interface CatalogModel {
   readonly name: string;
-  /** What it is, with its licence. */
+  /** Its full name. */
   readonly title: string;
   readonly license: string;
-  /** Its name on the hub, tried first; null where only the packages hold it. */
+  /** Its id on the hub, which is tried first; null if it is only available from packages. */
   readonly hubId: string | null;
-  /** The GGUF file that Python packages hold. */
+  /** Its GGUF file in Python packages. */
   readonly packaged: PackagedFile;
 }
 
-/** Every model that has a short name. */
+/** All models with short names. */
 export const CATALOG: readonly CatalogModel[] = [
   {
     name: "smollm2",
@@ -56,7 +56,7 @@ export const CATALOG: readonly CatalogModel[] = [
   {
     name: "gemma3",
     title: "Gemma 3 270M",
-    license: "Gemma Terms of Use (ai.google.dev/gemma/terms): read them before use, and pass them on with anything made from it",
+    license: "Gemma Terms of Use (ai.google.dev/gemma/terms): read them before use, and include them with all derivatives",
     hubId: null,
     packaged: {
       fileName: "gemma-3-270m-q4_k_m.gguf",
@@ -70,32 +70,33 @@ export const CATALOG: readonly CatalogModel[] = [
 
 /** Options of `fetchCatalogModel`. */
 export interface CatalogOptions extends JobOptions {
-  /** Folder of cusprun's cache. Default: CUSPRUN_CACHE, else XDG_CACHE_HOME/cusprun, else ~/.cache/cusprun. */
+  /** cusprun's cache folder. Default: CUSPRUN_CACHE, else XDG_CACHE_HOME/cusprun, else ~/.cache/cusprun. */
   readonly cacheDir?: string;
-  /** Command of a Python 3 that has pip. Default: `python3`. */
+  /** Command of a Python 3 with pip. Default: `python3`. */
   readonly python?: string;
   /** URL of the hub. Default: HF_ENDPOINT, else the public hub. */
   readonly endpoint?: string;
 }
 
-/** How long the hub may take to answer before the packages are tried: a machine that reaches it needs far less. */
+/** Time limit for an answer from the hub, after which the packages are tried. A machine with access needs far less. */
 const HUB_ANSWER_TIMEOUT_MS = 5000;
 
-/** The model of a short name, or undefined. */
+/** The model with a short name, or undefined. */
 export function findCatalogModel(name: string): CatalogModel | undefined {
   return CATALOG.find((model) => model.name === name);
 }
 
-/** Folder of cusprun's own cache. */
+/** cusprun's own cache folder. */
 export function cusprunCacheDir(): string {
   const { CUSPRUN_CACHE, XDG_CACHE_HOME } = process.env;
   return CUSPRUN_CACHE || join(XDG_CACHE_HOME || join(homedir(), ".cache"), "cusprun");
 }
 
 /**
- * Brings a named model and returns the path of its folder or GGUF file. What is in the cache is used without any connection.
- * @throws CusprunError `MODEL_NAME`, `DOWNLOAD_FAILED`, `CHECKSUM`, `DISK_FULL`, `OUTPUT_UNWRITABLE`, `MODEL_FILE_MISSING`; the signal's
- * reason, after removing what it had begun to write.
+ * Downloads a model by its short name and returns the path of its folder or GGUF file. A cached model is used without a
+ * connection.
+ * @throws CusprunError `MODEL_NAME`, `DOWNLOAD_FAILED`, `CHECKSUM`, `DISK_FULL`, `OUTPUT_UNWRITABLE`,
+ * `MODEL_FILE_MISSING`; the signal's reason on abort, after removing partial files.
  */
 export async function fetchCatalogModel(name: string, options: CatalogOptions = {}): Promise<string> {
   const model = findCatalogModel(name);
@@ -104,7 +105,7 @@ export async function fetchCatalogModel(name: string, options: CatalogOptions = 
       where: "model",
       found: JSON.stringify(name.slice(0, 200)),
       expected: `one of ${CATALOG.map((entry) => entry.name).join(", ")}`,
-      remedy: "Choose one of them, or pass a path or owner/name on the hub",
+      remedy: "Choose one of these names, or pass a path or owner/name on the hub",
     });
   }
   const folder = join(options.cacheDir ?? cusprunCacheDir(), "models");
@@ -114,8 +115,8 @@ export async function fetchCatalogModel(name: string, options: CatalogOptions = 
 }
 
 /**
- * Path of the model's folder in the hub's cache, or null where it cannot be had from there. A refusal counts as that too: the models
- * of the catalogue are public, so whoever refuses is a proxy or a mirror.
+ * Path of the model's folder in the hub's cache, or null if it cannot be downloaded. This includes refusals: the models
+ * of the catalogue are public, so a refusal comes from a proxy or a mirror.
  */
 async function fetchFromHub(model: CatalogModel, options: CatalogOptions): Promise<string | null> {
   if (model.hubId === null) return null;
@@ -127,7 +128,10 @@ async function fetchFromHub(model: CatalogModel, options: CatalogOptions): Promi
   }
 }
 
-/** What a download from the hub takes of the options: its files go to the cache of all Hugging Face tools, not to cusprun's own. */
+/**
+ * The options for the hub, without `cacheDir`: its files are written to the cache of all Hugging Face tools, not
+ * cusprun's own.
+ */
 function hubOptions({ endpoint, onProgress, signal }: CatalogOptions): DownloadOptions {
   return { ...(endpoint !== undefined && { endpoint }), ...(onProgress && { onProgress }), ...(signal && { signal }) };
 }

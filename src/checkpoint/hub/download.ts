@@ -1,5 +1,6 @@
 /**
- * @file One file of the hub → the cache: resumed where a part of it is there, and checked against the hub's own hash.
+ * @file Downloads one file from the hub to the cache: resumes a partial download, and checks the content against the
+ * hub's hash.
  */
 
 import { createHash, type Hash } from "node:crypto";
@@ -12,17 +13,19 @@ import { CusprunError } from "../../errors.ts";
 import { exists } from "./cache.ts";
 import type { HubFile } from "./files.ts";
 
-/** Attempts without a byte of progress before a download is given up, and the wait before the first further one; it doubles. */
+/** Number of consecutive attempts without progress before a download fails. */
 const MAX_FRUITLESS_ATTEMPTS = 4;
+/** Wait before the first retry; it doubles with each further one. */
 const FIRST_RETRY_WAIT_MS = 250;
 
-/** How a file's bytes are got: a stream of them from an offset on. */
+/** Opens a stream of a file's bytes from an offset. */
 export type OpenRange = (startByte: number) => Promise<ReadableStream<Uint8Array>>;
 
 /**
- * Downloads a file to `blobPath`, through `{blobPath}.incomplete`, which an abort or a failure leaves for the next run to resume.
- * @param onBytes told how many bytes of the file are there.
- * @throws CusprunError `DOWNLOAD_FAILED`, `CHECKSUM`; what `openRange` throws; the signal's reason.
+ * Downloads a file to `blobPath` by way of `{blobPath}.incomplete`, which is kept on abort or failure so that the next
+ * run can resume.
+ * @param onBytes receives the number of bytes downloaded so far.
+ * @throws CusprunError `DOWNLOAD_FAILED`, `CHECKSUM`; what `openRange` throws; the signal's reason on abort.
  */
 export async function downloadBlob(
   file: HubFile,
@@ -59,7 +62,7 @@ export async function downloadBlob(
   });
 }
 
-/** SHA-256 of an LFS file; of any other, git's SHA-1 over `blob {size}\0` and the content. */
+/** SHA-256 for LFS files; for others git's SHA-1 of `blob {size}\0` and the content. */
 function startHash(file: HubFile): Hash {
   return file.etag.length === 64 ? createHash("sha256") : createHash("sha1").update(`blob ${file.byteLength}\0`);
 }
@@ -74,7 +77,7 @@ async function hashExisting(path: string, hash: Hash, file: HubFile, signal: Abo
   return size;
 }
 
-/** Fetches what is missing behind `state.done`, and moves it along; bytes before it are written and hashed. */
+/** Downloads the bytes from `state.done`, advancing it; all bytes before it are written and hashed. */
 async function appendRange(
   path: string,
   state: { done: number },
@@ -84,13 +87,13 @@ async function appendRange(
   onBytes: (done: number) => void,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  // Written at explicit positions: two processes with the same download write the same bytes to the same places.
+  // Written at explicit positions: two processes with the same download write the same bytes at the same offsets.
   const handle = await open(path, constants.O_RDWR | constants.O_CREAT, 0o644);
   try {
     if (state.done === file.byteLength) return;
     for await (const chunk of await openRange(state.done)) {
       signal?.throwIfAborted();
-      if (state.done + chunk.byteLength > file.byteLength) throw damaged(file, "a longer answer", `${file.byteLength} bytes`);
+      if (state.done + chunk.byteLength > file.byteLength) throw damaged(file, "a longer response", `${file.byteLength} bytes`);
       let written = 0;
       while (written < chunk.byteLength) {
         written += (await handle.write(chunk, written, chunk.byteLength - written, state.done + written)).bytesWritten;
@@ -105,9 +108,9 @@ async function appendRange(
   if (state.done < file.byteLength) {
     throw new CusprunError("DOWNLOAD_FAILED", {
       where: file.path,
-      found: `the end of the answer at byte ${state.done}`,
+      found: `the end of the response at byte ${state.done}`,
       expected: `${file.byteLength} bytes`,
-      remedy: "Run again; what is already there is kept and the download goes on from it",
+      remedy: "Run again; the download resumes where it stopped",
     });
   }
 }
@@ -122,7 +125,7 @@ async function sizeOf(path: string): Promise<number> {
   }
 }
 
-/** Whether trying again cannot help: a refusal, a wrong answer, a full disk. A broken connection can. */
+/** Whether retrying is pointless: for a refusal, a wrong response or a full disk, but not for a broken connection. */
 function isFinal(error: unknown): boolean {
   if (error instanceof CusprunError) return error.code !== "DOWNLOAD_FAILED" && error.code !== "HUB_UNREACHABLE";
   if (error instanceof HubApiError) return error.statusCode < 500;
@@ -134,7 +137,7 @@ function damaged(file: HubFile, found: string, expected: string): CusprunError {
   return new CusprunError("CHECKSUM", {
     where: file.path,
     found,
-    expected: `${expected}, as the hub says`,
+    expected: `${expected}, according to the hub`,
     remedy: "Run again; the damaged download was removed",
   });
 }

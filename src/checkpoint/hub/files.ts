@@ -1,6 +1,6 @@
 /**
- * @file Which files of a repository cusprun downloads: the listing → those that a checkpoint is read from, and nothing else (no pickles,
- * no ONNX, no second copy of the weights).
+ * @file Selects the files of a repository to download: only those that a checkpoint is read from (no pickles, no ONNX,
+ * no second copy of the weights).
  */
 
 import { CusprunError } from "../../errors.ts";
@@ -13,15 +13,19 @@ export interface HubFile {
   /** Path in the repository. */
   readonly path: string;
   readonly byteLength: number;
-  /** What the cache names its content by, and what it is checked against: SHA-256 of an LFS file, else git's SHA-1 of the blob. */
+  /**
+   * The hash that names and verifies the content in the cache: SHA-256 for LFS files, otherwise git's SHA-1 of the
+   * blob.
+   */
   readonly etag: string;
 }
 
 const SHARD = /^model-\d{5}-of-\d{5}\.safetensors$/;
 
 /**
- * The files to download, small ones first.
- * @throws CusprunError `HUB_NOT_FOUND` where the GGUF file is not in the repository, `MODEL_FILE_MISSING` where it holds no safetensors.
+ * Selects the files to download, small ones first.
+ * @throws CusprunError `HUB_NOT_FOUND` if the GGUF file is not in the repository, `MODEL_FILE_MISSING` if it has no
+ * safetensors.
  */
 export function selectHubFiles(files: readonly HubFile[], id: HubModelId): readonly HubFile[] {
   const ggufs = files.filter((file) => file.path.endsWith(".gguf"));
@@ -32,7 +36,7 @@ export function selectHubFiles(files: readonly HubFile[], id: HubModelId): reado
       where: id.repo,
       found: `no file ${id.ggufFile}`,
       expected: `one of its GGUF files${listPaths(ggufs)}`,
-      remedy: "Correct the name of the file",
+      remedy: "Correct the file name",
     });
   }
   const small = files.filter(({ path }) => isSmallFile(path));
@@ -43,12 +47,12 @@ export function selectHubFiles(files: readonly HubFile[], id: HubModelId): reado
   if (weights.length > 0 && small.some(({ path }) => path === "config.json")) return [...small, ...weights];
   throw new CusprunError("MODEL_FILE_MISSING", {
     where: id.repo,
-    found: weights.length > 0 ? "no config.json" : "no weights as safetensors",
+    found: weights.length > 0 ? "no config.json" : "no safetensors weights",
     expected: `config.json and ${SINGLE_FILE_NAME}, or its shards`,
     remedy:
       ggufs.length > 0
-        ? `Name one of its GGUF files, e.g. ${id.repo}/${ggufs[0]!.path}`
-        : "Choose a repository of the model in safetensors form",
+        ? `Pass one of its GGUF files, e.g. ${id.repo}/${ggufs[0]!.path}`
+        : "Choose a repository with the model's safetensors",
   });
 }
 

@@ -1,6 +1,6 @@
 /**
- * @file A model's name on the hub → its path on this machine, downloading what is missing. The hub's API through `@huggingface/hub`;
- * environment: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE, HF_HUB_CACHE, HF_HOME.
+ * @file The name of a model on the hub → its local path; downloads missing files. Uses the hub's API through
+ * `@huggingface/hub` and the environment variables HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE, HF_HUB_CACHE and HF_HOME.
  */
 
 import { join } from "node:path";
@@ -16,7 +16,7 @@ import { type HubModelId, parseHubModelId } from "./id.ts";
 
 /** Options of a download. */
 export interface DownloadOptions extends JobOptions {
-  /** Branch, tag or commit; wins over `@revision` in the name. Default: `main`. */
+  /** Branch, tag or commit; overrides `@revision` in the name. Default: `main`. */
   readonly revision?: string;
   /** Default: HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub. */
   readonly cacheDir?: string;
@@ -24,26 +24,26 @@ export interface DownloadOptions extends JobOptions {
   readonly endpoint?: string;
   /** Access token. Default: HF_TOKEN. */
   readonly token?: string;
-  /** How long the hub may take to begin an answer. Default: 30 s. */
+  /** Time limit for the start of a response. Default: 30 s. */
   readonly answerTimeoutMs?: number;
 }
 
 const DEFAULT_REVISION = "main";
 const DEFAULT_ANSWER_TIMEOUT_MS = 30_000;
-/** Progress is told once per this many bytes, not once per network packet. */
+/** Progress is reported once per this many bytes, not once per network packet. */
 const PROGRESS_STEP_BYTES = 2 ** 20;
-/** Contents are named by git's SHA-1 or by SHA-256; the name becomes a path. */
+/** Contents are named by git's SHA-1 or by SHA-256; checked because the name becomes a path. */
 const ETAG = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/;
 const COMMIT = /^[0-9a-f]{40}$/;
 
 /**
- * Downloads a model's config, tokenizer and safetensors, or one GGUF file, into the cache that all Hugging Face tools share, and only
- * what is not yet there. An aborted or broken download is kept as `*.incomplete` and resumed by the next. Where the hub cannot be
- * reached, a complete copy in the cache is used.
+ * Downloads a model's config, tokenizer and safetensors, or one GGUF file, to the cache shared by all Hugging Face
+ * tools, skipping files that it already contains. An aborted or failed download is kept as `*.incomplete` and resumed
+ * by the next run. If the hub cannot be reached, a complete copy in the cache is used.
  * @param name `owner/name[/file.gguf][@revision]`.
- * @returns path of the model's folder, or of the GGUF file.
- * @throws CusprunError `MODEL_NAME`, `HUB_NOT_FOUND`, `HUB_FORBIDDEN`, `HUB_UNREACHABLE`, `HUB_RESPONSE`, `MODEL_FILE_MISSING`,
- * `DOWNLOAD_FAILED`, `CHECKSUM`, `DISK_FULL`, `OUTPUT_UNWRITABLE`; the signal's reason.
+ * @returns the path of the model's folder, or of the GGUF file.
+ * @throws CusprunError `MODEL_NAME`, `HUB_NOT_FOUND`, `HUB_FORBIDDEN`, `HUB_UNREACHABLE`, `HUB_RESPONSE`,
+ * `MODEL_FILE_MISSING`, `DOWNLOAD_FAILED`, `CHECKSUM`, `DISK_FULL`, `OUTPUT_UNWRITABLE`; the signal's reason on abort.
  */
 export async function downloadModel(name: string, options: DownloadOptions = {}): Promise<string> {
   const id = parseHubModelId(name);
@@ -53,14 +53,14 @@ export async function downloadModel(name: string, options: DownloadOptions = {})
   const cache = new HubRepoCache(id.repo, options.cacheDir);
   const isOffline = process.env["HF_HUB_OFFLINE"] === "1";
   const cached = await cache.findComplete(id, revision);
-  // A commit never changes; a branch may have moved on.
+  // A commit never changes; a branch may have moved.
   if (cached !== null && (isOffline || COMMIT.test(revision))) return cached;
   if (isOffline) {
     throw new CusprunError("HUB_UNREACHABLE", {
       where: name,
       found: "HF_HUB_OFFLINE=1 and no complete copy in the cache",
       expected: "a connection or a complete copy",
-      remedy: "Unset HF_HUB_OFFLINE, or pass the path of a model that is already on this machine",
+      remedy: "Unset HF_HUB_OFFLINE, or pass the path of a local model",
     });
   }
   const hub = new Hub(id, options);
@@ -78,7 +78,7 @@ class Hub {
   readonly #id: HubModelId;
   readonly #job: JobOptions;
   readonly #api: { readonly hubUrl?: string; readonly accessToken?: string; readonly fetch: typeof fetch };
-  /** The hub's own code of its last refusal. */
+  /** The hub's own code in its last error response. */
   #refusalCode: string | null = null;
 
   constructor(id: HubModelId, options: DownloadOptions) {
@@ -87,8 +87,8 @@ class Hub {
     if (token !== undefined && !token.startsWith("hf_")) {
       throw new CusprunError("HUB_FORBIDDEN", {
         where: "HF_TOKEN",
-        found: "a text that is no access token",
-        expected: "one that begins with hf_",
+        found: "a value that is not an access token",
+        expected: "a token that starts with hf_",
         remedy: "Correct or unset HF_TOKEN",
       });
     }
@@ -113,7 +113,7 @@ class Hub {
   async #commitOf(revision: string): Promise<string> {
     const { sha } = await modelInfo({ ...this.#api, name: this.#id.repo, revision, additionalFields: ["sha"] });
     if (COMMIT.test(sha)) return sha;
-    throw this.#badAnswer(`commit ${JSON.stringify(sha)}`, "40 hex digits");
+    throw this.#badResponse(`commit ${JSON.stringify(sha)}`, "40 hex digits");
   }
 
   async #list(commit: string): Promise<HubFile[]> {
@@ -122,9 +122,9 @@ class Hub {
       const etag = entry.lfs?.oid ?? entry.oid ?? "";
       if (entry.type !== "file") continue;
       if (!ETAG.test(etag) || !Number.isSafeInteger(entry.size) || entry.size < 0) {
-        throw this.#badAnswer(
+        throw this.#badResponse(
           `file ${JSON.stringify(entry.path)} with size ${entry.size} and hash ${JSON.stringify(etag)}`,
-          "both",
+          "a valid size and hash",
         );
       }
       files.push({ path: entry.path, byteLength: entry.size, etag });
@@ -134,11 +134,11 @@ class Hub {
 
   async #fetchFiles(files: readonly HubFile[], commit: string, cache: HubRepoCache): Promise<void> {
     const total = files.reduce((sum, file) => sum + file.byteLength, 0);
-    let told = -1;
+    let reported = -1;
     let finished = 0;
-    const tell = (done: number): void => {
-      if (told >= 0 && done < total && done - told < PROGRESS_STEP_BYTES) return;
-      told = done;
+    const report = (done: number): void => {
+      if (reported >= 0 && done < total && done - reported < PROGRESS_STEP_BYTES) return;
+      reported = done;
       this.#job.onProgress?.({ stage: "downloading", done, total, unit: "bytes" });
     };
     for (const file of files) {
@@ -147,7 +147,7 @@ class Hub {
       try {
         if (!(await exists(blobPath))) {
           const openRange = (startByte: number): Promise<ReadableStream<Uint8Array>> => this.#openRange(file, commit, startByte);
-          await downloadBlob(file, blobPath, openRange, (done) => tell(finished + done), this.#job.signal);
+          await downloadBlob(file, blobPath, openRange, (done) => report(finished + done), this.#job.signal);
         }
         await cache.link(commit, file.path, file.etag);
       } catch (error) {
@@ -155,16 +155,16 @@ class Hub {
         throw asHubError(asCacheError(error, blobPath, "HF_HOME"), `${this.#id.repo}: ${file.path}`, this.#refusalCode);
       }
       finished += file.byteLength;
-      tell(finished);
+      report(finished);
     }
   }
 
-  /** A file's bytes from an offset on, by plain HTTP ranges: the hub's Xet protocol cannot be resumed from a half-written file. */
+  /** A file's bytes from an offset, by plain HTTP ranges: the hub's Xet protocol cannot resume a partial file. */
   async #openRange(file: HubFile, commit: string, startByte: number): Promise<ReadableStream<Uint8Array>> {
     const blob = await downloadFile({ ...this.#api, repo: this.#id.repo, path: file.path, revision: commit, xet: false });
-    if (blob === null) throw this.#badAnswer(`no file ${file.path}`, "the file that it lists");
+    if (blob === null) throw this.#badResponse(`no file ${file.path}`, "the listed file");
     if (blob.size !== file.byteLength)
-      throw this.#badAnswer(`${file.path} of ${blob.size} bytes`, `${file.byteLength}, as it lists`);
+      throw this.#badResponse(`${file.path} of ${blob.size} bytes`, `${file.byteLength} bytes, as listed`);
     return blob.slice(startByte).stream() as ReadableStream<Uint8Array>;
   }
 
@@ -177,11 +177,11 @@ class Hub {
     }
   }
 
-  /** `fetch` that gives up where no answer begins in time, stops with the job, and keeps the hub's code of a refusal. */
+  /** `fetch` with a time limit for the start of the response; aborts with the job and records the hub's error code. */
   #fetchWithTimeout(timeoutMs: number): typeof fetch {
     return async (input, init) => {
       const timeout = new AbortController();
-      const timer = setTimeout(() => timeout.abort(new Error(`no answer in ${timeoutMs / 1000} s`)), timeoutMs);
+      const timer = setTimeout(() => timeout.abort(new Error(`no response in ${timeoutMs / 1000} s`)), timeoutMs);
       const signals = this.#job.signal === undefined ? [timeout.signal] : [timeout.signal, this.#job.signal];
       try {
         const response = await fetch(input, { ...init, signal: AbortSignal.any(signals) });
@@ -193,7 +193,7 @@ class Hub {
     };
   }
 
-  #badAnswer(found: string, expected: string): CusprunError {
+  #badResponse(found: string, expected: string): CusprunError {
     return new CusprunError("HUB_RESPONSE", {
       where: this.#id.repo,
       found,
@@ -208,6 +208,6 @@ function invalidName(name: string): CusprunError {
     where: "model",
     found: JSON.stringify(name.slice(0, 200)),
     expected: "owner/name, owner/name/file.gguf or owner/name@revision",
-    remedy: "Write it as the hub's page of the model does",
+    remedy: "Use the name shown on the model's page on the hub",
   });
 }

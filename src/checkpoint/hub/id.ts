@@ -1,12 +1,12 @@
 /**
- * @file A model's name on the hub, `owner/name[/file.gguf][@revision]`, → its parts.
+ * @file Parses the name of a model on the hub: `owner/name[/file.gguf][@revision]`.
  */
 
 /** A model on the hub. */
 export interface HubModelId {
   /** `owner/name`. */
   readonly repo: string;
-  /** Path of one GGUF file in the repository, or null for the safetensors model. */
+  /** Path of a GGUF file in the repository, or null for the safetensors model. */
   readonly ggufFile: string | null;
   /** Branch, tag or commit, or null for the default branch. */
   readonly revision: string | null;
@@ -14,10 +14,10 @@ export interface HubModelId {
 
 const NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,95}";
 const HUB_ID = new RegExp(`^(${NAME}/${NAME})((?:/[A-Za-z0-9][A-Za-z0-9._ -]*)*?\\.gguf)?(?:@(.+))?$`);
-/** A branch, tag or commit: it becomes a path below `refs/`, so no part of it may be `.` or `..`. */
+/** A branch, tag or commit. It becomes a path below `refs/`, so no part of it may be `.` or `..`. */
 const REVISION = /^(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9._/-]{0,199}$/;
 
-/** Parses a model's name on the hub; null where it is none. */
+/** Parses the name of a model on the hub; null if it is not a valid name. */
 export function parseHubModelId(text: string): HubModelId | null {
   const match = HUB_ID.exec(text);
   const [, repo, file, revision] = match ?? [];

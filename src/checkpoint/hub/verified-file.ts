@@ -1,5 +1,6 @@
 /**
- * @file Whether a kept file is the one that it should be: by SHA-256 the first time, by a stamp beside it as long as it is untouched.
+ * @file Verifies a cached file: by its SHA-256 the first time, then by a stamp file next to it as long as it is not
+ * modified.
  */
 
 import { createHash } from "node:crypto";
@@ -7,7 +8,7 @@ import { createReadStream } from "node:fs";
 import { stat, writeFile } from "node:fs/promises";
 import { readJsonObject } from "../json-files.ts";
 
-/** What a file should be. */
+/** The expected size and hash of a file. */
 export interface ExpectedFile {
   readonly byteLength: number;
   /** Hex. */
@@ -15,9 +16,9 @@ export interface ExpectedFile {
 }
 
 /**
- * Whether a file is there with the expected size and SHA-256. Hashes it only where no stamp says that exactly this size and time of
- * change were hashed before.
- * @throws the signal's reason.
+ * Whether a file exists with the expected size and SHA-256. Hashes it only if no stamp shows that it was hashed before
+ * with the same modification time.
+ * @throws the signal's reason on abort.
  */
 export async function isVerifiedFile(path: string, expected: ExpectedFile, signal: AbortSignal | undefined): Promise<boolean> {
   const found = await stat(path).catch(() => null);
@@ -32,7 +33,9 @@ export async function isVerifiedFile(path: string, expected: ExpectedFile, signa
   return true;
 }
 
-/** Remembers that a file, as it is now, was checked. A stamp that cannot be written costs only the next check. */
+/**
+ * Records that a file was verified in its current state. If the stamp cannot be written, the next check hashes again.
+ */
 export async function stampVerifiedFile(path: string, { sha256 }: ExpectedFile): Promise<void> {
   const { mtimeMs } = await stat(path);
   await writeFile(stampPath(path), `${JSON.stringify({ sha256, mtimeMs })}\n`).catch(() => {});

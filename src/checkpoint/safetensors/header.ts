@@ -1,8 +1,10 @@
 /**
- * @file The header of a safetensors file → its tensors with absolute byte ranges, after every check that the format allows.
+ * @file The header of a safetensors file → its tensors with absolute byte ranges, after all checks that the format
+ * defines.
  *
- * Layout: 8 bytes little-endian header length N, N bytes of JSON (padded with spaces), then the tensors' bytes without gaps.
- * Source: huggingface/safetensors README ("Format") and safetensors/src/tensor.rs; every error of its `SafeTensorError` has a code here.
+ * Layout: header length N (8 bytes, little-endian), N bytes of JSON (padded with spaces), then the tensors' bytes
+ * without gaps. Source: huggingface/safetensors README ("Format") and safetensors/src/tensor.rs; each variant of its
+ * `SafeTensorError` has a code here.
  */
 
 import { CusprunError, type ErrorCode } from "../../errors.ts";
@@ -36,7 +38,7 @@ export const SAFETENSORS_DTYPE_BITS = {
 /** A dtype of the format; cusprun computes with F32, F16 and BF16 only. */
 export type SafetensorsDType = keyof typeof SAFETENSORS_DTYPE_BITS;
 
-/** One tensor's place in a file. */
+/** The location of a tensor in a file. */
 export interface SafetensorsEntry {
   readonly name: string;
   readonly dtype: SafetensorsDType;
@@ -49,34 +51,34 @@ export interface SafetensorsEntry {
 
 /** A checked header. */
 export interface SafetensorsHeader {
-  /** `__metadata__`, empty where there is none. */
+  /** `__metadata__`, empty if absent. */
   readonly metadata: Readonly<Record<string, string>>;
-  /** By name, in the order of the bytes. */
+  /** By name, in the order of their bytes. */
   readonly tensors: ReadonlyMap<string, SafetensorsEntry>;
 }
 
-/** Bytes of the header's length at the start of a file. */
+/** Size of the header length at the start of a file. */
 export const HEADER_LENGTH_BYTES = 8;
-/** The reference implementation's cap. A header takes about 120 bytes a tensor, so this is some 800,000 tensors. */
+/** The limit of the reference implementation. At about 120 bytes per tensor, it allows some 800,000 tensors. */
 export const MAX_HEADER_BYTES = 100_000_000;
-/** More axes than any weight has; the count of elements stays cheap to compute. */
+/** More axes than any weight has; keeps the number of elements cheap to compute. */
 const MAX_RANK = 16;
-/** Longer names are no names. */
+/** Longer than any real tensor name. */
 const MAX_NAME_CHARACTERS = 1024;
-/** `version ` read as a header length: the first 8 bytes of a Git LFS pointer, the commonest file that is not what its name says. */
+/** `version ` read as a header length: the first 8 bytes of a Git LFS pointer, the most common kind of invalid file. */
 const GIT_LFS_POINTER_START = 0x206e_6f69_7372_6576n;
 
-const REMEDY = "Download the file again; if it is complete, whatever wrote it is broken";
+const REMEDY = "Download the file again; if it is complete, the program that wrote it has a bug";
 
 /**
- * Length of the JSON header.
- * @param start the file's first bytes, up to 8.
+ * Reads the length of the JSON header.
+ * @param start the first bytes of the file, up to 8.
  * @param fileByteLength length of the whole file.
  * @throws CusprunError `SAFETENSORS_TOO_SHORT`, `SAFETENSORS_HEADER_LENGTH`.
  */
 export function parseHeaderLength(start: Uint8Array, fileByteLength: number, file: string): number {
   if (fileByteLength < HEADER_LENGTH_BYTES || start.byteLength < HEADER_LENGTH_BYTES) {
-    throw failure("SAFETENSORS_TOO_SHORT", file, `${fileByteLength} bytes`, `at least ${HEADER_LENGTH_BYTES}`);
+    throw failure("SAFETENSORS_TOO_SHORT", file, `${fileByteLength} bytes`, `at least ${HEADER_LENGTH_BYTES} bytes`);
   }
   const length = new DataView(start.buffer, start.byteOffset).getBigUint64(0, true);
   if (length === GIT_LFS_POINTER_START) {
@@ -88,21 +90,26 @@ export function parseHeaderLength(start: Uint8Array, fileByteLength: number, fil
     });
   }
   if (length > MAX_HEADER_BYTES) {
-    throw failure("SAFETENSORS_HEADER_LENGTH", file, `a header of ${length} bytes`, `at most ${MAX_HEADER_BYTES}`);
+    throw failure("SAFETENSORS_HEADER_LENGTH", file, `a header of ${length} bytes`, `at most ${MAX_HEADER_BYTES} bytes`);
   }
   if (Number(length) > fileByteLength - HEADER_LENGTH_BYTES) {
     const room = fileByteLength - HEADER_LENGTH_BYTES;
-    throw failure("SAFETENSORS_HEADER_LENGTH", file, `a header of ${length} bytes`, `at most the ${room} that the file has`);
+    throw failure(
+      "SAFETENSORS_HEADER_LENGTH",
+      file,
+      `a header of ${length} bytes`,
+      `at most the remaining ${room} bytes of the file`,
+    );
   }
   return Number(length);
 }
 
 /**
  * Parses and checks the JSON header.
- * @param header its bytes, of the length that `parseHeaderLength` returned.
- * @throws CusprunError `SAFETENSORS_HEADER_JSON`, `SAFETENSORS_DUPLICATE_KEY`, `SAFETENSORS_ENTRY`, `SAFETENSORS_DTYPE`,
- * `SAFETENSORS_SHAPE`, `SAFETENSORS_OFFSETS`, `SAFETENSORS_TRUNCATED`, `SAFETENSORS_SIZE`, `SAFETENSORS_OVERLAP`, `SAFETENSORS_HOLE`,
- * `SAFETENSORS_TRAILING`.
+ * @param header the bytes of the header, of the length that `parseHeaderLength` returned.
+ * @throws CusprunError `SAFETENSORS_HEADER_JSON`, `SAFETENSORS_DUPLICATE_KEY`, `SAFETENSORS_ENTRY`,
+ * `SAFETENSORS_DTYPE`, `SAFETENSORS_SHAPE`, `SAFETENSORS_OFFSETS`, `SAFETENSORS_TRUNCATED`, `SAFETENSORS_SIZE`,
+ * `SAFETENSORS_OVERLAP`, `SAFETENSORS_HOLE`, `SAFETENSORS_TRAILING`.
  */
 export function parseSafetensorsHeader(header: Uint8Array, fileByteLength: number, file: string): SafetensorsHeader {
   const json = parseJson(header, file);
@@ -117,7 +124,7 @@ export function parseSafetensorsHeader(header: Uint8Array, fileByteLength: numbe
   return { metadata, tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])) };
 }
 
-/** Bytes of a tensor, or null where they are no whole number or no exact integer. */
+/** The size of a tensor in bytes, or null if it is not a whole number or not a safe integer. */
 export function tensorByteLength(dtype: SafetensorsDType, shape: readonly number[]): number | null {
   let bits: number = SAFETENSORS_DTYPE_BITS[dtype];
   if (shape.includes(0)) return 0;
@@ -136,10 +143,10 @@ function parseJson(header: Uint8Array, file: string): Readonly<Record<string, un
     json = JSON.parse(text);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw failure("SAFETENSORS_HEADER_JSON", file, `a header that is no JSON (${reason})`, "JSON in UTF-8", error);
+    throw failure("SAFETENSORS_HEADER_JSON", file, `a header that is not valid JSON (${reason})`, "JSON in UTF-8", error);
   }
   if (!isJsonObject(json) || !text.startsWith("{")) {
-    throw failure("SAFETENSORS_HEADER_JSON", file, `a header that begins ${showValue(text.slice(0, 20))}`, "a JSON object");
+    throw failure("SAFETENSORS_HEADER_JSON", file, `a header that starts with ${showValue(text.slice(0, 20))}`, "a JSON object");
   }
   const duplicate = findDuplicateKey(text);
   if (duplicate !== null) {
@@ -158,11 +165,16 @@ function parseMetadata(metadata: unknown, file: string): Readonly<Record<string,
 
 function parseEntry(name: string, entry: unknown, dataStartByte: number, dataByteLength: number, file: string): SafetensorsEntry {
   if (name.length === 0 || name.length > MAX_NAME_CHARACTERS) {
-    throw failure("SAFETENSORS_ENTRY", file, `a tensor name of ${name.length} characters`, `1 to ${MAX_NAME_CHARACTERS}`);
+    throw failure(
+      "SAFETENSORS_ENTRY",
+      file,
+      `a tensor name of ${name.length} characters`,
+      `1 to ${MAX_NAME_CHARACTERS} characters`,
+    );
   }
   const where = `${file}: tensor '${name}'`;
   if (!isJsonObject(entry))
-    throw failure("SAFETENSORS_ENTRY", where, showValue(entry), "an object with dtype, shape, data_offsets");
+    throw failure("SAFETENSORS_ENTRY", where, showValue(entry), "an object with dtype, shape and data_offsets");
   const { dtype, shape, data_offsets: offsets } = entry;
   if (!isDType(dtype)) {
     throw failure(
@@ -184,18 +196,18 @@ function parseEntry(name: string, entry: unknown, dataStartByte: number, dataByt
       "SAFETENSORS_TRUNCATED",
       where,
       `${dataByteLength} bytes of data in the file`,
-      `at least the ${end} where it ends`,
+      `at least ${end} bytes, where the tensor ends`,
     );
   }
   const byteLength = tensorByteLength(dtype, shape);
   if (byteLength !== end - start) {
     const needed = byteLength === null ? "no exact number of bytes" : `${byteLength} bytes`;
-    throw failure("SAFETENSORS_SIZE", where, `${end - start} bytes`, `${needed}, as ${dtype} [${shape.join(", ")}] takes`);
+    throw failure("SAFETENSORS_SIZE", where, `${end - start} bytes`, `${needed} for ${dtype} [${shape.join(", ")}]`);
   }
   return { name, dtype, shape, startByte: dataStartByte + start, endByte: dataStartByte + end };
 }
 
-/** Tensors sorted by place must follow each other without overlap or gap, from the first byte of data to the last. */
+/** Tensors sorted by offset must be contiguous, without overlap or gap, from the first byte of data to the last. */
 function checkCoverage(tensors: readonly SafetensorsEntry[], dataStartByte: number, fileByteLength: number, file: string): void {
   let position = dataStartByte;
   let previous = "the header";
@@ -209,7 +221,7 @@ function checkCoverage(tensors: readonly SafetensorsEntry[], dataStartByte: numb
       throw failure(
         "SAFETENSORS_HOLE",
         where,
-        `${gap} bytes of no tensor before it`,
+        `a gap of ${countBytes(gap)} before it`,
         `a start at byte ${position}, where ${previous} ends`,
       );
     }
@@ -218,8 +230,17 @@ function checkCoverage(tensors: readonly SafetensorsEntry[], dataStartByte: numb
   }
   if (position !== fileByteLength) {
     const rest = fileByteLength - position;
-    throw failure("SAFETENSORS_TRAILING", file, `${rest} bytes behind ${previous}`, `the end of the file at byte ${position}`);
+    throw failure(
+      "SAFETENSORS_TRAILING",
+      file,
+      `${countBytes(rest)} after ${previous}`,
+      `the end of the file at byte ${position}`,
+    );
   }
+}
+
+function countBytes(count: number): string {
+  return count === 1 ? "1 byte" : `${count} bytes`;
 }
 
 function isDType(value: unknown): value is SafetensorsDType {

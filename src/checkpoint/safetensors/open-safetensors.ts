@@ -16,7 +16,7 @@ import type { SafetensorsEntry } from "./header.ts";
 import { isFloatDType, type SafetensorsFile } from "./read.ts";
 import { openWeights } from "./shards.ts";
 
-/** Files of a tokenizer; what is there is carried over unchanged to an output. */
+/** Files of a tokenizer; existing ones are copied unchanged to an output. */
 export const TOKENIZER_FILE_NAMES: readonly string[] = [
   "tokenizer.json",
   "tokenizer_config.json",
@@ -28,16 +28,16 @@ export const TOKENIZER_FILE_NAMES: readonly string[] = [
   "chat_template.jinja",
 ];
 
-/** Tensors that old files hold although they are computed from the config. */
+/** Tensors in old files that are computed from the config. */
 const IGNORED_TENSORS = /\.rotary_emb\.inv_freq$/;
-/** Bytes of the two matrices that are compared at a time. */
+/** Block size for comparing two matrices. */
 const COMPARE_BYTES = 2 ** 24;
 
 /**
- * Opens a folder. Checks the config, every header and every shape, and reads no weight, except that a stored output head is compared
- * with the embedding it is said to be tied to.
- * @throws CusprunError `MODEL_FILE_MISSING`, `JSON_INVALID`, the codes of `parseHfConfig`, `openWeights` and `checkTensors`,
- * `TENSOR_DTYPE`, `CONFIG_INVALID`.
+ * Opens a folder. Checks the config, all headers and all shapes, and reads no weights, except to compare a stored
+ * output head with the embedding that it should be tied to.
+ * @throws CusprunError `MODEL_FILE_MISSING`, `JSON_INVALID`, the codes of `parseHfConfig`, `openWeights` and
+ * `checkTensors`, `TENSOR_DTYPE`, `CONFIG_INVALID`.
  */
 export async function openSafetensors(folder: string): Promise<Checkpoint> {
   const { configJson, config } = await readModelConfig(folder);
@@ -72,7 +72,7 @@ export async function readModelConfig(
     where: path,
     found: "no such file",
     expected: "the model's config.json",
-    remedy: "Pass a model's folder, a GGUF file, or a model's name on the hub",
+    remedy: "Pass the folder of a model, a GGUF file, or the name of a model on the hub",
   });
 }
 
@@ -124,7 +124,7 @@ class SafetensorsCheckpoint implements Checkpoint {
     const tokenizerJson = parseJsonObject(tokenizer, join(this.path, "tokenizer.json"));
     const config = files.get("tokenizer_config.json");
     const configJson = config === undefined ? {} : parseJsonObject(config, join(this.path, "tokenizer_config.json"));
-    // From transformers 4.53 on the template is a file of its own, which wins over the key.
+    // Since transformers 4.53 the template is a separate file, which takes precedence over the key.
     const template = files.get("chat_template.jinja");
     const chatTemplate = template === undefined ? {} : { chat_template: new TextDecoder().decode(template) };
     return { tokenizerJson, tokenizerConfig: { ...configJson, ...chatTemplate }, files };
@@ -155,8 +155,8 @@ function tensorInfo(file: SafetensorsFile, entry: SafetensorsEntry): TensorInfo 
 }
 
 /**
- * A tied model may store its output head all the same. transformers 4 ignores it, transformers 5 uses it where it differs from the
- * embedding: equal it changes nothing, different the checkpoint means two models.
+ * A tied model may nevertheless store an output head. transformers 4 ignores it; transformers 5 uses it if it differs
+ * from the embedding. If they are equal, it has no effect; if they differ, the checkpoint is ambiguous.
  */
 async function checkTiedHead(folder: string, family: Family, fileOfTensor: ReadonlyMap<string, SafetensorsFile>): Promise<void> {
   const embedding = modelTensorName(family, "embedding");
@@ -167,9 +167,9 @@ async function checkTiedHead(folder: string, family: Family, fileOfTensor: Reado
   if (await sameBytes(headFile, outputHead, embeddingFile, embedding)) return;
   throw new CusprunError("CONFIG_INVALID", {
     where: `${join(folder, "config.json")}: tie_word_embeddings`,
-    found: `true, beside an ${outputHead} that differs from ${embedding}`,
+    found: `true, but ${outputHead} differs from ${embedding}`,
     expected: "false, or no such tensor",
-    remedy: "Set tie_word_embeddings to false in config.json if the model has an output head of its own, or delete the tensor",
+    remedy: "Set tie_word_embeddings to false in config.json if the model has its own output head, or delete the tensor",
   });
 }
 

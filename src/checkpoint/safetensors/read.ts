@@ -1,5 +1,6 @@
 /**
- * @file Reading of a safetensors file: opening reads and checks the header, then only the byte ranges that are asked for.
+ * @file Reads a safetensors file: opening reads and checks the header; afterwards only the requested byte ranges are
+ * read.
  */
 
 import { open, type FileHandle } from "node:fs/promises";
@@ -16,7 +17,7 @@ import {
   type SafetensorsHeader,
 } from "./header.ts";
 
-/** Longest single read; the system's limit is 2 GiB - 4 KiB. */
+/** Maximum size of a single read; the system's limit is 2 GiB - 4 KiB. */
 const MAX_READ_BYTES = 2 ** 30;
 
 /** Dtypes whose values can be widened to f32. */
@@ -25,9 +26,9 @@ const FLOAT_DTYPES: readonly string[] = ["F32", "F16", "BF16"] satisfies FloatDT
 /** An open safetensors file. */
 export class SafetensorsFile {
   readonly path: string;
-  /** `__metadata__`, empty where there is none. */
+  /** `__metadata__`, empty if absent. */
   readonly metadata: Readonly<Record<string, string>>;
-  /** By name, in the order of the bytes. */
+  /** By name, in the order of their bytes. */
   readonly tensors: ReadonlyMap<string, SafetensorsEntry>;
   readonly #handle: FileHandle;
 
@@ -39,7 +40,7 @@ export class SafetensorsFile {
   }
 
   /**
-   * Opens a file and checks its header. Reads no tensor.
+   * Opens a file and checks its header. Reads no tensors.
    * @throws CusprunError `MODEL_FILE_MISSING`, and the codes of `parseHeaderLength` and `parseSafetensorsHeader`.
    */
   static async open(path: string): Promise<SafetensorsFile> {
@@ -59,10 +60,11 @@ export class SafetensorsFile {
   }
 
   /**
-   * Bytes of a tensor as stored, or of a part of it.
-   * @param startByte offset inside the tensor. @param endByte exclusive.
-   * @throws CusprunError `SAFETENSORS_TRUNCATED` where the file has become shorter since it was opened; RangeError (a defect of the
-   * caller) for a name that is not there or bytes outside the tensor.
+   * Reads the bytes of a tensor, or of a part of it, as stored.
+   * @param startByte offset inside the tensor.
+   * @param endByte exclusive.
+   * @throws CusprunError `SAFETENSORS_TRUNCATED` if the file has been truncated since it was opened; RangeError (a bug
+   * in the caller) for an unknown name or bytes outside the tensor.
    */
   async readBytes(name: string, startByte: number = 0, endByte?: number): Promise<Uint8Array<ArrayBuffer>> {
     const entry = this.#entry(name);
@@ -75,8 +77,8 @@ export class SafetensorsFile {
   }
 
   /**
-   * Values of an F32, F16 or BF16 tensor as f32, or of its rows [start, end).
-   * @throws as `readBytes`; RangeError for another dtype or rows outside the tensor.
+   * Reads the values of an F32, F16 or BF16 tensor, or of its rows [start, end), as f32.
+   * @throws what `readBytes` throws; RangeError for another dtype or rows outside the tensor.
    */
   async readFloat32(name: string, rows?: RowRange): Promise<Float32Array<ArrayBuffer>> {
     const { dtype } = this.#floatEntry(name);
@@ -84,8 +86,8 @@ export class SafetensorsFile {
   }
 
   /**
-   * Bytes of the rows [start, end) of an F32, F16 or BF16 tensor, as stored.
-   * @throws as `readFloat32`.
+   * Reads the bytes of the rows [start, end) of an F32, F16 or BF16 tensor, as stored.
+   * @throws what `readFloat32` throws.
    */
   async readRows(name: string, { start, end }: RowRange): Promise<Uint8Array<ArrayBuffer>> {
     const { dtype, shape } = this.#floatEntry(name);
@@ -103,7 +105,7 @@ export class SafetensorsFile {
 
   #floatEntry(name: string): SafetensorsEntry & { readonly dtype: FloatDType } {
     const { dtype, ...rest } = this.#entry(name);
-    if (!isFloatDType(dtype)) throw new RangeError(`tensor '${name}' is ${dtype}, which is not widened to f32`);
+    if (!isFloatDType(dtype)) throw new RangeError(`tensor '${name}' is ${dtype}, which cannot be widened to f32`);
     return { ...rest, dtype };
   }
 
@@ -114,12 +116,12 @@ export class SafetensorsFile {
   }
 }
 
-/** Whether cusprun computes with a dtype. */
+/** Whether a dtype is one that cusprun supports. */
 export function isFloatDType(dtype: SafetensorsDType): dtype is FloatDType {
   return FLOAT_DTYPES.includes(dtype);
 }
 
-/** Bytes [startByte, endByte) of a file. */
+/** Reads the bytes [startByte, endByte) of a file. */
 async function readRange(handle: FileHandle, startByte: number, endByte: number, path: string): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = new Uint8Array(endByte - startByte);
   let done = 0;
@@ -129,9 +131,9 @@ async function readRange(handle: FileHandle, startByte: number, endByte: number,
     if (bytesRead === 0) {
       throw new CusprunError("SAFETENSORS_TRUNCATED", {
         where: path,
-        found: `no byte ${startByte + done} any more`,
-        expected: `at least ${endByte} bytes, as when it was opened`,
-        remedy: "Do not change the model while it is being read; run again",
+        found: `the end of the file at byte ${startByte + done}`,
+        expected: `at least ${endByte} bytes, as when the file was opened`,
+        remedy: "Run again, and do not change the model while it is being read",
       });
     }
     done += bytesRead;
@@ -144,8 +146,8 @@ function missingFile(path: string, cause: NodeJS.ErrnoException): CusprunError {
     "MODEL_FILE_MISSING",
     {
       where: path,
-      found: cause.code === "ENOENT" ? "no such file" : `the system's answer ${cause.code}`,
-      expected: "a safetensors file that can be read",
+      found: cause.code === "ENOENT" ? "no such file" : `the system error ${cause.code}`,
+      expected: "a readable safetensors file",
       remedy: "Download the model again, or check the path and its permissions",
     },
     { cause },

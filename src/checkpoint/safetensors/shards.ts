@@ -1,6 +1,6 @@
 /**
- * @file Which safetensors files make up a folder's weights: `model.safetensors`, or the shards of `model.safetensors.index.json`,
- * opened and checked against the index. Source: transformers, `utils/hub.py` (`get_checkpoint_shard_files`).
+ * @file Opens the safetensors files of a folder: `model.safetensors`, or the shards in `model.safetensors.index.json`,
+ * checked against the index. Source: transformers, `utils/hub.py` (`get_checkpoint_shard_files`).
  */
 
 import { readdir } from "node:fs/promises";
@@ -11,16 +11,19 @@ import { readJsonObject } from "../json-files.ts";
 import { SafetensorsFile } from "./read.ts";
 import { INDEX_FILE_NAME, SINGLE_FILE_NAME } from "./write.ts";
 
-/** Files kept open at once; the largest published checkpoints have about 200 shards, and systems allow 1024 or more. */
+/**
+ * Maximum number of open files; the largest published checkpoints have about 200 shards, and systems allow at least
+ * 1024.
+ */
 const MAX_SHARDS = 512;
-/** A shard is a plain name in the index's own folder: no path, nothing hidden. */
+/** A shard is a file name in the folder of the index: not a path, and not hidden. */
 const SHARD_NAME = /^[^./\\:\0][^/\\:\0]*\.safetensors$/;
 
 /**
- * Opens a folder's weights. The caller closes the files.
- * @returns the files, and which of them holds each tensor, in the order of the files.
- * @throws CusprunError `MODEL_FILE_MISSING`, `SHARD_INDEX`, `SHARD_MISSING`, `SHARD_MISMATCH`, `TENSOR_DUPLICATE`, `JSON_INVALID`, and
- * what `SafetensorsFile.open` throws.
+ * Opens the weights of a folder. The caller closes the files.
+ * @returns the files, and the file that contains each tensor, in the order of the files.
+ * @throws CusprunError `MODEL_FILE_MISSING`, `SHARD_INDEX`, `SHARD_MISSING`, `SHARD_MISMATCH`, `TENSOR_DUPLICATE`,
+ * `JSON_INVALID`, and what `SafetensorsFile.open` throws.
  */
 export async function openWeights(folder: string): Promise<{
   readonly files: readonly SafetensorsFile[];
@@ -29,7 +32,7 @@ export async function openWeights(folder: string): Promise<{
   const names = await readdir(folder);
   const files: SafetensorsFile[] = [];
   try {
-    // Where a folder has both, transformers reads the single file.
+    // If a folder has both, transformers reads the single file.
     if (names.includes(SINGLE_FILE_NAME)) {
       const file = await SafetensorsFile.open(join(folder, SINGLE_FILE_NAME));
       files.push(file);
@@ -56,9 +59,9 @@ export async function openWeights(folder: string): Promise<{
  */
 export function parseShardIndex(index: Readonly<Record<string, unknown>>, where: string): ReadonlyMap<string, string> {
   const map = new ConfigFields(index, where).value("weight_map");
-  if (!isJsonObject(map)) throw badIndex(where, showValue(map), "an object of tensor names and file names");
+  if (!isJsonObject(map)) throw badIndex(where, showValue(map), "an object that maps tensor names to file names");
   const entries = Object.entries(map);
-  if (entries.length === 0) throw badIndex(where, "no tensor", "at least one");
+  if (entries.length === 0) throw badIndex(where, "no tensors", "at least one tensor");
   const placed = new Map<string, string>();
   for (const [tensor, shard] of entries) {
     if (typeof shard !== "string" || !SHARD_NAME.test(shard)) {
@@ -71,7 +74,7 @@ export function parseShardIndex(index: Readonly<Record<string, unknown>>, where:
     placed.set(tensor, shard);
   }
   const shardCount = new Set(placed.values()).size;
-  if (shardCount > MAX_SHARDS) throw badIndex(where, `${shardCount} shards`, `at most ${MAX_SHARDS}`);
+  if (shardCount > MAX_SHARDS) throw badIndex(where, `${shardCount} shards`, `at most ${MAX_SHARDS} shards`);
   return placed;
 }
 
@@ -101,18 +104,19 @@ function placeTensors(
     if (file?.path === join(folder, shard)) continue;
     throw mismatch(
       `${indexPath}: '${name}'`,
-      file === undefined ? "no shard that holds it" : `it in ${file.path}`,
-      `it in ${shard}`,
+      file === undefined ? "the tensor in no shard" : `the tensor in ${file.path}`,
+      `the tensor in ${shard}`,
     );
   }
   for (const [name, file] of placed) {
-    if (!weightMap.has(name)) throw mismatch(`${file.path}: tensor '${name}'`, "no entry in the index", `one in ${indexPath}`);
+    if (!weightMap.has(name))
+      throw mismatch(`${file.path}: tensor '${name}'`, "no entry in the index", `an entry in ${indexPath}`);
   }
   return placed;
 }
 
 function mismatch(where: string, found: string, expected: string): CusprunError {
-  const remedy = "Index and shards are of different models or versions: download the model again into an empty folder";
+  const remedy = "The index and the shards belong to different models or versions; download the model again into an empty folder";
   return new CusprunError("SHARD_MISMATCH", { where, found, expected, remedy });
 }
 
@@ -125,7 +129,7 @@ function missingShard(folder: string, shard: string, indexPath: string): Cusprun
     where: join(folder, shard),
     found: "no such file",
     expected: `the shard that ${indexPath} names`,
-    remedy: "Download the model again; what is already there is kept",
+    remedy: "Download the model again; complete files are kept",
   });
 }
 
@@ -133,10 +137,10 @@ function noWeights(folder: string, names: readonly string[]): CusprunError {
   const hasPickle = names.some((name) => name.endsWith(".bin") || name.endsWith(".pth") || name.endsWith(".pt"));
   return new CusprunError("MODEL_FILE_MISSING", {
     where: folder,
-    found: hasPickle ? "weights as a PyTorch pickle only" : "no weights",
+    found: hasPickle ? "only PyTorch pickle weights" : "no weights",
     expected: `${SINGLE_FILE_NAME}, or ${INDEX_FILE_NAME} and its shards`,
     remedy: hasPickle
-      ? "Save the model as safetensors first (transformers: save_pretrained)"
-      : "Pass a model's folder, a GGUF file, or a model's name on the hub",
+      ? "Save the model as safetensors first, with transformers (save_pretrained)"
+      : "Pass the folder of a model, a GGUF file, or the name of a model on the hub",
   });
 }

@@ -1,7 +1,7 @@
 /**
- * @file Writing of safetensors: plan (names, shapes, offsets, shards) first, then the bytes, piece by piece from an async source.
- * Source: huggingface/safetensors README ("Format"); sharding and its index as transformers' `save_pretrained` writes them
- * (huggingface_hub, `split_torch_state_dict_into_shards`).
+ * @file Writes safetensors: first plans names, shapes, offsets and shards, then writes the bytes piece by piece from an
+ * async source. Source: huggingface/safetensors README ("Format"); shards and index as written by `save_pretrained` of
+ * transformers (huggingface_hub, `split_torch_state_dict_into_shards`).
  */
 
 import { open, writeFile, type FileHandle } from "node:fs/promises";
@@ -17,16 +17,22 @@ import {
   tensorByteLength,
 } from "./header.ts";
 
-/** A tensor to be written. */
+/** A tensor to write. */
 export interface TensorSource {
   readonly name: string;
   readonly dtype: SafetensorsDType;
   readonly shape: readonly number[];
-  /** Its little-endian bytes, row-major, in pieces. Called once, when its turn comes; a piece is released before the next is asked for. */
+  /**
+   * Its little-endian bytes, row-major, in pieces. Called once, when the tensor is written; each piece is released
+   * before the next.
+   */
   pieces(): AsyncIterable<Uint8Array>;
 }
 
-/** The bytes of what is there all at once, as `pieces` of a tensor. @param read gives the values; called once, when the tensor's turn comes. */
+/**
+ * The `pieces` of a tensor that is read all at once.
+ * @param read returns the values; called once, when the tensor is written.
+ */
 export function inOnePiece(read: () => Promise<ArrayBufferView>): () => AsyncIterable<Uint8Array> {
   return async function* () {
     const { buffer, byteOffset, byteLength } = await read();
@@ -34,14 +40,14 @@ export function inOnePiece(read: () => Promise<ArrayBufferView>): () => AsyncIte
   };
 }
 
-/** Metadata of a file whose loader is PyTorch; transformers refuses files without it. */
+/** Metadata of PyTorch weights; transformers rejects files without it. */
 export const PYTORCH_METADATA: Readonly<Record<string, string>> = { format: "pt" };
 
-/** Name of the weights where they are in one file. */
+/** Name of the weights if they are in one file. */
 export const SINGLE_FILE_NAME = "model.safetensors";
-/** Name of the index where they are in several. */
+/** Name of the index if they are in several files. */
 export const INDEX_FILE_NAME = "model.safetensors.index.json";
-/** The header is padded so that the data begin at a multiple of this, as the format asks. */
+/** The header is padded so that the data start at a multiple of this, as the format requires. */
 const HEADER_ALIGNMENT_BYTES = 8;
 
 /** One file of a sharded checkpoint. */
@@ -52,9 +58,10 @@ export interface ShardPlan {
 }
 
 /**
- * Writes one file, through a temporary beside it.
+ * Writes one file, by way of a temporary file next to it.
  * @param metadata strings for `__metadata__`.
- * @throws CusprunError `DISK_FULL`, `OUTPUT_UNWRITABLE`; RangeError (a defect of the caller) where names repeat or bytes do not fit a shape.
+ * @throws CusprunError `DISK_FULL`, `OUTPUT_UNWRITABLE`; RangeError (a bug in the caller) if names repeat or bytes do
+ * not match a shape.
  */
 export async function writeSafetensors(
   path: string,
@@ -67,11 +74,11 @@ export async function writeSafetensors(
 }
 
 /**
- * Writes a folder's weights: `model.safetensors`, or where they exceed `maxShardBytes`, `model-00001-of-0000N.safetensors` … and
- * `model.safetensors.index.json`.
- * @param folder exists.
- * @returns the names of the files, the index last.
- * @throws as `writeSafetensors`.
+ * Writes the weights of a folder: `model.safetensors`, or, if they exceed `maxShardBytes`,
+ * `model-00001-of-0000N.safetensors` … and `model.safetensors.index.json`.
+ * @param folder an existing folder.
+ * @returns the names of the files, with the index last.
+ * @throws what `writeSafetensors` throws.
  */
 export async function writeShardedSafetensors(
   folder: string,
@@ -90,8 +97,8 @@ export async function writeShardedSafetensors(
 }
 
 /**
- * Which tensor goes to which file: in the given order, a new file where the next tensor would exceed `maxShardBytes`; a tensor that is
- * larger by itself gets a file of its own.
+ * Assigns tensors to files in the given order, starting a new file when the next tensor would exceed `maxShardBytes`; a
+ * larger tensor gets its own file.
  */
 export function planShards(tensors: readonly TensorSource[], maxShardBytes: number): readonly ShardPlan[] {
   if (!(maxShardBytes > 0)) throw new RangeError(`maxShardBytes must be positive, not ${maxShardBytes}`);
@@ -133,7 +140,7 @@ async function writeOne(
   progress: WriteProgress,
 ): Promise<void> {
   checkNames(tensors);
-  // Wider dtypes first, as the reference writer does: every tensor then begins at a multiple of its element's size.
+  // Wider dtypes first, as in the reference implementation: every tensor then starts at a multiple of its element size.
   const ordered = tensors.toSorted((a, b) => SAFETENSORS_DTYPE_BITS[b.dtype] - SAFETENSORS_DTYPE_BITS[a.dtype]);
   const header = encodeHeader(ordered, metadata);
   await writeFileAtomically(path, async (temporary) => {
@@ -150,7 +157,7 @@ async function writeOne(
           await pause(progress.signal);
         }
         if (given !== byteLengthOf(tensor))
-          throw new RangeError(`tensor '${tensor.name}' gave ${given} bytes, its shape takes ${byteLengthOf(tensor)}`);
+          throw new RangeError(`tensor '${tensor.name}' has ${given} bytes, its shape needs ${byteLengthOf(tensor)}`);
       }
     } finally {
       await handle.close();
@@ -191,12 +198,12 @@ function byteLengthOf(tensor: TensorSource): number {
 function checkNames(tensors: readonly TensorSource[]): void {
   const names = new Set<string>();
   for (const { name } of tensors) {
-    if (names.has(name) || name === "__metadata__" || name === "") throw new RangeError(`tensor name '${name}' is taken`);
+    if (names.has(name) || name === "__metadata__" || name === "") throw new RangeError(`tensor name '${name}' is not available`);
     names.add(name);
   }
 }
 
-/** Bytes written so far, over all files of one call. */
+/** Progress of one call over all files. */
 class WriteProgress {
   readonly signal: AbortSignal | undefined;
   readonly #total: number;

@@ -36,23 +36,24 @@ export interface GgufForm {
 
 /**
  * How a model can be written so that llama.cpp computes it.
+ * @param willDiffer whether the model's layers will differ in size although the config's do not yet.
  * @throws CusprunError `EXPORT_UNSUPPORTED` if there is no such way.
  */
-export function ggufFormOf(checkpoint: Checkpoint): GgufForm {
+export function ggufFormOf(checkpoint: Checkpoint, willDiffer = false): GgufForm {
   const { config, path } = checkpoint;
   const optionalRoles = presentOptionalRoles(checkpoint);
+  const layersDiffer = willDiffer || uniformLayerSizes(config) === null;
   const candidates = familyNamed(config.family).ggufArchitectures;
-  const refusals = candidates.map((candidate) => refusal(candidate, config, optionalRoles));
+  const refusals = candidates.map((candidate) => refusal(candidate, config, layersDiffer, optionalRoles));
   const chosen = candidates.find((_, index) => refusals[index] === null);
   if (chosen === undefined) {
     throw new CusprunError("EXPORT_UNSUPPORTED", {
       where: path,
       found: refusals.at(-1) ?? "a model of an unknown form",
       expected: `a ${config.family} model as llama.cpp computes it`,
-      remedy:
-        uniformLayerSizes(config) === null
-          ? "Select again with --layout uniform or --layout masked, which leaves zeros, or keep the Hugging Face folder"
-          : "Keep the Hugging Face folder for this model, which transformers loads",
+      remedy: layersDiffer
+        ? "Select again with --layout uniform or --layout masked, which leaves zeros, or keep the Hugging Face folder"
+        : "Keep the Hugging Face folder for this model, which transformers loads",
     });
   }
   const window = chosen.sliding !== null ? null : config.slidingWindow;
@@ -70,7 +71,12 @@ export function ggufFormOf(checkpoint: Checkpoint): GgufForm {
 }
 
 /** The reason why an architecture cannot compute a model; null if it can. */
-function refusal(architecture: LlamaCppArchitecture, config: ModelConfig, optionalRoles: readonly BlockRole[]): string | null {
+function refusal(
+  architecture: LlamaCppArchitecture,
+  config: ModelConfig,
+  layersDiffer: boolean,
+  optionalRoles: readonly BlockRole[],
+): string | null {
   const { hiddenSize, layerSizes, headDim, hiddenActivation, family, rope, slidingWindow } = config;
   const { defaultActivation } = familyNamed(family).configRules;
   if (hiddenActivation !== defaultActivation) return `the activation ${hiddenActivation} instead of ${defaultActivation}`;
@@ -83,7 +89,7 @@ function refusal(architecture: LlamaCppArchitecture, config: ModelConfig, option
     const { intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G } = layerSizes[layer]!;
     return `layer ${layer} with ${F} FFN units, ${H} query and ${G} key-value heads`;
   }
-  if (uniformLayerSizes(config) === null && !architecture.ragged) return "layers of different sizes";
+  if (layersDiffer && !architecture.ragged) return "layers of different sizes";
   if (architecture.tiesHead && !config.tieWordEmbeddings)
     return "layers of different sizes with an output head that is not the embedding";
   const heads = layerSizes[0]!.numAttentionHeads;

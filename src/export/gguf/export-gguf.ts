@@ -83,14 +83,25 @@ export async function exportGguf(checkpoint: Checkpoint, out: string, options: G
   return { type: storage, architecture, parameters, fileBytes, contextLength, parametersByType };
 }
 
+/** How a model that will be exported differs from the checkpoint at hand. */
+export interface GgufCheck {
+  /** Its layers will differ in size, whether or not the checkpoint's do. Default false. */
+  readonly layersDiffer?: boolean;
+  /** The checkpoint whose tokenizer it is made from; default the checkpoint itself. */
+  readonly tokenizerOf?: Checkpoint;
+}
+
 /**
  * Makes the checks of `exportGguf` without writing anything.
  * @throws CusprunError `EXPORT_UNSUPPORTED`, `TOKENIZER_MISSING`, `TOKENIZER_INVALID`, `TOKENIZER_UNSUPPORTED`.
  */
-export async function checkGgufExport(checkpoint: Checkpoint): Promise<void> {
-  ggufFormOf(checkpoint);
-  if (checkpoint.gguf === undefined) await tokenizerKeys(checkpoint);
-  else if (!hasTokenizer(checkpoint.gguf)) throw tokenizerMissing(checkpoint.path);
+export async function checkGgufExport(
+  checkpoint: Checkpoint,
+  { layersDiffer = false, tokenizerOf = checkpoint }: GgufCheck = {},
+): Promise<void> {
+  ggufFormOf(checkpoint, layersDiffer);
+  if (tokenizerOf.gguf === undefined) await tokenizerKeys(tokenizerOf);
+  else if (!hasTokenizer(tokenizerOf.gguf)) throw tokenizerMissing(tokenizerOf.path);
 }
 
 async function tokenizerKeys(checkpoint: Checkpoint): Promise<GgufPair[]> {

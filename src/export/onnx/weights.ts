@@ -5,7 +5,7 @@
 
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { narrowFromFloat32 } from "../../float-convert.ts";
-import type { ValueType } from "../../model/onnx-graph.ts";
+import type { ValueType } from "../../model/onnx-messages.ts";
 import { elementCount } from "../../tensor.ts";
 import { blocksOf, QUANT_BLOCK, quantizeRows4, quantizeRows8, zeroPointRowBytes } from "./quantize.ts";
 import type { MatrixStorage } from "./types.ts";

@@ -6,7 +6,7 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
 import { type JobOptions, pause } from "../../progress.ts";
-import type { ExternalBytes } from "../../model/onnx-graph.ts";
+import type { ExternalBytes } from "../../model/onnx-messages.ts";
 import type { PlannedWeight, WeightSource } from "./weights.ts";
 
 /** How the weights are laid out. */

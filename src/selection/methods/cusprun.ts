@@ -1,5 +1,6 @@
 /**
- * @file Our own rule and the paper's, both on relevances as they were scored: a unit goes iff it is irrelevant in every dimension.
+ * @file Our own rule and the paper's, both on the scored relevances: a unit is removed iff it is irrelevant in every
+ * dimension.
  * Source: Cus-Prun, arXiv 2506.02561.
  */
 

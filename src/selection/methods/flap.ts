@@ -1,7 +1,8 @@
 /**
- * @file FLAP: a unit matters as far as its output fluctuates, since what is constant a bias can bring back: the variance of its activation over all
- * tokens times the squared norm of its column of down. Between layers it is compared in standard deviations from the layer's mean.
- * The bias itself is left out: of the families here no stock checkpoint has a place for one behind down (Llama's `mlp_bias` apart).
+ * @file FLAP: a unit is ranked by the fluctuation of its output, since a bias can replace a constant output: the
+ * variance of its activation over all tokens times the squared norm of its column of down. Between layers, values are
+ * compared in standard deviations from the layer's mean. The bias itself is left out: no stock checkpoint of these
+ * families has one after down (except Llama's `mlp_bias`).
  * Source: FLAP, arXiv 2312.11983, equations 4 (fluctuation) and 6 (standardised between layers).
  */
 
@@ -20,7 +21,8 @@ export const FLAP: Method = {
       const fluctuations = await layerFluctuations(scores, layer);
       const mean = fluctuations.reduce((sum, value) => sum + value, 0) / fluctuations.length;
       const deviation = Math.sqrt(fluctuations.reduce((sum, value) => sum + (value - mean) ** 2, 0) / fluctuations.length);
-      // Only the order counts, and it is made of squares of what is returned: the exponential keeps it and is positive.
+      // Only the order matters, and it is that of the squares of the returned values: the exponential is positive and
+      // keeps the order.
       return Float32Array.from(fluctuations, (value) => Math.exp((value - mean) / (2 * (deviation || 1))));
     }),
 };

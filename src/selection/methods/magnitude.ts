@@ -1,5 +1,5 @@
 /**
- * @file The size of a unit's own weights, without a look at any text: the L2 norm of all of them, squared and summed over its rows and columns.
+ * @file The size of a unit's own weights, independent of any text: the L2 norm over all of its rows and columns.
  * Source: LLM-Pruner, arXiv 2305.11627, its baseline "L2", vector-wise magnitude of a group of coupled structures.
  */
 

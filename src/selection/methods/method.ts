@@ -1,6 +1,6 @@
 /**
- * @file The seam between methods of pruning: each decides by which relevances units are chosen, and with which settings where the user sets
- * none. Budget, layouts, surgery and evaluation are the same for all, so that methods can be compared.
+ * @file The seam between methods of pruning: each decides by which relevances units are chosen, and which settings are
+ * the default. Budget, layouts, surgery and evaluation are the same for all, so that methods can be compared.
  */
 
 import type { WeightSource } from "../../model/layer-program.ts";
@@ -8,15 +8,15 @@ import type { RelevanceKind, UnitKind } from "../../model/units.ts";
 import type { RelevanceScores } from "../../scoring/relevance.ts";
 import type { Allocation, Layout } from "../plan.ts";
 
-/** Settings of a selection that a method has a say in. */
+/** A method's default settings of a selection. */
 export interface MethodDefaults {
-  /** Units that may go. */
+  /** Units that may be removed. */
   readonly kinds?: readonly UnitKind[];
-  /** How relevances over documents become one. */
+  /** How relevances to several documents become one. */
   readonly aggregate?: string;
-  /** By layout; a layout that is absent keeps cusprun's own. */
+  /** By layout; for an absent layout, cusprun's own default applies. */
   readonly allocation?: Readonly<Partial<Record<Layout, Allocation>>>;
-  /** Whether the method mends the weights that stay. */
+  /** Whether the kept weights are repaired. */
   readonly repair: boolean;
 }
 
@@ -29,15 +29,15 @@ export interface Method {
   readonly defaults: MethodDefaults;
   /** Kinds of structural unit that the method can rank. */
   readonly kinds: readonly UnitKind[];
-  /** What is scored for it beside the relevances of the units that may go. */
+  /** Relevances that are scored for it, in addition to those of the units that may be removed. */
   readonly scores?: readonly RelevanceKind[];
   /** Whether it can rank the paper's single rows and columns. */
   readonly matrix: boolean;
   /**
-   * The relevances that decide.
-   * @param scores what was scored on the expert's documents.
+   * The relevances by which units are chosen.
+   * @param scores of the expert's documents.
    * @param weights of the dense model.
-   * @param seed for what is random.
+   * @param seed of random methods.
    */
   readonly relevances: (scores: RelevanceScores, weights: WeightSource, seed: number) => RelevanceScores;
 }
@@ -45,7 +45,7 @@ export interface Method {
 /** Relevances of `kind` in one layer of the dense model, the same to every document and dimension, [U]. */
 export type UnitValues = (layer: number, kind: UnitKind) => Promise<Float32Array>;
 
-/** Scores whose values do not depend on documents: every dimension finds the same units irrelevant. */
+/** Scores whose values do not depend on documents: the same units are irrelevant in every dimension. */
 export function withUnitValues(scores: RelevanceScores, name: string, values: UnitValues): RelevanceScores {
   const { config, corpora, kinds } = scores;
   const dimensions = [...new Set(scores.documents.flatMap((document) => document.dimensions))];

@@ -1,5 +1,5 @@
 /**
- * @file Units at random: what any rule must beat.
+ * @file Units at random: the baseline that every rule must beat.
  */
 
 import { blockSizes } from "../../checkpoint/check-tensors.ts";

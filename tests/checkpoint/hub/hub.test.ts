@@ -1,5 +1,5 @@
 /**
- * @file Downloads from a local server with the hub's API: what is fetched, where it goes, resuming, refusals, aborts.
+ * @file Downloads from a local server with the hub's API: selected files, cache layout, resuming, errors, aborts.
  */
 
 import { lstat, mkdir, readdir, readFile, readlink, writeFile } from "node:fs/promises";
@@ -43,12 +43,12 @@ afterEach(async () => {
   vi.unstubAllEnvs();
 });
 
-/** Whether a file holds exactly these bytes; vitest's own comparison of megabytes takes seconds. */
+/** Whether a file contains exactly these bytes; vitest's own comparison of megabytes takes seconds. */
 async function holds(path: string, bytes: Uint8Array): Promise<boolean> {
   return Buffer.compare(await readFile(path), bytes) === 0;
 }
 
-/** Runs a test with an empty cache and the options that use it. */
+/** Runs a test with an empty cache, and options that use it. */
 async function withCache(
   use: (options: DownloadOptions & { readonly cacheDir: string }, root: string) => Promise<void>,
 ): Promise<void> {
@@ -56,7 +56,7 @@ async function withCache(
 }
 
 describe("a model", () => {
-  test("goes to the shared cache's layout, without what is not needed", async () => {
+  test("is stored in the shared cache's layout, without unnecessary files", async () => {
     await withCache(async (options, root) => {
       const events: ProgressEvent[] = [];
       const folder = await downloadModel("tiny/model", { ...options, onProgress: (event) => events.push(event) });
@@ -72,7 +72,7 @@ describe("a model", () => {
     });
   });
 
-  test("is not fetched again, and a commit asks nobody", async () => {
+  test("is not downloaded again, and a cached commit needs no request", async () => {
     await withCache(async (options) => {
       const folder = await downloadModel("tiny/model", options);
       hub.requests.length = 0;
@@ -84,7 +84,7 @@ describe("a model", () => {
     });
   });
 
-  test("one GGUF file alone", async () => {
+  test("as a single GGUF file", async () => {
     await withCache(async (options, root) => {
       expect(await downloadModel("tiny/model/tiny-q8_0.gguf", options)).toBe(join(root, "snapshots", COMMIT, "tiny-q8_0.gguf"));
       expect(await readdir(join(root, "blobs"))).toHaveLength(1);
@@ -99,7 +99,7 @@ describe("a model", () => {
     });
   });
 
-  test("a moved branch: only what changed", async () => {
+  test("on a moved branch: downloads only changed files", async () => {
     await withCache(async (options, root) => {
       await downloadModel("tiny/model", options);
       hub.commit = "a".repeat(40);
@@ -112,7 +112,7 @@ describe("a model", () => {
 });
 
 describe("a broken download", () => {
-  test("goes on by itself from where it broke", async () => {
+  test("resumes by itself where it stopped", async () => {
     await withCache(async (options) => {
       hub.breakOffAfter.push(1000, 100_000);
       const folder = await downloadModel("tiny/model", options);
@@ -132,14 +132,14 @@ describe("a broken download", () => {
     });
   });
 
-  test("that was damaged is refused and removed", async () => {
+  test("that is corrupt is rejected and removed", async () => {
     await withCache(async (options, root) => {
       await mkdir(join(root, "blobs"), { recursive: true });
       await writeFile(join(root, "blobs", `${blob}.incomplete`), new Uint8Array(100));
       const error = await errorOf(downloadModel("tiny/model", options));
       expect([error.code, error.message]).toEqual([
         "CHECKSUM",
-        expect.stringMatching(/model\.safetensors: found content with the hash .*expected .*as the hub says/),
+        expect.stringMatching(/model\.safetensors: found content with the hash .*expected .*according to the hub/),
       ]);
       expect((await readdir(join(root, "blobs"))).filter((name) => name.startsWith(blob))).toEqual([]);
     });
@@ -158,7 +158,7 @@ describe("a broken download", () => {
     });
   });
 
-  test("a cache that cannot be written", async () => {
+  test("an unwritable cache", async () => {
     await withFolder(async (folder) => {
       await writeFile(join(folder, "file"), "");
       const error = await errorOf(downloadModel("tiny/model", { cacheDir: join(folder, "file"), endpoint: hub.url }));
@@ -167,7 +167,7 @@ describe("a broken download", () => {
   });
 });
 
-describe("refused", () => {
+describe("errors", () => {
   const cases: readonly [string, string, ErrorCode, RegExp, string?][] = [
     [
       "an unknown model",
@@ -184,10 +184,10 @@ describe("refused", () => {
     ],
     ["a gated model", "tiny/gated", "HUB_FORBIDDEN", /a gated or private model \(HTTP 401 GatedRepo\).*Accept the model's terms/],
     ["a gated model with a token", "tiny/gated", "HUB_FORBIDDEN", /HTTP 403 GatedRepo/, "hf_test"],
-    ["a token that is none", "tiny/model", "HUB_FORBIDDEN", /HF_TOKEN: found a text that is no access token/, "secret"],
-    ["an answer that is no JSON", "tiny/broken", "HUB_RESPONSE", /not the hub's.*HF_ENDPOINT/],
-    ["a server in trouble", "tiny/down", "HUB_RESPONSE", /HTTP 503/],
-    ["a server that says nothing", "tiny/silent", "HUB_UNREACHABLE", /no answer in 0\.2 s/],
+    ["an invalid token", "tiny/model", "HUB_FORBIDDEN", /HF_TOKEN: found a value that is not an access token/, "secret"],
+    ["a response that is not JSON", "tiny/broken", "HUB_RESPONSE", /an unexpected response.*HF_ENDPOINT/],
+    ["a server error", "tiny/down", "HUB_RESPONSE", /HTTP 503/],
+    ["a silent server", "tiny/silent", "HUB_UNREACHABLE", /no response in 0\.2 s/],
     ["no name", "model", "MODEL_NAME", /found "model", expected owner\/name/],
     ["a name that leaves the cache", "../../x", "MODEL_NAME", /owner\/name/],
   ];
@@ -202,7 +202,7 @@ describe("refused", () => {
     });
   });
 
-  test("a hub that cannot be reached: the cache's copy, or an error", async () => {
+  test("an unreachable hub: the cached copy, or an error", async () => {
     await withCache(async (options) => {
       const folder = await downloadModel("tiny/model", options);
       await hub.close();
@@ -216,7 +216,7 @@ describe("refused", () => {
     });
   });
 
-  test("HF_HUB_OFFLINE asks nobody", async () => {
+  test("HF_HUB_OFFLINE prevents requests", async () => {
     await withCache(async (options) => {
       vi.stubEnv("HF_HUB_OFFLINE", "1");
       const error = await errorOf(downloadModel("tiny/model", options));
@@ -226,12 +226,12 @@ describe("refused", () => {
   });
 });
 
-describe("choosing files", () => {
+describe("selecting files", () => {
   const list = (...paths: string[]): { path: string; byteLength: number; etag: string }[] =>
     paths.map((path) => ({ path, byteLength: 1, etag: "0".repeat(40) }));
   const id = parseHubModelId("a/b")!;
 
-  test("shards and their index where there is no single file; never both", () => {
+  test("shards and their index if there is no single file; never both", () => {
     const shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
     const index = "model.safetensors.index.json";
     const pathsOf = (...paths: string[]): string[] => selectHubFiles(list(...paths), id).map(({ path }) => path);
@@ -244,10 +244,10 @@ describe("choosing files", () => {
   });
 
   test.each([
-    [["config.json", "pytorch_model.bin"], /no weights as safetensors.*safetensors form/],
-    [["config.json", "m-q4.gguf"], /Name one of its GGUF files, e\.g\. a\/b\/m-q4\.gguf/],
+    [["config.json", "pytorch_model.bin"], /no safetensors weights.*Choose a repository with the model's safetensors/],
+    [["config.json", "m-q4.gguf"], /Pass one of its GGUF files, e\.g\. a\/b\/m-q4\.gguf/],
     [["model.safetensors"], /no config\.json/],
-  ])("%j is refused before anything is downloaded", (paths, message) => {
+  ])("%j is rejected before any download", (paths, message) => {
     expect(() => selectHubFiles(list(...paths), id)).toThrow(message);
   });
 });

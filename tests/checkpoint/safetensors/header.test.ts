@@ -1,5 +1,5 @@
 /**
- * @file Every way in which a safetensors header can lie, and its code and message; and that no bytes whatever crash the reader.
+ * @file Invalid safetensors headers of every kind, with code and message; and that no input crashes the reader.
  */
 
 import { open, truncate, writeFile } from "node:fs/promises";
@@ -27,7 +27,7 @@ function lengthBytes(length: bigint, rest = ""): Uint8Array {
 
 const a = entry("F32", [2], 0, 8);
 
-describe("refused", () => {
+describe("rejects", () => {
   const cases: readonly [string, ErrorCode, Uint8Array, RegExp][] = [
     ["an empty file", "SAFETENSORS_TOO_SHORT", new Uint8Array(0), /found 0 bytes, expected at least 8/],
     ["7 bytes", "SAFETENSORS_TOO_SHORT", new Uint8Array(7), /found 7 bytes/],
@@ -42,7 +42,7 @@ describe("refused", () => {
       "a header longer than the file",
       "SAFETENSORS_HEADER_LENGTH",
       lengthBytes(10n, "{}"),
-      /a header of 10 bytes, expected at most the 2 that the file has/,
+      /a header of 10 bytes, expected at most the remaining 2 bytes of the file/,
     ],
     [
       "a Git LFS pointer",
@@ -50,16 +50,16 @@ describe("refused", () => {
       Buffer.from("version https://git-lfs.github.com/spec/v1\n"),
       /a Git LFS pointer.*git lfs pull/,
     ],
-    ["a header of length 0", "SAFETENSORS_HEADER_JSON", lengthBytes(0n), /no JSON/],
-    ["broken JSON", "SAFETENSORS_HEADER_JSON", safetensorsBytes('{"a":', 0), /no JSON/],
+    ["a header of length 0", "SAFETENSORS_HEADER_JSON", lengthBytes(0n), /not valid JSON/],
+    ["invalid JSON", "SAFETENSORS_HEADER_JSON", safetensorsBytes('{"a":', 0), /not valid JSON/],
     [
       "a header that is not UTF-8",
       "SAFETENSORS_HEADER_JSON",
       Buffer.concat([lengthBytes(3n), Buffer.from([0x7b, 0xff, 0x7d])]),
-      /no JSON .*UTF-8/,
+      /not valid JSON .*UTF-8/,
     ],
-    ["a list", "SAFETENSORS_HEADER_JSON", safetensorsBytes("[]", 0), /begins "\[\]", expected a JSON object/],
-    ["white space before the object", "SAFETENSORS_HEADER_JSON", safetensorsBytes(" {}", 0), /begins " {}"/],
+    ["a list", "SAFETENSORS_HEADER_JSON", safetensorsBytes("[]", 0), /starts with "\[\]", expected a JSON object/],
+    ["white space before the object", "SAFETENSORS_HEADER_JSON", safetensorsBytes(" {}", 0), /starts with " {}"/],
     [
       "a name twice",
       "SAFETENSORS_DUPLICATE_KEY",
@@ -79,14 +79,14 @@ describe("refused", () => {
       /"shape" twice/,
     ],
     [
-      "metadata that are no strings",
+      "metadata that are not strings",
       "SAFETENSORS_ENTRY",
       safetensorsBytes({ __metadata__: { format: 1 } }, 0),
       /__metadata__: found {"format":1}/,
     ],
     ["metadata null", "SAFETENSORS_ENTRY", safetensorsBytes({ __metadata__: null }, 0), /__metadata__: found null/],
     ["an empty name", "SAFETENSORS_ENTRY", safetensorsBytes({ "": a }, 8), /a tensor name of 0 characters/],
-    ["an entry that is no object", "SAFETENSORS_ENTRY", safetensorsBytes({ a: [1] }, 0), /tensor 'a': found \[1\]/],
+    ["an entry that is not an object", "SAFETENSORS_ENTRY", safetensorsBytes({ a: [1] }, 0), /tensor 'a': found \[1\]/],
     [
       "an unknown dtype",
       "SAFETENSORS_DTYPE",
@@ -94,19 +94,19 @@ describe("refused", () => {
       /tensor 'a': found dtype "F12", expected one of .*BF16/,
     ],
     [
-      "a dtype named as an object's method",
+      "a dtype named like a method of an object",
       "SAFETENSORS_DTYPE",
       safetensorsBytes({ a: entry("toString", [2], 0, 8) }, 8),
       /dtype "toString"/,
     ],
     ["a missing dtype", "SAFETENSORS_DTYPE", safetensorsBytes({ a: { shape: [2], data_offsets: [0, 8] } }, 8), /dtype nothing/],
     ["a negative size", "SAFETENSORS_SHAPE", safetensorsBytes({ a: entry("F32", [-2], 0, 8) }, 8), /shape \[-2\]/],
-    ["a broken size", "SAFETENSORS_SHAPE", safetensorsBytes({ a: entry("F32", [1.5], 0, 8) }, 8), /shape \[1.5\]/],
+    ["a fractional size", "SAFETENSORS_SHAPE", safetensorsBytes({ a: entry("F32", [1.5], 0, 8) }, 8), /shape \[1.5\]/],
     ["a size over 2^53", "SAFETENSORS_SHAPE", safetensorsBytes({ a: entry("F32", [2 ** 53], 0, 8) }, 8), /shape/],
     ["a shape of 17 axes", "SAFETENSORS_SHAPE", safetensorsBytes({ a: entry("F32", Array(17).fill(1), 0, 4) }, 4), /at most 16/],
     ["a missing shape", "SAFETENSORS_SHAPE", safetensorsBytes({ a: { dtype: "F32", data_offsets: [0, 8] } }, 8), /shape nothing/],
     [
-      "offsets the wrong way round",
+      "offsets in the wrong order",
       "SAFETENSORS_OFFSETS",
       safetensorsBytes({ a: entry("F32", [2], 8, 0) }, 8),
       /data_offsets \[8,0\]/,
@@ -122,16 +122,16 @@ describe("refused", () => {
       "a truncated file",
       "SAFETENSORS_TRUNCATED",
       safetensorsBytes({ a }, 7),
-      /tensor 'a': found 7 bytes of data in the file, expected at least the 8/,
+      /tensor 'a': found 7 bytes of data in the file, expected at least 8 bytes/,
     ],
     [
-      "fewer bytes than the shape takes",
+      "fewer bytes than the shape needs",
       "SAFETENSORS_SIZE",
       safetensorsBytes({ a: entry("F32", [3], 0, 8) }, 8),
-      /found 8 bytes, expected 12 bytes, as F32 \[3\] takes/,
+      /found 8 bytes, expected 12 bytes for F32 \[3\]/,
     ],
     [
-      "a shape whose size is no exact integer",
+      "a shape whose size is not a safe integer",
       "SAFETENSORS_SIZE",
       safetensorsBytes({ a: entry("F32", [2 ** 40, 2 ** 40], 0, 8) }, 8),
       /no exact number of bytes/,
@@ -148,16 +148,16 @@ describe("refused", () => {
       "a hole",
       "SAFETENSORS_HOLE",
       safetensorsBytes({ a, b: entry("F32", [1], 12, 16) }, 16),
-      /tensor 'b': found 4 bytes of no tensor before it/,
+      /tensor 'b': found a gap of 4 bytes before it/,
     ],
     [
       "a hole at the start",
       "SAFETENSORS_HOLE",
       safetensorsBytes({ b: entry("F32", [1], 4, 8) }, 8),
-      /4 bytes of no tensor before it/,
+      /a gap of 4 bytes before it/,
     ],
-    ["bytes behind the last tensor", "SAFETENSORS_TRAILING", safetensorsBytes({ a }, 9), /found 1 bytes behind 'a'/],
-    ["data without a tensor", "SAFETENSORS_TRAILING", safetensorsBytes({}, 4), /found 4 bytes behind the header/],
+    ["bytes after the last tensor", "SAFETENSORS_TRAILING", safetensorsBytes({ a }, 9), /found 1 byte after 'a'/],
+    ["data without a tensor", "SAFETENSORS_TRAILING", safetensorsBytes({}, 4), /found 4 bytes after the header/],
   ];
 
   test.each(cases)("%s: %s", (_, code, bytes, message) => {
@@ -173,14 +173,17 @@ describe("refused", () => {
     });
   });
 
-  test("a file that becomes shorter while it is open", async () => {
+  test("a file that is truncated while it is open", async () => {
     await withFolder(async (folder) => {
       const path = join(folder, "m.safetensors");
       await writeFile(path, safetensorsBytes({ a }, 8));
       const file = await SafetensorsFile.open(path);
       await truncate(path, 66);
       const error = await errorOf(file.readBytes("a"));
-      expect([error.code, error.message]).toEqual(["SAFETENSORS_TRUNCATED", expect.stringContaining("no byte 66 any more")]);
+      expect([error.code, error.message]).toEqual([
+        "SAFETENSORS_TRUNCATED",
+        expect.stringContaining("the end of the file at byte 66"),
+      ]);
       await file.close();
     });
   });
@@ -212,7 +215,7 @@ describe("accepted", () => {
 });
 
 describe("any bytes", () => {
-  test("are read or refused with a code", () => {
+  test("are read or rejected with a code", () => {
     const text = JSON.stringify({ __metadata__: { format: "pt" }, a, b: entry("BF16", [3, 1], 8, 14) });
     const whole = safetensorsBytes(text, 14);
     const damage = fc.array(fc.tuple(fc.nat(whole.length - 1), fc.nat(255)), { minLength: 1, maxLength: 4 });
@@ -232,7 +235,7 @@ describe("any bytes", () => {
     );
   });
 
-  test("duplicate keys are found exactly where a JSON text has them", () => {
+  test("duplicate keys are found if and only if the JSON text has them", () => {
     const { value } = fc.letrec((tie) => ({
       value: fc.oneof(
         { maxDepth: 3 },
@@ -258,7 +261,7 @@ describe("any bytes", () => {
 test("opening reads no more than the header", async () => {
   await withFolder(async (folder) => {
     const path = join(folder, "m.safetensors");
-    // 256 GiB of a sparse file: reading any of it would not end.
+    // A sparse file of 256 GiB: reading it would take too long.
     const bytes = 2 ** 38;
     const header = safetensorsBytes({ a: entry("BF16", [bytes / 2], 0, bytes) }, 0);
     const handle = await open(path, "w");

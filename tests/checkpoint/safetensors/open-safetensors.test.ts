@@ -1,13 +1,12 @@
 /**
- * @file Folders: opened for every family, single or sharded, and every way in which one is refused.
+ * @file Hugging Face folders of every family, single or sharded, and invalid folders of every kind.
  */
 
-import { copyFile, mkdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { familyNamed } from "../../../src/families/index.ts";
-import { describeModel } from "../../../src/checkpoint/inspect.ts";
-import { locateCheckpoint, openCheckpoint } from "../../../src/checkpoint/open.ts";
+import { openCheckpoint } from "../../../src/checkpoint/open.ts";
 import { openSafetensors } from "../../../src/checkpoint/safetensors/open-safetensors.ts";
 import { type TensorSource, writeSafetensors, writeShardedSafetensors } from "../../../src/checkpoint/safetensors/write.ts";
 import type { ErrorCode } from "../../../src/errors.ts";
@@ -31,7 +30,7 @@ async function editJson(path: string, edit: (json: Record<string, unknown>) => v
   await writeFile(path, JSON.stringify(json));
 }
 
-/** A llama in three or more shards. */
+/** Writes a model in three or more shards. */
 async function writeSharded(folder: string, model: TinyModel): Promise<readonly string[]> {
   await writeTinyCheckpoint(folder, model);
   await rm(join(folder, "model.safetensors"));
@@ -61,7 +60,7 @@ describe.each(TINY_FAMILIES)("%s", (family) => {
     });
   });
 
-  test("every required tensor is missed", async () => {
+  test("the absence of any required tensor is reported", async () => {
     await withFolder(async (folder) => {
       await writeTinyCheckpoint(folder, model);
       for (const role of familyNamed(family).requiredRoles) {
@@ -80,7 +79,7 @@ describe.each(TINY_FAMILIES)("%s", (family) => {
 describe("a folder", () => {
   const model = tinyModel("llama");
 
-  test("in shards reads as in one file", async () => {
+  test("with shards reads the same as with one file", async () => {
     await withFolder(async (folder) => {
       const names = await writeSharded(folder, model);
       expect(names.length).toBeGreaterThan(3);
@@ -90,7 +89,7 @@ describe("a folder", () => {
     });
   });
 
-  test("as the hub's cache has it: links to blobs", async () => {
+  test("of links to blobs, as in the hub's cache", async () => {
     await withFolder(async (folder) => {
       await writeTinyCheckpoint(join(folder, "blobs"), model);
       await mkdir(join(folder, "snapshot"));
@@ -101,7 +100,7 @@ describe("a folder", () => {
     });
   });
 
-  test("a chat template in a file of its own wins", async () => {
+  test("a chat template in a separate file takes precedence", async () => {
     await withFolder(async (folder) => {
       await writeTinyCheckpoint(folder, model);
       await writeFile(join(folder, "chat_template.jinja"), "{{ bos_token }}");
@@ -136,7 +135,7 @@ describe("a folder", () => {
     });
   });
 
-  test("a tied model may store its head only as the embedding's copy", async () => {
+  test("a tied model may store its head only as a copy of the embedding", async () => {
     const tied = tinyModel("qwen2");
     const embedding = tied.tensors.get("model.embed_tokens.weight")!;
     await withFolder(async (folder) => {
@@ -155,12 +154,15 @@ describe("a folder", () => {
         { ...head, pieces: () => inPieces(tinyBytes(different, "F32")) },
       ]);
       const error = await errorOf(openSafetensors(folder));
-      expect([error.code, error.message]).toEqual(["CONFIG_INVALID", expect.stringContaining("lm_head.weight that differs")]);
+      expect([error.code, error.message]).toEqual([
+        "CONFIG_INVALID",
+        expect.stringContaining("true, but lm_head.weight differs"),
+      ]);
     });
   });
 });
 
-describe("refused", () => {
+describe("rejects", () => {
   const model = tinyModel("llama");
   const shard = "model-00002-of-00004.safetensors";
   const index = "model.safetensors.index.json";
@@ -168,7 +170,12 @@ describe("refused", () => {
 
   const cases: readonly [string, ErrorCode, RegExp, (folder: string) => Promise<unknown>][] = [
     ["no config", "MODEL_FILE_MISSING", /config\.json: found no such file/, (folder) => rm(join(folder, "config.json"))],
-    ["a broken config", "JSON_INVALID", /config\.json: found no JSON/, (folder) => writeFile(join(folder, "config.json"), "{")],
+    [
+      "an invalid config",
+      "JSON_INVALID",
+      /config\.json: found invalid JSON/,
+      (folder) => writeFile(join(folder, "config.json"), "{"),
+    ],
     [
       "a config that is a list",
       "JSON_INVALID",
@@ -184,7 +191,7 @@ describe("refused", () => {
     [
       "another size in the config",
       "TENSOR_SHAPE",
-      /tensor 'model\.embed_tokens\.weight': found shape .*as the config says/,
+      /tensor 'model\.embed_tokens\.weight': found shape .*according to the config/,
       (folder) => editJson(join(folder, "config.json"), (json) => (json["vocab_size"] = 3)),
     ],
     [
@@ -196,17 +203,17 @@ describe("refused", () => {
     [
       "fewer layers in the config",
       "TENSOR_UNKNOWN",
-      /found 'model\.layers\.1\..*only the tensors of a llama model with 1 layers/,
+      /found 'model\.layers\.1\..*only tensors of a llama model with 1 layers/,
       (folder) => editJson(join(folder, "config.json"), (json) => (json["num_hidden_layers"] = 1)),
     ],
     [
-      "biases that are not there",
+      "missing biases",
       "TENSOR_MISSING",
       /q_proj\.bias/,
       (folder) => editJson(join(folder, "config.json"), (json) => (json["attention_bias"] = true)),
     ],
     ["an index without a map", "SHARD_INDEX", /weight_map|found nothing/, (folder) => writeFile(join(folder, index), "{}")],
-    ["an empty map", "SHARD_INDEX", /found no tensor/, (folder) => writeFile(join(folder, index), '{"weight_map":{}}')],
+    ["an empty map", "SHARD_INDEX", /found no tensors/, (folder) => writeFile(join(folder, index), '{"weight_map":{}}')],
     [
       "an index that leaves the folder",
       "SHARD_INDEX",
@@ -234,14 +241,14 @@ describe("refused", () => {
     [
       "a tensor in another shard than listed",
       "SHARD_MISMATCH",
-      /'model\.norm\.weight': found it in .*expected it in model-00001/,
+      /'model\.norm\.weight': found the tensor in .*expected the tensor in model-00001/,
       (folder) =>
         editJson(join(folder, index), (json) => (mapOf(json)["model.norm.weight"] = "model-00001-of-00004.safetensors")),
     ],
     [
-      "a tensor that no shard holds",
+      "a tensor in no shard",
       "SHARD_MISMATCH",
-      /'extra': found no shard that holds it/,
+      /'extra': found the tensor in no shard/,
       (folder) => editJson(join(folder, index), (json) => (mapOf(json)["extra"] = shard)),
     ],
     [
@@ -256,11 +263,11 @@ describe("refused", () => {
       /found the same name in .*model-00001/,
       (folder) => copyFile(join(folder, "model-00001-of-00004.safetensors"), join(folder, shard)),
     ],
-    ["a shard that is no safetensors", "SAFETENSORS_TOO_SHORT", /model-00002/, (folder) => writeFile(join(folder, shard), "no")],
+    ["a shard that is not safetensors", "SAFETENSORS_TOO_SHORT", /model-00002/, (folder) => writeFile(join(folder, shard), "no")],
     [
       "pickled weights",
       "MODEL_FILE_MISSING",
-      /a PyTorch pickle only.*save_pretrained/,
+      /only PyTorch pickle weights.*save_pretrained/,
       async (folder) => {
         await rm(join(folder, index));
         await writeFile(join(folder, "pytorch_model.bin"), "");
@@ -285,84 +292,6 @@ describe("refused", () => {
       await damage(folder);
       const error = await errorOf(openSafetensors(folder));
       expect([error.code, error.message]).toEqual([code, expect.stringMatching(message)]);
-    });
-  });
-});
-
-describe("finding the model", () => {
-  test("nothing, a wrong file, weights alone, several GGUF files", async () => {
-    await withFolder(async (folder) => {
-      const codeOf = async (name: string): Promise<[ErrorCode, string]> => {
-        const error = await errorOf(openCheckpoint(join(folder, name)));
-        return [error.code, error.message];
-      };
-      await writeFile(join(folder, "notes.txt"), "GGU");
-      await writeFile(join(folder, "model.safetensors"), "12345678");
-      await mkdir(join(folder, "ggufs"));
-      for (const name of ["b.gguf", "a.gguf"]) await writeFile(join(folder, "ggufs", name), "GGUF");
-      expect(await codeOf("no")).toEqual(["MODEL_NOT_FOUND", expect.stringContaining("found nothing")]);
-      expect(await codeOf("notes.txt")).toEqual(["MODEL_NOT_FOUND", expect.stringContaining("does not begin as GGUF does")]);
-      expect(await codeOf("model.safetensors")).toEqual([
-        "MODEL_NOT_FOUND",
-        expect.stringMatching(/the weights alone.*Pass the model's folder/),
-      ]);
-      expect(await codeOf("ggufs")).toEqual([
-        "MODEL_NOT_FOUND",
-        expect.stringMatching(/2 GGUF files: a\.gguf, b\.gguf.*Pass the path of one/),
-      ]);
-    });
-  });
-
-  test("a GGUF file under any name, or alone in a folder", async () => {
-    await withFolder(async (folder) => {
-      await writeFile(join(folder, "sha256-0123"), "GGUF....");
-      expect(await locateCheckpoint(join(folder, "sha256-0123"))).toEqual({ format: "gguf", file: join(folder, "sha256-0123") });
-      await rename(join(folder, "sha256-0123"), join(folder, "m.gguf"));
-      await writeFile(join(folder, "config.json"), "{}");
-      expect(await locateCheckpoint(folder)).toEqual({ format: "gguf", file: join(folder, "m.gguf") });
-    });
-  });
-});
-
-describe("describing", () => {
-  const configs = new URL("../../fixtures/configs/", import.meta.url);
-
-  test("a config alone, as a file and in a folder", async () => {
-    await withFolder(async (folder) => {
-      await copyFile(new URL("llama-3-8b.json", configs), join(folder, "config.json"));
-      const inFolder = await describeModel(folder);
-      const asFile = await describeModel(join(folder, "config.json"));
-      expect({ ...asFile, path: folder }).toEqual(inFolder);
-      expect(inFolder).toMatchObject({
-        format: "config",
-        configDType: "BF16",
-        storedDTypes: [],
-        bytesOnDisk: null,
-        parameters: { total: 8_030_261_248, vocabulary: { parameters: 1_050_673_152 } },
-      });
-      const first = Object.entries(inFolder.unitsPerLayer).map(([kind, counts]) => [kind, counts.length, counts[0]]);
-      expect(first).toEqual([
-        ["ffn", 32, 14_336],
-        ["head", 32, 32],
-        ["kv-group", 32, 8],
-        ["value-dim", 32, 1024],
-        ["rotary-pair", 32, 512],
-      ]);
-      const { vocabulary, attention, ffn, norms } = inFolder.parameters;
-      expect(vocabulary.share + attention.share + ffn.share + norms.share).toBeCloseTo(1, 12);
-    });
-  });
-
-  test("a folder with weights", async () => {
-    const model = tinyModel("qwen2");
-    await withFolder(async (folder) => {
-      await writeTinyCheckpoint(folder, model, "BF16");
-      const described = await describeModel(folder);
-      const parameters = [...model.tensors.values()].reduce((sum, { values }) => sum + values.length, 0);
-      expect(described.parameters.total).toBe(parameters);
-      expect(described.storedDTypes).toEqual([{ dtype: "BF16", tensors: model.tensors.size, parameters, bytes: 2 * parameters }]);
-      expect(described).toMatchObject({ format: "safetensors", configDType: "BF16" });
-      expect(described.bytesOnDisk).toBeGreaterThan(2 * parameters);
     });
   });
 });

@@ -1,7 +1,7 @@
 /**
- * @file safetensors files against the Python package: what it wrote is read bit for bit (tests/reference/make_safetensors_goldens.py);
- * what is written reads back, for any tensors; shards are cut as huggingface_hub cuts them. That Python reads what we write is in
- * tests/interop/safetensors.test.ts.
+ * @file safetensors files against the Python package: files that it wrote are read bit for bit
+ * (tests/reference/make_safetensors_goldens.py); any written tensors are read back; shards are the same as those of
+ * huggingface_hub. tests/interop/safetensors.test.ts tests that Python reads cusprun's files.
  */
 
 import { createHash } from "node:crypto";
@@ -46,8 +46,8 @@ function source(name: string, dtype: SafetensorsDType, shape: readonly number[],
   return { name, dtype, shape, pieces: () => inPieces(bytes) };
 }
 
-describe("a file of the Python package", () => {
-  test("every tensor's shape, bytes and values", async () => {
+describe("a file written by the Python package", () => {
+  test("has every tensor's shape, bytes and values", async () => {
     const file = await SafetensorsFile.open(join(fixtures, "golden.safetensors"));
     expect(file.metadata).toEqual({ format: "pt", note: 'say "hi"' });
     expect([...file.tensors.keys()].toSorted()).toEqual(Object.keys(golden.tensors).toSorted());
@@ -59,7 +59,7 @@ describe("a file of the Python package", () => {
     await file.close();
   });
 
-  test.each(["a.bf16", "b.f16", "c.f32"])("%s: rows are the rows of the whole", async (name) => {
+  test.each(["a.bf16", "b.f16", "c.f32"])("%s: rows equal those of the whole tensor", async (name) => {
     const file = await SafetensorsFile.open(join(fixtures, "golden.safetensors"));
     const columns = file.tensors.get(name)!.shape[1]!;
     const whole = await file.readFloat32(name);
@@ -71,7 +71,7 @@ describe("a file of the Python package", () => {
     await file.close();
   });
 
-  test("what is not there is a defect of the caller", async () => {
+  test("an unknown name or range is a bug in the caller", async () => {
     const file = await SafetensorsFile.open(join(fixtures, "golden.safetensors"));
     await expect(file.readBytes("no")).rejects.toThrow(RangeError);
     await expect(file.readBytes("c.f32", 0, 469)).rejects.toThrow(RangeError);
@@ -104,7 +104,7 @@ describe("writing", () => {
     .filter(({ dtype, shape }) => tensorByteLength(dtype, shape) !== null);
   const tensorList = fc.uniqueArray(tensor, { selector: (one) => one.name, maxLength: 8 });
 
-  test("reads back, whatever is written", async () => {
+  test("is read back, for any tensors", async () => {
     await withFolder(async (folder) => {
       const path = join(folder, "m.safetensors");
       await fc.assert(
@@ -130,7 +130,7 @@ describe("writing", () => {
     });
   });
 
-  test("shards as huggingface_hub cuts them, with an index that reads back", async () => {
+  test("makes the same shards as huggingface_hub, with a valid index", async () => {
     const original = await SafetensorsFile.open(join(fixtures, "golden.safetensors"));
     const sources = golden.sharded_names.map((name) => {
       const { dtype, shape } = original.tensors.get(name)!;
@@ -159,7 +159,7 @@ describe("writing", () => {
     await original.close();
   });
 
-  test("one file where all fits", async () => {
+  test("writes one file if everything fits", async () => {
     await withFolder(async (folder) => {
       const names = await writeShardedSafetensors(folder, [source("a", "F32", [2], new Uint8Array(8))], 8);
       expect(names).toEqual(["model.safetensors"]);
@@ -167,7 +167,7 @@ describe("writing", () => {
     });
   });
 
-  test("a tensor over the limit has a shard of its own", () => {
+  test("puts a tensor above the limit in its own shard", () => {
     const shards = planShards(
       ["a", "b", "c"].map((name, i) => source(name, "U8", [[4, 50, 4][i]!], new Uint8Array())),
       10,
@@ -199,7 +199,7 @@ describe("writing", () => {
     ["a name twice", [source("a", "U8", [1], new Uint8Array(1)), source("a", "U8", [1], new Uint8Array(1))]],
     ["a reserved name", [source("__metadata__", "U8", [1], new Uint8Array(1))]],
     ["too few bytes", [source("a", "F32", [2], new Uint8Array(4))]],
-  ])("%s is a defect of the caller and leaves nothing behind", async (_, sources) => {
+  ])("%s is a bug in the caller and leaves nothing behind", async (_, sources) => {
     await withFolder(async (folder) => {
       await expect(writeSafetensors(join(folder, "m.safetensors"), sources)).rejects.toThrow(RangeError);
       expect(await readdir(folder)).toEqual([]);

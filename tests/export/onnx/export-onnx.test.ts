@@ -11,6 +11,7 @@ import { exportOnnx } from "../../../src/export/onnx/export-onnx.ts";
 import { ONNX_TYPE_FORMS, ONNX_TYPES } from "../../../src/export/onnx/types.ts";
 import { exportModel } from "../../../src/pipeline/export.ts";
 import { worstRelativeError } from "../../support/forward-goldens.ts";
+import { postNormModel } from "../../support/norm-placement.ts";
 import { type Cache, OnnxModel } from "../../support/onnx-model.ts";
 import { readOnnxWeights } from "../../support/onnx-weights.ts";
 import { RAGGED_CUTS, raggedFolder } from "../../support/ragged.ts";
@@ -97,6 +98,17 @@ describe.each(TINY_FAMILIES)("%s", (family) => {
     expect(worstRelativeError((await asWritten.run([IDS])).logits.flat(2), logits.flat(2))).toBeLessThan(INT8_TOLERANCE);
     await asWritten.close();
   });
+});
+
+test("a model with norms after its sublayers only has none before them", async () => {
+  const model = postNormModel();
+  const out = join(home, "onnx");
+  await exportOnnx(tinyCheckpoint(model), out);
+  const exported = await OnnxModel.load(join(out, "onnx", "model.onnx"));
+  const { logits } = await exported.run([IDS]);
+  await exported.close();
+  const expected = referenceLogits(model.configJson, model.tensors, IDS).flatMap((row) => [...row]);
+  expect(worstRelativeError(logits.flat(2), expected)).toBeLessThan(TOLERANCE);
 });
 
 test.each(ONNX_TYPES)("%s: weights in files beside the model are the same weights", async (type) => {

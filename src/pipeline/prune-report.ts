@@ -1,0 +1,74 @@
+/**
+ * @file A finished run → its report.
+ */
+
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { Corpus } from "../corpora/corpus.ts";
+import type { Perplexity } from "../evaluation/perplexity.ts";
+import type { DimensionReport, MemoryReport, PerplexityFigure, PruneReport } from "../report/report.ts";
+import type { PrunePlan } from "../selection/plan.ts";
+import type { PerplexityByDimension } from "./measure-step.ts";
+import { countTokensOf, countUnits } from "./unit-report.ts";
+import type { WrittenExpert } from "./writing-step.ts";
+
+/** A run that is over. */
+export interface FinishedPrune {
+  /** The model's name as the user wrote it. */
+  readonly model: string;
+  readonly out: string;
+  readonly checkpoint: Checkpoint;
+  readonly corpora: readonly Corpus[];
+  readonly scores: PruneReport["scores"];
+  readonly plan: PrunePlan;
+  /** Perplexities of the dense model. */
+  readonly dense: PerplexityByDimension;
+  readonly written: WrittenExpert;
+  readonly memory: MemoryReport;
+}
+
+/** Reports a run, except how long it took. */
+export function reportPrune(run: FinishedPrune): Omit<PruneReport, "elapsedMs"> {
+  const { model, out, plan, written } = run;
+  const { config, tensors } = run.checkpoint;
+  const stored = [...tensors.values()];
+  return {
+    model,
+    family: config.family,
+    layers: config.numHiddenLayers,
+    layout: plan.layout,
+    granularity: plan.granularity,
+    budget: plan.budget,
+    parameters: { before: plan.parameters.total, after: written.parameters, removed: plan.parameters.removed },
+    input: {
+      bytes: stored.reduce((sum, { byteLength }) => sum + byteLength, 0),
+      dtypes: [...new Set(stored.toSorted((a, b) => b.byteLength - a.byteLength).map(({ dtype }) => dtype))],
+    },
+    written: written.parts.map(({ format, label, bytes, files }) => ({ format, label, ...bytes, files })),
+    units: countUnits(plan, config),
+    vocabulary: countTokensOf(plan),
+    overlap: plan.overlap,
+    out,
+    repair: written.repair,
+    dimensions: run.corpora.map((corpus) => describeDimension(corpus, run.dense, written.figures)),
+    scores: run.scores,
+    memory: run.memory,
+  };
+}
+
+function describeDimension(corpus: Corpus, dense: PerplexityByDimension, expert: PerplexityByDimension): DimensionReport {
+  const { dimension, label, calibration, heldOut } = corpus;
+  return {
+    dimension,
+    label,
+    calibrationDocuments: calibration.length,
+    heldOutDocuments: heldOut.length,
+    dense: figureOf(dense[dimension]),
+    expert: figureOf(expert[dimension]),
+  };
+}
+
+function figureOf(measured: Perplexity | undefined): PerplexityFigure | null {
+  if (measured === undefined) return null;
+  const { perplexity, bitsPerByte, tokenCount } = measured;
+  return { perplexity, bitsPerByte, tokenCount };
+}
