@@ -1,14 +1,15 @@
 /**
- * @file Holds the order of the folders and the size and header of files, so that the repository stays what docs/ says it is.
+ * @file Checks the order of the folders, that imports form no circles, and the size, width and header of files, so that
+ * the repository stays as docs/ describes it.
  */
 
-import { readdirSync, readFileSync } from "node:fs";
-import { dirname, join, normalize, relative, sep } from "node:path";
-import { fileURLToPath } from "node:url";
+import { dirname, join, normalize, sep } from "node:path";
 import { describe, expect, test } from "vitest";
+import { FAMILIES } from "../src/families/table.ts";
+import { importCircles } from "./support/import-circles.ts";
+import { linesOf, longLines, readSources, type SourceFile } from "./support/source-files.ts";
 
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const SRC = join(ROOT, "src");
+const MAX_LINES = 300;
 
 /** A folder imports from itself, from those before it, and from the files directly in src. */
 const FOLDERS = [
@@ -27,26 +28,13 @@ const FOLDERS = [
   "cli",
 ];
 
-/** A family's name in a comparison. In tables that are keyed by family it is data and welcome. */
-const BRANCH_ON_FAMILY = /(?:[=!]==?|case|includes\(|startsWith\()\s*["'`](?:llama|mistral|qwen2|qwen3|gemma3)\b/;
+/** A family's name in a comparison. In tables that are keyed by family it is data, and allowed. */
+const BRANCH_ON_FAMILY = new RegExp(
+  `(?:[=!]==?|case|includes\\(|startsWith\\()\\s*["'\`](?:${FAMILIES.map(({ name }) => name).join("|")})\\b`,
+);
 
-/** `llama` is also what GGUF calls SentencePiece's kind of tokenizer. */
-const TOKENIZER_KINDS = "checkpoint/gguf/tokenizer.ts";
-
-interface SourceFile {
-  /** Path below src, with slashes. */
-  readonly path: string;
-  readonly text: string;
-}
-
-function readSources(folder: string): SourceFile[] {
-  return readdirSync(folder, { recursive: true, encoding: "utf8" })
-    .filter((name) => name.endsWith(".ts"))
-    .map((name) => ({
-      path: relative(SRC, join(folder, name)).split(sep).join("/"),
-      text: readFileSync(join(folder, name), "utf8"),
-    }));
-}
+/** `llama` is also GGUF's name for SentencePiece's kind of tokenizer. */
+const TOKENIZER_KINDS = "src/checkpoint/gguf/tokenizer.ts";
 
 function importsOf({ path, text }: SourceFile): string[] {
   return [...text.matchAll(/(?:from|import)\s*\(?\s*"(\.[^"]+)"/g)].map(([, target = ""]) =>
@@ -56,18 +44,31 @@ function importsOf({ path, text }: SourceFile): string[] {
   );
 }
 
-/** Place of a file in the order: -1 for those directly in src, which come first. The entry points name everything and come last. */
-function rank(path: string): number {
-  if (path === "index.ts" || path === "internals.ts") return FOLDERS.length;
-  return path.includes("/") ? FOLDERS.indexOf(path.split("/")[0] ?? "") : -1;
+/** The folder below src that a file is in; null for a file directly in src. */
+function folderOf(path: string): string | null {
+  return /^src\/([^/]+)\//.exec(path)?.[1] ?? null;
 }
 
-const sources = readSources(SRC);
+/**
+ * A file's place in the order: -1 for those directly in src, which come first. Entry points export all, and come last.
+ */
+function rank(path: string): number {
+  if (path === "src/index.ts" || path === "src/internals.ts") return FOLDERS.length;
+  const folder = folderOf(path);
+  return folder === null ? -1 : FOLDERS.indexOf(folder);
+}
+
+function withoutComments(text: string): string {
+  return text.replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, "");
+}
+
+const sources = readSources("src", [".ts"]);
+const all = ["src", "tests", "bench", "scripts"].flatMap((folder) => readSources(folder, [".ts", ".mjs", ".py"]));
 
 describe("architecture", () => {
   test("every folder of src has a place in the order", () => {
-    const folders = new Set(sources.filter(({ path }) => path.includes("/")).map(({ path }) => path.split("/")[0]));
-    expect([...folders].filter((folder) => !FOLDERS.includes(folder ?? ""))).toEqual([]);
+    const folders = new Set(sources.map(({ path }) => folderOf(path)).filter((folder) => folder !== null));
+    expect([...folders].toSorted()).toEqual(FOLDERS.toSorted());
   });
 
   test("a folder imports only from those before it", () => {
@@ -79,25 +80,44 @@ describe("architecture", () => {
     expect(backwards).toEqual([]);
   });
 
-  test("every file opens with what it does", () => {
+  test("imports form no circles, those of types included", () => {
+    expect(importCircles(new Map(sources.map((file) => [file.path, importsOf(file)])))).toEqual([]);
+  });
+
+  test("every file opens with its purpose", () => {
     const silent = sources.filter(({ text }) => !/^(#!.*\n)?\/\*\*\n? ?\*? ?@file \S/.test(text)).map(({ path }) => path);
     expect(silent).toEqual([]);
   });
 
-  test("no file is longer than 400 lines", () => {
-    const all = [...sources, ...readSources(join(ROOT, "tests"))];
-    expect(all.filter(({ text }) => text.split("\n").length > 400).map(({ path }) => path)).toEqual([]);
+  test(`no file is longer than ${MAX_LINES} lines`, () => {
+    expect(all.filter((file) => linesOf(file).length > MAX_LINES).map(({ path }) => path)).toEqual([]);
+  });
+
+  test("no line is longer than 130 characters, and no comment longer than 120", () => {
+    expect(all.flatMap(longLines)).toEqual([]);
   });
 
   test("no code branches on a family's name", () => {
-    expect(
-      sources
-        .filter(({ path, text }) => path !== TOKENIZER_KINDS && BRANCH_ON_FAMILY.test(withoutComments(text)))
-        .map(({ path }) => path),
-    ).toEqual([]);
+    const branching = sources.filter(
+      ({ path, text }) => path !== TOKENIZER_KINDS && BRANCH_ON_FAMILY.test(withoutComments(text)),
+    );
+    expect(branching.map(({ path }) => path)).toEqual([]);
   });
 });
 
-function withoutComments(text: string): string {
-  return text.replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, "");
-}
+describe("importCircles", () => {
+  const circlesOf = (imports: Readonly<Record<string, readonly string[]>>): string[][] =>
+    importCircles(new Map(Object.entries(imports)));
+
+  test("finds circles of two and of more files, each with all of its files", () => {
+    const imports = { a: ["b"], b: ["c", "e"], c: ["d", "a"], d: ["b"], e: ["f"], f: ["e", "g"], g: [] };
+    expect(circlesOf(imports)).toEqual([
+      ["e", "f"],
+      ["a", "b", "c", "d"],
+    ]);
+  });
+
+  test("finds none in files that are imported on several ways, and ignores other files", () => {
+    expect(circlesOf({ a: ["b", "c"], b: ["d"], c: ["d", "elsewhere"], d: [] })).toEqual([]);
+  });
+});

@@ -1,15 +1,15 @@
 /**
- * @file What a model family is: everything in which one family differs from another, as data. One file of this folder holds one entry;
- * shared code reads its fields and never asks for its name. See docs/adding-a-family.md.
+ * @file A model family as data: everything in which one family differs from another. Each file of this folder has one
+ * entry; shared code reads its fields and never checks its name. See docs/adding-a-family.md.
  */
 
 import type { LlamaCppArchitecture } from "./llama-cpp.ts";
 import type { BlockRole, ModelRole } from "./roles.ts";
 
-/** Name of a family, as plans, scores and messages have it: the `name` of one of `FAMILIES`. */
+/** Name of a family, as in plans, scores and messages: the `name` of one of `FAMILIES`. */
 export type FamilyName = string;
 
-/** Which layers attend to a window only, where config.json has no `layer_types`. */
+/** Which layers attend only within a window, if config.json has no `layer_types`. */
 export type SlidingRule =
   | { readonly kind: "none" }
   /** All, if `sliding_window` is a number. */
@@ -20,8 +20,8 @@ export type SlidingRule =
   | { readonly kind: "pattern"; readonly defaultWindow: number; readonly defaultPeriod: number };
 
 /**
- * How a family's config.json is read: which keys it has, and what an absent key means to transformers. `null` as a default means that the
- * key is required, or derived as the field's comment says.
+ * How a family's config.json is read: which keys it has, and what an absent key means to transformers. `null` as a
+ * default means that the key is required, or that its value is derived as the field's comment says.
  */
 export interface FamilyConfigRules {
   /** Key of the FFN's activation, and its value if the key is absent. */
@@ -35,22 +35,27 @@ export interface FamilyConfigRules {
   readonly defaultMaxPositionEmbeddings: number;
   readonly defaultBosTokenId: number | null;
   readonly defaultEosTokenId: number | null;
-  /** `query_pre_attn_scalar` if the key is absent: queries are scaled by 1/√ of it. null: the family scales by 1/√headDim. */
+  /**
+   * `query_pre_attn_scalar` if the key is absent: queries are scaled by 1/√ of it. null: the family scales by
+   * 1/√headDim.
+   */
   readonly defaultQueryPreAttnScalar: number | null;
   /** Whether the embedding's output is multiplied by √hidden_size. */
   readonly scalesEmbedding: boolean;
-  /** Rotary base if the config names none: of layers with full attention, and of layers with a sliding window. */
+  /** Rotary base if the config has none: of layers with full attention, and of layers with a sliding window. */
   readonly defaultRopeTheta: { readonly full: number; readonly sliding: number };
-  /** Whether sliding layers rotate with a base of their own (`rope_local_base_freq`, `rope_parameters.sliding_attention`). */
+  /**
+   * Whether sliding layers have their own rotary base (`rope_local_base_freq`, `rope_parameters.sliding_attention`).
+   */
   readonly ropePerLayerType: boolean;
   readonly sliding: SlidingRule;
   /** Block tensors that are present if and only if the config says `"attention_bias": true`. */
   readonly attentionBiasRoles: readonly BlockRole[];
 }
 
-/** What a family's tensors are called in safetensors files. */
+/** A family's tensor names in safetensors files. */
 export interface FamilyTensorNames {
-  /** What precedes a block tensor's own name; `{layer}` is the number of its layer. */
+  /** Prefix of a block tensor's own name; `{layer}` is the number of its layer. */
   readonly blockPrefix: string;
   /** Name of a block tensor after the prefix, for each role that the family has. */
   readonly block: Readonly<Partial<Record<BlockRole, string>>>;
@@ -61,7 +66,7 @@ export interface FamilyTensorNames {
 export interface StockHeadRule {
   /** Whether num_attention_heads must divide hidden_size even if the config has `head_dim`. */
   readonly mustDivide: boolean;
-  /** What to write instead if it does not divide it; null: nothing loads such a model. */
+  /** The config to write instead if it does not divide it; null: nothing loads such a model. */
   readonly rewrite: StockRewrite | null;
 }
 
@@ -70,15 +75,15 @@ export interface StockRewrite {
   readonly family: FamilyName;
   /** Keys of config.json to set. */
   readonly keys: Readonly<Record<string, unknown>>;
-  /** Tensors that the other family has no place for. */
+  /** Tensors that the other family does not have. */
   readonly withoutRoles: readonly BlockRole[];
 }
 
-/** What transformers calls a family's module and classes. */
+/** Names of a family's module and classes in transformers. */
 export interface TransformersNames {
   /** Module below `transformers.models`. */
   readonly module: string;
-  /** What the names of its classes begin with: `{stem}ForCausalLM`, `{stem}Attention`, `{stem}MLP`. */
+  /** Prefix of its class names: `{stem}ForCausalLM`, `{stem}Attention`, `{stem}MLP`. */
   readonly stem: string;
   /** The class of its config.json. */
   readonly configClass: string;
@@ -87,7 +92,7 @@ export interface TransformersNames {
 /** Everything in which one family differs from another. */
 export interface Family {
   readonly name: FamilyName;
-  /** `model_type` of the config.json files of this family; the first is the one that is written. */
+  /** `model_type` of this family's config.json files; the first is the one that is written. */
   readonly modelTypes: readonly string[];
   readonly transformers: TransformersNames;
   /** How config.json is read. */
@@ -95,24 +100,28 @@ export interface Family {
   /** Norm weights are applied as `normOffset + weight`; GGUF stores the sum. */
   readonly normOffset: 0 | 1;
   /**
-   * Block tensors that every layer has. Which norms there are says where they stand: `attentionNorm` and `ffnNorm` before the sublayers,
-   * `postAttentionNorm` and `postFfnNorm` after them.
+   * Block tensors that every layer has. The norms among them determine their placement: `attentionNorm` and `ffnNorm`
+   * are before the sublayers, `postAttentionNorm` and `postFfnNorm` after them.
    */
   readonly requiredRoles: readonly BlockRole[];
   /** Block tensors that a checkpoint has in all layers or in none. */
   readonly optionalRoles: readonly BlockRole[];
   readonly tensorNames: FamilyTensorNames;
   /**
-   * Architectures of llama.cpp that compute this family. A model is written as the first that can hold it. A file is read as the first
-   * family of the table that names its architecture and has exactly its tensors.
+   * Architectures of llama.cpp that compute this family. A model is written as the first that can hold it. A file is
+   * read as the first family of the table that has its architecture and exactly its tensors.
    */
   readonly ggufArchitectures: readonly LlamaCppArchitecture[];
   readonly stockHeads: StockHeadRule;
-  /** How vLLM's `DeciLMForCausalLM`, a Llama with sizes of its own in every layer, computes this family; null if it does not. */
+  /**
+   * How vLLM's `DeciLMForCausalLM`, a Llama with different sizes in every layer, computes this family; null if it does
+   * not.
+   */
   readonly deciLM: { readonly qkvBias: boolean } | null;
   /**
-   * What precedes a text that is evaluated by itself and whose tokenizer adds nothing: BOS, or EOS if transformers' tokenizer of the family
-   * knows no BOS, whatever config.json calls one. Source: lm-evaluation-harness, `prefix_token_id`.
+   * The token before a text that is evaluated by itself, if its tokenizer adds none: BOS, or EOS if the family's
+   * tokenizer in transformers has no BOS, even if config.json names one. Source: lm-evaluation-harness,
+   * `prefix_token_id`.
    */
   readonly textStart: "bos" | "eos";
 }

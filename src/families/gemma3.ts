@@ -1,5 +1,6 @@
 /**
- * @file Gemma 3, text: norms before and after each sublayer, applied as 1 + weight; sliding layers with a rotation of their own.
+ * @file Gemma 3, text: norms before and after each sublayer, applied as 1 + weight; sliding layers with their own
+ * rotary base.
  * Source: transformers 5.23, `models/gemma3`.
  */
 

@@ -1,5 +1,5 @@
 /**
- * @file Looking families up, and what follows from an entry: names of tensors and classes.
+ * @file Looks families up, and derives names of tensors and classes from an entry.
  */
 
 import { CusprunError } from "../errors.ts";
@@ -7,7 +7,7 @@ import type { Family, FamilyName } from "./family.ts";
 import type { BlockRole, ModelRole } from "./roles.ts";
 import { FAMILIES } from "./table.ts";
 
-/** What precedes a family's `model_type` if layers differ in size. */
+/** Prefix of a family's `model_type` if layers differ in size. */
 const RAGGED_MODEL_TYPE_PREFIX = "cusprun_ragged_";
 
 /**
@@ -22,8 +22,8 @@ export function familyNamed(name: FamilyName): Family {
 
 /**
  * The family of a config.json's `model_type`.
- * @param where the config file, for the message.
- * @throws CusprunError `UNKNOWN_FAMILY`, listing what is supported.
+ * @param where the config file, for the error message.
+ * @throws CusprunError `UNKNOWN_FAMILY`, which lists the supported ones.
  */
 export function familyOfModelType(modelType: string, where: string): Family {
   const stock = isRaggedModelType(modelType) ? modelType.slice(RAGGED_MODEL_TYPE_PREFIX.length) : modelType;
@@ -32,8 +32,8 @@ export function familyOfModelType(modelType: string, where: string): Family {
 
 /**
  * The families that a GGUF file's `general.architecture` may stand for, at least one.
- * @param where the GGUF file, for the message.
- * @throws CusprunError `UNKNOWN_FAMILY`, listing what is supported.
+ * @param where the GGUF file, for the error message.
+ * @throws CusprunError `UNKNOWN_FAMILY`, which lists the supported ones.
  */
 export function familiesOfGgufArchitecture(architecture: string, where: string): readonly Family[] {
   const namesOf = (family: Family): string[] => family.ggufArchitectures.map(({ name }) => name);
@@ -68,8 +68,8 @@ export function modelTensorName({ tensorNames }: Family, role: ModelRole): strin
 
 /**
  * Name of a tensor after layers were renumbered.
- * @param numbers new numbers of the layers by the old ones.
- * @returns null for a tensor of a layer that has no new number; the same name for a tensor outside the blocks.
+ * @param numbers new numbers of the layers by their old ones.
+ * @returns null for a tensor of a removed layer; the same name for a tensor outside the blocks.
  */
 export function renumberedTensorName({ tensorNames }: Family, name: string, numbers: ReadonlyMap<number, number>): string | null {
   const [before = "", after = ""] = tensorNames.blockPrefix.split("{layer}");
@@ -79,7 +79,10 @@ export function renumberedTensorName({ tensorNames }: Family, name: string, numb
   return number === undefined ? null : `${before}${number}${rest}`;
 }
 
-/** Whether queries and keys are normed over each head, so that zeroing one of its rows would change every other. */
+/**
+ * Whether queries and keys are normalised over each head, so that zeroing one row of a head would change all its
+ * others.
+ */
 export function normsQueries(family: FamilyName): boolean {
   return familyNamed(family).requiredRoles.includes("qNorm");
 }

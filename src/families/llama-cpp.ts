@@ -1,12 +1,13 @@
 /**
- * @file llama.cpp's architectures, once for reading and writing GGUF files: how each stores a decoder and what it can compute. llama.cpp
- * ignores what it does not know and computes something else, so everything here is checked before a file is written.
+ * @file llama.cpp's architectures, in one table for reading and writing GGUF files: how each stores a decoder and what
+ * it can compute. llama.cpp ignores what it does not know and computes something else, so everything here is checked
+ * before a file is written.
  * Source: llama.cpp, `llama_model::load_hparams` and `load_tensors`; `permute` in `convert_hf_to_gguf.py`.
  */
 
 import type { BlockRole } from "./roles.ts";
 
-/** An architecture of llama.cpp, as far as the supported families differ in it. */
+/** An architecture of llama.cpp: the traits in which those of the supported families differ. */
 export interface LlamaCppArchitecture {
   /** `general.architecture`, and the prefix of its keys. */
   readonly name: string;
@@ -19,15 +20,17 @@ export interface LlamaCppArchitecture {
   /** Reads `rope_freqs.weight`. */
   readonly ropeFactors: boolean;
   /**
-   * Computes sliding layers with a window and a rotation of their own, every `defaultPeriod`-th layer with full attention if a file says
-   * nothing else; null: it knows full attention only.
+   * Computes sliding layers with a window and their own rotary base, where every `defaultPeriod`-th layer has full
+   * attention unless the file has another period; null: it knows full attention only.
    */
   readonly sliding: { readonly defaultPeriod: number } | null;
-  /** Has q, k and v in one tensor. */
+  /** Stores q, k and v in one tensor. */
   readonly fusesQkv: boolean;
-  /** Multiplies by the token embedding at the end, whatever output head there is. */
+  /** Always uses the token embedding as output head. */
   readonly tiesHead: boolean;
-  /** Number of layers by which it recognises a model whose queries it scales by 1/√(hiddenSize/heads) instead of 1/√headDim; null: none. */
+  /**
+   * Number of layers of the model whose queries it scales by 1/√(hiddenSize/heads) instead of 1/√headDim; null: none.
+   */
   readonly hiddenScaleLayers: number | null;
   /** Block tensors that may be present or absent. */
   readonly optionalRoles: readonly BlockRole[];

@@ -1,5 +1,5 @@
 /**
- * @file Llama 2 and 3, and what other families share with them.
+ * @file Llama 2 and 3, and the parts that other families share with them.
  * Source: transformers 5.23, `models/llama`.
  */
 

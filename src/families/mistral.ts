@@ -22,7 +22,8 @@ export const MISTRAL: Family = {
   requiredRoles: LLAMA_BLOCK_ROLES,
   optionalRoles: [],
   tensorNames: LLAMA_TENSOR_NAMES,
-  // GGUF files of Mistral say `llama` and are read as that; llama.cpp's `mistral3` is another model, which scales queries by position.
+  // GGUF files of Mistral have the architecture `llama` and are read as that family. llama.cpp's `mistral3` is another
+  // model, which scales queries by position.
   ggufArchitectures: [LLAMA_ARCHITECTURE, DECI_ARCHITECTURE],
   stockHeads: { mustDivide: false, rewrite: null },
   deciLM: { qkvBias: false },

@@ -1,5 +1,5 @@
 /**
- * @file Qwen2 and Qwen2.5: a Llama with biases on q, k and v, and what Qwen3 shares with it.
+ * @file Qwen2 and Qwen2.5: a Llama with biases on q, k and v. Qwen3 shares its config rules.
  * Source: transformers 5.23, `models/qwen2`.
  */
 
@@ -25,7 +25,7 @@ export const QWEN2: Family = {
   requiredRoles: [...LLAMA_BLOCK_ROLES, ...QKV_BIAS_ROLES],
   optionalRoles: [],
   tensorNames: LLAMA_TENSOR_NAMES,
-  // With heads that do not fill the hidden size, which `qwen2` refuses, it is written as a Llama with biases.
+  // If the heads do not fill the hidden size, which `qwen2` refuses, a model is written as a Llama with biases.
   ggufArchitectures: [QWEN2_ARCHITECTURE, LLAMA_ARCHITECTURE, DECI_ARCHITECTURE],
   stockHeads: { mustDivide: false, rewrite: null },
   deciLM: { qkvBias: true },

@@ -1,13 +1,13 @@
 /**
- * @file The tensors of a decoder by what they do. Everything that reads, computes, cuts or writes tensors knows them by role; a family says
- * which roles it has and what it calls them.
+ * @file The tensors of a decoder by their function. Everything that reads, computes, cuts or writes tensors knows them
+ * by role; a family says which roles it has and what it calls them.
  *
  * Sizes: D hiddenSize, F intermediateSize, H query heads, G KV groups, K headDim, V vocabSize. Matrices are [out, in].
  */
 
 /** Tensors of a decoder block. */
 export type BlockRole =
-  | "attentionNorm" // [D], on what the attention reads; absent where a family norms only what sublayers write
+  | "attentionNorm" // [D], on the attention's input; absent if a family normalises only the sublayers' outputs
   | "q" // [H·K, D]
   | "k" // [G·K, D]
   | "v" // [G·K, D]
@@ -19,14 +19,14 @@ export type BlockRole =
   | "qNorm" // [K], over each head after projection, before rotation
   | "kNorm" // [K]
   | "postAttentionNorm" // [D], on the attention's output before it joins the residual stream
-  | "ffnNorm" // [D], on what the FFN reads; absent as attentionNorm
+  | "ffnNorm" // [D], on the FFN's input; may be absent, as attentionNorm
   | "gate" // [F, D]
   | "up" // [F, D]
   | "down" // [D, F]
   | "postFfnNorm"; // [D], on the FFN's output before it joins the residual stream
 
 /** Tensors outside the blocks. */
-export type ModelRole = "embedding" /* [V, D] */ | "finalNorm" /* [D] */ | "outputHead"; /* [V, D], absent where tied */
+export type ModelRole = "embedding" /* [V, D] */ | "finalNorm" /* [D] */ | "outputHead"; /* [V, D], absent if tied */
 
 /** A weight matrix of a block, [out, in]. */
 export type MatrixRole = "q" | "k" | "v" | "o" | "gate" | "up" | "down";
@@ -37,17 +37,17 @@ export type NormRole = "attentionNorm" | "qNorm" | "kNorm" | "postAttentionNorm"
 /** The matrix that writes a sublayer's output: `o` [D, H·K] or `down` [D, F]. Repair can fit it. */
 export type OutputRole = "o" | "down";
 
-/** The bias that is added to a matrix' product, for blocks that have one. */
+/** The bias that is added to a matrix's product, in blocks that have one. */
 export const BIAS_ROLES: Readonly<Partial<Record<MatrixRole, BlockRole>>> = { q: "qBias", k: "kBias", v: "vBias", o: "oBias" };
 
-/** The norm after an output matrix, before the residual sum, for blocks that have one. */
+/** The norm after an output matrix, before the residual sum, in blocks that have one. */
 export const POST_NORMS = { o: "postAttentionNorm", down: "postFfnNorm" } as const;
 
 /** Which part of a block a tensor belongs to. */
 export type BlockPart = "attention" | "ffn" | "norms";
 
-/** What holds for a role in every family. */
-interface RoleFacts {
+/** Properties of a role in every family. */
+interface RoleProperties {
   readonly part: BlockPart;
   /** A norm's weight, which is applied as `normOffset + weight`. */
   readonly isNorm?: true;
@@ -55,7 +55,7 @@ interface RoleFacts {
   readonly isRotated?: true;
 }
 
-const BLOCK_ROLES: Readonly<Record<BlockRole, RoleFacts>> = {
+const BLOCK_ROLES: Readonly<Record<BlockRole, RoleProperties>> = {
   attentionNorm: { part: "norms", isNorm: true },
   q: { part: "attention", isRotated: true },
   k: { part: "attention", isRotated: true },

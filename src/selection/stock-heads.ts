@@ -1,5 +1,5 @@
 /**
- * @file Which numbers of query heads a stock runtime accepts in a smaller model, by the rule of its family.
+ * @file Which numbers of query heads a stock runtime accepts in a smaller model, by the rule of the model's family.
  */
 
 import type { StockRewrite } from "../families/family.ts";
@@ -11,7 +11,7 @@ import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 /**
  * How stock runtimes load a model of this family with another number of query heads.
  * @param optionalRoles the family's optional block tensors that the checkpoint has
- * @returns `as-is`, the config.json to write instead, or null where nothing loads it
+ * @returns `as-is`; or the keys of config.json to write instead; or null if no stock runtime loads such a model
  */
 export function stockHeads(
   config: ModelConfig,

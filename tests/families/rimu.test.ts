@@ -1,6 +1,7 @@
 /**
- * @file A family that does not exist goes the whole way with nothing but its entry (rimu.ts): what a new family takes. Logits are compared
- * with a forward pass in plain loops; the tolerance is that of f32 against f64 on five tiny families (tests/model/forward.test.ts).
+ * @file A made-up family passes through the whole program with only its entry (rimu.ts): the work that a new family
+ * takes. Logits are compared with a forward pass in plain loops; the tolerance is that of f32 compared with f64 on five
+ * tiny families (tests/model/forward.test.ts).
  */
 
 import { join } from "node:path";
@@ -8,6 +9,7 @@ import { describe, expect, test, vi } from "vitest";
 import type { Checkpoint } from "../../src/checkpoint/checkpoint.ts";
 import { describeModel } from "../../src/checkpoint/inspect.ts";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
+import type { Family } from "../../src/families/family.ts";
 import { exportGguf } from "../../src/export/gguf/export-gguf.ts";
 import { exportOnnx, onnxModelPath } from "../../src/export/onnx/export-onnx.ts";
 import { pruneModel } from "../../src/pipeline/prune.ts";
@@ -23,7 +25,7 @@ import { tinyCheckpoint, writeTinyCheckpoint } from "../support/tiny-models.ts";
 import { asReference, RIMU, tinyRimu } from "./rimu.ts";
 
 vi.mock("../../src/families/table.ts", async (importOriginal) => {
-  const { FAMILIES } = await importOriginal<typeof import("../../src/families/table.ts")>();
+  const { FAMILIES } = await importOriginal<{ readonly FAMILIES: readonly Family[] }>();
   const { RIMU: family } = await import("./rimu.ts");
   return { FAMILIES: [...FAMILIES, family] };
 });
@@ -31,7 +33,7 @@ vi.mock("../../src/families/table.ts", async (importOriginal) => {
 const IDS = [3, 17, 5, 44, 8, 21, 30, 2, 11];
 const TOLERANCE = 2e-5;
 
-/** Logits of a checkpoint by the reference, which reads its tensors and its config.json. */
+/** Logits of a checkpoint from the reference, which reads its tensors and its config.json. */
 async function expectedLogits({ tensors, configJson, readFloat32 }: Checkpoint): Promise<number[]> {
   const read = await Promise.all(
     [...tensors.values()].map(async ({ name, shape }): Promise<[string, ReferenceTensor]> => [
@@ -48,8 +50,8 @@ async function expectReferenceLogits(checkpoint: Checkpoint): Promise<void> {
   expect(worstRelativeError(await ourLogits(checkpoint, IDS), expected)).toBeLessThan(TOLERANCE);
 }
 
-describe("a made-up family: norms after the sublayers only, tensors named in its own way", () => {
-  test("is opened, described and computed as the reference does", () =>
+describe("a made-up family with norms after the sublayers only and its own tensor names", () => {
+  test("is opened and described, and computes what the reference does", () =>
     withFolder(async (folder) => {
       const model = tinyRimu();
       await writeTinyCheckpoint(folder, model);
@@ -61,7 +63,7 @@ describe("a made-up family: norms after the sublayers only, tensors named in its
       expect(await describeModel(folder)).toMatchObject({ config: { family: "rimu" }, parameters: { total: parameters } });
     }));
 
-  test("masked and sliced, whole layers among the cuts, it computes the same", async () => {
+  test("computes the same masked and sliced, also without whole layers", async () => {
     const checkpoint = tinyCheckpoint(tinyRimu());
     const removed = { ffn: [0, 7, 8, 39], "kv-group": [1] };
     const [masked, sliced] = (["masked", "uniform"] as const).map((layout) => {
@@ -103,7 +105,7 @@ describe("a made-up family: norms after the sublayers only, tensors named in its
       await expert.close();
     }));
 
-  test("has every fact in its entry", () => {
+  test("has all its properties in its entry", () => {
     expect(Object.keys(RIMU).toSorted()).toEqual(
       [
         "configRules",

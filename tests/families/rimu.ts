@@ -1,6 +1,6 @@
 /**
- * @file A family that does not exist, as somebody would add it: one entry, with norms after the sublayers only (as OLMo 2 has them) and
- * tensors named in its own way. And a tiny model of it.
+ * @file A made-up family, as somebody would add it: one entry, with norms after the sublayers only (as in OLMo 2) and
+ * its own tensor names. And a tiny model of it.
  */
 
 import { blockTensorShape, modelTensorShape } from "../../src/checkpoint/check-tensors.ts";
@@ -40,7 +40,7 @@ export const RIMU: Family = {
   textStart: "bos",
 };
 
-/** What the reference, which is written from transformers' files, calls the same tensors (OLMo 2's names). */
+/** Names of the same tensors in the reference, which is written for transformers' files (OLMo 2's names). */
 const REFERENCE_NAMES: Readonly<Record<string, string>> = {
   "attn.wq.weight": "self_attn.q_proj.weight",
   "attn.wk.weight": "self_attn.k_proj.weight",

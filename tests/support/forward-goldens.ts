@@ -1,6 +1,6 @@
 /**
- * @file The goldens of tests/reference/make_forward_goldens.py: tiny models of all families with transformers' hidden states, logits,
- * losses and brute-force relevances.
+ * @file The goldens of tests/reference/make_forward_goldens.py: tiny models of all families with transformers' hidden
+ * states, logits, losses and brute-force relevances.
  */
 
 import { join } from "node:path";
@@ -16,7 +16,7 @@ const FIXTURES = join(import.meta.dirname, "..", "fixtures", "tiny");
 /** Folders of the tiny models. */
 export const TINY_MODELS = ["llama", "mistral", "qwen2", "qwen3", "gemma3_text"] as const;
 
-/** Layers whose relevances are in the goldens; Gemma's layer 5 is its one with full attention. */
+/** Layers whose relevances are in the goldens; Gemma's layer 5 is its only one with full attention. */
 export const RELEVANCE_LAYERS: Readonly<Record<(typeof TINY_MODELS)[number], readonly number[]>> = {
   llama: [1],
   mistral: [1],
@@ -65,7 +65,7 @@ export async function ourLogits(checkpoint: Checkpoint, ids: readonly number[]):
   return [...(await computeLogits(checkpoint, states!, {}))];
 }
 
-/** Largest |a − b| as a share of the largest |b|. */
+/** Largest |a − b|, relative to the largest |b|. */
 export function worstRelativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   if (actual.length !== expected.length) return Number.POSITIVE_INFINITY;
   let difference = 0;

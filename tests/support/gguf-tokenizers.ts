@@ -15,7 +15,7 @@ import { type RealModelName, realModel } from "./real-models.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
-/** What llama.cpp gives for one real model. `ids` are without prefix and suffix. */
+/** What llama.cpp produces for one real model. `ids` are without prefix and suffix. */
 export interface TokenizerGolden {
   readonly prefix: readonly number[];
   readonly suffix: readonly number[];
@@ -54,12 +54,12 @@ export function differingStrings(tokenizer: Tokenizer, golden: TokenizerGolden):
   });
 }
 
-/** The shared data, beside the repository where it is there. */
+/** The shared data beside the repository, which may be absent. */
 const SHARED_DATA = join(ROOT, "../shared/data");
 
 /**
- * Digests of the ids of every preset and of every `sharedEvery`th file of the shared data that is there (none unless asked); and llama.cpp's
- * for the same files.
+ * Digests of the ids of every preset and of every `sharedEvery`th file of the shared data, if it is present (by default
+ * none); and llama.cpp's digests of the same files.
  */
 export function digestFiles(
   tokenizer: Tokenizer,

@@ -1,5 +1,6 @@
 /**
- * @file Compares every tensor of a real GGUF file with what transformers made of it (tests/reference/make_gguf_goldens.py).
+ * @file Compares every tensor of a real GGUF file with the one that transformers loaded from it
+ * (tests/reference/make_gguf_goldens.py).
  */
 
 import { createHash } from "node:crypto";
@@ -10,7 +11,7 @@ import { type RealModelName, realModel } from "./real-models.ts";
 
 interface Golden {
   readonly tied: boolean;
-  /** By Hugging Face's name; `rows`: the hash is of so many first rows. */
+  /** By Hugging Face's name; `rows`: the hash is of only so many rows, from the first. */
   readonly tensors: Readonly<
     Record<string, { readonly shape: readonly number[]; readonly sha256: string; readonly rows?: number }>
   >;
@@ -18,7 +19,7 @@ interface Golden {
 
 /** What `compareValues` found. */
 export interface ValueComparison {
-  /** Names on one side alone. */
+  /** Names on only one side. */
   readonly unmatched: readonly string[];
   /** Tensors whose shape or f32 bytes differ. */
   readonly different: readonly string[];

@@ -1,5 +1,5 @@
 /**
- * @file Writes small GGUF files, right ones and wrong ones: every number of the header can be made to lie.
+ * @file Writes small GGUF files, valid and invalid: every number of the header can be set to a wrong value.
  */
 
 import type { GgufValueType } from "../../src/checkpoint/gguf/values.ts";
@@ -18,11 +18,11 @@ export interface WrittenTensor {
   readonly sizes: readonly (number | bigint)[];
   readonly typeId: number;
   readonly bytes: Uint8Array;
-  /** In place of the right offset. */
+  /** Replaces the correct offset. */
   readonly offset?: number | bigint;
 }
 
-/** A file to write, and how its header lies. */
+/** A file to write, and the wrong values of its header. */
 export interface WrittenGguf {
   readonly magic?: string;
   readonly version?: number;
@@ -63,7 +63,7 @@ export class ByteWriter {
 
   value(type: GgufValueType, value: string | number | bigint | boolean): this {
     if (type === "string") return this.string(String(value));
-    if (type === "array") throw new TypeError("an array has no plain value");
+    if (type === "array") throw new TypeError("an array is not a plain value");
     const view = new DataView(new ArrayBuffer(8));
     const number = Number(value);
     const sizes = {
@@ -158,7 +158,7 @@ function writePair(writer: ByteWriter, key: string, typed: TypedValue): void {
   for (const value of values) writer.value(elementType, value);
 }
 
-/** GGUF's block tensors by Hugging Face's name, in the plain family; Gemma's differ in `ffn_norm` and have two more. */
+/** GGUF's block tensors by Hugging Face's name, for most families. Gemma has another `ffn_norm` and two more norms. */
 const BLOCK_NAMES: Readonly<Record<string, string>> = {
   input_layernorm: "attn_norm",
   "self_attn.q_proj": "attn_q",
@@ -184,7 +184,7 @@ const OUTER_NAMES: Readonly<Record<string, string>> = {
   lm_head: "output",
 };
 
-/** How many values of each head come first in an interleaved pair: llama.cpp's `permute`, reshape(H, 2, K/2, …).swapaxes(1, 2). */
+/** llama.cpp's `permute`, reshape(H, 2, K/2, …).swapaxes(1, 2): interleaves the two rotary halves of each head. */
 function permute(values: Float32Array, rowLength: number, heads: number): Float32Array {
   const half = values.length / rowLength / heads / 2;
   const permuted = new Float32Array(values.length);
@@ -201,7 +201,7 @@ function permute(values: Float32Array, rowLength: number, heads: number): Float3
   return permuted;
 }
 
-/** What llama.cpp's converter makes of a tiny model, all tensors F32. */
+/** The file that llama.cpp's converter makes of a tiny model, with all tensors F32. */
 export function ggufOfTinyModel({ config, tensors }: TinyModel): WrittenGguf & { readonly tensors: WrittenTensor[] } {
   const isGemma = config.family === "gemma3";
   const names = isGemma ? GEMMA_NAMES : BLOCK_NAMES;

@@ -1,28 +1,28 @@
 /**
- * @file A small server with the hub's API: one repository `tiny/model`, its listing, its files with ranges; and the ways in which the
- * real hub refuses.
+ * @file A small server with the hub's API: one repository `tiny/model` with its listing and its files, which support
+ * ranges; and the real hub's ways of refusing a request.
  */
 
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
-/** The commit that `main` has. */
+/** The commit of `main`. */
 export const COMMIT = "0123456789abcdef0123456789abcdef01234567";
 
 /** A running server. */
 export interface HubServer {
   readonly url: string;
-  /** Every request: method, path and the range that it asked for. */
+  /** Every request: method, path and the requested range. */
   readonly requests: string[];
-  /** Bytes after which the next answers of more than 1000 bytes break off, one entry per answer. */
+  /** Bytes after which the next responses of more than 1000 bytes are cut off, one entry per response. */
   readonly breakOffAfter: number[];
-  /** What `main` is; may be moved. */
+  /** The commit of `main`, which a test may change. */
   commit: string;
   close(): Promise<void>;
 }
 
-/** Name of a content in the cache: SHA-256 of weights, which the hub keeps in LFS, else git's SHA-1. */
+/** Name of a content in the cache: SHA-256 for weights, which the hub keeps in LFS; otherwise git's SHA-1. */
 export function etagOf(path: string, content: Uint8Array): string {
   if (/\.(safetensors|gguf|bin)$/.test(path)) return createHash("sha256").update(content).digest("hex");
   return createHash("sha1").update(`blob ${content.length}\0`).update(content).digest("hex");

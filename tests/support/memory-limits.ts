@@ -1,5 +1,5 @@
 /**
- * @file Memory limits that make a stage take every way it has, and what it leaves in the scratch folder.
+ * @file Memory limits that make a stage use each of its strategies, and the files that it leaves in the scratch folder.
  */
 
 import { readdir, readlink } from "node:fs/promises";
@@ -10,7 +10,7 @@ import { planMemory, type MemoryPlan, type MemoryRequest } from "../../src/model
 import { withFolder } from "./temporary-folder.ts";
 import { seededNormal } from "./tiny-models.ts";
 
-/** Documents of unlike length of random tokens: several of the smallest batches. */
+/** Documents of different lengths with random tokens: several of the smallest batches. */
 export function randomDocuments(lengths: readonly number[], vocabSize: number): TokenDocument[] {
   const random = seededNormal(11);
   return lengths.map((length, index) => ({
@@ -20,7 +20,7 @@ export function randomDocuments(lengths: readonly number[], vocabSize: number): 
   }));
 }
 
-/** The most that a stage takes, what it takes with a scratch file, and the least that it can do with. */
+/** The most memory that a stage uses, what it uses with a scratch file, and the least that it can work with. */
 export function plansOf(request: MemoryRequest): Readonly<Record<"inMemory" | "spilled" | "smallest", MemoryPlan>> {
   const inMemory = planMemory(request, Number.POSITIVE_INFINITY);
   const spilled = planMemory(request, inMemory.peakBytes - 1);
@@ -34,7 +34,7 @@ export function plansOf(request: MemoryRequest): Readonly<Record<"inMemory" | "s
   }
 }
 
-/** Runs work with a cache of its own, and checks that scratch files were made and that none is left, nor an open one. */
+/** Runs work with its own cache, and checks that scratch files were made and that none is left, deleted or open. */
 export function withScratch<T>(work: () => Promise<T>): Promise<T> {
   return withFolder(async (folder) => {
     vi.stubEnv("CUSPRUN_CACHE", folder);
@@ -49,7 +49,7 @@ export function withScratch<T>(work: () => Promise<T>): Promise<T> {
   });
 }
 
-/** Scratch files that this process holds open, as far as the system tells. */
+/** Scratch files that this process holds open, if the system reports them. */
 export async function openScratchFiles(): Promise<string[]> {
   if (process.platform !== "linux") return [];
   const links = await Promise.all((await readdir("/proc/self/fd")).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => "")));

@@ -1,5 +1,5 @@
 /**
- * @file An exported ONNX model in ONNX Runtime, asked as a program would that knows its inputs and nothing of cusprun.
+ * @file An exported ONNX model in ONNX Runtime, used like a program would that knows its inputs but not cusprun.
  */
 
 import { readFile, writeFile } from "node:fs/promises";
@@ -10,14 +10,14 @@ import { InferenceSession, Tensor } from "onnxruntime-node";
 /** Keys and values of every layer, by the name of the input that takes them. */
 export type Cache = Readonly<Record<string, Tensor>>;
 
-/** What a run gives. */
+/** The outputs of a run. */
 export interface OnnxRun {
   /** [B][rows][V] */
   readonly logits: number[][][];
   readonly cache: Cache;
 }
 
-/** A model that is loaded. */
+/** A loaded model. */
 export class OnnxModel {
   readonly #session: InferenceSession;
 
@@ -27,7 +27,8 @@ export class OnnxModel {
 
   /**
    * Loads an .onnx file with the runtime's own settings.
-   * @param exact products with quantised weights in f32, though the file asks for integers: a copy that does not ask is written beside it.
+   * @param exact computes products with quantised weights in f32, although the file requests integers: loads a copy
+   * without that request, which is written beside the file.
    */
   static async load(path: string, { exact = false } = {}): Promise<OnnxModel> {
     let file = path;
@@ -42,7 +43,7 @@ export class OnnxModel {
 
   /**
    * Runs rows of ids of one length.
-   * @param mask of everything seen so far and these ids; where absent all are real.
+   * @param mask of all earlier ids and these; default: all are real.
    * @param kept rows of logits; 0: all.
    */
   async run(

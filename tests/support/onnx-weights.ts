@@ -1,6 +1,7 @@
 /**
- * @file The weights of an exported ONNX model, read from the file itself and widened by plain loops that share no code with cusprun's
- * writer: what the runtime should compute with. Layouts: ONNX' `onnx.proto`, and `ContribOperators.md` of microsoft/onnxruntime.
+ * @file The weights of an exported ONNX model, read from the file itself and widened by plain loops that share no code
+ * with cusprun's writer: the weights that the runtime should compute with. Layouts: ONNX' `onnx.proto`, and
+ * `ContribOperators.md` of microsoft/onnxruntime.
  */
 
 import { readFileSync } from "node:fs";
@@ -12,7 +13,7 @@ import type { ReferenceTensor } from "./reference-forward.ts";
 
 const BLOCK = 32;
 
-/** Matrices and vectors by name, [out, in]; those of 4 and 8 bits and of binary16 as numbers. */
+/** Matrices and vectors by name, [out, in]; those of 4 bits, 8 bits and binary16 are widened. */
 export function readOnnxWeights(path: string, shapes: ReadonlyMap<string, readonly number[]>): Map<string, ReferenceTensor> {
   const graph = fromBinary(ModelProtoSchema, readFileSync(path)).graph!;
   const stored = new Map(graph.initializer.map((tensor) => [tensor.name, tensor]));

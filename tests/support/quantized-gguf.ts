@@ -1,5 +1,6 @@
 /**
- * @file GGUF files of tiny models as users have them: matrices in several quantised types, a tokenizer, and keys that cusprun knows nothing of.
+ * @file GGUF files of tiny models as users have them: matrices in several quantised types, a tokenizer, and keys that
+ * cusprun does not know.
  */
 
 import { quantize, type WrittenGgmlType } from "../../src/export/gguf/ggml-quantize.ts";
@@ -9,7 +10,7 @@ import type { TinyModel } from "./tiny-models.ts";
 const TYPE_IDS = { Q4_0: 2, Q4_1: 3, Q5_0: 6, Q8_0: 8 } as const satisfies Partial<Record<WrittenGgmlType, number>>;
 type TinyType = keyof typeof TYPE_IDS;
 
-/** q and k differ from v, so that what fuses them has to choose. */
+/** q and k differ from v, so that an architecture that fuses them has to choose a type. */
 function typeOf(name: string): TinyType {
   if (/attn_[qk]\./.test(name)) return "Q4_0";
   if (/attn_v\./.test(name)) return "Q5_0";
@@ -19,7 +20,7 @@ function typeOf(name: string): TinyType {
 /**
  * The bytes of a file.
  * @param model whose hidden size, FFN width and heads · head size are multiples of 32.
- * @param keys in place of those of the same name, or beside them.
+ * @param keys added to the file, or replacing those with the same name.
  */
 export function quantizedGguf(
   model: TinyModel,

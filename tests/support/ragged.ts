@@ -1,5 +1,5 @@
 /**
- * @file Tiny models cut to layers of unlike size, and greedy decoding by the plain reference.
+ * @file Tiny models cut to layers of different sizes, and greedy decoding with the plain reference.
  */
 
 import type { TokenizerFiles } from "../../src/checkpoint/checkpoint.ts";
@@ -18,8 +18,8 @@ import type { TinyModel } from "./tiny-models.ts";
 export type Logits = (ids: readonly number[]) => number[][];
 
 /**
- * Of F 40, H 6, G 3, one entry per layer: one head of each group and FFN units; two KV groups with their heads and FFN units; FFN units.
- * What stays: F 32, H 3, G 3; F 33, H 2, G 1; F 24, H 6, G 3.
+ * Cuts of F 40, H 6, G 3, one entry per layer: one head of each group and FFN units; two KV groups with their heads and
+ * FFN units; FFN units. Kept: F 32, H 3, G 3; F 33, H 2, G 1; F 24, H 6, G 3.
  */
 export const RAGGED_CUTS: readonly Removed[] = [
   { ffn: [0, 3, 4, 5, 17, 30, 38, 39], head: [0, 3, 4] },
@@ -27,7 +27,9 @@ export const RAGGED_CUTS: readonly Removed[] = [
   { ffn: Array.from({ length: 16 }, (_, unit) => 2 * unit + 1) },
 ];
 
-/** Cuts a tiny model and writes it as a folder with a tokenizer that GGUF can hold; returns it with the logits that it should have. */
+/**
+ * Cuts a tiny model and writes it as a folder with a tokenizer that GGUF can hold; returns it with its expected logits.
+ */
 export async function raggedFolder(
   model: TinyModel,
   cuts: readonly Removed[],
@@ -65,8 +67,8 @@ function byteTokenizer(vocabSize: number): TokenizerFiles {
 }
 
 /**
- * Ids that follow a prompt when the largest logit is taken each time.
- * @param logits of every position of the ids given.
+ * The ids that follow a prompt if the largest logit is taken each time.
+ * @param logits of every position of the given ids.
  */
 export function greedyIds(logits: Logits, prompt: readonly number[], count: number): number[] {
   const ids = [...prompt];

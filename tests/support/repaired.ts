@@ -14,14 +14,14 @@ import { readRepairReport, repairExpert, withRepair } from "../../src/surgery/re
 import type { RepairedMatrix } from "../../src/surgery/repair.ts";
 import { seededNormal } from "./tiny-models.ts";
 
-/** What repair made. */
+/** The results of repair. */
 export interface Repaired {
   readonly documents: readonly TokenDocument[];
   readonly report: readonly RepairedMatrix[];
   readonly expert: Expert;
 }
 
-/** Cuts and repairs a model, and hands the expert on while its fitted matrices are at hand. */
+/** Cuts and repairs a model, and passes the expert on while its fitted matrices are available. */
 export async function withRepaired<T>(checkpoint: Checkpoint, plan: PrunePlan, use: (made: Repaired) => Promise<T>): Promise<T> {
   const random = seededNormal(9);
   const documents: TokenDocument[] = Array.from({ length: 12 }, (_, index) => ({

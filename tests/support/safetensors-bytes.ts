@@ -1,8 +1,8 @@
 /**
- * @file safetensors files made by hand, right or wrong, independent of the writer under test.
+ * @file Hand-made safetensors files, valid or invalid, independent of the writer under test.
  */
 
-/** Bytes of a file: the length and text of a header as they are given, then `dataByteLength` bytes of data. */
+/** Bytes of a file: length and text of the given header, then `dataByteLength` bytes of data. */
 export function safetensorsBytes(header: unknown, dataByteLength: number): Uint8Array {
   return withHeaderText(typeof header === "string" ? header : JSON.stringify(header), dataByteLength);
 }
@@ -14,7 +14,7 @@ function withHeaderText(text: string, dataByteLength: number): Uint8Array {
   return Buffer.concat([length, json, Buffer.alloc(dataByteLength)]);
 }
 
-/** A header's entry of a tensor. */
+/** A tensor's entry in a header. */
 export function entry(dtype: string, shape: readonly unknown[], start: number, end: number): Readonly<Record<string, unknown>> {
   return { dtype, shape, data_offsets: [start, end] };
 }

@@ -1,5 +1,5 @@
 /**
- * @file Folders that live for one test.
+ * @file Folders that exist for one test.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";

@@ -1,5 +1,5 @@
 /**
- * @file GGUF files that live for one test.
+ * @file GGUF files that exist for one test.
  */
 
 import { mkdtemp, open, rm, writeFile } from "node:fs/promises";
@@ -45,7 +45,7 @@ export async function errorOf(promise: Promise<unknown>): Promise<CusprunError> 
   throw outcome;
 }
 
-/** Waits for a reader that may succeed or refuse what it reads; anything else that it throws is a defect, and is thrown. */
+/** Waits for a reader that may succeed or refuse its input; any other error is a defect, and is thrown. */
 export async function allowRefusal(promise: Promise<unknown>): Promise<void> {
   await promise.catch((error: unknown) => {
     if (!(error instanceof CusprunError)) throw error;

@@ -1,5 +1,6 @@
 /**
- * @file What sets the tiny models of the families apart: their config.json, and which tensors they have.
+ * @file The properties in which the tiny models of the families differ: their config.json, and the tensors that they
+ * have.
  */
 
 import type { ModelConfig, RopeConfig } from "../../src/checkpoint/config/model-config.ts";
@@ -10,7 +11,7 @@ export const TINY_FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "gemma3"] as
 /** A family that has a tiny model. */
 export type TinyFamily = (typeof TINY_FAMILIES)[number];
 
-/** Sizes that a test may change. `D % H = 0` keeps transformers 5 content with llama and gemma3. */
+/** Sizes that a test may change. `D % H = 0`, so that transformers 5 accepts llama and gemma3. */
 export interface TinySizes {
   readonly hiddenSize: number;
   readonly intermediateSize: number;
@@ -40,7 +41,7 @@ export const TINY_SIZES: TinySizes = {
   tied: false,
 };
 
-/** What a family has and others have not. */
+/** The properties in which families differ. */
 export interface FamilyTraits {
   readonly json: Readonly<Record<string, unknown>>;
   readonly config: Partial<ModelConfig>;
@@ -51,7 +52,7 @@ export interface FamilyTraits {
   readonly normOffset: number;
 }
 
-/** Rotation where nothing else is said. */
+/** The default rotation. */
 export const FULL_ROPE: RopeConfig = { theta: 10_000, scaling: null };
 
 /** Traits of a family. */

@@ -1,6 +1,6 @@
 /**
- * @file Tiny models of every family, with random weights from a seed: as a checkpoint in memory, or as a safetensors folder that
- * cusprun and transformers load. The sizes are unlike each other so that a mixed-up axis cannot go unseen.
+ * @file Tiny models of every family, with random weights from a seed: as a checkpoint in memory, or as a safetensors
+ * folder that cusprun and transformers load. All sizes are different, so that a mixed-up axis is noticed.
  */
 
 import { mkdir, writeFile } from "node:fs/promises";
@@ -137,7 +137,9 @@ export function seededNormal(seed: number): () => number {
   return () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
 }
 
-/** Values as the bytes of a dtype, rounded to nearest even. Little-endian. F16 is not made here: no test model needs it. */
+/**
+ * Values as the bytes of a dtype, rounded to nearest even. Little-endian. F16 is not made here: no test model needs it.
+ */
 export function tinyBytes(values: Float32Array, dtype: Exclude<FloatDType, "F16">): Uint8Array<ArrayBuffer> {
   const words = new Uint32Array(Float32Array.from(values).buffer);
   if (dtype === "F32") return new Uint8Array(words.buffer);
@@ -189,7 +191,7 @@ export function tinyCheckpoint(
   };
 }
 
-/** A word-level tokenizer: `w0` … `w{V-1}`, parted by spaces. */
+/** A word-level tokenizer: `w0` … `w{V-1}`, separated by spaces. */
 export function tinyTokenizerFiles(vocabSize: number): TokenizerFiles {
   const tokenizerJson = {
     version: "1.0",
@@ -222,7 +224,7 @@ export function tinyTokenizerFiles(vocabSize: number): TokenizerFiles {
   };
 }
 
-/** Writes the model as a Hugging Face folder with one safetensors file. The folder is made. */
+/** Writes the model as a Hugging Face folder with one safetensors file. The folder is created. */
 export async function writeTinyCheckpoint(
   folder: string,
   model: TinyModel,

@@ -1,7 +1,8 @@
 /**
- * @file A GGUF file's keys → a complete Hugging Face config.json, and from that, by the one reader of such files, the ModelConfig.
- * Source: `set_gguf_parameters` of llama.cpp's `convert_hf_to_gguf.py`, read backwards; defaults of absent keys: llama.cpp's
- * `llama_model::load_hparams`. Rope is written in the spelling (`rope_theta`, `rope_scaling`) that transformers 4 and 5 both read.
+ * @file A GGUF file's keys → a complete Hugging Face config.json → ModelConfig, by the one parser of such files.
+ * Source: `set_gguf_parameters` of llama.cpp's `convert_hf_to_gguf.py`, inverted; defaults of absent keys: llama.cpp's
+ * `llama_model::load_hparams`. RoPE is written with the keys (`rope_theta`, `rope_scaling`) that transformers 4 and 5
+ * both read.
  */
 
 import { CusprunError } from "../../errors.ts";
@@ -11,16 +12,15 @@ import type { LlamaCppArchitecture } from "../../families/llama-cpp.ts";
 import type { BlockRole } from "../../families/roles.ts";
 import type { Family } from "../../families/family.ts";
 import { familiesOfGgufArchitecture, modelClass } from "../../families/index.ts";
-import { GgufFields, isArray } from "./fields.ts";
-import { readRaggedSizes } from "./layers.ts";
+import { CONVERT_AGAIN, GgufFields, isArray } from "./fields.ts";
 import type { GgufTensor } from "./layout.ts";
-import { GGUF_BLOCK_TENSOR_NAMES, GGUF_MODEL_TENSOR_NAMES } from "./names.ts";
+import { GGUF_BLOCK_ROLES, GGUF_MODEL_TENSOR_NAMES, ggufBlockTensorName } from "./names.ts";
 import { factorsScaling, ropeScalingFromFactors, ropeScalingFromKeys } from "./rope.ts";
+import { type GgufSizes, readRaggedSizes, readSizes } from "./sizes.ts";
 import type { GgufMetadata } from "./values.ts";
 import { raggedConfigKeys } from "../config/hf-ragged.ts";
 import { parseHfConfig } from "../config/hf-config.ts";
-import { MAX_SIZES } from "../config/model-config-check.ts";
-import type { LayerSizes, ModelConfig } from "../config/model-config.ts";
+import type { ModelConfig } from "../config/model-config.ts";
 
 /** A GGUF file's configuration in cusprun's and in Hugging Face's form. */
 export interface GgufConfig {
@@ -31,7 +31,9 @@ export interface GgufConfig {
   readonly generationConfigJson: JsonObject;
 }
 
-/** Keys behind the architecture's name that change the arithmetic unless they are absent or have the harmless value. */
+/**
+ * Keys under the architecture's prefix that change the arithmetic, unless they are absent or have the harmless value.
+ */
 const REFUSED_UNLESS: readonly (readonly [key: string, harmless: number | boolean])[] = [
   ["expert_count", 0],
   ["attn_logit_softcapping", 0],
@@ -43,19 +45,17 @@ const REFUSED_UNLESS: readonly (readonly [key: string, harmless: number | boolea
   ["residual_scale", 0],
 ];
 
-/** llama.cpp's `rope_freq_base` where a file has none. */
+/** llama.cpp's `rope_freq_base` if a file has none. */
 const DEFAULT_ROPE_THETA = 10_000;
-
-const CONVERT_AGAIN = "Convert the model again with a current llama.cpp";
 
 const HF_DTYPE_NAMES: Readonly<Record<FloatDType, string>> = { F32: "float32", F16: "float16", BF16: "bfloat16" };
 
 /**
- * Makes the configuration.
- * @param tensors by GGUF's name.
- * @param ropeFactors values of `rope_freqs.weight`, null where the file has no such tensor.
- * @throws CusprunError `UNKNOWN_FAMILY`, `GGUF_KEY_MISSING`, `GGUF_KEY_INVALID`, `GGUF_RAGGED`, `GGUF_SPLIT`, `GGUF_UNSUPPORTED`,
- * `TENSOR_MISSING`, and those of `parseHfConfig`.
+ * Builds the configuration.
+ * @param tensors by GGUF name.
+ * @param ropeFactors values of `rope_freqs.weight`; null if the file has no such tensor.
+ * @throws CusprunError `UNKNOWN_FAMILY`, `GGUF_KEY_MISSING`, `GGUF_KEY_INVALID`, `GGUF_RAGGED`, `GGUF_SPLIT`,
+ * `GGUF_UNSUPPORTED`, `TENSOR_MISSING`, and those of `parseHfConfig`.
  */
 export function configFromGguf(
   metadata: GgufMetadata,
@@ -92,10 +92,12 @@ export function configFromGguf(
   return { family, architecture, ...made, generationConfigJson: { _from_model_config: true, ...tokens } };
 }
 
-/** Whether the first block has exactly the tensors of a family: all required ones, all or none of the optional ones, and no others. */
+/**
+ * Whether the first block has exactly a family's tensors: all required ones, all or none of the optional ones, no
+ * others.
+ */
 function hasBlockTensors({ requiredRoles, optionalRoles }: Family, tensors: ReadonlyMap<string, GgufTensor>): boolean {
-  const roles = Object.keys(GGUF_BLOCK_TENSOR_NAMES) as BlockRole[];
-  const present = roles.filter((role) => tensors.has(`blk.0.${GGUF_BLOCK_TENSOR_NAMES[role]}`));
+  const present = GGUF_BLOCK_ROLES.filter((role) => tensors.has(ggufBlockTensorName(0, role)));
   const has = (role: BlockRole): boolean => present.includes(role);
   const known = present.every((role) => requiredRoles.includes(role) || optionalRoles.includes(role));
   return known && requiredRoles.every(has) && (optionalRoles.every(has) || !optionalRoles.some(has));
@@ -110,7 +112,7 @@ function readArchitecture(fields: GgufFields): string {
       "GGUF_SPLIT",
       "split.count",
       `one of ${splitCount} parts`,
-      "the whole model",
+      "a complete model in one file",
       "Join the parts with llama-gguf-split --merge",
     );
   }
@@ -128,80 +130,16 @@ function readArchitecture(fields: GgufFields): string {
 function refuseUnknownArithmetic(fields: GgufFields, architecture: string): void {
   for (const [name, harmless] of REFUSED_UNLESS) {
     const key = `${architecture}.${name}`;
-    if (fields.has(key) && fields.value(key) !== harmless) throw fields.unsupported(key, `${harmless} or nothing`);
+    if (fields.has(key) && fields.value(key) !== harmless) throw fields.unsupported(key, `${harmless}, or no such key`);
   }
 }
 
-/** Sizes under config.json's names; where layers differ, sizes of a layer that transformers would take, and none is. */
-function readSizes(
-  fields: GgufFields,
-  architecture: string,
-  tensors: ReadonlyMap<string, GgufTensor>,
-  ragged: readonly LayerSizes[] | null,
-) {
-  const hiddenSize = fields.uniformInteger(`${architecture}.embedding_length`);
-  const common = ragged === null ? readCommonSizes(fields, architecture) : standInSizes(ragged, hiddenSize);
-  const heads = common.num_attention_heads;
-  const headDim = fields.optionalUniformInteger(`${architecture}.attention.key_length`) ?? hiddenSize / heads;
-  for (const name of ["attention.value_length", "rope.dimension_count"]) {
-    const size = fields.optionalUniformInteger(`${architecture}.${name}`) ?? headDim;
-    if (size !== headDim) throw fields.unsupported(`${architecture}.${name}`, `the head size ${headDim}`);
-  }
-  return {
-    vocab_size: readVocabularySize(tensors, fields.path),
-    hidden_size: hiddenSize,
-    ...common,
-    num_hidden_layers: fields.uniformInteger(`${architecture}.block_count`),
-    head_dim: headDim,
-    max_position_embeddings: fields.uniformInteger(`${architecture}.context_length`),
-    rms_norm_eps: readNormEps(fields, architecture),
-  };
-}
-
-/** Sizes that all layers have. */
-function readCommonSizes(fields: GgufFields, architecture: string) {
-  const heads = fields.uniformInteger(`${architecture}.attention.head_count`);
-  return {
-    intermediate_size: fields.uniformInteger(`${architecture}.feed_forward_length`),
-    num_attention_heads: heads,
-    num_key_value_heads: fields.optionalUniformInteger(`${architecture}.attention.head_count_kv`) ?? heads,
-  };
-}
-
-/** The largest sizes, but for heads the next number that divides the hidden size: transformers refuses others. */
-function standInSizes(layers: readonly LayerSizes[], hiddenSize: number): ReturnType<typeof readCommonSizes> {
-  const most = Math.max(...layers.map(({ numAttentionHeads }) => numAttentionHeads));
-  let heads = Math.min(most, MAX_SIZES.numAttentionHeads);
-  while (hiddenSize % heads !== 0) heads--;
-  const widest = Math.max(...layers.map(({ intermediateSize }) => intermediateSize));
-  return { intermediate_size: widest, num_attention_heads: heads, num_key_value_heads: heads };
-}
-
-/** The embedding's rows. The key `vocab_size` is left aside, as llama.cpp does, since files differ in whether it counts padding. */
-function readVocabularySize(tensors: ReadonlyMap<string, GgufTensor>, path: string): number {
-  const rows = tensors.get(GGUF_MODEL_TENSOR_NAMES.embedding)?.shape[0];
-  if (rows !== undefined) return rows;
-  throw new CusprunError("TENSOR_MISSING", {
-    where: path,
-    found: `${tensors.size} tensors, without '${GGUF_MODEL_TENSOR_NAMES.embedding}'`,
-    expected: "the token embedding of a language model",
-    remedy: "Choose a file with the model's weights, not one of its vocabulary alone",
-  });
-}
-
-function readNormEps(fields: GgufFields, architecture: string): number {
-  const key = `${architecture}.attention.layer_norm_rms_epsilon`;
-  const eps = fields.optionalNumber(key);
-  if (eps !== undefined) return eps;
-  throw fields.error("GGUF_KEY_MISSING", key, "no such key", "a positive number", CONVERT_AGAIN);
-}
-
-/** What only some families' config.json has, by the rules of the family. */
+/** Keys that only some families' config.json has, by the family's rules. */
 function familyJson(
   fields: GgufFields,
   architecture: LlamaCppArchitecture,
   family: Family,
-  sizes: ReturnType<typeof readSizes>,
+  sizes: GgufSizes,
   tensors: ReadonlyMap<string, GgufTensor>,
 ): JsonObject {
   const rules = family.configRules;
@@ -209,10 +147,10 @@ function familyJson(
   const windowKey = `${architecture.name}.attention.sliding_window`;
   const window = fields.optionalInteger(windowKey) ?? 0;
   if (kind !== "pattern" && window !== 0 && window < sizes.max_position_embeddings) {
-    throw fields.unsupported(windowKey, `nothing, as a ${family.name} model has`);
+    throw fields.unsupported(windowKey, `no sliding window, as in a ${family.name} model`);
   }
   return {
-    ...(rules.attentionBiasRoles.length > 0 && { attention_bias: tensors.has(`blk.0.${GGUF_BLOCK_TENSOR_NAMES.qBias}`) }),
+    ...(rules.attentionBiasRoles.length > 0 && { attention_bias: tensors.has(ggufBlockTensorName(0, "qBias")) }),
     ...(kind === "upper" && { use_sliding_window: false, sliding_window: null }),
     ...(kind === "pattern" && {
       sliding_window: fields.uniformInteger(windowKey),
@@ -225,7 +163,7 @@ function familyJson(
   };
 }
 
-/** Every n-th layer has full attention. */
+/** The period n: every n-th layer has full attention. */
 function readSlidingPeriod(fields: GgufFields, { name, sliding }: LlamaCppArchitecture): number {
   const key = `${name}.attention.sliding_window_pattern`;
   const value = fields.value(key);
@@ -234,41 +172,49 @@ function readSlidingPeriod(fields: GgufFields, { name, sliding }: LlamaCppArchit
     if (period !== undefined) return period;
     throw fields.error("GGUF_KEY_MISSING", key, "no such key", "a positive integer", CONVERT_AGAIN);
   }
-  // One boolean per layer: true if it has a window. The first without one ends the first period.
+  // One boolean per layer: true if it has a window. The first false ends the first period.
   const period = Array.from<unknown>(value).indexOf(false) + 1;
   const isPeriodic = Array.from<unknown>(value).every((slides, layer) => slides === ((layer + 1) % period !== 0));
   if (period === 0 || !isPeriodic) throw fields.unsupported(key, "full attention in every n-th layer");
   return period;
 }
 
-function queryScalar(sizes: ReturnType<typeof readSizes>, { hiddenScaleLayers }: LlamaCppArchitecture): number {
+function queryScalar(sizes: GgufSizes, { hiddenScaleLayers }: LlamaCppArchitecture): number {
   const isByHidden = sizes.num_hidden_layers === hiddenScaleLayers;
   return isByHidden ? sizes.hidden_size / sizes.num_attention_heads : sizes.head_dim;
 }
 
-/** Token ids under config.json's names. An absent one is null: there, an absent key would mean the family's default. */
+/**
+ * Token ids under config.json's names. An absent one is null, because an absent key would mean the family's default
+ * there.
+ */
 function readTokenIds(fields: GgufFields, vocabularySize: number): JsonObject {
   const read = (name: string): number | null => {
     const id = fields.optionalInteger(`tokenizer.ggml.${name}_token_id`) ?? null;
     if (id === null || id < vocabularySize) return id;
-    throw fields.invalid(`tokenizer.ggml.${name}_token_id`, `an id under the vocabulary's size ${vocabularySize}`);
+    throw fields.invalid(`tokenizer.ggml.${name}_token_id`, `an id below the vocabulary size ${vocabularySize}`);
   };
-  // Chat models end a turn, and a message to a tool, with tokens of their own.
+  // Chat models have separate tokens for the end of a turn and for the end of a message to a tool.
   const ends = new Set([read("eos"), read("eot"), read("eom")].filter((id) => id !== null));
   const eos = ends.size > 1 ? [...ends] : ([...ends][0] ?? null);
-  // Padding is never computed with, and some files name a token for it that they do not have.
+  // Padding is never computed, and some files name a padding token that is not in their vocabulary.
   const padding = fields.optionalInteger("tokenizer.ggml.padding_token_id") ?? vocabularySize;
   return { bos_token_id: read("bos"), eos_token_id: eos, pad_token_id: padding < vocabularySize ? padding : null };
 }
 
-/** The dtype of all matrices where they have one of Hugging Face's; F32, which holds every dequantised value, where they do not. */
+/**
+ * The dtype of all matrices if they share one of Hugging Face's; otherwise F32, which holds every dequantised value.
+ */
 function commonDType(tensors: ReadonlyMap<string, GgufTensor>): FloatDType {
   const dtypes = new Set([...tensors.values()].filter(({ shape }) => shape.length > 1).map(({ dtype }) => dtype));
   const [only] = dtypes;
   return dtypes.size === 1 && (only === "F16" || only === "BF16") ? only : "F32";
 }
 
-/** Adds the factors of `rope_freqs.weight`, which config.json says by the formula that they come from. */
+/**
+ * Adds the factors of `rope_freqs.weight`. config.json has the parameters of the formula that they follow, if there is
+ * one.
+ */
 function withRopeFactors(
   config: ModelConfig,
   json: JsonObject,
@@ -281,7 +227,7 @@ function withRopeFactors(
   if (factors.length !== config.headDim / 2 || rope.scaling !== null) {
     throw new CusprunError("GGUF_UNSUPPORTED", {
       where: `${fields.path}: tensor 'rope_freqs.weight'`,
-      found: `${factors.length} factors${rope.scaling === null ? "" : " beside rope.scaling keys"}`,
+      found: `${factors.length} factors${rope.scaling === null ? "" : " in addition to rope.scaling keys"}`,
       expected: `${config.headDim / 2} factors, half of the head size, and no other scaling`,
       remedy: CONVERT_AGAIN,
     });

@@ -1,6 +1,6 @@
 /**
- * @file Reads a GGUF header front to back through a small window, and refuses every length that the file cannot hold before
- * allocating for it. Memory is bounded by the header's true size, whatever its counts say.
+ * @file Reads a GGUF header front to back through a small window, and refuses every length that the file cannot hold
+ * before it allocates memory for it. Memory is bounded by the header's true size, whatever its counts claim.
  */
 
 import type { FileHandle } from "node:fs/promises";
@@ -9,13 +9,13 @@ import type { ErrorCode } from "../../errors.ts";
 import { GGUF_NUMBER_FORMATS } from "./values.ts";
 import type { GgufArray, GgufNumberType } from "./values.ts";
 
-/** Bytes that one read fetches; a header is 1 to 10 MB. */
+/** Bytes per read; a header has 1 to 10 MB. */
 const WINDOW_BYTES = 1 << 20;
 
-/** The largest headers known, with 262,144 tokens, have about 10 MB. */
+/** Limit of a header's size. The largest known headers, with 262,144 tokens, have about 10 MB. */
 const MAX_HEADER_BYTES = 128 * 2 ** 20;
 
-/** Bytes of a string's or an array's length. */
+/** Bytes of the length field of a string or an array. */
 const LENGTH_BYTES = 8;
 
 /** `ignoreBOM` keeps U+FEFF, which is a token of some vocabularies. */
@@ -23,7 +23,7 @@ const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** A forward-only reader of a GGUF header. Little-endian. */
 export class GgufCursor {
-  /** What is being read, for messages: a key or a tensor. */
+  /** The key or the tensor that is being read, for error messages. */
   subject = "header";
   readonly #file: FileHandle;
   readonly #path: string;
@@ -32,7 +32,7 @@ export class GgufCursor {
   #view: DataView = new DataView(new ArrayBuffer(0));
   /** File offset of the window's first byte. */
   #windowStart = 0;
-  /** Place of the next byte in the window. */
+  /** Index of the next byte in the window. */
   #at = 0;
 
   constructor(file: FileHandle, path: string, fileBytes: number) {
@@ -46,7 +46,7 @@ export class GgufCursor {
     return this.#windowStart + this.#at;
   }
 
-  /** An error about what is being read. */
+  /** An error about the current subject. */
   error(code: ErrorCode, found: string, expected: string, remedy: string): CusprunError {
     return new CusprunError(code, { where: `${this.#path}: ${this.subject}`, found, expected, remedy });
   }
@@ -73,8 +73,8 @@ export class GgufCursor {
 
   /**
    * A count of things that take at least `leastBytes` each.
-   * @param things what is counted, for the message.
-   * @throws CusprunError `GGUF_COUNT` where the rest of the file cannot hold them; as `readNumber`.
+   * @param things what is counted, for the error message.
+   * @throws CusprunError `GGUF_COUNT` if the rest of the file cannot hold them; as `readNumber`.
    */
   async readCount(things: string, leastBytes: number): Promise<number> {
     const count = await this.readNumber("uint64");
@@ -90,7 +90,7 @@ export class GgufCursor {
 
   /**
    * A string.
-   * @throws CusprunError `GGUF_STRING` where it runs past the end or is not UTF-8; as `readNumber`.
+   * @throws CusprunError `GGUF_STRING` if it runs past the end or is not UTF-8; as `readNumber`.
    */
   async readString(): Promise<string> {
     const [text] = await this.readStrings(1);
@@ -98,7 +98,7 @@ export class GgufCursor {
   }
 
   /**
-   * An array's strings. The count must come from `readCount`.
+   * The strings of an array. The count must come from `readCount`.
    * @throws CusprunError as `readString`.
    */
   async readStrings(count: number): Promise<string[]> {
@@ -118,7 +118,7 @@ export class GgufCursor {
   }
 
   /**
-   * An array's numbers. The count must come from `readCount`.
+   * The numbers of an array. The count must come from `readCount`.
    * @throws CusprunError as `readNumber`.
    */
   async readNumbers(type: GgufNumberType, count: number): Promise<Extract<GgufArray, ArrayBufferView>> {
@@ -131,7 +131,7 @@ export class GgufCursor {
     return toArray(buffer);
   }
 
-  /** Copies the header's next bytes, at most `count`, without moving on. */
+  /** Copies the header's next bytes, at most `count`, without advancing. */
   async peek(count: number): Promise<Uint8Array> {
     const available = Math.min(count, this.#fileBytes - this.positionBytes);
     if (!this.#has(available)) await this.#fill(available);
@@ -197,8 +197,9 @@ export class GgufCursor {
 }
 
 /**
- * Fills a buffer from a place in a file.
- * @throws CusprunError `GGUF_TRUNCATED` where the file ends before, as when it is cut while it is read.
+ * Fills a buffer from a position in a file.
+ * @throws CusprunError `GGUF_TRUNCATED` if the file ends too early, for instance because it is truncated during the
+ * read.
  */
 export async function readFully(file: FileHandle, target: Uint8Array, positionBytes: number, path: string): Promise<void> {
   let done = 0;
@@ -209,7 +210,7 @@ export async function readFully(file: FileHandle, target: Uint8Array, positionBy
         where: path,
         found: `the end of the file at byte ${positionBytes + done}`,
         expected: `${target.length} bytes from byte ${positionBytes} on`,
-        remedy: "The file changed while it was read: do not write to it meanwhile",
+        remedy: "The file changed while it was being read: do not write to it during a run",
       });
     }
     done += bytesRead;

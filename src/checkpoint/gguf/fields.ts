@@ -1,5 +1,6 @@
 /**
- * @file Checked readers of a GGUF file's keys: key → value of the asked-for type, or an error that names the file and the key.
+ * @file Checked readers of a GGUF file's keys: key → value of the requested type, or an error that names the file and
+ * the key.
  */
 
 import { CusprunError } from "../../errors.ts";
@@ -7,10 +8,13 @@ import type { ErrorCode } from "../../errors.ts";
 import { MAX_SIZES } from "../config/model-config-check.ts";
 import type { GgufArray, GgufMetadata, GgufValue } from "./values.ts";
 
-/** Characters of a found value that messages repeat. */
+/** Remedy for a file that lacks something that current converters write. */
+export const CONVERT_AGAIN = "Convert the model again with a current llama.cpp";
+
+/** Characters of a value that error messages show. */
 const MAX_SHOWN_CHARACTERS = 80;
 
-/** Significant decimal digits that tell every f32 from every other. */
+/** Significant decimal digits that distinguish every f32 from every other. */
 const FLOAT32_DIGITS = 9;
 
 /** Reads keys, most of which begin with the architecture's name. */
@@ -28,13 +32,13 @@ export class GgufFields {
     return this.#metadata.has(key);
   }
 
-  /** The value as it is, undefined where the file has no such key. */
+  /** The raw value; undefined if the file has no such key. */
   value(key: string): GgufValue | undefined {
     return this.#metadata.get(key);
   }
 
   /**
-   * A string, or undefined where the key is absent.
+   * A string; undefined if the key is absent.
    * @throws CusprunError `GGUF_KEY_INVALID`.
    */
   optionalString(key: string): string | undefined {
@@ -44,8 +48,8 @@ export class GgufFields {
   }
 
   /**
-   * A finite number, or undefined where the key is absent. An f32 is given as the shortest decimal that rounds to it: 1e-6, not
-   * 9.999999974752427e-7, since that is what was converted, and an f32 computation cannot tell the two apart.
+   * A finite number; undefined if the key is absent. An f32 becomes the shortest decimal that rounds to it: 1e-6, not
+   * 9.999999974752427e-7. That is the number that was converted, and an f32 computation cannot tell the two apart.
    * @throws CusprunError `GGUF_KEY_INVALID`.
    */
   optionalNumber(key: string): number | undefined {
@@ -56,7 +60,7 @@ export class GgufFields {
   }
 
   /**
-   * A non-negative integer, or undefined where the key is absent.
+   * A non-negative integer; undefined if the key is absent.
    * @throws CusprunError `GGUF_KEY_INVALID`.
    */
   optionalInteger(key: string): number | undefined {
@@ -67,8 +71,8 @@ export class GgufFields {
   }
 
   /**
-   * A positive integer that a file may also give per layer, if all layers have the same.
-   * @throws CusprunError `GGUF_KEY_INVALID`, `GGUF_RAGGED` where layers differ.
+   * A positive integer; undefined if the key is absent. A file may also have one per layer, if all are the same.
+   * @throws CusprunError `GGUF_KEY_INVALID`, `GGUF_RAGGED` if layers differ.
    */
   optionalUniformInteger(key: string): number | undefined {
     const value = this.value(key);
@@ -83,16 +87,16 @@ export class GgufFields {
       throw this.error(
         "GGUF_RAGGED",
         key,
-        `layers of unlike size, ${first} and ${other}`,
+        `layers of different sizes, ${first} and ${other}`,
         "the same size in all layers",
-        "Choose the model before its layers were cut",
+        "Choose the original model, whose layers all have the same size",
       );
     }
     return first;
   }
 
   /**
-   * A positive integer for each layer, which a file may give as one for all.
+   * A positive integer for each layer; a file may have one for all.
    * @throws CusprunError `GGUF_KEY_INVALID`, `GGUF_KEY_MISSING`.
    */
   layerIntegers(key: string, layers: number): number[] {
@@ -108,27 +112,21 @@ export class GgufFields {
   }
 
   /**
-   * As `optionalUniformInteger`, for a key that must be there.
+   * As `optionalUniformInteger`, for a required key.
    * @throws CusprunError `GGUF_KEY_MISSING`, and as `optionalUniformInteger`.
    */
   uniformInteger(key: string): number {
     const value = this.optionalUniformInteger(key);
     if (value !== undefined) return value;
-    throw this.error(
-      "GGUF_KEY_MISSING",
-      key,
-      "no such key",
-      "a positive integer",
-      "Convert the model again with a current llama.cpp",
-    );
+    throw this.error("GGUF_KEY_MISSING", key, "no such key", "a positive integer", CONVERT_AGAIN);
   }
 
-  /** The error of a value that cannot be. */
+  /** The error for an invalid value. */
   invalid(key: string, expected: string): CusprunError {
     return this.error("GGUF_KEY_INVALID", key, showValue(this.value(key)), expected, "The file is damaged: download it again");
   }
 
-  /** The error of a value that asks for something cusprun does not compute. */
+  /** The error for a value that would need arithmetic that cusprun does not have. */
   unsupported(key: string, expected: string): CusprunError {
     return this.error(
       "GGUF_UNSUPPORTED",
@@ -150,7 +148,7 @@ export function isArray(value: GgufValue): value is GgufArray {
   return typeof value === "object";
 }
 
-/** The shortest decimal that rounds to the same f32; the value itself where it is no f32. */
+/** The shortest decimal that rounds to the same f32; the value itself if it is not an f32. */
 export function shortestDecimal(value: number): number {
   if (Math.fround(value) !== value) return value;
   for (let digits = 1; digits < FLOAT32_DIGITS; digits++) {

@@ -1,8 +1,8 @@
 /**
- * @file Says what a file is that is no GGUF file, from its first bytes, so that the message names the mistake.
+ * @file Identifies a file that is not a GGUF file by its first bytes, so that the error message names the mistake.
  */
 
-/** First bytes of what is most often given in place of a GGUF file. */
+/** First bytes of the files that are most often passed instead of a GGUF file. */
 const SIGNATURES: readonly (readonly [signature: string, description: string])[] = [
   ["PK\u0003\u0004", "a zip archive (or a PyTorch checkpoint)"],
   ["version https://git-lfs", "a Git LFS pointer, not the file itself"],
@@ -14,12 +14,12 @@ const SIGNATURES: readonly (readonly [signature: string, description: string])[]
   ["tjgg", "a GGJT file, a format before GGUF"],
 ];
 
-/** Place of the JSON header's first character in a safetensors file, behind its length. */
+/** Offset of the JSON header's first character in a safetensors file, after the header's length. */
 const SAFETENSORS_JSON_AT = 8;
 
 /**
  * Describes a file.
- * @param head its first bytes, 64 of them where it has so many.
+ * @param head its first 64 bytes, or all of a shorter file.
  */
 export function describeForeignFile(head: Uint8Array): string {
   if (head.length === 0) return "an empty file";

@@ -1,9 +1,10 @@
 /**
  * @file Values of GGML's blocks as f32: entry point, and the types with blocks of 32 (Q4_0 to Q8_0).
  *
- * Bit-exact against `gguf.quants.dequantize` of the `gguf` Python package, which computes every step in f32: a scale has 11
- * significant bits, a sub-block scale at most 8 and a quant at most 6, so every product below is exact in f32 as in f64, and
- * the one sum is rounded once, when it is stored. Layouts: `block_q*` of ggml-org/ggml `src/ggml-common.h`.
+ * Bit-exact against `gguf.quants.dequantize` of the `gguf` Python package, which computes every step in f32. A scale
+ * has 11 significant bits, a sub-block scale at most 8 and a quant at most 6, so every product below is exact in f32
+ * and in f64, and the only sum is rounded once, when it is stored. Layouts: `block_q*` of ggml-org/ggml
+ * `src/ggml-common.h`.
  */
 
 import { widenToFloat32 } from "../../float-convert.ts";
@@ -16,7 +17,7 @@ import { GGML_BLOCK_FORMATS } from "./ggml-types.ts";
  * Writes the values of whole blocks into `out`.
  * @param bytes the blocks; any alignment.
  * @param out one f32 per value.
- * @throws RangeError (a defect of the caller) where the two lengths do not fit.
+ * @throws RangeError (a defect of the caller) if the two lengths do not match.
  */
 export function dequantizeInto(type: StoredDType, bytes: Uint8Array, out: Float32Array): void {
   const { blockSize, blockBytes } = GGML_BLOCK_FORMATS[type];

@@ -1,8 +1,8 @@
 /**
- * @file Values of GGML's K-quants as f32: blocks of 256 in sub-blocks of 16 or 32, whose scales are quantised themselves.
- * Layouts: `block_q*_K` of ggml-org/ggml `src/ggml-common.h`. Exactness: see `ggml-dequantize.ts`.
+ * @file Values of GGML's K-quants as f32: blocks of 256 in sub-blocks of 16 or 32, whose scales are themselves
+ * quantised. Layouts: `block_q*_K` of ggml-org/ggml `src/ggml-common.h`. Exactness: see `ggml-dequantize.ts`.
  *
- * All take whole blocks and write 256 f32 per block; the caller has checked the lengths.
+ * All functions take whole blocks and write 256 f32 per block; the caller has checked the lengths.
  */
 
 import { float16Values } from "./ggml-float16.ts";
@@ -11,8 +11,8 @@ import { float16Values } from "./ggml-float16.ts";
 const QK = 256;
 
 /**
- * Q2_K, 84 bytes: 16 bytes of scale (low nibble) and minimum (high) per 16 values, 64 bytes of 2-bit quants, d f16, dmin f16;
- * d·scale·q − dmin·minimum. A byte of quants holds values 32 apart, and 32 bytes hold 128 values.
+ * Q2_K, 84 bytes: 16 bytes of scale (low nibble) and minimum (high) per 16 values, 64 bytes of 2-bit quants, d f16,
+ * dmin f16; d·scale·q − dmin·minimum. A byte of quants holds values 32 apart, and 32 bytes hold 128 values.
  */
 export function dequantizeQ2K(bytes: Uint8Array, out: Float32Array): void {
   const float16 = float16Values();
@@ -32,7 +32,7 @@ export function dequantizeQ2K(bytes: Uint8Array, out: Float32Array): void {
 
 /**
  * Q3_K, 110 bytes: 32 bytes of third bits, 64 bytes of 2-bit quants as in Q2_K, 12 bytes of 6-bit scales, d f16;
- * d·(scale − 32)·(q − 4), the third bit standing for 4.
+ * d·(scale − 32)·(q − 4), where the third bit counts 4.
  */
 export function dequantizeQ3K(bytes: Uint8Array, out: Float32Array): void {
   const float16 = float16Values();
@@ -77,7 +77,10 @@ export function dequantizeQ4K(bytes: Uint8Array, out: Float32Array): void {
   }
 }
 
-/** Q5_K, 176 bytes: as Q4_K, with 32 bytes of fifth bits before the nibbles: bit `sub` of byte i is of value i of the sub-block. */
+/**
+ * Q5_K, 176 bytes: as Q4_K, with 32 bytes of fifth bits before the nibbles: bit `sub` of byte i belongs to value i of
+ * the sub-block.
+ */
 export function dequantizeQ5K(bytes: Uint8Array, out: Float32Array): void {
   const float16 = float16Values();
   for (let at = 0, to = 0; to < out.length; at += 176, to += QK) {

@@ -1,11 +1,15 @@
 /**
  * @file GGML's tensor types: id → name, and block sizes of those that cusprun reads.
- * Source: `enum ggml_type` of ggml-org/ggml `include/ggml.h`; sizes as in `GGML_QUANT_SIZES` of the `gguf` Python package.
+ * Source: `enum ggml_type` of ggml-org/ggml `include/ggml.h`; sizes as in `GGML_QUANT_SIZES` of the `gguf` Python
+ * package.
  */
 
 import type { StoredDType } from "../checkpoint.ts";
 
-/** How the values of a type are stored: blocks of `blockSize` values in `blockBytes` bytes. A row is a whole number of blocks. */
+/**
+ * How the values of a type are stored: blocks of `blockSize` values in `blockBytes` bytes. A row is a whole number of
+ * blocks.
+ */
 export interface GgmlBlockFormat {
   readonly blockSize: number;
   readonly blockBytes: number;
@@ -28,7 +32,7 @@ export const GGML_BLOCK_FORMATS: Readonly<Record<StoredDType, GgmlBlockFormat>> 
   Q6_K: { blockSize: 256, blockBytes: 210 },
 };
 
-/** Names of all type ids that GGML has given out, so that an unsupported type is named in the message. */
+/** Names of all type ids that GGML has assigned, so that errors name an unsupported type. */
 const GGML_TYPE_NAMES: ReadonlyMap<number, string> = new Map([
   [0, "F32"],
   [1, "F16"],
@@ -74,7 +78,7 @@ const GGML_TYPE_NAMES: ReadonlyMap<number, string> = new Map([
   [41, "Q1_0"],
 ]);
 
-/** The name of a type id, or null where GGML has given out none. */
+/** The name of a type id, or null if GGML has not assigned it. */
 export function ggmlTypeName(typeId: number): string | null {
   return GGML_TYPE_NAMES.get(typeId) ?? null;
 }

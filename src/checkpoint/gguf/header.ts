@@ -1,9 +1,11 @@
 /**
- * @file A GGUF file's header: key-value pairs and the places of the tensors, all checked. GGUF versions 2 and 3, little-endian.
+ * @file A GGUF file's header: key-value pairs and the positions of the tensors, all checked. GGUF versions 2 and 3,
+ * little-endian.
  * Source: the GGUF specification, `docs/gguf.md` of ggml-org/ggml.
  *
- * Why not `@huggingface/gguf` 0.4.6, which also parses headers: it pads a cut file with zeros and reads on, keeps the last of
- * duplicate keys, checks neither offsets, overlaps nor row lengths, drops U+FEFF from tokens, and throws plain errors.
+ * Why not `@huggingface/gguf` 0.4.6, which also parses headers: it pads a truncated file with zeros and reads on, keeps
+ * the last of duplicate keys, checks neither offsets, overlaps nor row lengths, drops U+FEFF from tokens, and throws
+ * plain errors.
  */
 
 import type { FileHandle } from "node:fs/promises";
@@ -17,39 +19,39 @@ import type { GgufArray, GgufMetadata, GgufValue, GgufValueType } from "./values
 export type { GgufTensor } from "./layout.ts";
 export type { GgufMetadata, GgufValue } from "./values.ts";
 
-/** What a GGUF header says. */
+/** The content of a GGUF header. */
 export interface GgufHeader {
   readonly version: 2 | 3;
   readonly metadata: GgufMetadata;
-  /** Where each key's value is in the file, its type included; `endByte` is exclusive. */
+  /** Byte range of each key's value in the file, including its type; `endByte` is exclusive. */
   readonly valueRanges: ReadonlyMap<string, { readonly startByte: number; readonly endByte: number }>;
-  /** By GGUF's name, in the order of the header. */
+  /** By GGUF name, in the order of the header. */
   readonly tensors: ReadonlyMap<string, GgufTensor>;
 }
 
 /** "GGUF", read as a little-endian uint32. */
 const MAGIC = 0x46554747;
 
-/** Least bytes of a string: its length. */
+/** Minimum bytes of a string: its length. */
 const LEAST_STRING_BYTES = 8;
 
-/** Least bytes of a key-value pair: length of the key, type, value. */
+/** Minimum bytes of a key-value pair: length of the key, type, value. */
 const LEAST_PAIR_BYTES = 8 + 4 + 1;
 
-/** Least bytes of a tensor's entry: length of the name, rank, one size, type, offset. */
+/** Minimum bytes of a tensor's entry: length of the name, rank, one size, type, offset. */
 const LEAST_TENSOR_BYTES = 8 + 4 + 8 + 4 + 8;
 
 /** `GGML_MAX_DIMS`. */
 const MAX_RANK = 4;
 
-/** Characters of a name that messages repeat; names come from the file and may be anything. */
+/** Characters of a name that error messages show; names come from the file and may be anything. */
 const MAX_SHOWN_NAME = 80;
 
 /**
  * Reads and checks the header of a GGUF file.
- * @param path for messages.
- * @throws CusprunError `GGUF_MAGIC`, `GGUF_BIG_ENDIAN`, `GGUF_VERSION`, `GGUF_TRUNCATED`, `GGUF_HEADER_TOO_LARGE`, `GGUF_COUNT`,
- * `GGUF_STRING`, `GGUF_VALUE`, `GGUF_DUPLICATE_KEY`, and those of `placeTensors`.
+ * @param path for error messages.
+ * @throws CusprunError `GGUF_MAGIC`, `GGUF_BIG_ENDIAN`, `GGUF_VERSION`, `GGUF_TRUNCATED`, `GGUF_HEADER_TOO_LARGE`,
+ * `GGUF_COUNT`, `GGUF_STRING`, `GGUF_VALUE`, `GGUF_DUPLICATE_KEY`, and those of `placeTensors`.
  */
 export async function readGgufHeader(file: FileHandle, path: string): Promise<GgufHeader> {
   const { size: fileBytes } = await file.stat();
@@ -66,12 +68,7 @@ export async function readGgufHeader(file: FileHandle, path: string): Promise<Gg
     const key = await cursor.readString();
     cursor.subject = `key '${shorten(key)}'`;
     if (metadata.has(key)) {
-      throw cursor.error(
-        "GGUF_DUPLICATE_KEY",
-        "the key a second time",
-        "every key once",
-        "The file is damaged: download it again",
-      );
+      throw cursor.error("GGUF_DUPLICATE_KEY", "a duplicate key", "unique keys", "The file is damaged: download it again");
     }
     const startByte = cursor.positionBytes;
     metadata.set(key, await readValue(cursor));
@@ -98,12 +95,12 @@ async function checkMagic(cursor: GgufCursor): Promise<void> {
 async function readVersion(cursor: GgufCursor): Promise<2 | 3> {
   const version = await cursor.readUint32();
   if (version === 2 || version === 3) return version;
-  // A big-endian file's version has its one byte at the other end.
+  // In a big-endian file, the version's only non-zero byte is at the other end.
   if (version !== 0 && (version & 0xffff) === 0) {
     throw cursor.error(
       "GGUF_BIG_ENDIAN",
       "a big-endian file",
-      "a little-endian one",
+      "a little-endian file",
       "Convert it with gguf_convert_endian.py of llama.cpp",
     );
   }
@@ -126,7 +123,12 @@ async function readArray(cursor: GgufCursor): Promise<GgufArray> {
   const type = await readValueType(cursor);
   if (type === "array") {
     const expected = "an array of numbers, booleans or strings";
-    throw cursor.error("GGUF_VALUE", "an array of arrays", expected, "llama.cpp reads no such file either");
+    throw cursor.error(
+      "GGUF_VALUE",
+      "an array of arrays",
+      expected,
+      "Convert the model again: llama.cpp does not read it either",
+    );
   }
   if (type === "string") return await cursor.readStrings(await cursor.readCount("strings", LEAST_STRING_BYTES));
   if (type !== "bool") return await cursor.readNumbers(type, await cursor.readCount("numbers", GGUF_NUMBER_FORMATS[type].bytes));

@@ -1,5 +1,6 @@
 /**
- * @file Where each tensor of a GGUF file lies: entries of the header → checked places in the file. Pure; reads nothing.
+ * @file Where each tensor of a GGUF file is: entries of the header → checked byte ranges of the file. Pure; reads
+ * nothing.
  */
 
 import { CusprunError } from "../../errors.ts";
@@ -8,24 +9,24 @@ import type { StoredDType } from "../checkpoint.ts";
 import { GGML_BLOCK_FORMATS, ggmlByteLength, ggmlTypeName, isReadableType } from "./ggml-types.ts";
 import type { GgufMetadata } from "./values.ts";
 
-/** A tensor's entry as the header has it. */
+/** A tensor's entry in the header. */
 export interface GgufTensorEntry {
   readonly name: string;
   /** GGML's order: the row length first. */
   readonly sizes: readonly (number | bigint)[];
   readonly typeId: number;
-  /** From the beginning of the data. */
+  /** From the start of the data. */
   readonly offset: number | bigint;
 }
 
-/** A tensor of a GGUF file. Its bytes are known to lie in the file and to overlap no other's. */
+/** A tensor of a GGUF file. Its bytes are known to be inside the file and to overlap no other tensor's. */
 export interface GgufTensor {
   /** GGUF's name, e.g. `blk.0.attn_q.weight`. */
   readonly name: string;
   /** Hugging Face's order, [out, in]: the reverse of the file's. */
   readonly shape: readonly number[];
   readonly dtype: StoredDType;
-  /** From the beginning of the file. */
+  /** From the start of the file. */
   readonly startByte: number;
   readonly byteLength: number;
 }
@@ -37,9 +38,9 @@ const DAMAGED = "The file is damaged: download it again";
 
 /**
  * Checks the entries against each other and against the file's size.
- * @param headerEndByte where the last entry ends (exclusive).
- * @throws CusprunError `GGUF_ALIGNMENT`, `GGUF_DUPLICATE_TENSOR`, `GGUF_TENSOR_TYPE`, `GGUF_DIMENSIONS`, `GGUF_ROW_LENGTH`,
- * `GGUF_OFFSET`, `GGUF_TRUNCATED`, `GGUF_OVERLAP`.
+ * @param headerEndByte end of the last entry (exclusive).
+ * @throws CusprunError `GGUF_ALIGNMENT`, `GGUF_DUPLICATE_TENSOR`, `GGUF_TENSOR_TYPE`, `GGUF_DIMENSIONS`,
+ * `GGUF_ROW_LENGTH`, `GGUF_OFFSET`, `GGUF_TRUNCATED`, `GGUF_OVERLAP`.
  */
 export function placeTensors(
   entries: readonly GgufTensorEntry[],
@@ -53,7 +54,7 @@ export function placeTensors(
   const tensors = new Map<string, GgufTensor>();
   for (const entry of entries) {
     if (tensors.has(entry.name)) {
-      throw tensorError("GGUF_DUPLICATE_TENSOR", path, entry.name, "the name a second time", "every name once", DAMAGED);
+      throw tensorError("GGUF_DUPLICATE_TENSOR", path, entry.name, "a duplicate name", "unique names", DAMAGED);
     }
     tensors.set(entry.name, placeTensor(entry, alignment, dataStartByte, fileBytes, path));
   }
@@ -67,7 +68,7 @@ function readAlignment(metadata: GgufMetadata, path: string): number {
   if (isPowerOfTwo && alignment <= 2 ** 31) return alignment;
   throw new CusprunError("GGUF_ALIGNMENT", {
     where: `${path}: key 'general.alignment'`,
-    found: ["number", "bigint"].includes(typeof alignment) ? String(alignment) : `a value that is no number`,
+    found: ["number", "bigint"].includes(typeof alignment) ? String(alignment) : "a value that is not a number",
     expected: "a power of two",
     remedy: DAMAGED,
   });
@@ -133,7 +134,7 @@ function readType({ name, typeId }: GgufTensorEntry, path: string): StoredDType 
     name,
     type === null ? `the unknown type ${typeId}` : `type ${type}`,
     `one of ${Object.keys(GGML_BLOCK_FORMATS).join(", ")}`,
-    "Choose a file of the same model in one of these",
+    "Choose a file of the same model in one of these types",
   );
 }
 
@@ -147,7 +148,7 @@ function checkOverlaps(tensors: readonly GgufTensor[], path: string): void {
         "GGUF_OVERLAP",
         path,
         next.name,
-        `a beginning at byte ${next.startByte}`,
+        `a start at byte ${next.startByte}`,
         `byte ${endByte} or later, where '${tensor.name}' ends`,
         DAMAGED,
       );

@@ -1,6 +1,7 @@
 /**
  * @file GGUF's tensor names and row orders ↔ Hugging Face's, as data.
- * Source: `MODEL_TENSORS` of llama.cpp's `gguf-py/gguf/constants.py`; row order: `LlamaModel.permute` of `convert_hf_to_gguf.py`.
+ * Source: `MODEL_TENSORS` of llama.cpp's `gguf-py/gguf/constants.py`; row order: `LlamaModel.permute` of
+ * `convert_hf_to_gguf.py`.
  */
 
 import { blockTensorName, modelTensorName } from "../../families/index.ts";
@@ -8,8 +9,11 @@ import type { LlamaCppArchitecture } from "../../families/llama-cpp.ts";
 import { isNormRole, isRotatedRole, type BlockRole, type ModelRole } from "../../families/roles.ts";
 import type { Family } from "../../families/family.ts";
 
-/** GGUF's name of a block tensor behind `blk.{i}.`. */
-export const GGUF_BLOCK_TENSOR_NAMES: Readonly<Record<BlockRole, string>> = {
+/** A block tensor in GGUF. `qkv` is one tensor with the rows of q, k and v, which some architectures have instead. */
+export type GgufBlockRole = BlockRole | "qkv";
+
+/** GGUF's name of a block tensor, after `blk.{layer}.`. */
+const BLOCK_TENSOR_NAMES: Readonly<Record<GgufBlockRole, string>> = {
   attentionNorm: "attn_norm.weight",
   q: "attn_q.weight",
   k: "attn_k.weight",
@@ -27,7 +31,36 @@ export const GGUF_BLOCK_TENSOR_NAMES: Readonly<Record<BlockRole, string>> = {
   up: "ffn_up.weight",
   down: "ffn_down.weight",
   postFfnNorm: "post_ffw_norm.weight",
+  qkv: "attn_qkv.weight",
 };
+
+/** Full name of a block tensor: its layer, and its own name. */
+const BLOCK_TENSOR = /^blk\.(0|[1-9]\d{0,8})\.(.+)$/;
+
+/** The block tensors that GGUF can store separately. */
+export const GGUF_BLOCK_ROLES: readonly BlockRole[] = (Object.keys(BLOCK_TENSOR_NAMES) as GgufBlockRole[]).filter(
+  (role) => role !== "qkv",
+);
+
+/** The block tensors that `qkv` consists of, in the order of their rows. */
+export const FUSED_ROLES = ["q", "k", "v"] as const satisfies readonly BlockRole[];
+
+/** Whether a tensor is one of those that `qkv` consists of. */
+export function isFusedRole(role: GgufBlockRole | ModelRole): role is (typeof FUSED_ROLES)[number] {
+  return FUSED_ROLES.some((fused) => fused === role);
+}
+
+/** GGUF's full name of a block tensor, e.g. `blk.0.attn_q.weight`. */
+export function ggufBlockTensorName(layer: number, role: GgufBlockRole): string {
+  return `blk.${layer}.${BLOCK_TENSOR_NAMES[role]}`;
+}
+
+/** The layer and the role of a block tensor by GGUF's name; null for another tensor. */
+export function parseGgufBlockTensorName(name: string): { readonly layer: number; readonly role: GgufBlockRole } | null {
+  const [, layer, ownName = ""] = BLOCK_TENSOR.exec(name) ?? [];
+  const role = roleOf(BLOCK_TENSOR_NAMES, ownName);
+  return layer === undefined || role === undefined ? null : { layer: Number(layer), role };
+}
 
 /** GGUF's name of a tensor outside the blocks. */
 export const GGUF_MODEL_TENSOR_NAMES: Readonly<Record<ModelRole, string>> = {
@@ -36,20 +69,20 @@ export const GGUF_MODEL_TENSOR_NAMES: Readonly<Record<ModelRole, string>> = {
   outputHead: "output.weight",
 };
 
-/** The tensor with the factors that rotary frequencies are divided by, [K/2]; no weight of Hugging Face's model. */
+/** The tensor with the factors that rotary frequencies are divided by, [K/2]; not a Hugging Face tensor. */
 export const ROPE_FACTORS_NAME = "rope_freqs.weight";
 
-/** What a GGUF tensor is to Hugging Face's model. */
+/** The Hugging Face tensor that a GGUF tensor corresponds to. */
 export interface GgufTensorMapping {
   /** Hugging Face's name. */
   readonly name: string;
   /** Rows are stored with each head's rotary halves interleaved. */
   readonly isInterleaved: boolean;
-  /** What GGUF has added to the values. */
+  /** Constant that GGUF adds to the values. */
   readonly storedOffset: 0 | 1;
 }
 
-/** What a tensor is to Hugging Face's model; null where the family has no such tensor. */
+/** The Hugging Face tensor that a GGUF tensor corresponds to; null if the family has no such tensor. */
 export function mapGgufTensor(ggufName: string, family: Family, architecture: LlamaCppArchitecture): GgufTensorMapping | null {
   const mapRole = (role: BlockRole | ModelRole, name: string): GgufTensorMapping => ({
     name,
@@ -58,11 +91,9 @@ export function mapGgufTensor(ggufName: string, family: Family, architecture: Ll
   });
   const modelRole = roleOf(GGUF_MODEL_TENSOR_NAMES, ggufName);
   if (modelRole !== undefined) return mapRole(modelRole, modelTensorName(family, modelRole));
-  const [, layer, blockName] = /^blk\.(0|[1-9]\d{0,8})\.(.+)$/.exec(ggufName) ?? [];
-  if (layer === undefined || blockName === undefined) return null;
-  const role = roleOf(GGUF_BLOCK_TENSOR_NAMES, blockName);
-  if (role === undefined || family.tensorNames.block[role] === undefined) return null;
-  return mapRole(role, blockTensorName(family, Number(layer), role));
+  const block = parseGgufBlockTensorName(ggufName);
+  if (block === null || block.role === "qkv" || family.tensorNames.block[block.role] === undefined) return null;
+  return mapRole(block.role, blockTensorName(family, block.layer, block.role));
 }
 
 function roleOf<Role extends string>(names: Readonly<Record<Role, string>>, name: string): Role | undefined {
@@ -70,9 +101,9 @@ function roleOf<Role extends string>(names: Readonly<Record<Role, string>>, name
 }
 
 /**
- * The row of an interleaved GGUF tensor that holds a row of Hugging Face's. In each head, Hugging Face has the first values of all
- * rotary pairs and then the second ones; GGUF has pair after pair.
- * @param headDim K, rows of a head.
+ * The row of an interleaved GGUF tensor that holds a given row of the Hugging Face tensor. In each head, Hugging Face
+ * stores the first values of all rotary pairs, then the second ones; GGUF stores pair after pair.
+ * @param headDim K, rows per head.
  */
 export function interleavedRow(row: number, headDim: number): number {
   const inHead = row % headDim;

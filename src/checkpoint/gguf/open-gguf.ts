@@ -1,5 +1,6 @@
 /**
- * @file A GGUF file as a `Checkpoint`: names, row order and norm weights as in Hugging Face's model, values dequantised when read.
+ * @file A GGUF file as a `Checkpoint`, with the names, row order and norm weights of the Hugging Face model. Values are
+ * dequantised when they are read.
  */
 
 import { open } from "node:fs/promises";
@@ -13,8 +14,9 @@ import type { Checkpoint, GgufOrigin, RowRange, StoredDType, TensorInfo, Tokeniz
 import { dequantizeInto } from "./ggml-dequantize.ts";
 import { configFromGguf, type GgufConfig } from "./config.ts";
 import { readFully } from "./cursor.ts";
+import { CONVERT_AGAIN } from "./fields.ts";
+import { splitQueryKeyValue } from "./fused.ts";
 import { type GgufHeader, readGgufHeader } from "./header.ts";
-import { splitQueryKeyValue } from "./layers.ts";
 import type { GgufTensor } from "./layout.ts";
 import { type GgufTensorMapping, mapGgufTensor, ROPE_FACTORS_NAME } from "./names.ts";
 import { readRows, rowFormat } from "./rows.ts";
@@ -23,7 +25,7 @@ import { hasAttentionBias } from "../config/hf-config.ts";
 import { MAX_SIZES } from "../config/model-config-check.ts";
 import type { ModelConfig } from "../config/model-config.ts";
 
-/** A tensor of the file, and what it is to Hugging Face's model. */
+/** A tensor of the file and the Hugging Face tensor that it corresponds to. */
 interface MappedTensor {
   readonly stored: GgufTensor;
   readonly mapping: GgufTensorMapping;
@@ -31,13 +33,13 @@ interface MappedTensor {
 }
 
 /**
- * Opens a GGUF file: reads and checks its header and the few values of `rope_freqs.weight`, and no weight.
+ * Opens a GGUF file. Reads and checks its header and the few values of `rope_freqs.weight`, but no weights.
  *
- * Against the file, values differ in three ways: rows of q and k, weights and biases, are put back from llama.cpp's rotary order
- * into Hugging Face's; 1 is taken off the norm weights of families with `normOffset` (in f32, as transformers does);
- * `rope_freqs.weight` is part of the config and no tensor.
- * @throws CusprunError `MODEL_FILE_MISSING`, and those of `readGgufHeader`, `configFromGguf` and `checkTensors`; `TENSOR_UNKNOWN`;
- * `GGUF_TENSOR_TYPE` for a quantised vector.
+ * The values differ from the file's in three ways. Rows of q and k, weights and biases, are reordered from llama.cpp's
+ * rotary order to Hugging Face's. 1 is subtracted from the norm weights of families with `normOffset` (in f32, as in
+ * transformers). `rope_freqs.weight` is part of the config instead of a tensor.
+ * @throws CusprunError `MODEL_FILE_MISSING`; those of `readGgufHeader`, `configFromGguf` and `checkTensors`;
+ * `TENSOR_UNKNOWN`; `GGUF_TENSOR_TYPE` for a quantised vector.
  */
 export async function openGguf(path: string): Promise<Checkpoint> {
   const file = await openFile(path);
@@ -64,8 +66,8 @@ async function openFile(path: string): Promise<FileHandle> {
       "MODEL_FILE_MISSING",
       {
         where: path,
-        found: systemCode === "ENOENT" ? "no such file" : `the system's answer ${systemCode}`,
-        expected: "a GGUF file that can be read",
+        found: systemCode === "ENOENT" ? "no such file" : `the system error ${systemCode}`,
+        expected: "a readable GGUF file",
         remedy: "Check the path",
       },
       { cause },
@@ -73,7 +75,7 @@ async function openFile(path: string): Promise<FileHandle> {
   }
 }
 
-/** The values of `rope_freqs.weight`, checked; null where the file has no such tensor. */
+/** The values of `rope_freqs.weight`, checked; null if the file has no such tensor. */
 async function readRopeFactors(file: FileHandle, header: GgufHeader, path: string): Promise<readonly number[] | null> {
   const tensor = header.tensors.get(ROPE_FACTORS_NAME);
   if (tensor === undefined) return null;
@@ -85,7 +87,7 @@ async function readRopeFactors(file: FileHandle, header: GgufHeader, path: strin
     where: `${path}: tensor '${ROPE_FACTORS_NAME}'`,
     found: `shape [${tensor.shape.join(", ")}], ${tensor.dtype}`,
     expected: "positive F32 factors, half as many as the head size",
-    remedy: "Convert the model again with a current llama.cpp",
+    remedy: CONVERT_AGAIN,
   });
 }
 
@@ -107,7 +109,7 @@ function mapTensors(header: GgufHeader, { family, architecture }: GgufConfig, pa
       throw new CusprunError("GGUF_TENSOR_TYPE", {
         where: `${path}: tensor '${stored.name}'`,
         found: `a vector of type ${dtype}`,
-        expected: "F32, F16 or BF16, since llama.cpp quantises matrices alone",
+        expected: "F32, F16 or BF16, because llama.cpp quantises only matrices",
         remedy: "Choose another file of the same model",
       });
     }
@@ -174,7 +176,7 @@ class GgufCheckpoint implements Checkpoint {
     const tensor = this.#find(name);
     const { stored, mapping } = tensor;
     if (!isFloatDType(stored.dtype))
-      throw new RangeError(`tensor '${name}' is ${stored.dtype}; only float dtypes have bytes of their own`);
+      throw new RangeError(`tensor '${name}' is ${stored.dtype}; only float dtypes can be read as bytes`);
     if (mapping.storedOffset !== 0) return narrowFromFloat32(await this.readFloat32(name, rows), stored.dtype);
     return this.#readStoredRows(tensor, rows ?? { start: 0, end: rowFormat(stored).rowCount });
   }

@@ -1,24 +1,27 @@
 /**
- * @file How llama.cpp cuts a text into words before byte-pair merging, by the name in `tokenizer.ggml.pre`.
+ * @file How llama.cpp splits a text into words before byte-pair merging, by the name in `tokenizer.ggml.pre`.
  *
- * Source: llama.cpp, `llm_tokenizer_bpe` and `llama_vocab::impl::load` (src/llama-vocab.cpp); the patterns are what its `unicode.cpp`
- * matches, which for `tekken` and `gpt-4o` differs from the original tokenizers in upper-case letters outside ASCII: llama.cpp is the
- * reference for a GGUF file. Each pattern is applied to the pieces that the one before it left; matches and gaps both stay.
+ * Source: llama.cpp, `llm_tokenizer_bpe` and `llama_vocab::impl::load` (src/llama-vocab.cpp). The patterns are those
+ * that its `unicode.cpp` matches. For `tekken` and `gpt-4o`, these differ from the original tokenizers in upper-case
+ * letters outside ASCII: llama.cpp is the reference for a GGUF file. Each pattern is applied to the pieces that the
+ * previous one left; matches and gaps are both kept.
  */
 
-/** A row of the table. */
+/** How a text is split, for one or several names. */
 export interface GgufPreTokenizer {
-  /** Patterns in the dialect that Oniguruma and `@huggingface/tokenizers` share, applied in turn. */
+  /** Patterns in the regex syntax that Oniguruma and `@huggingface/tokenizers` share, applied in order. */
   readonly patterns: readonly string[];
-  /** A word that is a token as a whole is taken as it is, whatever the merges say. */
+  /** Whether a word that is itself a token is used whole, regardless of the merges. */
   readonly ignoreMerges: boolean;
-  /** Whether BOS is put in front where the file does not say. */
+  /** Whether BOS is prepended if the file does not say. */
   readonly addBos: boolean;
 }
 
 const CONTRACTION = "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])";
 const WORD = "[^\\r\\n\\p{L}\\p{N}]?\\p{L}+";
 const PUNCTUATION_AND_SPACE = " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+const MARKED_WORD = "[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+";
+const MARKED_PUNCTUATION_AND_SPACE = " ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 const NOT_LOWER = "(?:(?=\\p{L})[^a-z])";
 const NOT_UPPER = "(?:(?=\\p{L})[^A-Z])";
 const CASED_WORD = `[^\\r\\n\\p{L}\\p{N}]?${NOT_LOWER}*${NOT_UPPER}+`;
@@ -30,9 +33,9 @@ const LLAMA3 = `${CONTRACTION}|${WORD}|\\p{N}{1,3}|${PUNCTUATION_AND_SPACE}`;
 const QWEN2 = `${CONTRACTION}|${WORD}|\\p{N}|${PUNCTUATION_AND_SPACE}`;
 const TEKKEN = `${CASED_WORD}|${UPPER_WORD}|\\p{N}|${PATHS_AND_SPACE}`;
 const GPT4O = `${CASED_WORD}${CONTRACTION}?|${UPPER_WORD}${CONTRACTION}?|\\p{N}{1,3}|${PATHS_AND_SPACE}`;
-const QWEN35 = `${CONTRACTION}|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
+const QWEN35 = `${CONTRACTION}|${MARKED_WORD}|\\p{N}|${MARKED_PUNCTUATION_AND_SPACE}`;
 
-/** Rules shared by several names; a row gives the names and what they share. */
+/** Each row has the names that share its rules. */
 const ROWS: readonly (GgufPreTokenizer & { readonly names: readonly string[] })[] = [
   {
     names: ["default"],

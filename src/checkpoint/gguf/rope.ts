@@ -1,6 +1,7 @@
 /**
- * @file Rope scaling of a GGUF file, for ModelConfig and for config.json.
- * Source: `Llama3Model` in llama.cpp's `convert_hf_to_gguf.py` (formula of `rope_freqs.weight`); `llama_model::load_hparams`.
+ * @file RoPE scaling of a GGUF file, for ModelConfig and for config.json.
+ * Source: `Llama3Model` in llama.cpp's `convert_hf_to_gguf.py` (formula of `rope_freqs.weight`);
+ * `llama_model::load_hparams`.
  */
 
 import type { GgufFields } from "./fields.ts";
@@ -11,20 +12,20 @@ import type { RopeScaling } from "../config/model-config.ts";
 export type RopeScalingJson = Readonly<Record<string, unknown>>;
 
 /**
- * `rope_type` of a config.json whose factors follow no published formula. No runtime knows it, so that such a model cannot be
- * exported to be loaded and computed wrongly; exports refuse it.
+ * `rope_type` of a config.json whose factors follow no published formula. No runtime knows it, so none loads such a
+ * model and computes it wrongly; exports refuse it.
  */
 export const UNNAMED_FACTORS_ROPE_TYPE = "gguf_factors";
 
-/** What all published Llama 3.1 to 3.3 models have beside their factor (8, or 32 of the small ones). */
+/** The parameters that all published Llama 3.1 to 3.3 models share; their factor is 8, or 32 in the small models. */
 const LLAMA3 = { low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192 } as const;
 
-/** Relative error of factors that were computed in f32 by way of a power and a quotient. */
+/** Relative error of factors that were computed in f32 with a power and a quotient. */
 const FACTOR_TOLERANCE = 1e-4;
 
 /**
- * `rope_scaling` of a config.json for what the file's keys say: null or linear.
- * @param prefix the architecture.
+ * `rope_scaling` of a config.json from the file's keys: null or linear.
+ * @param prefix the architecture's name.
  * @throws CusprunError `GGUF_UNSUPPORTED` for YaRN and others, `GGUF_KEY_INVALID`.
  */
 export function ropeScalingFromKeys(fields: GgufFields, prefix: string): RopeScalingJson | null {
@@ -38,8 +39,8 @@ export function ropeScalingFromKeys(fields: GgufFields, prefix: string): RopeSca
 }
 
 /**
- * `rope_scaling` of a config.json for the factors of `rope_freqs.weight`: llama3's parameters where the factors follow its formula,
- * else a type that no runtime loads (`UNNAMED_FACTORS_ROPE_TYPE`), with the factors.
+ * `rope_scaling` of a config.json from the factors of `rope_freqs.weight`: llama3's parameters if the factors follow
+ * its formula, otherwise the factors under a type that no runtime loads (`UNNAMED_FACTORS_ROPE_TYPE`).
  */
 export function ropeScalingFromFactors(factors: readonly number[], theta: number): RopeScalingJson {
   const scaling: RopeScalingJson & Llama3 = { rope_type: "llama3", factor: shortestDecimal(Math.max(...factors)), ...LLAMA3 };
@@ -48,7 +49,7 @@ export function ropeScalingFromFactors(factors: readonly number[], theta: number
   return follows ? scaling : { rope_type: UNNAMED_FACTORS_ROPE_TYPE, factors };
 }
 
-/** Factors as ModelConfig has them. */
+/** Factors in ModelConfig's form. */
 export function factorsScaling(factors: readonly number[]): RopeScaling {
   return { type: "factors", factors };
 }
@@ -60,7 +61,10 @@ interface Llama3 {
   readonly original_max_position_embeddings: number;
 }
 
-/** What inverse frequency theta^(−i/count) is divided by: long wavelengths by the factor, short ones by 1, smoothly between. */
+/**
+ * Divisors of the inverse frequencies theta^(−i/count): the factor for long wavelengths, 1 for short ones, a smooth
+ * transition in between.
+ */
 function llama3Factors(scaling: Llama3, theta: number, count: number): number[] {
   const { factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: original } = scaling;
   return Array.from({ length: count }, (_, i) => {

@@ -1,5 +1,6 @@
 /**
- * @file Reads rows of a GGUF tensor in Hugging Face's order, piece by piece, so that memory beside the result stays small.
+ * @file Reads rows of a GGUF tensor in Hugging Face's order, piece by piece, so that the result needs little additional
+ * memory.
  */
 
 import type { FileHandle } from "node:fs/promises";
@@ -10,10 +11,10 @@ import { readFully } from "./cursor.ts";
 import type { GgufTensor } from "./layout.ts";
 import { interleavedRow } from "./names.ts";
 
-/** Bytes that one read fetches: large enough for the disk, small enough for the processor's cache. */
+/** Bytes per read: large enough for the disk, small enough for the processor's cache. */
 const PIECE_BYTES = 2 ** 20;
 
-/** Rows of a tensor. A vector has one value per row. */
+/** Row layout of a tensor. A vector has one value per row. */
 export interface RowFormat {
   readonly rowCount: number;
   /** Values of a row. */
@@ -21,7 +22,7 @@ export interface RowFormat {
   readonly rowBytes: number;
 }
 
-/** Rows of a tensor. */
+/** Row layout of a tensor. */
 export function rowFormat({ shape, dtype }: GgufTensor): RowFormat {
   const rowLength = shape.length > 1 ? shape.at(-1)! : GGML_BLOCK_FORMATS[dtype].blockSize;
   const { blockSize, blockBytes } = GGML_BLOCK_FORMATS[dtype];
@@ -29,11 +30,13 @@ export function rowFormat({ shape, dtype }: GgufTensor): RowFormat {
 }
 
 /**
- * Reads rows and hands them on in pieces, in order.
+ * Reads rows and passes them on in pieces, in order.
  * @param rows in Hugging Face's order.
- * @param interleavedHeadDim K where the file has the rotary halves of each head interleaved, else null. Whole heads are then read.
- * @param take gets a piece's bytes, which are overwritten by the next piece, and the number of its first row, counted from the range's.
- * @throws CusprunError `GGUF_TRUNCATED` where the file was cut since it was opened.
+ * @param interleavedHeadDim K if the file interleaves the rotary halves of each head, so that whole heads are read;
+ * otherwise null.
+ * @param take receives a piece's bytes, which the next piece overwrites, and its first row, counted from the start of
+ * the range.
+ * @throws CusprunError `GGUF_TRUNCATED` if the file was truncated after it was opened.
  */
 export async function readRows(
   file: FileHandle,

@@ -1,8 +1,8 @@
 /**
- * @file GGUF header → Hugging Face tokenizer files that give the same ids as llama.cpp gives for that GGUF.
+ * @file GGUF header → Hugging Face tokenizer files that produce the same ids as llama.cpp does for that GGUF file.
  *
- * Source: llama.cpp, `llama_vocab::impl::load` and `::tokenize` (src/llama-vocab.cpp), for the two models that decoders of the supported
- * families use: `gpt2` (byte-level BPE) and `llama` (SentencePiece-style BPE with byte fallback).
+ * Source: llama.cpp, `llama_vocab::impl::load` and `::tokenize` (src/llama-vocab.cpp), for the two tokenizer models of
+ * the supported families' decoders: `gpt2` (byte-level BPE) and `llama` (SentencePiece-style BPE with byte fallback).
  * Target: `tokenizer.json` as https://github.com/huggingface/tokenizers reads it.
  */
 
@@ -25,10 +25,10 @@ import {
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** What a token's text stands for a space by, in SentencePiece vocabularies. */
+/** The character for a space in the tokens of SentencePiece vocabularies. */
 const SPACE_MARK = "▁";
 
-/** Where the two models differ while no key of the file says otherwise. Ids as llama.cpp assumes them. */
+/** Defaults in which the two models differ, for keys that the file does not have. Ids as llama.cpp assumes them. */
 interface ModelDefaults {
   readonly addBos: boolean;
   readonly bosId: number;
@@ -45,11 +45,11 @@ interface TokenizerParts {
 }
 
 /**
- * Makes `tokenizer.json` and `tokenizer_config.json` out of a GGUF header. Pure; token for token equal to llama.cpp with special tokens
- * recognised in text, as `tokenizers` does it.
- * @param where name of the GGUF file, for messages.
- * @throws CusprunError `TOKENIZER_INVALID` where keys are missing, of a wrong type or contradict each other;
- *   `TOKENIZER_UNSUPPORTED` for a tokenizer model or pre-tokenizer that cusprun does not know.
+ * Builds `tokenizer.json` and `tokenizer_config.json` from a GGUF header. Pure. Token for token equal to llama.cpp with
+ * special tokens recognised in text, as in `tokenizers`.
+ * @param where name of the GGUF file, for error messages.
+ * @throws CusprunError `TOKENIZER_INVALID` if keys are missing, have a wrong type or contradict each other;
+ * `TOKENIZER_UNSUPPORTED` for a tokenizer model or pre-tokenizer that cusprun does not know.
  */
 export function tokenizerFilesFromGguf(metadata: GgufMetadata, where: string): TokenizerFiles {
   const vocabulary = readVocabulary(metadata, where);
@@ -104,7 +104,7 @@ function readParts(metadata: GgufMetadata, vocabulary: Vocabulary): TokenizerPar
   }
 }
 
-/** `gpt2`: words cut by patterns, bytes as characters, merges from the file. */
+/** `gpt2`: words split by patterns, bytes as characters, merges from the file. */
 function byteLevelParts(metadata: GgufMetadata, vocabulary: Vocabulary): TokenizerParts {
   const name = optionalString(metadata, "tokenizer.ggml.pre", vocabulary.where) ?? "default";
   const preTokenizer = GGUF_PRETOKENIZERS.get(name);
@@ -132,7 +132,10 @@ function byteLevelParts(metadata: GgufMetadata, vocabulary: Vocabulary): Tokeniz
   };
 }
 
-/** `llama`: no words; any two neighbours whose joint text is a token may merge, best score first; the rest falls back to bytes. */
+/**
+ * `llama`: no words. Any two neighbours whose joined text is a token may merge, best score first; the rest falls back
+ * to bytes.
+ */
 function sentencePieceParts(metadata: GgufMetadata, vocabulary: Vocabulary): TokenizerParts {
   const { where, tokens } = vocabulary;
   const scores = optionalNumberArray(metadata, "tokenizer.ggml.scores", tokens.length, where) ?? new Float32Array(tokens.length);
@@ -145,7 +148,7 @@ function sentencePieceParts(metadata: GgufMetadata, vocabulary: Vocabulary): Tok
     { type: "Fuse" },
   ];
   return {
-    // The normalizer runs on every piece between special tokens, so the prefix goes in front of each, as in llama.cpp.
+    // The normalizer runs on every piece between special tokens, so each piece gets the prefix, as in llama.cpp.
     normalizer: addSpacePrefix
       ? { type: "Sequence", normalizers: [{ type: "Prepend", prepend: SPACE_MARK }, markSpaces] }
       : markSpaces,
@@ -178,7 +181,7 @@ function bpeModel(vocabulary: Vocabulary, merges: readonly (readonly [string, st
   };
 }
 
-/** The file's merges, `left right` parted at the first space behind the first character. */
+/** The file's merges, `left right`, separated by the first space after the first character. */
 function readMerges(metadata: GgufMetadata, { where, idOf }: Vocabulary): (readonly [string, string])[] {
   const key = "tokenizer.ggml.merges";
   return stringArray(metadata, key, where).map((merge, rank) => {
@@ -186,16 +189,16 @@ function readMerges(metadata: GgufMetadata, { where, idOf }: Vocabulary): (reado
     const left = merge.slice(0, space);
     const right = merge.slice(space + 1);
     if (space === -1 || !idOf.has(left) || !idOf.has(right) || !idOf.has(left + right)) {
-      throw invalidTokenizer(where, key, `merge ${rank} ${JSON.stringify(merge)}`, "two tokens that make a third");
+      throw invalidTokenizer(where, key, `merge ${rank} ${JSON.stringify(merge)}`, "two tokens whose joined text is a token");
     }
     return [left, right];
   });
 }
 
 /**
- * Merges in the order in which llama.cpp prefers them: by the score of what they make, best first. Every way to split a token into two
- * tokens is one. llama.cpp breaks a tie by position; a list of merges can only break it by rank, and longest left part first is what
- * merging from the left leads to.
+ * Merges in llama.cpp's order of preference: by the score of the resulting token, best first. Every split of a token
+ * into two tokens is a merge. llama.cpp breaks ties by position; a list of merges can only break them by rank. Merging
+ * from the left amounts to ranking the longest left part first.
  */
 function mergesFromScores({ tokens, idOf }: Vocabulary, scores: ArrayLike<number>): (readonly [string, string])[] {
   const order = tokens.map((_, id) => id).toSorted((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0) || a - b);
@@ -211,7 +214,9 @@ function mergesFromScores({ tokens, idOf }: Vocabulary, scores: ArrayLike<number
   return merges;
 }
 
-/** Tokens that are found in the text before anything else: control, unknown and user-defined ones, matched in the raw text. */
+/**
+ * Tokens that are found in the text before all others: control, unknown and user-defined ones, matched in the raw text.
+ */
 function addedTokens({ tokens, types }: Vocabulary): Json[] {
   const added: Json[] = [];
   for (const [id, content] of tokens.entries()) {
@@ -246,7 +251,7 @@ function templateProcessing(bos: string | null, eos: string | null, { idOf }: Vo
   };
 }
 
-/** `tokenizer_config.json`: the class that takes tokenizer.json as it is, the named tokens, and the chat template. */
+/** `tokenizer_config.json`: the class that loads tokenizer.json unchanged, the named tokens, and the chat template. */
 function makeConfig(metadata: GgufMetadata, vocabulary: Vocabulary, addBos: boolean, addEos: boolean): Json {
   const config: Record<string, unknown> = {
     tokenizer_class: "PreTrainedTokenizerFast",

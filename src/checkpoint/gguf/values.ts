@@ -18,7 +18,7 @@ export type GgufArray =
   | BigUint64Array
   | BigInt64Array;
 
-/** A value in a GGUF header. A 64-bit integer is a number where that is exact, and a bigint beyond ±(2^53 − 1). */
+/** A value in a GGUF header. A 64-bit integer is a number if that is exact, and a bigint beyond ±(2^53 − 1). */
 export type GgufValue = string | number | bigint | boolean | GgufArray;
 
 /** The key-value pairs of a GGUF header, in the order of the file. */
@@ -44,17 +44,17 @@ export const GGUF_VALUE_TYPES = [
 /** The name of a value type. */
 export type GgufValueType = (typeof GGUF_VALUE_TYPES)[number];
 
-/** Value types whose bytes are a number. */
+/** Value types that are numbers. */
 export type GgufNumberType = Exclude<GgufValueType, "bool" | "string" | "array">;
 
-/** How a type of number is stored: bytes, reader of one, and typed array of many. */
+/** How a number type is stored: size in bytes, reader of one value, typed array of many. */
 interface NumberFormat {
   readonly bytes: number;
   readonly read: (view: DataView, offsetBytes: number) => number | bigint;
   readonly toArray: (buffer: ArrayBuffer) => Extract<GgufArray, ArrayBufferView>;
 }
 
-/** How each type of number is stored, little-endian. */
+/** How each number type is stored, little-endian. */
 export const GGUF_NUMBER_FORMATS: Readonly<Record<GgufNumberType, NumberFormat>> = {
   uint8: { bytes: 1, read: (view, at) => view.getUint8(at), toArray: (buffer) => new Uint8Array(buffer) },
   int8: { bytes: 1, read: (view, at) => view.getInt8(at), toArray: (buffer) => new Int8Array(buffer) },
@@ -76,7 +76,7 @@ export const GGUF_NUMBER_FORMATS: Readonly<Record<GgufNumberType, NumberFormat>>
   float64: { bytes: 8, read: (view, at) => view.getFloat64(at, true), toArray: (buffer) => new Float64Array(buffer) },
 };
 
-/** A 64-bit integer as a number where that is exact. */
+/** A 64-bit integer as a number if that is exact, otherwise as a bigint. */
 export function toExactNumber(value: bigint): number | bigint {
   const number = Number(value);
   return Number.isSafeInteger(number) ? number : value;

@@ -14,7 +14,8 @@ export const TOKEN_TYPES: { readonly normal: 1; readonly unknown: 2; readonly co
 };
 
 /**
- * Names that llama.cpp treats as control tokens even where a file calls them normal: ends of a generation, and fill-in-the-middle.
+ * Names that llama.cpp treats as control tokens even if a file marks them as normal: ends of generation, and
+ * fill-in-the-middle.
  */
 const CONTROL_NAMES: ReadonlySet<string> = new Set([
   "<|eot_id|>",
@@ -55,13 +56,16 @@ const CONTROL_NAMES: ReadonlySet<string> = new Set([
   "<|file_sep|>",
 ]);
 
-/** Longest token that is accepted, in UTF-16 units: trying all splits of a token costs its length squared. Real ones stay under 600. */
+/**
+ * Longest accepted token, in UTF-16 units: trying all splits of a token costs its length squared. Real tokens have
+ * fewer than 600.
+ */
 const MAX_TOKEN_LENGTH = 4096;
 
 /** A GGUF vocabulary, checked. */
 export interface Vocabulary {
   readonly where: string;
-  /** Token texts by id, all different and none empty. */
+  /** Token texts by id, unique and not empty. */
   readonly tokens: readonly string[];
   readonly idOf: ReadonlyMap<string, number>;
   /** Token types by id, with llama.cpp's corrections. */
@@ -84,7 +88,7 @@ export function readVocabulary(metadata: GgufMetadata, where: string): Vocabular
         where,
         "tokenizer.ggml.tokens",
         `token ${JSON.stringify(token)} at ${earlier} and at ${id}`,
-        "every token once",
+        "unique tokens",
       );
     if (token.length > MAX_TOKEN_LENGTH) {
       throw invalidTokenizer(
@@ -112,8 +116,8 @@ export function isAddedType(type: number): boolean {
 }
 
 /**
- * The id under `tokenizer.ggml.{name}_token_id`, or null where the file names none.
- * @throws CusprunError `TOKENIZER_INVALID` where it is no id of the vocabulary.
+ * The id under `tokenizer.ggml.{name}_token_id`, or null if the file has no such key.
+ * @throws CusprunError `TOKENIZER_INVALID` if it is not an id of the vocabulary.
  */
 export function specialId(
   metadata: GgufMetadata,
@@ -124,14 +128,14 @@ export function specialId(
   const value = metadata.get(key);
   if (value === undefined) return null;
   if (typeof value !== "number" || vocabulary.tokens[value] === undefined) {
-    throw invalidTokenizer(vocabulary.where, key, String(value), `an id under ${vocabulary.tokens.length}`);
+    throw invalidTokenizer(vocabulary.where, key, String(value), `an id below ${vocabulary.tokens.length}`);
   }
   return value;
 }
 
 /**
- * A string of the header, or null where it is absent.
- * @throws CusprunError `TOKENIZER_INVALID` where it is something else.
+ * A string of the header, or null if it is absent.
+ * @throws CusprunError `TOKENIZER_INVALID` if it has another type.
  */
 export function optionalString(metadata: GgufMetadata, key: string, where: string): string | null {
   const value = metadata.get(key);
@@ -141,8 +145,8 @@ export function optionalString(metadata: GgufMetadata, key: string, where: strin
 }
 
 /**
- * A truth value of the header, or null where it is absent.
- * @throws CusprunError `TOKENIZER_INVALID` where it is something else.
+ * A boolean of the header, or null if it is absent.
+ * @throws CusprunError `TOKENIZER_INVALID` if it has another type.
  */
 export function optionalBoolean(metadata: GgufMetadata, key: string, where: string): boolean | null {
   const value = metadata.get(key);
@@ -152,8 +156,8 @@ export function optionalBoolean(metadata: GgufMetadata, key: string, where: stri
 }
 
 /**
- * An array of strings of the header, which must be there.
- * @throws CusprunError `TOKENIZER_INVALID` where it is something else.
+ * A required array of strings of the header.
+ * @throws CusprunError `TOKENIZER_INVALID` if it is absent or has another type.
  */
 export function stringArray(metadata: GgufMetadata, key: string, where: string): readonly string[] {
   const value = metadata.get(key);
@@ -164,8 +168,8 @@ export function stringArray(metadata: GgufMetadata, key: string, where: string):
 }
 
 /**
- * An array of at least `length` int32 or float32 of the header, or null where it is absent.
- * @throws CusprunError `TOKENIZER_INVALID` where it is something else.
+ * An array of at least `length` int32 or float32 of the header, or null if it is absent.
+ * @throws CusprunError `TOKENIZER_INVALID` if it has another type or is too short.
  */
 export function optionalNumberArray(
   metadata: GgufMetadata,
@@ -187,12 +191,12 @@ function describe(value: GgufValue | undefined): string {
   return `${typeof value} ${JSON.stringify(String(value).slice(0, 40))}`;
 }
 
-/** The error for a key of the tokenizer that is missing or wrong. */
+/** The error for a missing or wrong key of the tokenizer. */
 export function invalidTokenizer(where: string, key: string, found: string, expected: string): CusprunError {
   return new CusprunError("TOKENIZER_INVALID", {
     where: `${where}: ${key}`,
     found,
     expected,
-    remedy: "The tokenizer in the file is damaged or of an unknown form; convert or download the model again",
+    remedy: "The tokenizer in the file is damaged or has an unknown form: convert or download the model again",
   });
 }

@@ -1,6 +1,6 @@
 /**
- * @file How llama.cpp computes each family: the architecture that a model is written as, and what it cannot say. Everything here is
- * checked before any work, because llama.cpp ignores what it does not know and computes something else.
+ * @file Chooses the llama.cpp architecture that a model is written as, and refuses models that none can compute.
+ * Everything is checked before any work, because llama.cpp ignores what it does not know and computes something else.
  * Source: llama.cpp, `llama_model::load_hparams` and `load_tensors`; `convert_hf_to_gguf.py`.
  */
 
@@ -14,28 +14,30 @@ import { CusprunError } from "../../errors.ts";
 import { inverseFrequencies } from "../../model/rope.ts";
 import { presentOptionalRoles } from "../../surgery/expert.ts";
 
-/** How a model is written. */
+/** How a model is written to a GGUF file. */
 export interface GgufForm {
   readonly architecture: string;
   readonly interleavesRotary: boolean;
-  /** q, k and v are one tensor, and so have one type. */
+  /** q, k and v are one tensor, and therefore have one type. */
   readonly fusesQkv: boolean;
   /** Factors of `rope_freqs.weight`, [K/2], or null. */
   readonly ropeFactors: readonly number[] | null;
-  /** Context within which llama.cpp computes what the model computes. */
+  /** Longest context for which llama.cpp computes what the model computes. */
   readonly contextLength: number;
-  /** Every n-th layer sees everything; null where no layer slides, or all do and the context is within the window. */
+  /**
+   * Every n-th layer has full attention; null if no layer slides, or if all do and the context is within the window.
+   */
   readonly slidingPeriod: number | null;
-  /** What the query norm is multiplied by, so that llama.cpp's own scale of the attention becomes the model's. */
+  /** Factor on the query norm that turns llama.cpp's scale of the attention into the model's. */
   readonly queryScale: number;
   /** The optional block tensors that the model has. */
   readonly optionalRoles: readonly BlockRole[];
 }
 
 /**
- * How llama.cpp can be made to compute a model.
+ * How a model can be written so that llama.cpp computes it.
  * @param willDiffer whether the model's layers will differ in size although the config's do not yet.
- * @throws CusprunError `EXPORT_UNSUPPORTED` where it cannot.
+ * @throws CusprunError `EXPORT_UNSUPPORTED` if there is no such way.
  */
 export function ggufFormOf(checkpoint: Checkpoint, willDiffer = false): GgufForm {
   const { config, path } = checkpoint;
@@ -50,7 +52,7 @@ export function ggufFormOf(checkpoint: Checkpoint, willDiffer = false): GgufForm
       found: refusals.at(-1) ?? "a model of an unknown form",
       expected: `a ${config.family} model as llama.cpp computes it`,
       remedy: layersDiffer
-        ? "Select again with --layout uniform, or with --layout masked, which leaves zeros; or keep the Hugging Face folder"
+        ? "Select again with --layout uniform or --layout masked, which leaves zeros, or keep the Hugging Face folder"
         : "Keep the Hugging Face folder for this model, which transformers loads",
     });
   }
@@ -60,7 +62,7 @@ export function ggufFormOf(checkpoint: Checkpoint, willDiffer = false): GgufForm
     interleavesRotary: chosen.interleavesRotary,
     fusesQkv: chosen.fusesQkv,
     ropeFactors: ropeFactors(config.rope.full_attention, config.headDim),
-    // Without sliding layers, attention is the same up to the window and another one beyond.
+    // Without sliding layers, attention is the same up to the window and different beyond it.
     contextLength: Math.min(config.maxPositionEmbeddings, window ?? Infinity),
     slidingPeriod: chosen.sliding !== null && config.slidingWindow !== null ? slidingPeriod(config, chosen.sliding) : null,
     queryScale: config.attentionScale / runtimeScale(config, chosen),
@@ -68,7 +70,7 @@ export function ggufFormOf(checkpoint: Checkpoint, willDiffer = false): GgufForm
   };
 }
 
-/** Why an architecture cannot compute a model, or null. */
+/** The reason why an architecture cannot compute a model; null if it can. */
 function refusal(
   architecture: LlamaCppArchitecture,
   config: ModelConfig,
@@ -77,21 +79,22 @@ function refusal(
 ): string | null {
   const { hiddenSize, layerSizes, headDim, hiddenActivation, family, rope, slidingWindow } = config;
   const { defaultActivation } = familyNamed(family).configRules;
-  if (hiddenActivation !== defaultActivation) return `the activation ${hiddenActivation} in place of ${defaultActivation}`;
-  // llama.cpp loads a layer of heads without FFN and computes it wrongly, and ends at heads that do not share evenly.
+  if (hiddenActivation !== defaultActivation) return `the activation ${hiddenActivation} instead of ${defaultActivation}`;
+  // llama.cpp loads a layer without an FFN but computes it wrongly, and aborts if the query heads do not divide evenly
+  // among the KV groups.
   const layer = layerSizes.findIndex(
     ({ intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G }) => F < 1 || H < 1 || G < 1 || H % G !== 0,
   );
   if (layer !== -1) {
-    const { intermediateSize, numAttentionHeads, numKeyValueHeads } = layerSizes[layer]!;
-    return `layer ${layer} with ${intermediateSize} FFN units, ${numAttentionHeads} query and ${numKeyValueHeads} key-value heads`;
+    const { intermediateSize: F, numAttentionHeads: H, numKeyValueHeads: G } = layerSizes[layer]!;
+    return `layer ${layer} with ${F} FFN units, ${H} query and ${G} key-value heads`;
   }
-  if (layersDiffer && !architecture.ragged) return "layers of unlike size";
+  if (layersDiffer && !architecture.ragged) return "layers of different sizes";
   if (architecture.tiesHead && !config.tieWordEmbeddings)
-    return "layers of unlike size beside an output head that is not the embedding";
+    return "layers of different sizes with an output head that is not the embedding";
   const heads = layerSizes[0]!.numAttentionHeads;
   if (!architecture.freeHeadSize && heads * headDim !== hiddenSize) {
-    return `${heads} heads of ${headDim} beside a hidden size of ${hiddenSize}`;
+    return `${heads} heads of ${headDim} with a hidden size of ${hiddenSize}`;
   }
   const scaling = rope.full_attention.scaling?.type ?? null;
   if (!architecture.ropeFactors && (scaling === "llama3" || scaling === "factors"))
@@ -102,7 +105,7 @@ function refusal(
     if (rope.sliding_attention.scaling !== null) return "scaling of the rotary positions of sliding layers";
     if (slidingPeriod(config, architecture.sliding) === null) return "sliding layers that follow no period";
   }
-  // A query norm can carry the difference.
+  // A query norm can absorb the difference.
   if (!normsQueries(family) && config.attentionScale !== runtimeScale(config, architecture))
     return `queries scaled by ${config.attentionScale}`;
   return null;
@@ -116,7 +119,7 @@ function slidingPeriod({ layerTypes }: ModelConfig, { defaultPeriod }: { readonl
   return follows ? period : null;
 }
 
-/** What llama.cpp multiplies q·k by. */
+/** The factor by which llama.cpp multiplies q·k. */
 function runtimeScale(
   { numHiddenLayers, layerSizes, hiddenSize, headDim }: ModelConfig,
   { hiddenScaleLayers }: LlamaCppArchitecture,
@@ -125,7 +128,7 @@ function runtimeScale(
   return 1 / Math.sqrt(isByHidden ? hiddenSize / layerSizes[0]!.numAttentionHeads : headDim);
 }
 
-/** What inverse frequencies are divided by; null where keys of the header say it all. */
+/** Divisors of the inverse frequencies, [K/2]; null if the keys of the header are enough. */
 function ropeFactors(rope: RopeConfig, headDim: number): readonly number[] | null {
   const { scaling } = rope;
   if (scaling === null || scaling.type === "linear") return null;

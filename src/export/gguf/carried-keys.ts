@@ -1,6 +1,6 @@
 /**
- * @file The keys of a GGUF file in the one that is made from it: byte for byte but for what the cut, another architecture or another type
- * changes.
+ * @file The keys of a GGUF file, carried over into a file that is made from it: byte for byte, except for those that
+ * the cut, another architecture or another type changes.
  */
 
 import type { GgufOrigin } from "../../checkpoint/checkpoint.ts";
@@ -11,9 +11,9 @@ import { carriedTokenizerValues, TOKENIZER_PREFIX } from "./carried-tokenizer.ts
 import { architecturePairs, descriptionPairs, type GgufDescription } from "./model-keys.ts";
 import type { GgufPair, GgufTypedValue } from "./writer.ts";
 
-/** Keys behind the architecture's name that a cut changes. */
+/** Keys under the architecture's prefix that a cut changes. */
 const SIZE_KEYS = ["feed_forward_length", "attention.head_count", "attention.head_count_kv", "vocab_size"] as const;
-/** Keys that another number of layers changes. */
+/** Keys that depend on the number of layers. */
 const LAYER_KEYS = [
   "block_count",
   "feed_forward_length",
@@ -21,18 +21,18 @@ const LAYER_KEYS = [
   "attention.head_count_kv",
   "attention.sliding_window_pattern",
 ] as const;
-/** Keys that a file may lack, because they are what follows from the head count that it has. */
+/** Keys that a file may omit, because they follow from its head count. */
 const HEAD_SIZE_KEYS = ["attention.key_length", "attention.value_length", "rope.dimension_count"] as const;
-/** Keys of how the file itself is laid out, which its successor is not. */
+/** Keys of the file's own layout, which the new file does not share. */
 const LAYOUT_KEYS = /^(general\.alignment|split\..*)$/;
 
-/** What a file says of itself, where it is to say something else than the one that it is made from. */
+/** The description of a file, as far as it differs from that of the file that it is made from. */
 export type CarriedDescription = Partial<Pick<GgufDescription, "name" | "license">> &
   Pick<GgufDescription, "parameters" | "storage">;
 
 /**
- * The keys that the file has, in its order, and after them those that it lacks.
- * @throws CusprunError `GGUF_TRUNCATED` where the file was cut since it was opened.
+ * The keys of the source file, in its order, followed by those that it lacks.
+ * @throws CusprunError `GGUF_TRUNCATED` if the file was truncated after it was opened.
  */
 export async function carriedPairs(
   origin: GgufOrigin,
@@ -47,7 +47,8 @@ export async function carriedPairs(
   const changed = new Map<string, GgufTypedValue>(isSame ? changedSizes(metadata, form.architecture, sizes) : sizes);
   const isCut = changed.size > 0 || origin.tokenIds !== null;
   for (const [key, value] of descriptionPairs(form, description)) {
-    if (key === "general.architecture" ? !isSame : isSaid(key, metadata.has(key), isCut, description)) changed.set(key, value);
+    const replaces = key === "general.architecture" ? !isSame : isReplaced(key, metadata.has(key), isCut, description);
+    if (replaces) changed.set(key, value);
   }
   const tokenizer = await carriedTokenizerValues(origin);
   const pairs: GgufPair[] = [];
@@ -60,7 +61,7 @@ export async function carriedPairs(
   return [...pairs, ...changed];
 }
 
-/** The sizes that are not what the file says. */
+/** The sizes that differ from the file's. */
 function changedSizes(
   metadata: GgufOrigin["metadata"],
   architecture: string,
@@ -69,12 +70,12 @@ function changedSizes(
   const different = (name: string): [string, GgufTypedValue][] => {
     const key = `${architecture}.${name}`;
     const value = sizes.get(key)!;
-    // Without key-value heads of their own, a file has as many as query heads.
+    // A file without a number of key-value heads has as many as query heads.
     const implied = name === "attention.head_count_kv" ? metadata.get(`${architecture}.attention.head_count`) : undefined;
     return isSameValue(metadata.get(key) ?? implied, value) ? [] : [[key, value]];
   };
   const present = SIZE_KEYS.filter((name) => name !== "vocab_size" || metadata.has(`${architecture}.${name}`));
-  // With fewer layers a list of one entry for each is too long, also where all are alike.
+  // With fewer layers, a list with one entry per layer is too long, even if all entries are the same.
   const renewed = different("block_count").length === 0 ? [] : LAYER_KEYS;
   const changed = [
     ...renewed.flatMap((name): [string, GgufTypedValue][] => {
@@ -86,15 +87,15 @@ function changedSizes(
   return changed.length === 0 ? [] : [...changed, ...HEAD_SIZE_KEYS.flatMap(different)];
 }
 
-/** A file may give one size for all layers or, alike, one for each. */
+/** A file may have one size for all layers, or the same size for each. */
 function isSameValue(stored: GgufValue | undefined, value: GgufTypedValue): boolean {
   if (stored === undefined || typeof value[1] !== "number") return false;
   const all = typeof stored === "object" ? Array.from<unknown>(stored) : [stored];
   return all.every((each) => each === value[1]);
 }
 
-/** Whether one of our own keys of the description is said in place of the file's. */
-function isSaid(key: string, isThere: boolean, isCut: boolean, { name, storage }: CarriedDescription): boolean {
+/** Whether a key of our own description replaces the file's. */
+function isReplaced(key: string, isThere: boolean, isCut: boolean, { name, storage }: CarriedDescription): boolean {
   switch (key) {
     case "general.name":
       return name !== undefined;

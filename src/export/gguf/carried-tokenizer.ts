@@ -1,6 +1,6 @@
 /**
- * @file The `tokenizer.*` keys of a GGUF file in the one that is made from it: byte for byte, and where tokens were taken out, without them
- * and with the ids renumbered. Keys that cusprun knows nothing of are carried over as well.
+ * @file The `tokenizer.*` keys of a GGUF file, carried over into a file that is made from it: byte for byte, or without
+ * the removed tokens and with renumbered ids. Keys that cusprun does not know are carried over as well.
  */
 
 import type { GgufOrigin } from "../../checkpoint/checkpoint.ts";
@@ -15,7 +15,7 @@ const TOKENS_KEY = "tokenizer.ggml.tokens";
 const MERGES_KEY = "tokenizer.ggml.merges";
 /** Arrays with one entry per token, and the type that they are stored in. */
 const PER_TOKEN = { [TOKENS_KEY]: "string", "tokenizer.ggml.scores": "float32", "tokenizer.ggml.token_type": "int32" } as const;
-/** A whole tokenizer.json, which would contradict the trimmed vocabulary. */
+/** A complete tokenizer.json, which would contradict the trimmed vocabulary. */
 const HUGGING_FACE_KEY = "tokenizer.huggingface.json";
 
 /** Whether a GGUF file holds a tokenizer. */
@@ -24,8 +24,8 @@ export function hasTokenizer({ metadata }: GgufOrigin): boolean {
 }
 
 /**
- * The values by key; a key of the file that is not among them goes.
- * @throws CusprunError `GGUF_TRUNCATED` where the file was cut since it was opened.
+ * The values by key. A key of the file that is not among them is dropped.
+ * @throws CusprunError `GGUF_TRUNCATED` if the file was truncated after it was opened.
  */
 export async function carriedTokenizerValues(origin: GgufOrigin): Promise<ReadonlyMap<string, GgufTypedValue>> {
   const { metadata, tokenIds } = origin;
@@ -49,7 +49,7 @@ function keptTexts(tokens: GgufValue | undefined, ids: ReadonlyMap<number, numbe
   return new Set(stringsOf(tokens).filter((_, id) => ids.has(id)));
 }
 
-/** A key's value without the tokens that went; null where nothing is left of it. */
+/** A key's value without the removed tokens; null if nothing is left of it. */
 function trimValue(key: string, value: GgufValue, { ids, texts }: KeptTokens): GgufTypedValue | "same" | null {
   if (key === HUGGING_FACE_KEY) return null;
   if (Object.hasOwn(PER_TOKEN, key)) {
@@ -64,9 +64,9 @@ function trimValue(key: string, value: GgufValue, { ids, texts }: KeptTokens): G
   return id === undefined ? null : ["uint32", id];
 }
 
-/** A merge is left where its parts and what it makes are. */
+/** A merge is kept if its parts and its result are. */
 function isKeptMerge(merge: string, texts: ReadonlySet<string>): boolean {
-  // The space that parts them is not the first character, which may be a token's own.
+  // The separating space is not the first character, which may be part of a token.
   const at = merge.indexOf(" ", 1);
   const [left, right] = [merge.slice(0, at), merge.slice(at + 1)];
   return texts.has(left) && texts.has(right) && texts.has(left + right);

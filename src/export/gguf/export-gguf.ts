@@ -1,6 +1,7 @@
 /**
- * @file Writes a checkpoint as one GGUF file that llama.cpp, and what is built on it, loads and computes as the checkpoint says. What was a
- * GGUF file, or was cut from one, keeps its types, keys and tokenizer, and tensors of whole rows their bytes. Everything that can be refused is refused before the first weight is read; memory holds a piece of one tensor.
+ * @file Writes a checkpoint as one GGUF file that llama.cpp, and programs built on it, load and compute correctly. A
+ * model that comes from a GGUF file keeps its types, keys and tokenizer, and tensors of whole rows keep their bytes.
+ * Everything that can be refused is refused before the first weight is read. Memory holds a piece of one tensor.
  */
 
 import { basename, extname } from "node:path";
@@ -19,38 +20,40 @@ import { type GgufPair, writeGguf } from "./writer.ts";
 import { outputDType } from "../hugging-face/write-hugging-face.ts";
 import { tokenizerMissing } from "../tokenizer-missing.ts";
 
-/** What is written, and how. */
+/** Options of a GGUF export. */
 export interface GgufOptions extends JobOptions {
   /**
-   * Default: of a GGUF file, each tensor as it is stored, those that did not change byte for byte; otherwise the float type that most of the
-   * checkpoint's values have.
+   * Default: for a model from a GGUF file, each tensor in its stored type, with unchanged tensors byte for byte;
+   * otherwise the float type of most of the checkpoint's values.
    */
   readonly type?: GgufFileType;
-  /** `general.name`; default: that of the GGUF file that is read, otherwise the name of the file that is written. */
+  /**
+   * `general.name`; default: the name in the GGUF file that is read, otherwise the name of the file that is written.
+   */
   readonly name?: string;
   /** `general.license`, an identifier of the hub. */
   readonly license?: string | null;
 }
 
-/** What was written. */
+/** The written file. */
 export interface WrittenGgufFile {
   readonly type: GgufStorage;
   /** `general.architecture`. */
   readonly architecture: string;
   readonly parameters: number;
-  /** Bytes of the file. */
+  /** Size of the file in bytes. */
   readonly fileBytes: number;
-  /** Context that llama.cpp is told; less than the model's where it would compute longer ones otherwise. */
+  /** Context length in the header; less than the model's if llama.cpp would compute longer contexts differently. */
   readonly contextLength: number;
-  /** Parameters by the type that they are stored in. */
+  /** Parameters by stored type. */
   readonly parametersByType: Readonly<Partial<Record<StoredDType, number>>>;
 }
 
 /**
- * Writes the file; one that is there is replaced. The checkpoint must stay open.
- * @throws CusprunError `EXPORT_UNSUPPORTED` where llama.cpp has no form of the model; `TOKENIZER_MISSING`, `TOKENIZER_INVALID`,
- * `TOKENIZER_UNSUPPORTED`; `OUTPUT_DTYPE` for a value that the type cannot hold; `OUTPUT_UNWRITABLE`, `DISK_FULL`; the checkpoint's errors
- * while reading.
+ * Writes the file and replaces an existing one. The checkpoint must stay open.
+ * @throws CusprunError `EXPORT_UNSUPPORTED` if llama.cpp cannot compute the model; `TOKENIZER_MISSING`,
+ * `TOKENIZER_INVALID`, `TOKENIZER_UNSUPPORTED`; `OUTPUT_DTYPE` for a value that the type cannot hold;
+ * `OUTPUT_UNWRITABLE`, `DISK_FULL`; the checkpoint's errors while reading.
  */
 export async function exportGguf(checkpoint: Checkpoint, out: string, options: GgufOptions = {}): Promise<WrittenGgufFile> {
   const { gguf: origin } = checkpoint;
@@ -89,7 +92,7 @@ export interface GgufCheck {
 }
 
 /**
- * Refuses before any work what `exportGguf` would refuse.
+ * Makes the checks of `exportGguf` without writing anything.
  * @throws CusprunError `EXPORT_UNSUPPORTED`, `TOKENIZER_MISSING`, `TOKENIZER_INVALID`, `TOKENIZER_UNSUPPORTED`.
  */
 export async function checkGgufExport(

@@ -1,34 +1,32 @@
 /**
- * @file Tensors that an architecture wants in one: q, k and v of a block, rows one after the other, as `attn_qkv`.
+ * @file Joins q, k and v of a block into the one tensor that some architectures need, row after row.
  */
 
+import { ggufBlockTensorName, isFusedRole, parseGgufBlockTensorName } from "../../checkpoint/gguf/names.ts";
 import type { GgufTensorSource } from "./writer.ts";
 
-/** A block's tensor that is fused, in the order of the rows. */
-const FUSED = /^(blk\.\d+\.)attn_([qkv])\.weight$/;
-
 /**
- * Joins q, k and v of every block, which stand in this order and have one type; all other tensors stay.
+ * Joins q, k and v of every block, which are in this order and have one type; all other tensors are kept.
  * @param sources in the order of the file.
  */
 export function fuseQueryKeyValue(sources: readonly GgufTensorSource[]): GgufTensorSource[] {
-  const parts = new Map<string, GgufTensorSource[]>();
-  const kept: (GgufTensorSource | string)[] = [];
+  const parts = new Map<number, GgufTensorSource[]>();
+  const kept: (GgufTensorSource | number)[] = [];
   for (const source of sources) {
-    const [, block, part] = FUSED.exec(source.name) ?? [];
-    if (block === undefined) kept.push(source);
-    else if (part === "q") {
-      parts.set(block, [source]);
-      kept.push(block);
-    } else parts.get(block)!.push(source);
+    const block = parseGgufBlockTensorName(source.name);
+    if (block === null || !isFusedRole(block.role)) kept.push(source);
+    else if (block.role === "q") {
+      parts.set(block.layer, [source]);
+      kept.push(block.layer);
+    } else parts.get(block.layer)!.push(source);
   }
-  return kept.map((entry) => (typeof entry === "string" ? fuse(`${entry}attn_qkv.weight`, parts.get(entry)!) : entry));
+  return kept.map((entry) => (typeof entry === "number" ? fuse(ggufBlockTensorName(entry, "qkv"), parts.get(entry)!) : entry));
 }
 
 function fuse(name: string, parts: readonly GgufTensorSource[]): GgufTensorSource {
   const [first] = parts;
   if (first === undefined || parts.some(({ type, shape }) => type !== first.type || shape[1] !== first.shape[1])) {
-    throw new RangeError(`${name}: parts of unlike type or row length`);
+    throw new RangeError(`${name}: parts of different types or row lengths`);
   }
   return {
     name,

@@ -1,7 +1,7 @@
 /**
- * @file f32 → blocks of GGML's Q4_K, Q5_K and Q6_K: 256 values in sub-blocks whose scales are quantised themselves.
- * Source and exactness: see `ggml-quantize.ts`; here `quantize_row_q4_K_ref`, `_q5_K_ref`, `_q6_K_ref`, and with importances
- * `quantize_row_q4_K_impl`, `_q5_K_impl`, `_q6_K_impl`. Layouts: `ggml-k-quants.ts`.
+ * @file f32 → blocks of GGML's Q4_K, Q5_K and Q6_K: 256 values in sub-blocks whose scales are themselves quantised.
+ * Source and exactness: see `ggml-quantize.ts`; here `quantize_row_q4_K_ref`, `_q5_K_ref`, `_q6_K_ref`, and with
+ * importances `quantize_row_q4_K_impl`, `_q5_K_impl`, `_q6_K_impl`. Layouts: `ggml-k-quants.ts`.
  */
 
 import { float16Values } from "../../checkpoint/gguf/ggml-float16.ts";
@@ -15,7 +15,7 @@ const { fround } = Math;
 /** Values in a block. */
 const QK = 256;
 
-/** What sets Q4_K and Q5_K apart. */
+/** The parameters in which Q4_K and Q5_K differ. */
 interface MinimumFormat {
   readonly bits: 4 | 5;
   readonly blockBytes: number;
@@ -25,7 +25,7 @@ interface MinimumFormat {
 const Q4_K: MinimumFormat = { bits: 4, blockBytes: 144, search: { largestQuant: 15, first: -1, step: fround(0.1), steps: 20 } };
 const Q5_K: MinimumFormat = { bits: 5, blockBytes: 176, search: { largestQuant: 31, first: -0.5, step: fround(0.1), steps: 15 } };
 
-/** Where the search with importances begins and how it goes on. */
+/** The scales that the search with importances tries. */
 export const WEIGHTED_SEARCH: Omit<ScaleSearch, "largestQuant"> = { first: fround(-0.9), step: fround(0.05), steps: 36 };
 
 /** Largest 6-bit scale or minimum. */
@@ -78,7 +78,7 @@ function quantizeWithMinima(
     for (let sub = 0; sub < 8; sub++) packScale(bytes, to + 4, sub, sixBitScales[sub]!, sixBitMinima[sub]!);
     for (let sub = 0; sub < 8; sub++) {
       const step = fround(d * scaleOf(bytes, to + 4, sub));
-      if (step === 0) continue; // the quants that were found stay
+      if (step === 0) continue; // keeps the quants that were found
       const offset = fround(dmin * minimumOf(bytes, to + 4, sub));
       for (let i = 32 * sub; i < 32 * sub + 32; i++) {
         const quant = nearestInteger(fround(fround(values[at + i]! + offset) / step));
@@ -92,10 +92,10 @@ function quantizeWithMinima(
 
 /**
  * A block's scales (or minima) as 6 bits each.
- * @param weightSums how much each part counts; null: the largest is hit exactly.
- * @param bits of a quant: the source bounds weighted scales of Q5_K, and not of Q4_K. Over 63 is only what was negative, where next to no column
- * of a part has an importance; what is read back from the packed bits then counts.
- * @returns what the 6 bits are multiplied by.
+ * @param weightSums weight of each part's error; null: the largest scale is represented exactly.
+ * @param bits of a quant: the source clamps the weighted scales of Q5_K, but not of Q4_K. Only negative values come out
+ * over 63, if almost no column of a part has an importance; then the value read back from the packed bits is used.
+ * @returns the factor of the 6-bit values.
  */
 function quantizeScales(scales: Float32Array, weightSums: Float32Array | null, sixBitScales: Uint8Array, bits: 4 | 5): number {
   if (weightSums !== null) {
@@ -109,12 +109,15 @@ function quantizeScales(scales: Float32Array, weightSums: Float32Array | null, s
   return fround(largest / LARGEST_SCALE);
 }
 
-/** As C converts to `uint8_t`, then bounds. */
+/** Converts to `uint8_t` as C does, then clamps. */
 function sixBits(value: number): number {
   return Math.min(LARGEST_SCALE, value & 255);
 }
 
-/** The upper four sub-blocks have their low bits in the last four bytes and their high bits over the lower four's. */
+/**
+ * The upper four sub-blocks have their low bits in the last four bytes and their high bits above those of the lower
+ * four.
+ */
 function packScale(bytes: Uint8Array, at: number, sub: number, scale: number, minimum: number): void {
   if (sub < 4) {
     bytes[at + sub] = scale;
@@ -144,7 +147,10 @@ function packNibbles(quants: Uint8Array, bytes: Uint8Array, at: number): void {
   }
 }
 
-/** Whole blocks of 256 values → 210 bytes each: x ≈ d·scale·(q − 32), with an int8 scale for each 16 values. Otherwise as `quantizeQ4K`. */
+/**
+ * Whole blocks of 256 values → 210 bytes each: x ≈ d·scale·(q − 32), with an int8 scale for each 16 values. Otherwise
+ * as `quantizeQ4K`.
+ */
 export function quantizeQ6K(values: Float32Array, bytes: Uint8Array, importance: Float32Array | null): void {
   const float16 = float16Values();
   const quants = new Uint8Array(QK);
@@ -168,7 +174,7 @@ export function quantizeQ6K(values: Float32Array, bytes: Uint8Array, importance:
       const scale = Math.min(127, nearestInteger(fround(inverse * scales[sub]!)));
       bytes[to + 192 + sub] = scale;
       const step = fround(d * scale);
-      if (step === 0) continue; // the quants that were found stay
+      if (step === 0) continue; // keeps the quants that were found
       for (let i = 16 * sub; i < 16 * sub + 16; i++) {
         const quant = nearestInteger(fround(values[at + i]! / step));
         quants[i] = Math.max(-32, Math.min(31, quant)) + 32;
@@ -178,7 +184,10 @@ export function quantizeQ6K(values: Float32Array, bytes: Uint8Array, importance:
   }
 }
 
-/** Each half block has 64 bytes of nibbles and, behind all nibbles, 32 bytes of high pairs for its four runs of 32 values. */
+/**
+ * Each half block has 64 bytes of nibbles and, after all nibbles, 32 bytes of high pairs for its four runs of 32
+ * values.
+ */
 function packSixBits(quants: Uint8Array, bytes: Uint8Array, to: number): void {
   for (let half = 0; half < 2; half++) {
     const low = to + 64 * half;

@@ -1,9 +1,9 @@
 /**
  * @file f32 → GGML's quantised blocks: entry point, and the types with blocks of 32 (Q4_0 to Q8_0).
  *
- * Bit-identical to `ggml_quantize_chunk` without an importance matrix (`quantize_row_q*_ref` of ggml-org/ggml `src/ggml-quants.c`) and
- * with one (`quantize_row_q*_impl`), as compiled without fused multiply-add: every step that C does in `float` is rounded to f32 here.
- * One operation in f64 on f32 operands, rounded to f32, gives the f32 result.
+ * Bit-identical to `ggml_quantize_chunk` without an importance matrix (`quantize_row_q*_ref` of ggml-org/ggml
+ * `src/ggml-quants.c`) and with one (`quantize_row_q*_impl`), as compiled without fused multiply-add: every step that C
+ * does in `float` is rounded to f32 here. One operation in f64 on f32 operands, rounded to f32, gives the f32 result.
  */
 
 import { GGML_BLOCK_FORMATS } from "../../checkpoint/gguf/ggml-types.ts";
@@ -25,9 +25,10 @@ const QK = 32;
 /**
  * Values as the bytes of a type, little-endian, in a new array.
  * @param values whole blocks; finite.
- * @param importance how much each column's error counts, [columns]: finite, none negative. The values are then whole rows. Float types and
- * Q8_0 have no choice to make and take no notice of it, as in llama.cpp.
- * @throws RangeError (a defect of the caller) where the values are no whole number of blocks, or of rows of whole blocks.
+ * @param importance weight of each column's squared error, [columns]: finite, none negative. The values are then whole
+ * rows. Float types and Q8_0 have no choice to make and ignore it, as in llama.cpp.
+ * @throws RangeError (a defect of the caller) if the values are not a whole number of blocks, or of rows of whole
+ * blocks.
  */
 export function quantize(
   type: WrittenGgmlType,
@@ -36,9 +37,9 @@ export function quantize(
 ): Uint8Array<ArrayBuffer> {
   if (type === "F32" || type === "F16" || type === "BF16") return narrowFromFloat32(values, type);
   const { blockSize, blockBytes } = GGML_BLOCK_FORMATS[type];
-  if (values.length % blockSize !== 0) throw new RangeError(`${values.length} values are no whole number of blocks of ${type}`);
+  if (values.length % blockSize !== 0) throw new RangeError(`${values.length} values are not whole blocks of ${type}`);
   if (importance !== null && (values.length % importance.length !== 0 || importance.length % blockSize !== 0)) {
-    throw new RangeError(`${values.length} values are no whole number of rows of ${importance.length}, in blocks of ${type}`);
+    throw new RangeError(`${values.length} values are not whole rows of ${importance.length}, in blocks of ${type}`);
   }
   const bytes = new Uint8Array((values.length / blockSize) * blockBytes);
   switch (type) {
@@ -91,12 +92,15 @@ function quantizeQ8(values: Float32Array, bytes: Uint8Array): void {
   }
 }
 
-/** C's `roundf` of a value that is not negative. */
+/** C's `roundf` of a non-negative value. */
 function roundHalfUp(value: number): number {
   return Math.floor(value + 0.5);
 }
 
-/** Q4_0, Q5_0: d = (the value of largest magnitude) / −2^(bits−1), so that this value is hit exactly; q = x/d + 2^(bits−1). */
+/**
+ * Q4_0, Q5_0: d = (the value of largest magnitude) / −2^(bits−1), which represents this value exactly; q = x/d +
+ * 2^(bits−1).
+ */
 function quantizeSymmetric(values: Float32Array, bytes: Uint8Array, bits: 4 | 5): void {
   const half = 2 ** (bits - 1);
   const blockBytes = bits === 4 ? 18 : 22;
@@ -140,7 +144,8 @@ function quantizeWithMinimum(values: Float32Array, bytes: Uint8Array, bits: 4 | 
 }
 
 /**
- * Q4_0 to Q5_1 by a search for the scale of least weighted error. The quants are those of the scale before it is rounded to binary16.
+ * Q4_0 to Q5_1, by a search for the scale with the least weighted error. The quants are those of the scale before it is
+ * rounded to binary16.
  * @param importance of each column.
  */
 function quantizeWeighted(
@@ -170,7 +175,10 @@ function quantizeWeighted(
   }
 }
 
-/** 32 quants: of 5 bits, the fifth bits first as a little-endian uint32; then 16 bytes of nibbles, values 0–15 low, 16–31 high. */
+/**
+ * 32 quants. Of 5 bits: the fifth bits first, as a little-endian uint32. Then 16 bytes of nibbles, values 0–15 low,
+ * 16–31 high.
+ */
 function packQuants(quants: Uint8Array, bytes: Uint8Array, to: number, bits: 4 | 5): void {
   let nibbles = to;
   if (bits === 5) {

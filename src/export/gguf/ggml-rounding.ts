@@ -1,12 +1,12 @@
 /**
- * @file Roundings that GGML's quantisers share.
+ * @file Rounding functions that GGML's quantisers share.
  */
 
 import { narrowFromFloat32 } from "../../float-convert.ts";
 
 const single = new Float32Array(1);
 
-/** Writes a value as binary16, little-endian, and gives back its two bytes as the pattern. */
+/** Writes a value as binary16, little-endian, and returns its bit pattern. */
 export function writeFloat16(bytes: Uint8Array, at: number, value: number): number {
   single[0] = value;
   const [low = 0, high = 0] = narrowFromFloat32(single, "F16");
@@ -15,14 +15,14 @@ export function writeFloat16(bytes: Uint8Array, at: number, value: number): numb
   return low | (high << 8);
 }
 
-/** 1.5 · 2^23: added to an f32 under 2^22, it leaves no places behind the point. */
+/** 1.5 · 2^23: added to an f32 under 2^22, it leaves no fractional digits. */
 const NO_FRACTION = 12_582_912;
 
 const pattern = new Int32Array(single.buffer);
 
 /**
- * GGML's `nearest_int`: an f32 of magnitude under 2^22 to the nearest integer, ties to even. What is larger, or NaN, gives what its bits
- * happen to be, as in C: weights that are very unlike lead there, and what follows bounds it.
+ * GGML's `nearest_int`: an f32 of magnitude under 2^22 to the nearest integer, ties to even. For larger values and NaN,
+ * the result is whatever their bits are, as in C: very different weights lead there, and the callers clamp the result.
  */
 export function nearestInteger(value: number): number {
   single[0] = value + NO_FRACTION;

@@ -1,7 +1,8 @@
 /**
- * @file GGML's searches for a block's scale: each tries a row of scales and keeps the least weighted squared error.
- * Source and exactness: see `ggml-quantize.ts`; here `make_qkx2_quants` (`make_qkx3_quants` is the same where weights are given),
- * `make_qx_quants` and `make_qp_quants` of `ggml-quants.c`. The names of sums are theirs: w a weight, l a quant, x a value.
+ * @file GGML's searches for a block's scale: each tries a series of scales and keeps the one with the least weighted
+ * squared error. Source and exactness: see `ggml-quantize.ts`; here `make_qkx2_quants` (`make_qkx3_quants` is the same
+ * if weights are given), `make_qx_quants` and `make_qp_quants` of `ggml-quants.c`. Sums are named as there: w a weight,
+ * l a quant, x a value.
  */
 
 import { nearestInteger } from "./ggml-rounding.ts";
@@ -22,12 +23,16 @@ export interface ScaleSearch {
 /** Longest block that is searched at once. */
 const MAX_VALUES = 32;
 
-/** Quants of the scale that was tried last. Where the next scale has the same, its error is the same too, and is not computed again. */
+/**
+ * Quants of the scale that was tried last. If the next scale has the same quants, its error is the same and is not
+ * computed again.
+ */
 const tried = new Int8Array(MAX_VALUES);
 
 /**
  * Scale and minimum of x ≈ scale·l − minimum.
- * @param values up to 32 values; `weights` how much the squared error of each counts.
+ * @param values up to 32 values.
+ * @param weights of the squared error of each value.
  * @param quants receives their quants, 0 to `largestQuant`.
  */
 export function findScaleAndMinimum(
@@ -88,7 +93,7 @@ export function findScaleAndMinimum(
       thisMin = 0;
       thisScale = fround(sumXL / sumL2);
     }
-    // The error only grows: it is not summed further than what was found.
+    // The error only grows: summing stops once it exceeds the least error.
     let error = 0;
     for (let i = 0; i < count && error < leastError; i++) {
       const difference = fround(fround(fround(thisScale * tried[i]!) + thisMin) - values[i]!);
@@ -104,7 +109,10 @@ export function findScaleAndMinimum(
   return { scale, minimum: -min };
 }
 
-/** Quants inverse·(x − min), bounded, into `tried`. @returns whether one is another than it was. */
+/**
+ * Writes the quants inverse·(x − min), clamped, into `tried`.
+ * @returns whether any of them changed.
+ */
 function tryQuants(values: Float32Array, inverse: number, min: number, smallest: number, largest: number): boolean {
   let changed = 0;
   for (let i = 0; i < values.length; i++) {
@@ -118,7 +126,7 @@ function tryQuants(values: Float32Array, inverse: number, min: number, smallest:
 
 /**
  * Scale of x ≈ scale·l with l from −`half` to `half` − 1.
- * @param weights how much the squared error of each value counts.
+ * @param weights of the squared error of each value.
  * @param quants receives l + `half`.
  */
 export function findScale(values: Float32Array, weights: Float32Array, quants: Uint8Array, half: number): number {
@@ -159,18 +167,19 @@ function sumQuants(values: Float32Array, weights: Float32Array): { lx: number; l
   return { lx, l2 };
 }
 
-/** Keeps `tried`, shifted to be positive. */
+/** Copies `tried` into `quants`, shifted to be non-negative. */
 function setQuants(quants: Uint8Array, half: number): void {
   for (let i = 0; i < quants.length; i++) quants[i] = half + tried[i]!;
 }
 
-/** Times that the quants of `findPositiveScale` are bettered one by one, at most. */
+/** Maximum number of rounds in which `findPositiveScale` improves its quants one by one. */
 const MAX_ROUNDS = 5;
 
 /**
- * Scale of x ≈ scale·l for values that are not negative (the scales or the minima of a block's parts).
- * @param weights how much the squared error of each value counts.
- * @param quants receives their quants, 0 to `largestQuant`; a negative value's, which the source does not bound either, are modulo 256.
+ * Scale of x ≈ scale·l for non-negative values (the scales or the minima of a block's parts).
+ * @param weights of the squared error of each value.
+ * @param quants receives their quants, 0 to `largestQuant`. Those of negative values, which the source does not clamp
+ * either, are modulo 256.
  */
 export function findPositiveScale(values: Float32Array, weights: Float32Array, quants: Uint8Array, largestQuant: number): number {
   let largest = 0;
@@ -181,7 +190,7 @@ export function findPositiveScale(values: Float32Array, weights: Float32Array, q
   }
   const quantOf = (value: number): number => Math.min(largestQuant, nearestInteger(value));
   let inverse = fround(largestQuant / largest);
-  // The first error is of the quants as bytes.
+  // The first error is computed with the quants as bytes.
   for (let i = 0; i < values.length; i++) quants[i] = nearestInteger(fround(inverse * values[i]!));
   let leastError = scaledError(values, weights, fround(1 / inverse), (i) => quants[i]!);
   for (let step = -4; step <= 4; step++) {

@@ -1,6 +1,7 @@
 /**
- * @file How much the squared error of each value counts in GGML's searches for scales: without importances by the values themselves, with
- * them by the importance of each column and, less, by the values. Source and exactness: see `ggml-quantize.ts`.
+ * @file Weights of the squared errors in GGML's searches for scales: without importances from the values themselves;
+ * with importances from the importance of each column and, to a lesser extent, from the values. Source and exactness:
+ * see `ggml-quantize.ts`.
  */
 
 const { fround } = Math;
@@ -19,7 +20,7 @@ export function weighBySquare(values: Float32Array, weights: Float32Array): void
 /**
  * Weight of a value: importance · √(level + x²).
  * @param importance of the values' columns, in their order.
- * @param level a mean square of values around these.
+ * @param level mean square of the surrounding values.
  */
 export function weighByImportance(values: Float32Array, importance: Float32Array, level: number, weights: Float32Array): void {
   for (let i = 0; i < values.length; i++) {

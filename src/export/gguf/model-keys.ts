@@ -1,5 +1,5 @@
 /**
- * @file A model's config → the keys of its GGUF header, without those of the tokenizer.
+ * @file A model's config → the keys of its GGUF header, except for those of the tokenizer.
  * Source: `set_gguf_parameters` of llama.cpp's `convert_hf_to_gguf.py`.
  */
 
@@ -11,7 +11,7 @@ import type { GgufPair, GgufTypedValue } from "./writer.ts";
 /** `GGML_QNT_VERSION`: the layout of quantised blocks. */
 const QUANTIZATION_VERSION = 2;
 
-/** What a file says of itself besides its config. */
+/** Description of a file, besides its config. */
 export interface GgufDescription {
   /** `general.name`. */
   readonly name: string;
@@ -21,7 +21,7 @@ export interface GgufDescription {
   readonly storage: GgufStorage;
 }
 
-/** The keys `general.*`, as far as the description says something. */
+/** The keys `general.*`, for the given parts of the description. */
 export function descriptionPairs(
   { architecture }: GgufForm,
   { name, license, parameters, storage }: Partial<GgufDescription> & Pick<GgufDescription, "parameters" | "storage">,
@@ -44,7 +44,7 @@ export function architecturePairs(config: ModelConfig, form: GgufForm): GgufPair
   return architectureKeys(config, form).map(([key, value]) => [`${form.architecture}.${key}`, value]);
 }
 
-/** Head sizes are always said: llama.cpp would otherwise take hidden size / heads, which heads that were cut change. */
+/** Head sizes are always written: llama.cpp would otherwise use hidden size / heads, which cutting heads changes. */
 function architectureKeys(config: ModelConfig, form: GgufForm): [string, GgufTypedValue][] {
   const { full_attention: rope, sliding_attention: slidingRope } = config.rope;
   const keys: [string, GgufTypedValue][] = [
@@ -74,7 +74,7 @@ function architectureKeys(config: ModelConfig, form: GgufForm): [string, GgufTyp
   return keys;
 }
 
-/** One number where all layers have the same, since runtimes estimate their memory from it; else one for each. */
+/** One number if all layers have the same, because runtimes estimate their memory from it; otherwise one per layer. */
 function perLayer(sizes: readonly number[]): GgufTypedValue {
   return new Set(sizes).size === 1 ? ["uint32", sizes[0]!] : ["array", "int32", sizes];
 }

@@ -1,6 +1,7 @@
 /**
- * @file Ollama's Modelfile for a GGUF file: where the weights are, how a chat is written, where an answer ends. A chat template in Jinja is
- * not translated but recognised by its marks; for what is not recognised TEMPLATE is left out, and Ollama looks into the GGUF file itself.
+ * @file Ollama's Modelfile for a GGUF file: where the weights are, the format of a chat, the end of an answer. A chat
+ * template in Jinja is not translated but recognised by its marks. If it is not recognised, TEMPLATE is omitted and
+ * Ollama inspects the GGUF file itself.
  * Source: https://github.com/ollama/ollama `docs/modelfile.md` and `template/`; read, not run.
  */
 
@@ -8,17 +9,17 @@ import type { TokenizerFiles } from "../../checkpoint/checkpoint.ts";
 import { isJsonObject } from "../../checkpoint/config/config-fields.ts";
 import { chatTemplate } from "./tokenizer-keys.ts";
 
-/** A way of writing chats that many models share. */
+/** A chat format that many models share. */
 interface ChatFormat {
   readonly name: string;
-  /** Texts that every Jinja template of this format has, and some that none has. */
+  /** Texts that every Jinja template of this format has, and texts that none has. */
   readonly marks: readonly string[];
   readonly foreign: readonly string[];
-  /** The same as a Go template. */
+  /** The same format as a Go template. */
   readonly template: string;
-  /** What ends a turn. */
+  /** The text that ends a turn. */
   readonly stop: string;
-  /** Finds the system message that the Jinja template puts first where there is none. */
+  /** Finds the default system message, which the Jinja template adds if there is no other. */
   readonly defaultSystem: RegExp | null;
 }
 
@@ -61,9 +62,9 @@ const CHAT_FORMATS: readonly ChatFormat[] = [
     name: "Mistral",
     marks: ["[INST]", "[/INST]"],
     foreign: ["<<SYS>>"],
-    template: `{{- range .Messages }}{{ if eq .Role "assistant" }} {{ .Content }}</s>{{ else if eq .Role "system" }}[INST] {{ .Content }}
-
-{{ else }}[INST] {{ .Content }} [/INST]{{ end }}{{ end }}`,
+    template:
+      '{{- range .Messages }}{{ if eq .Role "assistant" }} {{ .Content }}</s>{{ else if eq .Role "system" }}' +
+      "[INST] {{ .Content }}\n\n{{ else }}[INST] {{ .Content }} [/INST]{{ end }}{{ end }}",
     stop: "</s>",
     defaultSystem: null,
   },
@@ -97,11 +98,11 @@ export function modelfile(ggufName: string, tokenizer: TokenizerFiles, eosTokenI
 }
 
 function templateLines(jinja: string | null, format: ChatFormat | null): string[] {
-  if (format !== null) return [`# The model's chat template is of the ${format.name} form.`, `TEMPLATE """${format.template}"""`];
+  if (format !== null) return [`# The model's chat template has the ${format.name} format.`, `TEMPLATE """${format.template}"""`];
   if (jinja === null) return ["# The model has no chat template: it continues texts.", 'TEMPLATE """{{ .Prompt }}"""'];
   return [
-    "# The model's chat template has no form that is known here. TEMPLATE is left out, so that Ollama takes what it recognises in the GGUF",
-    "# file; 'ollama show --template NAME' tells what that is.",
+    "# The model's chat template has no known format. TEMPLATE is omitted, so that Ollama uses the template that it recognises",
+    "# in the GGUF file; 'ollama show --template NAME' prints it.",
   ];
 }
 
@@ -110,7 +111,7 @@ function chatFormatOf(jinja: string): ChatFormat | null {
   return CHAT_FORMATS.find(({ marks, foreign }) => marks.every(has) && !foreign.some(has)) ?? null;
 }
 
-/** The text of an added token. An end that is a plain word is none that a text could be cut at. */
+/** The text of an added token; null for other tokens: an answer cannot be stopped at an ordinary word. */
 function specialText({ tokenizerJson }: TokenizerFiles, id: number): string | null {
   const added = tokenizerJson["added_tokens"];
   const token = (Array.isArray(added) ? added : []).filter(isJsonObject).find((candidate) => candidate["id"] === id);

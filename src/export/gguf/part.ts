@@ -1,5 +1,5 @@
 /**
- * @file The GGUF of an expert's folder, with the Modelfile beside it.
+ * @file Writes the GGUF file of an expert's folder, and the Modelfile beside it.
  */
 
 import { writeFile } from "node:fs/promises";
@@ -12,19 +12,19 @@ import type { GgufFileType } from "./types.ts";
 import type { WrittenPart } from "../model-card.ts";
 import { modelfile } from "./modelfile.ts";
 
-/** What was written as GGUF. */
+/** The written GGUF file. */
 export interface WrittenGgufPart extends WrittenPart, Omit<WrittenGgufFile, "type"> {
   readonly format: "gguf";
   readonly type: WrittenGgufFile["type"];
 }
 
-/** How a GGUF is written into a folder. */
+/** How a GGUF file is written into a folder. */
 export interface GgufPartOptions {
-  /** Name of the file without its ending, and `general.name`. */
+  /** Name of the file without its extension, and `general.name`. */
   readonly name: string;
   readonly license: string | null;
   readonly type?: GgufFileType;
-  /** Bytes of the GGUF file that the expert was made from; null where it was none. */
+  /** Bytes of the GGUF file that the expert was made from; null if it was made from another format. */
   readonly bytesBefore: number | null;
 }
 
@@ -57,7 +57,7 @@ export function ggufWriter(
 }
 
 /**
- * Writes the Modelfile of a GGUF file beside it; one that is there is replaced.
+ * Writes the Modelfile of a GGUF file beside it, and replaces an existing one.
  * @returns its name.
  * @throws CusprunError `DISK_FULL`, `OUTPUT_UNWRITABLE`.
  */
@@ -79,7 +79,7 @@ export function modelfilePath(ggufPath: string): string {
 
 function howToLoad(file: string, companion: string): string {
   return [
-    `llama.cpp and what is built on it load \`${file}\` as it is:`,
+    `llama.cpp and programs built on it load \`${file}\` directly:`,
     "",
     "```sh",
     `llama-cli -m "${file}"`,

@@ -1,7 +1,8 @@
 /**
- * @file The pre-tokeniser of a tokenizer.json → its name in `tokenizer.ggml.pre`: by what it cuts with, never by the model's name.
- * Source: the tokenizer.json files of the published models that `get_vocab_base_pre` of llama.cpp's `convert_hf_to_gguf.py` lists, and
- * the patterns that cusprun itself writes for a GGUF file.
+ * @file The pre-tokenizer of a tokenizer.json → its name in `tokenizer.ggml.pre`: by the patterns that it splits with,
+ * never by the model's name.
+ * Source: the tokenizer.json files of the published models that `get_vocab_base_pre` of llama.cpp's
+ * `convert_hf_to_gguf.py` lists, and the patterns that cusprun itself writes for a GGUF file.
  */
 
 import { isJsonObject, type JsonObject } from "../../checkpoint/config/config-fields.ts";
@@ -15,7 +16,7 @@ const CASED = (ending: string): string =>
   `[^\\r\\n\\p{L}\\p{N}]?${UPPER}*${LOWER}+${ending}|[^\\r\\n\\p{L}\\p{N}]?${UPPER}+${LOWER}*${ending}`;
 const GPT2 = [...(GGUF_PRETOKENIZERS.get("gpt-2")?.patterns ?? [])];
 
-/** Patterns as the published tokenizer.json files spell them. `ignoreMerges` as their models have it. */
+/** Patterns as the published tokenizer.json files spell them. */
 const PUBLISHED: readonly { readonly name: string; readonly patterns: readonly string[] }[] = [
   {
     name: "llama-bpe",
@@ -26,11 +27,11 @@ const PUBLISHED: readonly { readonly name: string; readonly patterns: readonly s
   { name: "gpt-4o", patterns: [`${CASED("(?i:'s|'t|'re|'ve|'m|'ll|'d)?")}|${CASED_REST.replace("DIGITS", "{1,3}")}`] },
 ];
 
-/** Names whose words are cut alike and that differ in whether a word that is a token is taken whole. */
+/** Names with the same patterns that differ in whether a word that is itself a token is used whole. */
 const WITHOUT_IGNORED_MERGES: Readonly<Record<string, string>> = { "llama-bpe": "dbrx" };
 
 /**
- * The name, or null where no pre-tokeniser of llama.cpp cuts like this one.
+ * The name, or null if no pre-tokenizer of llama.cpp splits like this one.
  * @param preTokenizer `pre_tokenizer` of a tokenizer.json with a byte-level model.
  * @param ignoresMerges `model.ignore_merges`.
  */
@@ -46,7 +47,7 @@ export function ggufPreName(preTokenizer: unknown, ignoresMerges: boolean): stri
   return ignoredByRuntime ? (WITHOUT_IGNORED_MERGES[found] ?? null) : null;
 }
 
-/** The patterns in turn, ending at ByteLevel; null for a part that only cuts otherwise. */
+/** The patterns in order; null if the last part is not ByteLevel, or if a part does not just split by a pattern. */
 function splitPatterns(preTokenizer: unknown): string[] | null {
   if (!isJsonObject(preTokenizer)) return null;
   const parts = preTokenizer["type"] === "Sequence" ? preTokenizer["pretokenizers"] : [preTokenizer];

@@ -1,8 +1,7 @@
 /**
- * @file A checkpoint's tensors as a GGUF file holds them: under its names, q and k with their rotary halves interleaved where the
- * architecture wants it, norms with their offset, each in the type that was chosen for it, weighted by the importance of the columns where
- * it is known. Rows that a GGUF file stores in this type are
- * copied as bytes. Read piece by piece.
+ * @file A checkpoint's tensors as a GGUF file stores them: under its names, q and k with interleaved rotary halves if
+ * the architecture needs that, norms with their offset, each in its chosen type, weighted by the importance of the
+ * columns if it is known. Rows that a GGUF file stores in this type are copied as bytes. Read piece by piece.
  */
 
 import { blockSizes, blockTensorShape, modelTensorShape } from "../../checkpoint/check-tensors.ts";
@@ -10,9 +9,11 @@ import type { Checkpoint, RowReader, StoredDType } from "../../checkpoint/checkp
 import { isNormRole, isRotatedRole, type BlockRole, type ModelRole } from "../../families/roles.ts";
 import { blockTensorName, familyNamed, modelTensorName } from "../../families/index.ts";
 import {
-  GGUF_BLOCK_TENSOR_NAMES,
+  FUSED_ROLES,
   GGUF_MODEL_TENSOR_NAMES,
+  ggufBlockTensorName,
   interleavedRow,
+  isFusedRole,
   ROPE_FACTORS_NAME,
 } from "../../checkpoint/gguf/names.ts";
 import { ggmlByteLength } from "../../checkpoint/gguf/ggml-types.ts";
@@ -23,7 +24,7 @@ import { rowPieces } from "../row-pieces.ts";
 import { checkStoredRange } from "../stored-range.ts";
 import type { GgufTensorSource } from "./writer.ts";
 
-/** A tensor of the model, and what becomes of it. */
+/** A tensor of the model, under both its names. */
 interface PlacedTensor {
   /** Hugging Face's name. */
   readonly name: string;
@@ -62,13 +63,13 @@ export function ggufTensors(checkpoint: Checkpoint, form: GgufForm, storage: Ggu
   return [...sources, factors];
 }
 
-/** A tensor's rows as a GGUF file has them, and their type. */
+/** A tensor's rows as a GGUF file stores them, and their type. */
 interface StoredRows {
   readonly type: StoredDType;
   readonly read: RowReader;
 }
 
-/** The rows as they are stored, where the file is to have just these; else null. */
+/** The rows as they are stored, if the new file needs exactly these; otherwise null. */
 function rowsOfType(checkpoint: Checkpoint, tensor: PlacedTensor, form: GgufForm, storage: GgufStorage): StoredRows | null {
   const read = checkpoint.gguf?.rowsAsStored(tensor.name) ?? null;
   if (read === null || (tensor.role === "qNorm" && form.queryScale !== 1)) return null;
@@ -78,7 +79,7 @@ function rowsOfType(checkpoint: Checkpoint, tensor: PlacedTensor, form: GgufForm
   return isVector || type === finestStoredType(checkpoint, tensor, form, storage) ? { type, read } : null;
 }
 
-/** The type of a matrix whose values are quantised anew. */
+/** The type of a matrix whose values are quantised again. */
 function typeOf(checkpoint: Checkpoint, tensor: PlacedTensor, form: GgufForm, storage: GgufStorage): WrittenGgmlType {
   const rowLength = tensor.shape[1]!;
   if (storage === "as stored") return requantizedType(finestStoredType(checkpoint, tensor, form, storage), rowLength);
@@ -86,32 +87,35 @@ function typeOf(checkpoint: Checkpoint, tensor: PlacedTensor, form: GgufForm, st
   return matrixType(storage, { role: typedAs(role, form), layer, rowLength }, checkpoint.config);
 }
 
-/** The type that a matrix' rows must be stored in to be copied: that which is asked for, or where q, k and v are fused, the finest of theirs. */
+/**
+ * The type in which a matrix's rows must be stored to be copied: the requested one; if none is, its own or, if q, k and
+ * v are fused, the finest of theirs.
+ */
 function finestStoredType(checkpoint: Checkpoint, tensor: PlacedTensor, form: GgufForm, storage: GgufStorage): StoredDType {
   if (storage !== "as stored") return typeOf(checkpoint, tensor, form, storage);
   const own = checkpoint.tensors.get(tensor.name)!.dtype;
   const { role, layer } = tensor;
-  if (!form.fusesQkv || (role !== "q" && role !== "k" && role !== "v")) return own;
+  if (!form.fusesQkv || !isFusedRole(role)) return own;
   const family = familyNamed(checkpoint.config.family);
-  const parts = (["q", "k", "v"] as const).map((part) => checkpoint.tensors.get(blockTensorName(family, layer, part))!.dtype);
+  const parts = FUSED_ROLES.map((part) => checkpoint.tensors.get(blockTensorName(family, layer, part))!.dtype);
   if (parts.every((type) => type === own)) return own;
   const [first, ...others] = [own, ...parts].map((type) => requantizedType(type, tensor.shape[1]!));
   return finestType([first!, ...others]);
 }
 
-/** A GGUF file's own order, so that a file without a cut comes out as it was; q, k and v that are fused stand together. */
+/** A GGUF file's own order, so that a file without a cut is written unchanged. Fused q, k and v are adjacent. */
 function inOrderOfFile(checkpoint: Checkpoint, form: GgufForm, placed: readonly PlacedTensor[]): readonly PlacedTensor[] {
   if (checkpoint.gguf === undefined || form.fusesQkv) return placed;
   const places = new Map([...checkpoint.tensors.keys()].map((name, place) => [name, place]));
   return placed.toSorted((a, b) => (places.get(a.name) ?? 0) - (places.get(b.name) ?? 0));
 }
 
-/** The role that decides on a matrix' type: one for all of q, k and v where they are fused. */
+/** The role that determines a matrix's type: one for all of q, k and v if they are fused. */
 function typedAs(role: BlockRole | ModelRole, { fusesQkv }: GgufForm): BlockRole | ModelRole {
-  return fusesQkv && (role === "k" || role === "v") ? "q" : role;
+  return fusesQkv && isFusedRole(role) ? "q" : role;
 }
 
-/** A tied output head is left out, also where the checkpoint repeats the embedding under its name. */
+/** A tied output head is omitted, even if the checkpoint repeats the embedding under its name. */
 function placeTensors({ config }: Checkpoint, { optionalRoles }: GgufForm): PlacedTensor[] {
   const family = familyNamed(config.family);
   const modelTensor = (role: ModelRole): PlacedTensor => ({
@@ -125,7 +129,7 @@ function placeTensors({ config }: Checkpoint, { optionalRoles }: GgufForm): Plac
   const blocks = layers.flatMap((layer) =>
     [...family.requiredRoles, ...optionalRoles].map((role) => ({
       name: blockTensorName(family, layer, role),
-      ggufName: `blk.${layer}.${GGUF_BLOCK_TENSOR_NAMES[role]}`,
+      ggufName: ggufBlockTensorName(layer, role),
       role,
       layer,
       shape: blockTensorShape(role, blockSizes(config, layer)),
@@ -135,7 +139,7 @@ function placeTensors({ config }: Checkpoint, { optionalRoles }: GgufForm): Plac
   return [modelTensor("embedding"), ...blocks, modelTensor("finalNorm"), ...head];
 }
 
-/** Copies rows as they are stored; where the architecture wants it, in its order. */
+/** Copies rows as they are stored, reordered if the architecture needs that. */
 async function* storedPieces(
   checkpoint: Checkpoint,
   tensor: PlacedTensor,
@@ -180,7 +184,10 @@ function interleavedHeadDim({ config }: Checkpoint, { role }: PlacedTensor, form
   return form.interleavesRotary && isRotatedRole(role) ? config.headDim : null;
 }
 
-/** Rows in the file's order; whole heads. @param rowLength elements of the array in a row. */
+/**
+ * Rows in the file's order; whole heads.
+ * @param rowLength elements of the array per row.
+ */
 function interleaved<T extends Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>>(
   rows: T,
   rowLength: number,

@@ -1,7 +1,8 @@
 /**
- * @file Hugging Face tokenizer files → the `tokenizer.*` keys of a GGUF header: what `gguf-tokenizer.ts` of the checkpoint folder does,
- * backwards. What llama.cpp would cut otherwise is refused.
- * Source: `_set_vocab_gpt2` and `_set_vocab_sentencepiece` of llama.cpp's `convert_hf_to_gguf.py`, `SpecialVocab` of its gguf-py.
+ * @file Hugging Face tokenizer files → the `tokenizer.*` keys of a GGUF header: the inverse of
+ * `src/checkpoint/gguf/tokenizer.ts`. A tokenizer that llama.cpp would apply differently is refused.
+ * Source: `_set_vocab_gpt2` and `_set_vocab_sentencepiece` of llama.cpp's `convert_hf_to_gguf.py`, `SpecialVocab` of
+ * its gguf-py.
  */
 
 import type { TokenizerFiles } from "../../checkpoint/checkpoint.ts";
@@ -13,13 +14,14 @@ import { ggufPreName } from "./pre-names.ts";
 import { ggufVocabulary, type GgufVocabulary } from "./vocabulary-tokens.ts";
 import type { GgufPair, GgufTypedValue } from "./writer.ts";
 
-/** What a token's text stands for a space by, in SentencePiece vocabularies. */
+/** The character for a space in the tokens of SentencePiece vocabularies. */
 const SPACE_MARK = "▁";
 
 /**
- * Makes the keys. Pure.
- * @param where the model's folder, for messages.
- * @throws CusprunError `TOKENIZER_INVALID` for damaged files, `TOKENIZER_UNSUPPORTED` for a tokenizer that llama.cpp has no equal of.
+ * Builds the keys. Pure.
+ * @param where the model's folder, for error messages.
+ * @throws CusprunError `TOKENIZER_INVALID` for damaged files, `TOKENIZER_UNSUPPORTED` for a tokenizer without an
+ * equivalent in llama.cpp.
  */
 export function tokenizerPairs(files: TokenizerFiles, config: ModelConfig, where: string): GgufPair[] {
   const bpe = readBpe(files, config.vocabSize, where);
@@ -46,10 +48,10 @@ function byteLevelKeys(
 ): [string, GgufTypedValue][] {
   const name = ggufPreName(tokenizerJson["pre_tokenizer"], ignoresMerges);
   if (name === null) {
-    throw unsupportedTokenizer(where, "pre_tokenizer", tokenizerJson["pre_tokenizer"], "one that llama.cpp has a name for");
+    throw unsupportedTokenizer(where, "pre_tokenizer", tokenizerJson["pre_tokenizer"], "one that llama.cpp knows");
   }
   const normalizer = tokenizerJson["normalizer"];
-  // llama.cpp normalises nothing; NFC, which Qwen's has, changes only texts that are not composed.
+  // llama.cpp does not normalise. NFC, which Qwen's tokenizer has, changes only texts that are not composed.
   const isNone = normalizer === null || normalizer === undefined;
   if (!isNone && !(isJsonObject(normalizer) && normalizer["type"] === "NFC")) {
     throw unsupportedTokenizer(where, "normalizer", normalizer, "none, or NFC");
@@ -76,11 +78,11 @@ function sentencePieceKeys(
 }
 
 /**
- * Scores that order the tokens as the merges do: llama.cpp joins first what has the highest score. The merges of one token must stand
- * together, as they do in every list that was made from scores.
+ * Scores that order the tokens as the merges do: llama.cpp merges the highest score first. The merges of one token must
+ * be adjacent, as they are in every list that was made from scores.
  */
 function scoresOfMerges({ merges }: BpeModel, { tokens, idOf }: GgufVocabulary, where: string): number[] {
-  // What no merge makes is never joined, and what is no join of two tokens needs no score.
+  // A token that no merge produces is never merged, and needs no score if it is not two joined tokens.
   const scores = tokens.map(() => -(merges.length + 1));
   const done = new Set<string>();
   let current: string | null = null;
@@ -91,8 +93,8 @@ function scoresOfMerges({ merges }: BpeModel, { tokens, idOf }: GgufVocabulary, 
       throw unsupportedTokenizer(
         where,
         "model.merges",
-        `merges of ${JSON.stringify(joined)} apart from each other`,
-        "an order that scores of tokens give",
+        `merges of ${JSON.stringify(joined)} that are not adjacent`,
+        "an order that scores of tokens can express",
       );
     }
     done.add(joined);
@@ -103,18 +105,18 @@ function scoresOfMerges({ merges }: BpeModel, { tokens, idOf }: GgufVocabulary, 
   return scores;
 }
 
-/** Whether a space is put in front of a text; refuses what llama.cpp cannot do. */
+/** Whether a space is prepended to a text; refuses what llama.cpp cannot do. */
 function hasSpacePrefix(normalizer: unknown, preTokenizer: unknown, where: string): boolean {
   const steps = isJsonObject(normalizer) && normalizer["type"] === "Sequence" ? normalizer["normalizers"] : [normalizer];
   const list = (Array.isArray(steps) ? steps : []).filter(isJsonObject);
   const prepends = list.some((step) => step["type"] === "Prepend" && step["prepend"] === SPACE_MARK);
   const known = list.every((step) => step["type"] === "Prepend" || isSpaceReplacement(step));
   if (!known)
-    throw unsupportedTokenizer(where, "normalizer", normalizer, `spaces replaced by ${SPACE_MARK}, and one put in front or not`);
+    throw unsupportedTokenizer(where, "normalizer", normalizer, `spaces replaced by ${SPACE_MARK}, one leading or none`);
   if (preTokenizer === null || preTokenizer === undefined) return prepends;
   if (!isJsonObject(preTokenizer)) throw unsupportedTokenizer(where, "pre_tokenizer", preTokenizer, "an object");
   if (preTokenizer["type"] === "Metaspace" && preTokenizer["split"] !== true) return preTokenizer["prepend_scheme"] !== "never";
-  // Gemma's splits at spaces after the normalizer has replaced them all.
+  // Gemma's pre-tokenizer splits at spaces, but only after the normalizer has replaced them all.
   const pattern = preTokenizer["pattern"];
   if (preTokenizer["type"] === "Split" && isJsonObject(pattern) && pattern["String"] === " ") return prepends;
   throw unsupportedTokenizer(where, "pre_tokenizer", preTokenizer, "none, or Metaspace without splitting");
@@ -127,7 +129,7 @@ function isSpaceReplacement(step: Readonly<Record<string, unknown>>): boolean {
 
 type SpecialIds = Readonly<Record<"bos" | "eos" | "unknown" | "padding", number | null>>;
 
-/** Named tokens; of BOS and EOS, what the model's config says where the tokenizer names none. */
+/** Ids of the named tokens. BOS and EOS are the model config's if the tokenizer names none. */
 function specialIds(
   { tokenizerConfig }: TokenizerFiles,
   { unknown }: BpeModel,
@@ -147,7 +149,7 @@ function specialIds(
   };
 }
 
-/** Whether BOS goes before a text and EOS after it: as the tokenizer really does it, whatever its config says. */
+/** Whether a text is preceded by BOS and followed by EOS: as the tokenizer really does it, whatever its config says. */
 function framing(files: TokenizerFiles, { bos, eos }: SpecialIds, where: string): [string, GgufTypedValue][] {
   const tokenizer = createTokenizer(files, where);
   const before = [...tokenizer.prefix];
@@ -161,7 +163,7 @@ function framing(files: TokenizerFiles, { bos, eos }: SpecialIds, where: string)
   ];
 }
 
-/** A tokenizer config's chat template, or the one named `default` of several; null where there is none. */
+/** A tokenizer config's chat template, or the one named `default` of several; null if there is none. */
 export function chatTemplate(value: unknown): string | null {
   if (typeof value === "string") return value;
   if (!Array.isArray(value)) return null;

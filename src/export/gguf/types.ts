@@ -1,6 +1,8 @@
 /**
- * @file Which type each tensor of a GGUF file gets: the names that users know from llama-quantize, with the types that it chooses.
- * Source: llama.cpp, `llama_tensor_get_type` and `use_more_bits` (src/llama-quant.cpp) without an importance matrix, also where importances are known; `llama_ftype`.
+ * @file Which type each tensor of a GGUF file gets: the names that users know from llama-quantize, with the types that
+ * it chooses.
+ * Source: llama.cpp, `llama_tensor_get_type` and `use_more_bits` (src/llama-quant.cpp) without an importance matrix,
+ * even if importances are known; `llama_ftype`.
  */
 
 import type { BlockRole, ModelRole } from "../../families/roles.ts";
@@ -9,7 +11,7 @@ import type { StoredDType } from "../../checkpoint/checkpoint.ts";
 import type { LayerSizes, ModelConfig } from "../../checkpoint/config/model-config.ts";
 import type { WrittenGgmlType } from "./ggml-quantize.ts";
 
-/** What a user can ask for. `Q4_K` and `Q5_K` are llama-quantize's Q4_K_S and Q5_K_S. */
+/** The file types that a user can request. `Q4_K` and `Q5_K` are llama-quantize's Q4_K_S and Q5_K_S. */
 export const GGUF_FILE_TYPES = [
   "F32",
   "F16",
@@ -26,10 +28,10 @@ export const GGUF_FILE_TYPES = [
   "Q5_K_M",
 ] as const;
 
-/** The name of what a GGUF file's tensors are stored as. */
+/** Name of a file type. */
 export type GgufFileType = (typeof GGUF_FILE_TYPES)[number];
 
-/** What a matrix is to the model: its role, the layer that it is in, and the length of its rows. */
+/** A matrix of the model: its role, its layer, and the length of its rows. */
 export interface PlacedMatrix {
   readonly role: BlockRole | ModelRole;
   /** 0 outside the blocks. */
@@ -37,7 +39,7 @@ export interface PlacedMatrix {
   readonly rowLength: number;
 }
 
-/** How a file type chooses. */
+/** How a file type chooses the types of matrices. */
 interface FileTypeRule {
   /** Value of `general.file_type`. */
   readonly id: number;
@@ -47,7 +49,7 @@ interface FileTypeRule {
   readonly better?: (role: BlockRole | ModelRole, layer: number, layers: number) => WrittenGgmlType | null;
 }
 
-/** `use_more_bits`: the first and the last eighth, and every third layer between. */
+/** `use_more_bits`: the first and the last eighth, and every third layer in between. */
 function isSensitiveLayer(layer: number, layers: number): boolean {
   const eighth = Math.floor(layers / 8);
   return layer < eighth || layer >= Math.floor((7 * layers) / 8) || (layer - eighth) % 3 === 2;
@@ -77,13 +79,16 @@ const RULES: Readonly<Record<GgufFileType, FileTypeRule>> = {
   Q5_K_M: { id: 17, base: "Q5_K", better: MEDIUM },
 };
 
-/** Where rows are no whole number of 256 values: a type with blocks of 32 and about as many bits. */
+/** If rows are not a whole number of 256 values: a type with blocks of 32 and about as many bits. */
 const SMALLER_BLOCKS: Readonly<Partial<Record<WrittenGgmlType, WrittenGgmlType>>> = { Q4_K: "Q5_0", Q5_K: "Q5_1", Q6_K: "Q8_0" };
 
-/** Layers of the one size (70B) whose few value heads serve many queries, so that llama-quantize spends more bits on them. */
+/**
+ * Number of layers of the one model size (70B) whose few value heads serve many queries, so that llama-quantize spends
+ * more bits on them.
+ */
 const LAYERS_OF_70B = 80;
 
-/** How a file stores its tensors: as one of the types names, or each as the GGUF file that it is made from does. */
+/** How a file stores its tensors: in a named file type, or each as the GGUF file that it is made from does. */
 export type GgufStorage = GgufFileType | "as stored";
 
 /** Value of `general.file_type` (`llama_ftype`). */
@@ -104,14 +109,14 @@ export function matrixType(fileType: GgufFileType, matrix: PlacedMatrix, config:
 }
 
 /**
- * The type that a matrix is quantised to anew so that it stays as it was stored: the same, or where its rows no longer fit the blocks, the
- * fallback. The two types that are only read become the next larger one that is written.
+ * The type that a matrix is quantised to again so that it stays as it was stored: the same, or the fallback if its rows
+ * no longer fit the blocks. The two types that are only read become the next larger one that is written.
  */
 export function requantizedType(stored: StoredDType, rowLength: number): WrittenGgmlType {
   return fittingType(stored === "Q2_K" || stored === "Q3_K" ? "Q4_K" : stored, { rowLength });
 }
 
-/** Of some types, the one with the most bits a value. */
+/** The type with the most bits per value. */
 export function finestType<T extends StoredDType>(types: readonly [T, ...T[]]): T {
   const bits = (type: T): number => GGML_BLOCK_FORMATS[type].blockBytes / GGML_BLOCK_FORMATS[type].blockSize;
   return types.reduce((finest, type) => (bits(type) > bits(finest) ? type : finest), types[0]);

@@ -1,11 +1,11 @@
 /**
- * @file A BPE vocabulary as GGUF lists it: one text and one type for every row of the embedding.
+ * @file A BPE vocabulary in GGUF's form: one text and one type for every row of the embedding.
  */
 
 import { TOKEN_TYPES } from "../../checkpoint/gguf/vocabulary.ts";
 import { BYTE_TOKEN, type BpeModel } from "../../corpora/bpe.ts";
 
-/** Types of `tokenizer.ggml.token_type` that only writing needs. */
+/** Types of `tokenizer.ggml.token_type` that only the writer needs. */
 const UNUSED_TYPE = 5;
 const BYTE_TYPE = 6;
 
@@ -18,7 +18,8 @@ export interface GgufVocabulary {
 
 /**
  * Lists a vocabulary.
- * @param vocabSize rows of the embedding: ids that no token has become unused ones, since llama.cpp wants both to be as many.
+ * @param vocabSize rows of the embedding. Ids without a token become unused tokens, because llama.cpp needs as many
+ * tokens as rows.
  */
 export function ggufVocabulary({ vocab, added, unknown, isByteLevel }: BpeModel, vocabSize: number): GgufVocabulary {
   const tokens = Array.from({ length: vocabSize }, (_, id) => `[PAD${id}]`);
@@ -33,7 +34,7 @@ export function ggufVocabulary({ vocab, added, unknown, isByteLevel }: BpeModel,
   for (const { text, id, isSpecial } of added) {
     const isUnknown = !isByteLevel && text === unknown;
     const type = isUnknown ? TOKEN_TYPES.unknown : isSpecial ? TOKEN_TYPES.control : TOKEN_TYPES.userDefined;
-    // Found in the raw text, in which a space is a space.
+    // Matched in the raw text, in which a space is a space.
     put(type === TOKEN_TYPES.userDefined && !isByteLevel ? text.replaceAll("▁", " ") : text, id, type);
     idOf.set(text, id);
   }

@@ -1,5 +1,6 @@
 /**
- * @file Writes a GGUF file: all sizes are planned first, so that the header is written before any tensor; then the tensors, piece by piece.
+ * @file Writes a GGUF file. All sizes are planned first, so that the header can be written before any tensor; then the
+ * tensors, piece by piece.
  * Source: the GGUF specification, version 3, `docs/gguf.md` of ggml-org/ggml.
  */
 
@@ -18,20 +19,22 @@ export type GgufTypedValue =
   | readonly [type: "bool", value: boolean]
   | readonly [type: "array", of: "string", values: readonly string[]]
   | readonly [type: "array", of: "int32" | "float32", values: readonly number[]]
-  /** A value with its type as another file has them. */
+  /** A value with its type, as encoded in another file. */
   | readonly [type: "encoded", bytes: Uint8Array];
 
 /** A key of the header with its value. */
 export type GgufPair = readonly [key: string, value: GgufTypedValue];
 
-/** A tensor to be written. */
+/** A tensor to write. */
 export interface GgufTensorSource {
   /** GGUF's name. */
   readonly name: string;
-  /** Row-major, as everywhere in cusprun, [out, in]; the file has it the other way round. */
+  /** Row-major, [out, in], as everywhere in cusprun; the file has the sizes in reverse order. */
   readonly shape: readonly number[];
   readonly type: StoredDType;
-  /** Its bytes, in pieces. Called once, when its turn comes; a piece is released before the next is asked for. */
+  /**
+   * Its bytes, in pieces. Called once, when the tensor is written; a piece is released before the next is requested.
+   */
   pieces(): AsyncIterable<Uint8Array>;
 }
 
@@ -56,9 +59,10 @@ export const GGML_TYPE_IDS: Readonly<Record<StoredDType, number>> = {
 };
 
 /**
- * Writes a file, through a temporary beside it.
- * @returns the bytes of the file.
- * @throws CusprunError `DISK_FULL`, `OUTPUT_UNWRITABLE`; RangeError (a defect of the caller) where a tensor's pieces do not fit its shape.
+ * Writes a file, by way of a temporary one beside it.
+ * @returns the size of the file in bytes.
+ * @throws CusprunError `DISK_FULL`, `OUTPUT_UNWRITABLE`; RangeError (a defect of the caller) if a tensor's pieces do
+ * not match its shape.
  */
 export async function writeGguf(
   path: string,
@@ -81,7 +85,7 @@ export async function writeGguf(
         }
         const expected = tensorBytes(tensor);
         if (done - start !== expected) {
-          throw new RangeError(`tensor '${tensor.name}' gave ${done - start} bytes, its shape takes ${expected}`);
+          throw new RangeError(`tensor '${tensor.name}' gave ${done - start} bytes, but its shape needs ${expected}`);
         }
         done += await writeAll(file, new Uint8Array(aligned(expected) - expected));
       }
@@ -92,7 +96,7 @@ export async function writeGguf(
   return total;
 }
 
-/** Everything before the first tensor, padded to where it begins. */
+/** Everything before the first tensor, padded to the tensor's start. */
 export function encodeGgufHeader(pairs: readonly GgufPair[], tensors: readonly GgufTensorSource[]): Uint8Array {
   const parts: Uint8Array[] = [Buffer.from("GGUF"), uint32(3), uint64(tensors.length), uint64(pairs.length)];
   for (const [key, value] of pairs) parts.push(string(key), typedValue(value));

@@ -1,5 +1,6 @@
 /**
- * @file Dequantisation against goldens of the `gguf` Python package (tests/reference/make_gguf_goldens.py): bit for bit.
+ * @file Dequantisation compared with goldens of the `gguf` Python package (tests/reference/make_gguf_goldens.py), bit
+ * for bit.
  */
 
 import { readFileSync } from "node:fs";
@@ -35,7 +36,7 @@ describe("dequantizeInto", () => {
     expect(types.toSorted()).toEqual(quantised.toSorted());
   });
 
-  // Exact, because every step is exact in f32 and f64 alike but for the one rounding on storing.
+  // Exact, because every step is exact both in f32 and in f64, except for the one rounding on storing.
   it.each(types)("%s equals the gguf package bit for bit", (type) => {
     const { blocks, values, count } = golden(type);
     expect(dequantize(type, blocks, count).equals(values)).toBe(true);
@@ -58,7 +59,7 @@ describe("dequantizeInto", () => {
     expect([...out]).toEqual([Math.fround(0.1), -0]);
   });
 
-  it("refuses lengths that do not fit", () => {
+  it("refuses lengths that do not match", () => {
     expect(() => dequantizeInto("Q4_0", new Uint8Array(17), new Float32Array(32))).toThrow(RangeError);
     expect(() => dequantizeInto("Q4_0", new Uint8Array(18), new Float32Array(31))).toThrow(RangeError);
   });

@@ -1,5 +1,6 @@
 /**
- * @file The GGUF header: what is read, and how each lie is refused. Files are written by tests/support/gguf-writer.ts.
+ * @file The GGUF header: the values that are read, and how every wrong header is refused. Files are written by
+ * tests/support/gguf-writer.ts.
  */
 
 import { truncate } from "node:fs/promises";
@@ -21,7 +22,7 @@ function file(changes: Partial<WrittenGguf> = {}): WrittenGguf {
   return { metadata: [["general.architecture", ["string", "llama"]]], tensors: [tensor("a"), tensor("b")], ...changes };
 }
 
-/** The beginning of a header that promises one pair, and then these bytes. */
+/** The beginning of a header that announces one pair, followed by these bytes. */
 function pair(key: string, rest: (writer: ByteWriter) => ByteWriter): Uint8Array {
   const writer = new ByteWriter().bytes(Buffer.from("GGUF")).uint32(3).uint64(0).uint64(1).string(key);
   return rest(writer).bytes(new Uint8Array(64)).finish();
@@ -96,7 +97,7 @@ describe("readGgufHeader", () => {
     });
   });
 
-  it("places tensors in Hugging Face's orientation, whatever the alignment", async () => {
+  it("gives tensors Hugging Face's orientation, with any alignment", async () => {
     const bytes = writeGguf(
       file({
         version: 2,
@@ -150,7 +151,13 @@ describe("readGgufHeader", () => {
     ["a huge array of booleans", pair("k", (w) => w.uint32(9).uint32(7).uint64(HUGE)), "GGUF_COUNT", "key 'k'", "booleans"],
     ["an array of arrays", pair("k", (w) => w.uint32(9).uint32(9).uint64(HUGE)), "GGUF_VALUE", "key 'k'", "array of arrays"],
     ["an unknown value type", pair("k", (w) => w.uint32(13)), "GGUF_VALUE", "key 'k'", "type 13", "0 to 12"],
-    ["a boolean that is neither", pair("k", (w) => w.uint32(7).bytes(Uint8Array.of(2))), "GGUF_VALUE", "byte 2", "0 or 1"],
+    [
+      "a boolean that is neither 0 nor 1",
+      pair("k", (w) => w.uint32(7).bytes(Uint8Array.of(2))),
+      "GGUF_VALUE",
+      "byte 2",
+      "0 or 1",
+    ],
     [
       "a string that is not UTF-8",
       pair("k", (w) => w.uint32(8).uint64(2).bytes(Uint8Array.of(0xc3, 0x28))),
@@ -158,7 +165,7 @@ describe("readGgufHeader", () => {
       "not UTF-8",
     ],
     [
-      "a key twice",
+      "a duplicate key",
       writeGguf(
         file({
           metadata: [
@@ -170,18 +177,18 @@ describe("readGgufHeader", () => {
       "GGUF_DUPLICATE_KEY",
       "key 'k'",
     ],
-    ["a tensor twice", writeGguf(file({ tensors: [tensor("a"), tensor("a")] })), "GGUF_DUPLICATE_TENSOR", "tensor 'a'"],
+    ["a duplicate tensor", writeGguf(file({ tensors: [tensor("a"), tensor("a")] })), "GGUF_DUPLICATE_TENSOR", "tensor 'a'"],
     ["no dimensions", writeGguf(file({ tensors: [tensor("a", { sizes: [] })] })), "GGUF_DIMENSIONS", "0 dimensions"],
     ["five dimensions", writeGguf(file({ tensors: [tensor("a", { sizes: [1, 1, 1, 1, 1] })] })), "GGUF_DIMENSIONS", "1 to 4"],
     ["a size of 0", writeGguf(file({ tensors: [tensor("a", { sizes: [4, 0] })] })), "GGUF_DIMENSIONS", "[0, 4]"],
     [
-      "sizes past all files",
+      "sizes beyond any file",
       writeGguf(file({ tensors: [tensor("a", { sizes: [HUGE, HUGE] })] })),
       "GGUF_DIMENSIONS",
       "tensor 'a'",
     ],
     [
-      "sizes past this file",
+      "sizes beyond this file",
       writeGguf(file({ tensors: [tensor("a", { sizes: [4, 2 ** 40] })] })),
       "GGUF_TRUNCATED",
       "tensor 'a'",
@@ -210,7 +217,7 @@ describe("readGgufHeader", () => {
       "offset 4",
       "alignment 32",
     ],
-    ["an offset past the file", writeGguf(file({ tensors: [tensor("a", { offset: 320 })] })), "GGUF_TRUNCATED", "tensor 'a'"],
+    ["an offset beyond the file", writeGguf(file({ tensors: [tensor("a", { offset: 320 })] })), "GGUF_TRUNCATED", "tensor 'a'"],
     ["a huge offset", writeGguf(file({ tensors: [tensor("a", { offset: 2n ** 63n })] })), "GGUF_TRUNCATED", "tensor 'a'"],
     [
       "overlapping tensors",
@@ -228,10 +235,10 @@ describe("readGgufHeader", () => {
     ],
     ["alignment 24", writeGguf(file({ metadata: [["general.alignment", ["uint32", 24]]] })), "GGUF_ALIGNMENT", "found 24"],
     [
-      "alignment in words",
+      "an alignment that is a string",
       writeGguf(file({ metadata: [["general.alignment", ["string", "x"]]] })),
       "GGUF_ALIGNMENT",
-      "no number",
+      "not a number",
     ],
     [
       "a huge alignment",
@@ -250,12 +257,12 @@ describe("readGgufHeader", () => {
     },
   );
 
-  it("refuses a header that no model has", async () => {
+  it("refuses a header larger than any model's", async () => {
     const length = 2 ** 30;
     await withFile(
       pair("k", (w) => w.uint32(8).uint64(length)),
       async (path) => {
-        await truncate(path, 2 * length); // a sparse file, which takes no room
+        await truncate(path, 2 * length); // a sparse file, which takes no disk space
         const error = await errorOf(readHeaderOf(path));
         expect(error.code).toBe("GGUF_HEADER_TOO_LARGE");
         expect(error.message).toContain("key 'k'");
@@ -263,7 +270,7 @@ describe("readGgufHeader", () => {
     );
   });
 
-  it("refuses a file that is cut at any byte", async () => {
+  it("refuses a file that is truncated at any byte", async () => {
     const whole = writeGguf(
       file({
         metadata: [
@@ -279,7 +286,7 @@ describe("readGgufHeader", () => {
     }
   });
 
-  it("reads or refuses any bytes behind the magic", async () => {
+  it("reads or refuses any bytes after the magic", async () => {
     const property = fc.asyncProperty(fc.uint8Array({ maxLength: 200 }), async (tail) => {
       const bytes = new ByteWriter().bytes(text("GGUF")).uint32(3).bytes(tail).finish();
       await allowRefusal(readHeader(bytes));

@@ -1,6 +1,6 @@
 /**
- * @file GGUF files of tiny models, written as llama.cpp's converter writes them (tests/support/gguf-writer.ts): what is read equals
- * what was written, under Hugging Face's names and in its order.
+ * @file GGUF files of tiny models, written as llama.cpp's converter writes them (tests/support/gguf-writer.ts): what is
+ * read equals what was written, with Hugging Face's names and in its order.
  */
 
 import type { FileHandle } from "node:fs/promises";
@@ -34,7 +34,7 @@ function bytesOf(values: Float32Array): Buffer {
   return Buffer.from(values.buffer, values.byteOffset, values.byteLength);
 }
 
-/** What remains of norm weights after 1 was added and taken off in f32; of others, the values. */
+/** Norm weights after 1 was added and subtracted in f32; other values unchanged. */
 function expectedValues(name: string, { values }: TinyTensor, normOffset: number): Float32Array {
   return name.includes("norm") && normOffset === 1 ? values.map((value) => Math.fround(Math.fround(value + 1) - 1)) : values;
 }
@@ -44,7 +44,7 @@ describe.each(FAMILIES)("a GGUF file of family %s", (family) => {
   const model = tinyModel(family, { attentionBias: family === "llama" });
   const normOffset = family === "gemma3" ? 1 : 0;
 
-  it("has every tensor under its name, in its shape, with its values and its bytes", async () => {
+  it("has every tensor with its name, shape, values and bytes", async () => {
     await withGguf(ggufOfTinyModel(model), async (checkpoint) => {
       expect([...checkpoint.tensors.keys()]).toEqual([...model.tensors.keys()]);
       for (const [name, tensor] of model.tensors) {
@@ -100,7 +100,7 @@ describe.each(FAMILIES)("a GGUF file of family %s", (family) => {
     });
   });
 
-  it("refuses rows, names and dtypes that are not there", async () => {
+  it("refuses rows and names that do not exist", async () => {
     await withGguf(ggufOfTinyModel(model), async (checkpoint) => {
       const name = "model.layers.0.self_attn.q_proj.weight";
       for (const rows of [
@@ -124,7 +124,7 @@ describe("interleavedRow", () => {
 });
 
 describe("readRows", () => {
-  /** Records what is read; byte i of the file is i modulo 256. */
+  /** Records the ranges that are read; byte i of the file is i modulo 256. */
   function recordingFile(): { file: FileHandle; reads: [start: number, end: number][] } {
     const reads: [number, number][] = [];
     const read = async (target: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesRead: number }> => {
@@ -143,7 +143,7 @@ describe("readRows", () => {
     expect(reads).toEqual([[1000 + 5 * 34, 1000 + 7 * 34]]);
   });
 
-  it("reads whole heads where they are interleaved", async () => {
+  it("reads whole heads if they are interleaved", async () => {
     const { file, reads } = recordingFile();
     const firsts: number[] = [];
     await readRows(file, tensor, { start: 5, end: 9 }, 8, "t.gguf", (bytes) => {
@@ -172,7 +172,7 @@ describe("readRows", () => {
     expect(reads.at(-1)![1]).toBe(3000 * 1024);
   });
 
-  it("says so where the file has become shorter", async () => {
+  it("reports a file that has become shorter", async () => {
     const file = { read: async () => ({ bytesRead: 0 }) } as unknown as FileHandle;
     const error = await errorOf(readRows(file, tensor, { start: 0, end: 1 }, null, "t.gguf", () => {}));
     expect(error.code).toBe("GGUF_TRUNCATED");
@@ -213,11 +213,11 @@ describe("a damaged file", () => {
       }
     });
 
-  it("is read whole", async () => {
+  it("is read completely if it is undamaged", async () => {
     await expect(readAll(whole)).resolves.toBeUndefined();
   });
 
-  it("is refused with a coded error wherever it is cut", async () => {
+  it("is refused with a coded error wherever it is truncated", async () => {
     await fc.assert(
       fc.asyncProperty(fc.nat(whole.length - 33), async (length) => {
         expect(await errorOf(readAll(whole.subarray(0, length)))).toBeInstanceOf(CusprunError);
@@ -226,7 +226,7 @@ describe("a damaged file", () => {
     );
   });
 
-  it("is read or refused with a coded error whatever bytes of its header change", async () => {
+  it("is read, or refused with a coded error, with any bytes of its header changed", async () => {
     const flips = fc.array(fc.tuple(fc.nat(headerBytes - 1), fc.nat(255)), { minLength: 1, maxLength: 4 });
     const property = fc.asyncProperty(flips, async (changes) => {
       const bytes = whole.slice();
@@ -236,7 +236,7 @@ describe("a damaged file", () => {
     await expect(fc.assert(property, { numRuns: 400 })).resolves.toBeUndefined();
   });
 
-  it("is refused where there is none", async () => {
+  it("is refused if it does not exist", async () => {
     const error = await errorOf(openGguf("no/such/model.gguf"));
     expect(error.code).toBe("MODEL_FILE_MISSING");
     expect(error.message).toContain("no/such/model.gguf");

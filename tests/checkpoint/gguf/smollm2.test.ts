@@ -1,5 +1,6 @@
 /**
- * @file The real SmolLM2 file: all 272 tensors equal what transformers loads from it, bit for bit, and the config is the original's.
+ * @file The real SmolLM2 file: all 272 tensors equal those that transformers loads from it, bit for bit, and the config
+ * is the original model's.
  */
 
 import { expect, it } from "vitest";
@@ -16,7 +17,7 @@ it("has the values that transformers loads", async () => {
   });
 });
 
-it("has the original's config", async () => {
+it("has the original model's config", async () => {
   const checkpoint = await openGguf(await realModel("smollm2"));
   await checkpoint.close();
   expect(checkpoint.config).toEqual({

@@ -1,5 +1,6 @@
 /**
- * @file GGUF header → tokenizer files, on tiny vocabularies: form, defaults and bad input. Equality with llama.cpp is in tests/corpora.
+ * @file GGUF header → tokenizer files, with tiny vocabularies: form, defaults and invalid input. Equality with
+ * llama.cpp is tested in tests/corpora.
  */
 
 import { describe, expect, test } from "vitest";
@@ -19,7 +20,7 @@ const GPT2: Values = {
   "tokenizer.ggml.merges": ["a b", "ab c"],
 };
 
-/** SentencePiece BPE with scores; `bc` beats `ab`, and what has no token falls to bytes. */
+/** SentencePiece BPE with scores; `bc` beats `ab`, and text without a token falls back to bytes. */
 const LLAMA: Values = {
   "tokenizer.ggml.model": "llama",
   "tokenizer.ggml.tokens": ["<unk>", "<s>", "</s>", "a", "b", "c", "ab", "bc", "▁", "<0xC3>", "<0xA9>"],
@@ -38,7 +39,7 @@ describe("tokenizerFilesFromGguf", () => {
     expect(idsOf(GPT2, "abcab c<|x|><u>a")).toEqual([4, 3, 7, 2, 5, 6, 0]);
   });
 
-  test("gpt2: llama-bpe takes whole words and adds BOS where the file does not say", () => {
+  test("gpt2: llama-bpe uses whole words and adds BOS by default", () => {
     const values = {
       ...GPT2,
       "tokenizer.ggml.pre": "llama-bpe",
@@ -58,7 +59,7 @@ describe("tokenizerFilesFromGguf", () => {
     expect(idsOf(LLAMA, "a</s>a")).toEqual([1, 8, 3, 2, 8, 3]);
   });
 
-  test("names special tokens, the chat template and the class in tokenizer_config.json, and carries both files as bytes", () => {
+  test("writes special tokens, chat template and class to tokenizer_config.json, and has both files as bytes", () => {
     const { files, tokenizerConfig, tokenizerJson } = filesOf({
       ...GPT2,
       "tokenizer.ggml.eos_token_id": 5,
@@ -94,9 +95,9 @@ describe("tokenizerFilesFromGguf", () => {
     ],
     ["no tokens", { "tokenizer.ggml.tokens": undefined }, "TOKENIZER_INVALID", ["tokenizer.ggml.tokens", "an array of strings"]],
     ["tokens that are numbers", { "tokenizer.ggml.tokens": Int32Array.of(1) }, "TOKENIZER_INVALID", ["Int32Array"]],
-    ["a token twice", { "tokenizer.ggml.tokens": ["a", "b", "a"] }, "TOKENIZER_INVALID", ['"a" at 0 and at 2']],
+    ["a duplicate token", { "tokenizer.ggml.tokens": ["a", "b", "a"] }, "TOKENIZER_INVALID", ['"a" at 0 and at 2']],
     [
-      "a token beyond any length",
+      "a token that is too long",
       { "tokenizer.ggml.tokens": ["a".repeat(5000)] },
       "TOKENIZER_INVALID",
       ["5000 characters", "at most 4096"],
@@ -108,13 +109,13 @@ describe("tokenizerFilesFromGguf", () => {
       ["1 entries", "8, one per token"],
     ],
     ["no merges", { "tokenizer.ggml.merges": undefined }, "TOKENIZER_INVALID", ["tokenizer.ggml.merges"]],
-    ["a merge of one", { "tokenizer.ggml.merges": ["ab"] }, "TOKENIZER_INVALID", ['merge 0 "ab"']],
-    ["a merge that makes no token", { "tokenizer.ggml.merges": ["a b", "b c"] }, "TOKENIZER_INVALID", ['merge 1 "b c"']],
-    ["a BOS beyond the vocabulary", { "tokenizer.ggml.bos_token_id": 8 }, "TOKENIZER_INVALID", ["bos_token_id", "an id under 8"]],
-    ["a BOS to add that is not named", { "tokenizer.ggml.add_bos_token": true }, "TOKENIZER_INVALID", ["add_bos_token true"]],
+    ["a merge of one token", { "tokenizer.ggml.merges": ["ab"] }, "TOKENIZER_INVALID", ['merge 0 "ab"']],
+    ["a merge whose result is not a token", { "tokenizer.ggml.merges": ["a b", "b c"] }, "TOKENIZER_INVALID", ['merge 1 "b c"']],
+    ["a BOS beyond the vocabulary", { "tokenizer.ggml.bos_token_id": 8 }, "TOKENIZER_INVALID", ["bos_token_id", "an id below 8"]],
+    ["a BOS to add without an id", { "tokenizer.ggml.add_bos_token": true }, "TOKENIZER_INVALID", ["add_bos_token true"]],
     ["add_bos_token as a number", { "tokenizer.ggml.add_bos_token": 1 }, "TOKENIZER_INVALID", ["true or false"]],
     [
-      "a chat template that is no string",
+      "a chat template that is not a string",
       { "tokenizer.chat_template": 7 },
       "TOKENIZER_INVALID",
       ["tokenizer.chat_template", "a string"],

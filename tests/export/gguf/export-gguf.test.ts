@@ -1,5 +1,6 @@
 /**
- * @file What llama.cpp would load wrongly is refused before a weight is read; what is written, cusprun's own reader gives back.
+ * @file Models that llama.cpp would load wrongly are refused before a weight is read; cusprun's own reader reads back
+ * everything that is written.
  */
 
 import { mkdtemp, readdir, rm } from "node:fs/promises";
@@ -29,23 +30,23 @@ const TOKENIZER: TokenizerFiles = {
   files: new Map(),
 };
 
-test.each(TINY_FAMILIES)("%s: every value comes back", async (family) => {
+test.each(TINY_FAMILIES)("%s: every value is read back", async (family) => {
   const checkpoint = { ...tinyCheckpoint(tinyModel(family, { hiddenSize: 48 })), readTokenizerFiles: async () => TOKENIZER };
   const file = join(home, "tiny.gguf");
   const written = await exportGguf(checkpoint, file, { type: "F32" });
   const back = await openGguf(file);
   expect(back.config).toMatchObject({ hiddenSize: 48, headDim: 8, maxPositionEmbeddings: written.contextLength });
   expect(new Set(back.tensors.keys())).toEqual(new Set(checkpoint.tensors.keys()));
-  const scaled = family === "gemma3" ? /q_norm/ : /^$/; // Gemma's query norm takes up the attention's scale
+  const scaled = family === "gemma3" ? /q_norm/ : /^$/; // Gemma's query norm absorbs the attention's scale
   for (const name of [...back.tensors.keys()].filter((tensor) => !scaled.test(tensor))) {
     const [found, expected] = [await back.readFloat32(name), await checkpoint.readFloat32(name)];
-    // 1 + w − 1 in f32 errs by half a unit of the last place of 2.
+    // 1 + w − 1 in f32 has an error of half a unit in the last place of 2.
     expect(Math.max(...found.map((value, i) => Math.abs(value - expected[i]!))), name).toBeLessThan(2e-7);
   }
   await back.close();
 });
 
-test("refuses before it reads a weight and leaves nothing behind", async () => {
+test("refuses before it reads a weight, and leaves no file behind", async () => {
   const model = tinyModel("qwen3");
   const rope = { theta: 10_000, scaling: { type: "factors", factors: [1, 1, 2, 2] } } as const;
   const config = { ...model.config, rope: { full_attention: rope, sliding_attention: rope } };
@@ -55,7 +56,7 @@ test("refuses before it reads a weight and leaves nothing behind", async () => {
   await expect(exportGguf({ ...plain, readTokenizerFiles: async () => null }, join(home, "a.gguf"))).rejects.toMatchObject({
     code: "TOKENIZER_MISSING",
   });
-  // A word-level tokenizer has no equal in llama.cpp.
+  // A word-level tokenizer has no equivalent in llama.cpp.
   await expect(exportGguf(plain, join(home, "a.gguf"))).rejects.toMatchObject({ code: "TOKENIZER_UNSUPPORTED" });
   expect([...checkpoint.reads, ...plain.reads]).toEqual([]);
   expect(await readdir(home)).toEqual([]);

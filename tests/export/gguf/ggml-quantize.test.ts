@@ -1,5 +1,5 @@
 /**
- * @file Quantisers against llama.cpp's own (tests/reference/make_quantize_goldens.py): every byte the same.
+ * @file Quantisers compared with llama.cpp's own (tests/reference/make_quantize_goldens.py): every byte is the same.
  */
 
 import { readFileSync } from "node:fs";
@@ -26,7 +26,7 @@ test.each(Object.entries(golden.weighted))("%s with importances is bit-identical
   expect(Buffer.from(written).equals(Buffer.from(bytes, "base64"))).toBe(true);
 });
 
-test("half a block is a defect of the caller", () => {
+test("half a block is refused as a defect of the caller", () => {
   expect(() => quantize("Q4_K", new Float32Array(128))).toThrow(RangeError);
   expect(() => quantize("Q4_0", new Float32Array(96), new Float32Array(64))).toThrow(RangeError);
   expect(() => quantize("Q4_0", new Float32Array(96), new Float32Array(48))).toThrow(RangeError);

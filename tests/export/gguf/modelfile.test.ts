@@ -1,6 +1,6 @@
 /**
- * @file Modelfiles of the chat forms that are known. That each Go template writes what the Jinja template of its form writes was checked with Go's
- * text/template and Python's jinja2 (docs/LOG.md).
+ * @file Modelfiles of the known chat formats. Go's text/template and Python's jinja2 were used to check that each Go
+ * template writes the same text as the Jinja template of its format (docs/LOG.md).
  */
 
 import { describe, expect, test } from "vitest";
@@ -22,15 +22,15 @@ describe("modelfile", () => {
     ["[INST] {{ content }} [/INST]", "Mistral", "</s>"],
   ])("%s is %s", (jinja, form, stop) => {
     const text = modelfile("a.gguf", tokenizer(jinja, ["<bos>", "<eos>"]), [1]);
-    expect(text).toContain(`of the ${form} form.\nTEMPLATE """{{- range .Messages }}`);
+    expect(text).toContain(`has the ${form} format.\nTEMPLATE """{{- range .Messages }}`);
     expect(text).toContain(`PARAMETER stop "<eos>"\nPARAMETER stop ${JSON.stringify(stop)}\n`);
     expect(text).toMatch(/^# ollama create NAME -f a\.Modelfile\nFROM \.\/a\.gguf\n/);
   });
 
-  test("Llama 2's form, which looks like Mistral's, is left to Ollama", () => {
+  test("Llama 2's format, which looks like Mistral's, is left to Ollama", () => {
     const text = modelfile("a.gguf", tokenizer("[INST] <<SYS>> {{ system }} <</SYS>> [/INST]"), []);
     expect(text).not.toMatch(/^TEMPLATE/m);
-    expect(text).toContain("no form that is known here");
+    expect(text).toContain("no known format");
   });
 
   test("a model without a chat template continues texts", () => {

@@ -1,3 +1,7 @@
+/**
+ * @file Layers of different sizes in GGUF files: the architectures that hold them, and what is refused.
+ */
+
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,11 +24,11 @@ afterEach(() => rm(home, { recursive: true, force: true }));
 test.each([
   { family: "llama", changes: {}, architecture: "deci", back: "llama" },
   { family: "llama", changes: { attentionBias: true }, architecture: "deci", back: "llama" },
-  // What sets Mistral apart, its window, is said by the context's length.
+  // The window, in which Mistral differs, is expressed by the context length.
   { family: "mistral", changes: {}, architecture: "deci", back: "llama" },
   { family: "qwen2", changes: {}, architecture: "deci", back: "qwen2" },
   { family: "qwen3", changes: { tied: true }, architecture: "openelm", back: "qwen3" },
-] as const)("$family $changes as $architecture: every value comes back", async ({ family, changes, architecture, back }) => {
+] as const)("$family $changes as $architecture: every value is read back", async ({ family, changes, architecture, back }) => {
   const folder = join(home, "expert");
   const { reference } = await raggedFolder(tinyModel(family, changes), RAGGED_CUTS, folder);
   const expert = await openCheckpoint(folder);
@@ -39,7 +43,7 @@ test.each([
   const ids = [1, 5, 7, 9, 3, 40].slice(0, written.contextLength);
   expect(worstRelativeError(await ourLogits(read, ids), reference(ids).flat())).toBeLessThan(2e-5);
 
-  // Cut again, by masking, it stays a folder with a Python file of its own, in sizes that transformers takes.
+  // Cut again, by masking, it is still a folder with its own Python file, in sizes that transformers accepts.
   const { configJson } = cutExpert(read, planOf("masked", [{}, {}, {}]));
   expect(configJson).toMatchObject({ layer_widths: [{ num_attention_heads: 3 }, {}, { intermediate_size: 24 }] });
   expect(30 % Number(configJson["num_attention_heads"])).toBe(0);
@@ -47,7 +51,7 @@ test.each([
   await expert.close();
 });
 
-test("quantised rows of a fused tensor are split where they begin", async () => {
+test("the quantised rows of a fused tensor are split at their first bytes", async () => {
   const folder = join(home, "expert");
   await raggedFolder(tinyModel("qwen3", { tied: true, hiddenSize: 32 }), RAGGED_CUTS, folder);
   const expert = await openCheckpoint(folder);
@@ -64,7 +68,7 @@ test("quantised rows of a fused tensor are split where they begin", async () => 
   await expert.close();
 });
 
-test("Qwen2 with heads that do not fill the hidden size is read as itself, not as the llama that it is written as", async () => {
+test("Qwen2 with heads that do not fill the hidden size is written as a llama, but read as Qwen2", async () => {
   const folder = join(home, "expert");
   const uniform = [0, 1, 2].map(() => ({ head: [0, 2, 4] }));
   const { reference } = await raggedFolder(tinyModel("qwen2"), uniform, folder);
@@ -80,8 +84,8 @@ test("Qwen2 with heads that do not fill the hidden size is read as itself, not a
 
 test.each([
   { family: "qwen3", found: /output head that is not the embedding/ },
-  { family: "gemma3", found: /layers of unlike size/ },
-] as const)("$family: no architecture of llama.cpp holds it, and the choices are said", async ({ family, found }) => {
+  { family: "gemma3", found: /layers of different sizes/ },
+] as const)("$family: no architecture of llama.cpp can hold it, and the error names the choices", async ({ family, found }) => {
   const folder = join(home, "expert");
   await raggedFolder(tinyModel(family), RAGGED_CUTS, folder);
   const expert = await openCheckpoint(folder);
@@ -107,7 +111,7 @@ test.each([
   expect(checkpoint.reads).toEqual([]);
 });
 
-/** A tiny Llama, of equal layers, under the name of the architecture whose layers may differ. */
+/** A tiny Llama whose layers have the same size, with the name of the architecture whose layers may differ. */
 function deci(widths: readonly number[], heads: readonly number[]): Uint8Array {
   const { metadata, tensors } = ggufOfTinyModel(tinyModel("llama"));
   const renamed = new Map(metadata.map(([key, value]) => [key.replace(/^llama\./, "deci."), value]));
@@ -121,13 +125,13 @@ test.each([
   { sizes: "a layer without FFN", widths: [40, 0, 40], heads: [6, 6, 6], code: "GGUF_KEY_INVALID" },
   { sizes: "a layer without attention", widths: [40, 40, 40], heads: [6, 0, 6], code: "GGUF_KEY_INVALID" },
   { sizes: "too few layers", widths: [40, 41], heads: [6, 6, 6], code: "GGUF_KEY_INVALID" },
-  { sizes: "other sizes than the tensors", widths: [40, 32, 40], heads: [6, 6, 6], code: "TENSOR_SHAPE" },
-  { sizes: "heads that do not share evenly", widths: [40, 40, 40], heads: [6, 4, 6], code: "CONFIG_INVALID" },
+  { sizes: "sizes that differ from the tensors'", widths: [40, 32, 40], heads: [6, 6, 6], code: "TENSOR_SHAPE" },
+  { sizes: "heads that do not divide evenly", widths: [40, 40, 40], heads: [6, 4, 6], code: "CONFIG_INVALID" },
 ])("a deci file with $sizes is refused", async ({ widths, heads, code }) => {
   expect((await errorOf(withFile(deci(widths, heads), openGguf))).code).toBe(code);
 });
 
-test("a deci file whose layers are alike is a Llama", async () => {
+test("a deci file whose layers are all the same is a Llama", async () => {
   await withFile(deci([40, 40, 40], [6, 6, 6]), async (path) => {
     const read = await openGguf(path);
     expect(read.config.family).toBe("llama");

@@ -1,5 +1,5 @@
 /**
- * @file Tokenizer files → GGUF keys → tokenizer files: the same ids as llama.cpp gave for the original GGUF files; and what is refused.
+ * @file Tokenizer files → GGUF keys → tokenizer files: the same ids as llama.cpp produced for the original GGUF files.
  */
 
 import { expect, test } from "vitest";
@@ -12,7 +12,7 @@ import type { GgufPair } from "../../../src/export/gguf/writer.ts";
 import { differingStrings, makeTokenizer, readGolden, realMetadata } from "../../support/gguf-tokenizers.ts";
 import { REAL_MODELS } from "../../support/real-models.ts";
 
-/** Pairs as the reader would give them. */
+/** Pairs as the reader would return them. */
 function metadataOf(pairs: readonly GgufPair[]): GgufMetadata {
   const read = ([, value]: GgufPair): GgufValue => {
     if (value[0] !== "array") return value[1];
