@@ -1,7 +1,7 @@
 /**
- * @file A decoder's forward pass in plain loops and f64, for tests: config.json + tensors + token ids → logits.
- * Written from transformers' modelling files (5.23: llama, mistral, qwen2, qwen3, gemma3 text) and shares no code with cusprun, not
- * even its reading of config.json, so that a wrong config key shows.
+ * @file A decoder's forward pass in plain loops and f64, for tests: config.json + tensors + token ids → logits. Written
+ * from transformers' modelling files (5.23: llama, mistral, qwen2, qwen3, gemma3 text) and shares no code with cusprun,
+ * not even its reading of config.json, so that a wrong config key shows.
  */
 
 /** A tensor by Hugging Face's name, [out, in] row-major. */
@@ -58,7 +58,8 @@ export function referenceLogits(
       return project(x, get(`${block}.${name}.weight`), tensors.get(`${block}.${name}.bias`));
     };
 
-    // Norms are before the sublayers, after them too (Gemma 3), or after them only (OLMo 2): a norm without a tensor is not applied.
+    // Norms are before the sublayers, after them too (Gemma 3), or after them only (OLMo 2): a norm without a tensor is
+    // not applied.
     const optionalNorm = (x: Vector, name: string): Vector =>
       tensors.has(`${block}.${name}.weight`) ? norm(x, `${block}.${name}.weight`) : x;
     const hasPostNorms = tensors.has(`${block}.post_feedforward_layernorm.weight`);
