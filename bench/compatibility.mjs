@@ -19,6 +19,21 @@ import { applyPlan, exportModel, resolveModel, scoreModel, selectFromScores, ver
 import { readGgufHeader } from "cusprun/internals";
 import { llamaQuantizeCommand } from "./llama-quantize.mjs";
 
+/** Columns of the page's table. */
+const COLUMNS = [
+  "model",
+  "layout",
+  "file",
+  "MB",
+  "runtime",
+  "verdict",
+  "logits error",
+  "divergence",
+  "greedy text",
+  "perplexity ours, theirs",
+  "against the runtime's own quantisation",
+];
+
 const MODELS = { smollm2: "SmolLM2-135M-Instruct", qwen2: "Qwen2.5-Coder-0.5B-Instruct", gemma3: "Gemma 3 270M" };
 const LAYOUTS = ["uniform", "ragged"];
 const CORPORA = { corpora: { language: ["en"], domain: ["medical"] }, corpusOptions: { documents: 8, maxTokens: 128 } };
@@ -230,8 +245,8 @@ real models, with 20% of the blocks removed, as the stock runtime loads them. Th
 - "against the runtime's own quantisation": a comparison with llama.cpp's quantisation of the same F16 file, and ONNX
   Runtime's of the same f32 weights (perplexity of 24 texts).
 
-| model | layout | file | MB | runtime | verdict | logits error | divergence | greedy text | perplexity ours, theirs | against the runtime's own quantisation |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+| ${COLUMNS.join(" | ")} |
+|${" --- |".repeat(COLUMNS.length)}
 ${rows.join("\n")}
 
 A float file agrees up to an error of 1%, a quantised one up to a divergence of 0.05: there, runtimes quantise the

@@ -84,7 +84,9 @@ export const SIZES = {
 
 /** Without the methods that ruin every model. */
 const SOUND = ["wanda-sp", "flap", "shortgpt", "paper", "ragged-cut", "ragged"];
-/** Run after them, to remove the same amount. Gemma's norms after each sublayer leave nothing for SliceGPT to rotate. */
+/**
+ * Run after them, to remove the same amount. Gemma's norms after each sublayer leave nothing for SliceGPT to rotate.
+ */
 const PEERS = ["llm-pruner", "llm-pruner-middle"];
 const QUARTER = "25% of blocks";
 /** The comparisons, in order; with seed 0 unless a part has `seeds`. */

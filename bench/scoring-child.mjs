@@ -59,9 +59,8 @@ async function runBlock({ shape, tokens, length, kinds }) {
     sin: { data: sin, shape: [length, K / 2] },
     ...Object.fromEntries(shape.roles.map((role) => [role, random(blockTensorShape(role, shape), 0.04)])),
   };
-  const block = await GraphSession.create(
-    buildBlockGraph(shape, { part: "block", energies: { outputs: energiesFor(kinds), mapChange: "first-order" } }),
-  );
+  const energies = { outputs: energiesFor(kinds), mapChange: "first-order" };
+  const block = await GraphSession.create(buildBlockGraph(shape, { part: "block", energies }));
   const graph = new OnnxGraph();
   graph.output("y", graph.linear(graph.input("x", [2048, 4096]), graph.input("w", [4096, 4096])), [2048, 4096]);
   const product = await GraphSession.create(graph.serialize());

@@ -1,5 +1,6 @@
 /**
- * @file Makes presets/ from calibration data beside the project: only lines whose source its licence table marks as permissive.
+ * @file Makes presets/ from calibration data beside the project: only lines whose source its licence table marks as
+ * permissive.
  *
  *     node scripts/make-presets.mjs DATA     DATA holds README.md with the licence table, and calibration/*.jsonl
  */
@@ -18,8 +19,8 @@ const MIN_DOCUMENTS = 60;
 const RENAMED = { "domain/ecommerce": "domain/e-commerce", "general/mixed": "general" };
 
 /**
- * Documents of two LegalBench tasks (definition_extraction, definition_classification): the source is permissive, these tasks are
- * CC BY-SA 4.0. They are recognised by their instruction.
+ * Documents of two LegalBench tasks (definition_extraction, definition_classification): the source is permissive, these
+ * tasks are CC BY-SA 4.0. They are recognised by their instruction.
  */
 const SHARE_ALIKE_INSTRUCTIONS = [
   "Identify the term being defined in each sentence.",

@@ -1,6 +1,6 @@
 /**
- * @file The quickstart: makes an English medical multiple-choice expert of SmolLM2-135M-Instruct, on half of the documents that are taken by default. Run again, it reuses the model, the scores
- * and the dense model's figures.
+ * @file The quickstart: makes an English medical multiple-choice expert of SmolLM2-135M-Instruct, on half of the
+ * documents that are taken by default. Run again, it reuses the model, the scores and the dense model's figures.
  */
 
 import { spawnSync } from "node:child_process";

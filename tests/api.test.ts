@@ -1,6 +1,6 @@
 /**
- * @file The two entry points of the package: the names of the stable core, the examples in its docstrings, and the imports
- * of benchmarks and examples.
+ * @file The two entry points of the package: the names of the stable core, the examples in its docstrings, and the
+ * imports of benchmarks and examples.
  */
 
 import { existsSync, readdirSync, readFileSync } from "node:fs";

@@ -1,6 +1,6 @@
 /**
- * @file Holds the documentation to the repository: what file headers cite exists, links lead somewhere, paths that are named
- * are there, and lines of prose are short.
+ * @file Holds the documentation to the repository: what file headers cite exists, links lead somewhere, paths that are
+ * named are there, and lines of prose are short.
  */
 
 import { existsSync, readdirSync, readFileSync } from "node:fs";

@@ -1,6 +1,6 @@
 /**
- * @file Attention with its maps as values of the graph, for energies that are computed from them and for devices without the fused
- * operator.
+ * @file Attention with its maps as values of the graph, for energies that are computed from them and for devices
+ * without the fused operator.
  */
 
 import type { BlockContext } from "./block-context.ts";

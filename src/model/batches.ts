@@ -6,8 +6,8 @@
 import type { TokenDocument } from "../corpora/corpus.ts";
 
 /**
- * Tokens in a batch, padding included, unless one document alone is longer. Large enough for matrix products at full speed, small
- * enough that activations are not fresh pages of memory for every operator (docs/LOG.md).
+ * Tokens in a batch, padding included, unless one document alone is longer. Large enough for matrix products at full
+ * speed, small enough that activations are not fresh pages of memory for every operator (docs/LOG.md).
  */
 export const MAX_BATCH_TOKENS = 512;
 

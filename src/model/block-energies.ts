@@ -1,6 +1,6 @@
 /**
- * @file The part of a block's graph that scoring adds: energies (squared norms), from which relevances are computed. Energies of the
- * attention maps are in map-energies.ts.
+ * @file The part of a block's graph that scoring adds: energies (squared norms), from which relevances are computed.
+ * Energies of the attention maps are in map-energies.ts.
  * Formulas: docs/architecture.md, "Relevance". Paper: PLND, arXiv 2402.18815, equations 3 to 7.
  */
 
@@ -14,7 +14,8 @@ import type { Value } from "./onnx-graph.ts";
  * - `ffnSums` [B, F]: not an energy, but the sum of each FFN unit's activations
  * - `ffnResidual`, `attentionResidual` [B]: of the residual stream after the sublayer has written to it
  * - `context` [B, H·K]: of each column of the heads' outputs
- * - `heads` [B, G, R, R]: inner products of the heads' contributions to the sublayer's output; needs the input `outputGram`
+ * - `heads` [B, G, R, R]: inner products of the heads' contributions to the sublayer's output; needs the input
+ *   `outputGram`
  * - `valueDims` [B, G, K]: of each value dimension's contribution, its heads together; needs the input `outputGram`
  * - `attentionMap` [B]: of the attention probabilities
  * - `rotaryPairs` [B, G, K/2], `queryRows` [B, H, K], `keyRows` [B, G, K]: of the change of the attention probabilities
@@ -42,8 +43,8 @@ export type EnergyOutput = (typeof ENERGY_OUTPUTS)[number];
 export const OUTPUT_GRAM_ENERGIES: readonly EnergyOutput[] = ["heads", "valueDims"];
 
 /**
- * How the change of the attention map is computed: to `first-order` (measured within about 8% of exact, all pairs at the cost of a few
- * attention passes) or `exact`, by one more softmax for each unit.
+ * How the change of the attention map is computed: to `first-order` (measured within about 8% of exact, all pairs at
+ * the cost of a few attention passes) or `exact`, by one more softmax for each unit.
  */
 export type MapChange = "first-order" | "exact";
 
@@ -64,8 +65,8 @@ export function addResidualEnergy(context: EnergyContext, name: "ffnResidual" | 
 const SMALLEST_NORM = 1e-12;
 
 /**
- * Adds `blockInfluence`. `x`, `y` [B, T, D]: the residual stream before and after the block. 1 − cos(x, y) is computed as
- * ½‖x/‖x‖ − y/‖y‖‖², which does not cancel if the two are nearly equal.
+ * Adds `blockInfluence`. `x`, `y` [B, T, D]: the residual stream before and after the block. 1 − cos(x, y) is computed
+ * as ½‖x/‖x‖ − y/‖y‖‖², which does not cancel if the two are nearly equal.
  */
 export function addBlockInfluence({ graph: g, energies, tokenMask }: EnergyContext, x: Value, y: Value): void {
   if (!energies.has("blockInfluence")) return;

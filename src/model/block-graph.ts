@@ -1,10 +1,11 @@
 /**
- * @file One decoder block as an ONNX graph whose weights are inputs, so that one session serves all layers of a shape: hidden states
- * in, hidden states out, and beside them whatever a request measures.
+ * @file One decoder block as an ONNX graph whose weights are inputs, so that one session serves all layers of a shape:
+ * hidden states in, hidden states out, and beside them whatever a request measures.
  *
  * Inputs:  x [B, T, D] · tokenMask [B, T] (1 real, 0 padding) · cos, sin [T, K/2] · the weights by role
- * Outputs: by request (block-request.ts): y [B, T, D] · attentionStream [B, T, D] · the energies of `ENERGY_OUTPUTS`, summed over a
- *          document's real tokens · sums of squares of what the matrices multiply · the normal equations of an output matrix
+ * Outputs: by request (block-request.ts): y [B, T, D] · attentionStream [B, T, D] · the energies of `ENERGY_OUTPUTS`,
+ *          summed over a document's real tokens · sums of squares of the matrices' inputs · the normal equations of an
+ *          output matrix
  *
  * Padding is on the right, where causal attention never looks at it; it is masked out of every sum.
  * Formulas: docs/architecture.md, "Relevance". Paper: PLND, arXiv 2402.18815, section 3 and appendix.
@@ -167,8 +168,9 @@ class BlockGraph implements BlockBuilder {
   }
 
   /**
-   * Factor on each token's contributions to a sublayer's output, [B, T, 1]: 0 for padding, 1 for a real token. With a post norm it is
-   * 1/rms of the output, so that energies measure what reaches the residual stream (the norm's weight is in the column norms and Grams).
+   * Factor on each token's contributions to a sublayer's output, [B, T, 1]: 0 for padding, 1 for a real token. With a
+   * post norm it is 1/rms of the output, so that energies measure what reaches the residual stream (the norm's weight
+   * is in the column norms and Grams).
    */
   #tokenScale({ output }: Sublayer, role: OutputRole): Value {
     const g = this.graph;

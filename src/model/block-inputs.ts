@@ -1,6 +1,6 @@
 /**
- * @file The part of a block's graph that measures how large the inputs of its matrices are: the source of the importances for
- * quantization.
+ * @file The part of a block's graph that measures how large the inputs of its matrices are: the source of the
+ * importances for quantization.
  *
  * Outputs: `attentionInputSquares` [D] (input of q, k and v) · `oSquares` [H·K] · `ffnInputSquares` [D] (gate and up) ·
  *          `downSquares` [F]: sums of squares by column over the batch's real tokens

@@ -1,6 +1,6 @@
 /**
- * @file What one run of a decoder block computes: the part of the block, where it starts, and its outputs. A combination that makes
- * no sense has no value of the type.
+ * @file What one run of a decoder block computes: the part of the block, where it starts, and its outputs. A
+ * combination that makes no sense has no value of the type.
  */
 
 import type { EnergyOutput, MapChange } from "./block-energies.ts";
@@ -23,8 +23,8 @@ export interface EnergyRequest {
 }
 
 /**
- * One sublayer. `attention`: from the residual stream `x` before the block to `attentionStream`. `ffn`: from `x`, the residual stream
- * after the attention, to `y`.
+ * One sublayer. `attention`: from the residual stream `x` before the block to `attentionStream`. `ffn`: from `x`, the
+ * residual stream after the attention, to `y`.
  */
 export interface SublayerRequest {
   readonly part: "attention" | "ffn";
@@ -33,8 +33,8 @@ export interface SublayerRequest {
 }
 
 /**
- * The normal equations of an output matrix, for repair (block-fit.ts). Such a run comes before its matrix is known: it outputs no
- * hidden states. `x` is the residual stream before the block, or for `down` optionally the one after the attention.
+ * The normal equations of an output matrix, for repair (block-fit.ts). Such a run comes before its matrix is known: it
+ * outputs no hidden states. `x` is the residual stream before the block, or for `down` that after the attention.
  */
 export type FitRequest =
   | { readonly part: "fit"; readonly matrix: OutputRole; readonly from: "block" }

@@ -1,12 +1,12 @@
 /**
- * @file The arithmetic of a decoder block, shared by the graphs that cusprun runs (block-graph.ts) and the decoder that it exports
- * (export/onnx/decoder.ts). Where weights come from and how attention is computed is left to the caller.
+ * @file The arithmetic of a decoder block, shared by the graphs that cusprun runs (block-graph.ts) and the decoder that
+ * it exports (export/onnx/decoder.ts). Where weights come from and how attention is computed is left to the caller.
  *
- *     attention  y = x + norm(attend(q, k, v)·Woᵀ)                with q, k, v = norm(x)·Wᵀ, q and k normed head by head
- *     FFN        y = x + norm((act(h·Wgateᵀ) ∘ h·Wupᵀ)·Wdownᵀ)    with h = norm(x)
+ *     attention  y = x + norm(attend(q, k, v)·Woᵀ)              with q, k, v = norm(x)·Wᵀ, q and k normed head by head
+ *     FFN        y = x + norm((act(h·Wgateᵀ) ∘ h·Wupᵀ)·Wdownᵀ)  with h = norm(x)
  *
- * Every norm is optional: one that is not among the block's roles is not applied. That covers norms before the sublayers, after
- * them, or both.
+ * Every norm is optional: one that is not among the block's roles is not applied. That covers norms before the
+ * sublayers, after them, or both.
  */
 
 import { BIAS_ROLES, type BlockRole, type MatrixRole, type NormRole, type OutputRole, POST_NORMS } from "../families/roles.ts";

@@ -25,7 +25,7 @@ export async function computeDivergences(
 ): Promise<Float64Array[]> {
   const { hiddenSize: D, rmsNormEps } = checkpoint.config;
   const M = states.length / D;
-  // Of p: running maximum, sum of exponentials, and per list that sum weighted with log p − log q without their constants.
+  // Of p: running maximum, sum of exponentials, and per list that sum weighted with z_p − z_q.
   const p = newSums(M);
   const q = others.map(() => newSums(M));
   const weighted = others.map(() => new Float64Array(M));
@@ -61,8 +61,8 @@ export async function computeDivergences(
 }
 
 /**
- * Inputs x [L·m, D] (L lists one after the other), norm, head [N, D]; outputs maximum, sum [L, m], and for the lists after the first
- * difference [L − 1, m] = Σ exp(z_0 − max z_0) · (z_0 − z_l).
+ * Inputs x [L·m, D] (L lists one after the other), norm, head [N, D]; outputs maximum, sum [L, m], and for the lists
+ * after the first difference [L − 1, m] = Σ exp(z_0 − max z_0) · (z_0 − z_l).
  */
 function buildDivergenceGraph(D: number, epsilon: number, listCount: number): Uint8Array {
   const graph = new OnnxGraph();

@@ -1,5 +1,6 @@
 /**
- * @file The model's first step: token ids to hidden states. The embedding matrix is read in slices, and only those that a token needs.
+ * @file The model's first step: token ids to hidden states. The embedding matrix is read in slices, and only those that
+ * a token needs.
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";

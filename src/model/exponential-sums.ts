@@ -1,6 +1,6 @@
 /**
- * @file Sums of exponentials of logits that come in slices of the vocabulary: the running maximum is carried along, so that no
- * exponential overflows.
+ * @file Sums of exponentials of logits that come in slices of the vocabulary: the running maximum is carried along, so
+ * that no exponential overflows.
  */
 
 /** Σ exp(logit) of rows as exp(maximum) · sum. */

@@ -20,7 +20,7 @@ export interface ForwardStates {
 }
 
 /**
- * Runs documents through the blocks, in batches as large as the memory limit allows, with a scratch file if it requires one.
+ * Runs documents through the blocks, with batches and a scratch file as the memory limit requires.
  * @param stage what progress events call this pass.
  * @throws CusprunError `MEMORY_LIMIT`; what `Checkpoint.readFloat32` and `openHiddenStates` throw.
  */
@@ -65,8 +65,8 @@ export async function forwardStates(
 }
 
 /**
- * Hidden states of every document after the last block, before the final norm: one array [T, D] (f32) per document. For few documents:
- * all are held in memory.
+ * Hidden states of every document after the last block, before the final norm: one array [T, D] (f32) per document. For
+ * few documents: all are held in memory.
  * @throws CusprunError as `forwardStates`.
  */
 export async function forward(

@@ -1,6 +1,7 @@
 /**
- * @file Attention in one operator of ONNX Runtime, which never holds the maps of all heads and skips the keys after each query.
- * Source: `com.microsoft.GroupQueryAttention` and `com.microsoft.RotaryEmbedding`, `ContribOperators.md` of microsoft/onnxruntime.
+ * @file Attention in one operator of ONNX Runtime, which never holds the maps of all heads and skips the keys after
+ * each query. Source: `com.microsoft.GroupQueryAttention` and `com.microsoft.RotaryEmbedding`, `ContribOperators.md` of
+ * microsoft/onnxruntime.
  */
 
 import { byDocument, type BlockBuilder, type Project } from "./decoder-block.ts";

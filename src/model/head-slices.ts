@@ -1,6 +1,6 @@
 /**
- * @file The model's last step, final norm and output head, in slices of the vocabulary and of the rows, so that neither the head nor
- * the logits of many tokens are in memory at once.
+ * @file The model's last step, final norm and output head, in slices of the vocabulary and of the rows, so that neither
+ * the head nor the logits of many tokens are in memory at once.
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";

@@ -1,5 +1,5 @@
 /**
- * @file The hidden states of batches between one layer and the next: in memory, or in a scratch file if they do not fit.
+ * @file The hidden states of batches between two layers: in memory, or in a scratch file if they do not fit.
  */
 
 import { randomUUID } from "node:crypto";
@@ -10,7 +10,9 @@ import { CusprunError } from "../errors.ts";
 
 /** Hidden states of every batch, [B, T, D] in f32 each, zeros at first. Close them when done, also after an error. */
 export interface HiddenStates {
-  /** The states of a batch. The array may be changed and passed to `set`; it is valid until the next call of any method. */
+  /**
+   * The states of a batch. The array may be changed and passed to `set`; it is valid until the next call of any method.
+   */
   get(batch: number): Promise<Float32Array<ArrayBuffer>>;
   /** Copies the states of a batch, of the size given when they were opened. */
   set(batch: number, states: Float32Array<ArrayBuffer>): Promise<void>;
@@ -29,8 +31,8 @@ export function scratchFolder(): string {
 /**
  * Room for the hidden states of batches.
  * @param sizes number of values of each batch.
- * @param spills whether they live in a scratch file. Its name is removed once it is open, so that nothing is left behind, however the
- * process ends.
+ * @param spills whether they live in a scratch file. Its name is removed once it is open, so that nothing is left
+ * behind, however the process ends.
  * @throws CusprunError `DISK_FULL`, `OUTPUT_UNWRITABLE`, here and in `set`; `SCRATCH_LOST` in `get`.
  */
 export async function openHiddenStates(sizes: readonly number[], spills: boolean): Promise<HiddenStates> {

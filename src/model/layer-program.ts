@@ -1,7 +1,7 @@
 /**
- * @file The layer program: pushes every batch's hidden states through one decoder block after the other. Layer-major: a layer's weights
- * are read, used for all batches and released, so that memory holds one layer and the hidden states, whatever the model's size.
- * Design: docs/architecture.md, "One layer at a time".
+ * @file The layer program: pushes every batch's hidden states through one decoder block after the other. Layer-major: a
+ * layer's weights are read, used for all batches and released, so that memory holds one layer and the hidden states,
+ * whatever the model's size. Design: docs/architecture.md, "One layer at a time".
  */
 
 import { blockTensorShape } from "../checkpoint/check-tensors.ts";

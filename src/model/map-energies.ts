@@ -1,6 +1,7 @@
 /**
- * @file Energies of the attention maps: of the probabilities themselves, and of their change when a rotary pair or a row of q or k is
- * removed. Formulas: docs/architecture.md, "Relevance". Paper: PLND, arXiv 2402.18815, equations 3 to 7.
+ * @file Energies of the attention maps: of the probabilities themselves, and of their change when a rotary pair or a
+ * row of q or k is removed.
+ * Formulas: docs/architecture.md, "Relevance". Paper: PLND, arXiv 2402.18815, equations 3 to 7.
  */
 
 import { type Halves, type MappedAttention, toHeads } from "./attention-maps.ts";
@@ -17,9 +18,9 @@ export function needsMaps(energies: ReadonlySet<EnergyOutput>): boolean {
 /**
  * Adds `attentionMap`, `rotaryPairs`, `queryRows` and `keyRows`.
  *
- * Removing a term u[t, s] from the scores changes the probabilities, to first order, by −P ∘ (u − Σ_s P u). With
- * u = α(t)·k_a(s) + β(t)·k_b(s), its squared norm over s expands into sums over s of P² and P times products of k_a and k_b,
- * and those are matrix products.
+ * Removing a term u[t, s] from the scores changes the probabilities, to first order, by −P ∘ (u − Σ_s P u). With u =
+ * α(t)·k_a(s) + β(t)·k_b(s), its squared norm over s expands into sums over s of P² and P times products of k_a and
+ * k_b, and those are matrix products.
  */
 export function addMapEnergies(context: EnergyContext, attention: MappedAttention): void {
   const { graph: g, energies, shape, cos, sin } = context;
@@ -65,8 +66,8 @@ interface AttentionMaps extends MappedAttention {
 }
 
 /**
- * For keys (k_a, k_b), halves [B, G, T, K/2], a function of the queries (α, β), halves [B, H, T, K/2]: for each head and pair, the
- * energy [B, H, K/2] of the change that removing u = α k_a + β k_b from the scores makes.
+ * For keys (k_a, k_b), halves [B, G, T, K/2], a function of the queries (α, β), halves [B, H, T, K/2]: for each head
+ * and pair, the energy [B, H, K/2] of the change that removing u = α k_a + β k_b from the scores makes.
  */
 type MapChangeEnergy = (context: EnergyContext, maps: AttentionMaps, key: Halves) => (query: Halves) => Value;
 

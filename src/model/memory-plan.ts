@@ -1,29 +1,31 @@
 /**
- * @file Estimates the peak memory of a stage from the model's sizes and the documents' lengths; and, under a limit, finds the largest
- * batches that fit, with a scratch file for the hidden states if they do not. Background: docs/architecture.md, "Memory".
- * In bytes, 4 of an f32, 8 of an f64; symbols as in tensor.ts:
+ * @file Estimates the peak memory of a stage from the model's sizes and the documents' lengths; and, under a limit,
+ * finds the largest batches that fit, with a scratch file for the hidden states if they do not. Background:
+ * docs/architecture.md, "Memory". In bytes, 4 of an f32, 8 of an f64; symbols as in tensor.ts:
  *
- *     peak     = program + states + scores + max(blocks, ends)
- *     program  = 250 MB + 900·V (1500·V if tokens are scored)         Node, ONNX Runtime, tokenizer, corpora
- *     states   = 4·sets·D·Σ B·T over batches                          in a scratch file: only the largest batch
- *     scores   = 4·N·(units of the scored kinds)                      of the largest layer; only when scoring
- *     blocks   = 4·layers·W + garbage + max(4·D·F, batch + fit)       of the largest layer; 4·D·F: a matrix while it is read
- *     garbage  = 2·min(4·W, 128 MB), with a fit at least 128 MB       layers and sums that are not collected yet
- *     batch    = 4·B·T·(6·D + max(attention, 3·F))                    activations of the largest batch
+ *     peak      = program + states + scores + max(blocks, ends)
+ *     program   = 250 MB + 900·V (1500·V if tokens are scored)    Node, ONNX Runtime, tokenizer, corpora
+ *     states    = 4·sets·D·Σ B·T over batches                     in a scratch file: only the largest batch
+ *     scores    = 4·N·(units of the scored kinds)                 of the largest layer; only when scoring
+ *     blocks    = 4·layers·W + garbage + max(4·D·F, batch + fit)  of the largest layer; 4·D·F: a matrix being read
+ *     garbage   = 2·min(4·W, 128 MB), with a fit at least 128 MB  layers and sums that are not collected yet
+ *     batch     = 4·B·T·(6·D + max(attention, 3·F))               activations of the largest batch
  *     attention = 2·(H + 2·G)·K + pairs·H·K + maps·H·T
- *     fit      = 8·((sums + 3)·n² + (sums + 6)·n·D + 512·n)           normal equations and solver; n = max(F, H·K) of the cut layer
- *     ends     = 4·(2·S·D + 2·R·S + M·D)                              embedding and head: S = 8192 tokens of V, M rows of states,
- *                                                                     R = 1024 of them at once
+ *     fit       = 8·((sums + 3)·n² + (sums + 6)·n·D + 512·n)      normal equations and solver
+ *     ends      = 4·(2·S·D + 2·R·S + M·D)                         embedding and head
  *
- *     W        parameters of a block's matrices
- *     layers   1; with a fit 3
- *     sets     1; repairing: 5; trying n cuts: n + 4
- *     sums     sets of normal equations; repairing: 2; trying cuts with repair: 1
- *     maps     attention maps [B, H, T, T] at once: 2, which is more than the fused attention holds; 4 if rotary pairs or rows of q and
- *              k are scored to first order, 6 if exactly; pairs is then 10, else 0
+ *     W         parameters of a block's matrices
+ *     layers    1; with a fit 3
+ *     sets      1; repairing: 5; trying k cuts: k + 4
+ *     maps      attention maps [B, H, T, T] at once: 2, which is more than the fused attention holds; 4 if rotary pairs
+ *               or rows of q and k are scored to first order, 6 if exactly
+ *     pairs     10 if rotary pairs or rows of q and k are scored, else 0
+ *     sums      sets of normal equations; repairing: 2; trying cuts with repair: 1
+ *     n         width of the fitted matrix: max(F, H·K) of the cut layer
+ *     S, M, R   8192 tokens of V; rows of states; min(M, 1024) of them at once
  *
- * Writing takes program + 32 MB: tensors are written in pieces of 4 MB in f32. The program's share and the garbage are measured on whole
- * processes (docs/LOG.md).
+ * Writing takes program + 32 MB: tensors are written in pieces of 4 MB in f32. The program's share and the garbage are
+ * measured on whole processes (docs/LOG.md).
  */
 
 import { totalmem } from "node:os";
@@ -71,8 +73,8 @@ export interface MemoryPlan {
 export const MAX_TARGETS = 8192;
 
 /**
- * Positions of a dimension's documents at which the model's next-token probabilities are read: evenly spread, since neighbours predict
- * similar tokens.
+ * Positions of a dimension's documents at which the model's next-token probabilities are read: evenly spread, since
+ * neighbours predict similar tokens.
  */
 export const MAX_POSITIONS = 8192;
 
@@ -101,8 +103,8 @@ export function defaultMemoryLimit(): number {
 }
 
 /**
- * The fastest way to run a stage within a limit: everything in memory; or the hidden states in a scratch file; or smaller batches as
- * well.
+ * The fastest way to run a stage within a limit: everything in memory; or the hidden states in a scratch file; or
+ * smaller batches as well.
  * @param limit bytes. Default `defaultMemoryLimit()`.
  * @throws CusprunError `MEMORY_LIMIT` if nothing fits.
  */

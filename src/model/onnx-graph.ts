@@ -1,7 +1,7 @@
 /**
- * @file A small builder of ONNX graphs: inputs, weights and constants in, one node per call, serialized model out.
- * All values are f32 unless a type is given. Specification: onnx.ai, operators of opset 23 (RMSNormalization is its newest here), and
- * ONNX Runtime's own, `ContribOperators.md` of microsoft/onnxruntime.
+ * @file A small builder of ONNX graphs: inputs, weights and constants in, one node per call, serialized model out. All
+ * values are f32 unless a type is given. Specification: onnx.ai, operators of opset 23 (RMSNormalization is its newest
+ * here), and ONNX Runtime's own, `ContribOperators.md` of microsoft/onnxruntime.
  */
 
 import {
@@ -55,7 +55,9 @@ export class OnnxGraph {
     this.#outputs.push(valueInfo(name, shape, type));
   }
 
-  /** Adds a weight, little-endian and row-major: in the model itself, or in a file beside it. Nodes may name it before. */
+  /**
+   * Adds a weight, little-endian and row-major: in the model itself, or in a file beside it. Nodes may name it before.
+   */
   weight(name: string, shape: readonly number[], type: ValueType, content: Uint8Array<ArrayBuffer> | ExternalBytes): Value {
     this.#constants.push(weightTensor(name, shape, type, content));
     return name as Value;

@@ -1,6 +1,6 @@
 /**
- * @file Arrays for the large outputs of a block, reused from batch to batch: as garbage they would add up to several times the hidden
- * states before they are collected (docs/LOG.md).
+ * @file Arrays for the large outputs of a block, reused from batch to batch: as garbage they would add up to several
+ * times the hidden states before they are collected (docs/LOG.md).
  */
 
 import type { Batch } from "./batches.ts";

@@ -1,5 +1,5 @@
 /**
- * @file Predictions from hidden states: logits, losses and expected token frequencies, through final norm and output head.
+ * @file Predictions from hidden states, through final norm and output head: logits, losses, expected frequencies.
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";

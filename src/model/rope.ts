@@ -27,7 +27,8 @@ export function inverseFrequencies(rope: RopeConfig, headDim: number): Float32Ar
       const { factor, lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings: original } = scaling;
       return base.map((frequency) => {
         const turns = (original * frequency) / (2 * Math.PI);
-        // 0: the pair turns too slowly to be seen in the original context; 1: it is kept unchanged; between: interpolated.
+        // 0: up to lowFreqFactor turns in the original context; 1: from highFreqFactor on, unchanged. Between:
+        // interpolated.
         const kept = Math.min(1, Math.max(0, (turns - lowFreqFactor) / (highFreqFactor - lowFreqFactor)));
         return (1 - kept) * (frequency / factor) + kept * frequency;
       });

@@ -22,7 +22,9 @@ export function zeroFeed(...shape: number[]): Feed {
   return { data: new Float32Array(shape.reduce((product, size) => product * size, 1)), shape };
 }
 
-/** One compiled graph, whose outputs are all of one dtype. `run` blocks the event loop of its thread while it computes. */
+/**
+ * One compiled graph, whose outputs are all of one dtype. `run` blocks the event loop of its thread while it computes.
+ */
 export class GraphSession<Output extends Float32Array<ArrayBuffer> | Float64Array<ArrayBuffer> = Float32Array<ArrayBuffer>> {
   readonly #session: InferenceSession;
 
@@ -58,7 +60,7 @@ export class GraphSession<Output extends Float32Array<ArrayBuffer> | Float64Arra
   /**
    * Runs the graph.
    * @param outputs names of the wanted outputs. Default: all.
-   * @param into arrays that outputs are written to, by name; the others are written to new arrays, which become garbage.
+   * @param into arrays that outputs are written to, by name; the others are written to new arrays.
    */
   async run(
     feeds: Readonly<Record<string, Feed>>,

@@ -24,8 +24,9 @@ export const MATRIX_KINDS = ["gate", "up", "down", "q", "k", "v", "o"] as const;
 export type MatrixKind = (typeof MATRIX_KINDS)[number];
 
 /**
- * Kinds of relevance: those of structural units, those of the paper's neurons that are not also a structural unit's, and `ffn-sum`,
- * which is not a norm: the sum of an FFN unit's activations times the norm of its column of down, for means and variances.
+ * Kinds of relevance: those of structural units, those of the paper's neurons that are not also a structural unit's,
+ * and `ffn-sum`, which is not a norm: the sum of an FFN unit's activations times the norm of its column of down, for
+ * means and variances.
  */
 export type RelevanceKind = UnitKind | "q-row" | "k-row" | "o-column" | "ffn-sum";
 

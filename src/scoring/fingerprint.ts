@@ -1,5 +1,6 @@
 /**
- * @file Identifies the scores of a model on documents by a hash, so that a finished step is found again and never mistaken for another.
+ * @file Identifies the scores of a model on documents by a hash, so that a finished step is found again and never
+ * mistaken for another.
  */
 
 import { createHash } from "node:crypto";
@@ -8,8 +9,9 @@ import type { TokenDocument } from "../corpora/corpus.ts";
 import type { VocabularyFacts } from "./token-relevance.ts";
 
 /**
- * SHA-256 (hex) that identifies a checkpoint without reading it whole: its config, every tensor's name, shape, dtype, and the values of
- * the first row of each matrix and of each vector. Fine-tuning changes every row, so two checkpoints that agree in these are the same.
+ * SHA-256 (hex) that identifies a checkpoint without reading it whole: its config, every tensor's name, shape, dtype,
+ * and the values of the first row of each matrix and of each vector. Fine-tuning changes every row, so two checkpoints
+ * that agree in these are the same.
  */
 export async function checkpointFingerprint(checkpoint: Checkpoint): Promise<string> {
   const hash = createHash("sha256").update(JSON.stringify(checkpoint.config));

@@ -1,17 +1,20 @@
 /**
- * @file From a block's energies to relevances: the formulas that combine the sums of the graph with norms of the weights.
- * Derivations: docs/architecture.md, "Relevance".
+ * @file From a block's energies to relevances: the formulas that combine the sums of the graph with norms of the
+ * weights. Derivations: docs/architecture.md, "Relevance".
  *
- *     unit           relevance: norm over a document's tokens of the change of the sublayer's output, or for rotary-pair, q-row and
- *                    k-row of the attention probabilities
+ *     unit           relevance: norm over a document's tokens of the change of the sublayer's output
  *     ffn j          ‖a_j‖ · ‖W_down[:, j]‖
  *     ffn-sum j      Σ a_j · ‖W_down[:, j]‖: not a relevance, but used for variances
  *     head h         √ Σ (XᵀX ∘ WᵀW) over the head's columns; kv-group and value-dim: over theirs, cross terms included
  *     o-column c     ‖x_c‖ · ‖W_o[:, c]‖
- *     rotary-pair, q-row, k-row    ‖P ∘ (u − Σ P u)‖, first order
- *     layer          mean over tokens of 1 − cos(x, y), x before and y after the block: Block Influence of ShortGPT, arXiv 2403.03853
  *
- * With a post norm (`postAttentionNorm`, `postFfnNorm`) the output is that of the norm, with its denominator held fixed.
+ *     unit           relevance: norm over a document's tokens of the change of the attention probabilities
+ *     rotary-pair, q-row, k-row    ‖P ∘ (u − Σ P u)‖, first order
+ *
+ *     unit           relevance: Block Influence of ShortGPT, arXiv 2403.03853
+ *     layer          mean over tokens of 1 − cos(x, y), x before and y after the block
+ *
+ * With a post norm (`postAttentionNorm`, `postFfnNorm`), the output is that of the norm, its denominator held fixed.
  */
 
 import type { BlockSizes } from "../checkpoint/check-tensors.ts";

@@ -1,6 +1,6 @@
 /**
- * @file The result of scoring, which selection reads: for every unit and document, how much the layer's output changes when the unit
- * is removed (its relevance).
+ * @file The result of scoring, which selection reads: for every unit and document, how much the layer's output changes
+ * when the unit is removed (its relevance).
  */
 
 import type { ModelConfig } from "../checkpoint/config/model-config.ts";
@@ -17,9 +17,13 @@ export interface ScoredDocument {
 
 /** Relevance of every token to one dimension, [V] each, from each half of its documents. */
 export interface TokenRelevance {
-  /** Share of the token among the dimension's tokens, counted and expected by the model; the relevance is the mean of the halves. */
+  /**
+   * Share of the token among the dimension's tokens, counted and predicted; the relevance is the mean of the halves.
+   */
   readonly halves: readonly [Float64Array, Float64Array];
-  /** Share of the token among the tokens of that half's texts, only counted: the other half's choice is evaluated on it. */
+  /**
+   * Share of the token among the tokens of that half's texts, only counted: the other half's choice is evaluated on it.
+   */
   readonly counted: readonly [Float64Array, Float64Array];
 }
 
@@ -36,8 +40,8 @@ export interface VocabularyRelevance {
  * Relevances of all units to all documents, read layer by layer.
  *
  * `relevance` is ‖Δ sublayer output‖₂ over the document's tokens. For `rotary-pair`, `q-row` and `k-row` it is
- * ‖Δ attention probabilities‖₂ (summed over the heads concerned), as in PLND. For `layer` it is ShortGPT's Block Influence, the mean over
- * the document's tokens of 1 − cos(input of the layer, output of the layer), in [0, 2].
+ * ‖Δ attention probabilities‖₂ (summed over the heads concerned), as in PLND. For `layer` it is ShortGPT's Block
+ * Influence, the mean over the document's tokens of 1 − cos(input of the layer, output of the layer), in [0, 2].
  */
 export interface RelevanceScores {
   readonly config: ModelConfig;
@@ -51,9 +55,9 @@ export interface RelevanceScores {
   /** Relevance to each document of each unit: [N, U of the layer], row-major. */
   read(layer: number, kind: RelevanceKind): Promise<Float32Array>;
   /**
-   * The reference of a kind in a layer, per document, [N]: relevances are compared as shares of it. It is the L2 norm over the
-   * document's tokens of the residual stream after the sublayer has written to it; for the attention-map kinds, the L2 norm of the
-   * layer's attention maps; for `layer`, whose relevances are a share already, 1.
+   * The reference of a kind in a layer, per document, [N]: relevances are compared as shares of it. It is the L2 norm
+   * over the document's tokens of the residual stream after the sublayer has written to it; for the attention-map
+   * kinds, the L2 norm of the layer's attention maps; for `layer`, whose relevances are a share already, 1.
    */
   readReference(layer: number, kind: RelevanceKind): Promise<Float32Array>;
   /** Relevance of the rows of the embedding; null if tokens were not scored. */

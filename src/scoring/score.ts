@@ -1,6 +1,6 @@
 /**
- * @file Scoring: a checkpoint and the corpora of the dimensions in, a file of relevances out. One forward pass for all dimensions;
- * a document that is in several corpora runs once. Each layer is written when it is done.
+ * @file Scoring: a checkpoint and the corpora of the dimensions in, a file of relevances out. One forward pass for all
+ * dimensions; a document that is in several corpora runs once. Each layer is written when it is done.
  */
 
 import { createHash } from "node:crypto";
@@ -64,8 +64,8 @@ export async function scoresFingerprint(
 }
 
 /**
- * Scores every unit of the requested kinds on the calibration documents of all corpora, and writes the relevances to `out`
- * (format: docs/scores-file.md).
+ * Scores every unit of the requested kinds on the calibration documents of all corpora, and writes the relevances to
+ * `out` (format: docs/scores-file.md).
  * @throws CusprunError `MEMORY_LIMIT`; errors of reading the checkpoint, of writing files and of `openHiddenStates`.
  */
 export async function scoreCorpora(

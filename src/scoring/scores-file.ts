@@ -1,5 +1,6 @@
 /**
- * @file The scores file: a safetensors file with relevances as tensors and their description as metadata. See docs/scores-file.md.
+ * @file The scores file: a safetensors file with relevances as tensors and their description as metadata. See
+ * docs/scores-file.md.
  */
 
 import { blockSizes } from "../checkpoint/check-tensors.ts";
@@ -66,8 +67,8 @@ export function planScoresTensors(
 }
 
 /**
- * The tensors that follow the layers' if tokens were scored: relevances, the parts of each token (−1 if it has none), and a flag for
- * tokens that are always kept.
+ * The tensors that follow the layers' if tokens were scored: relevances, the parts of each token (−1 if it has none),
+ * and a flag for tokens that are always kept.
  */
 export function planVocabularyTensors(
   { vocabSize: V }: ModelConfig,
@@ -94,7 +95,10 @@ function tokenCountsName(dimension: Dimension): string {
   return `vocabulary.counted.${dimension}`;
 }
 
-/** Values of the tensors that `planVocabularyTensors` names, in its order. Ids are whole in f32: vocabularies are far smaller than 2²⁴. */
+/**
+ * Values of the tensors that `planVocabularyTensors` names, in its order. Ids are whole in f32: vocabularies are far
+ * smaller than 2²⁴.
+ */
 export function vocabularyValues(
   V: number,
   { relevances, derivations, alwaysKept }: VocabularyRelevance,

@@ -4,8 +4,8 @@ import type { Dimension } from "../corpora/corpus.ts";
 import type { RelevanceScores } from "./relevance.ts";
 
 /**
- * The scores of the documents of these dimensions. An earlier run may have scored further dimensions, whose documents a method that
- * pools all documents must not see.
+ * The scores of the documents of these dimensions. An earlier run may have scored further dimensions, whose documents a
+ * method that pools all documents must not see.
  * @param dimensions a part of the scored ones.
  * @returns the scores themselves if every document belongs to one of the dimensions.
  */

@@ -1,13 +1,13 @@
 /**
- * @file Tokens as units: how relevant each row of the embedding is to each dimension, from the model's own predictions and from counts.
- * Design: docs/architecture.md, "The vocabulary as units".
+ * @file Tokens as units: how relevant each row of the embedding is to each dimension, from the model's own predictions
+ * and from counts. Design: docs/architecture.md, "The vocabulary as units".
  *
  *     relevance of token t to a dimension = mean over sources of t's share of the dimension's tokens
- *     sources: mean over positions of the model's P(t | preceding tokens) · counts in the corpus · counts in a list of the language's
- *              words
+ *     sources: mean over positions of P(t | preceding tokens), by the model · counts in the corpus · counts in a list
+ *              of the language's words
  *
- * The model predicts words that do not occur in a small corpus; the counts include tokens that it does not predict. If every split costs
- * the same, a token's relevance is the damage of its removal.
+ * The model predicts words that do not occur in a small corpus; the counts include tokens that it does not predict. If
+ * every split costs the same, a token's relevance is the damage of its removal.
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
@@ -60,7 +60,9 @@ export async function scoreTokens(
   return { relevances, derivations: facts.derivations, alwaysKept: facts.alwaysKept };
 }
 
-/** Rows [M, D] of the hidden states at positions spread evenly over a dimension's documents, and the document of each. */
+/**
+ * Rows [M, D] of the hidden states at positions spread evenly over a dimension's documents, and the document of each.
+ */
 async function samplePositions(
   D: number,
   documents: readonly TokenDocument[],

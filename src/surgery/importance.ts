@@ -1,6 +1,6 @@
 /**
- * @file How important each column of a matrix is when the matrix is quantized: the mean square of the input that it multiplies, over the
- * documents of the repair. The same values are in llama.cpp's importance matrix (`llama-imatrix`).
+ * @file How important each column of a matrix is when the matrix is quantized: the mean square of the input that it
+ * multiplies, over the documents of the repair. The same values are in llama.cpp's importance matrix (`llama-imatrix`).
  */
 
 import { type BlockOutputs } from "../model/layer-program.ts";
@@ -27,7 +27,10 @@ export class ImportanceSums {
     }
   }
 
-  /** The importances. If an input was always zero, all its columns are equally important. @param tokens number of tokens summed. */
+  /**
+   * The importances. If an input was always zero, all its columns are equally important.
+   * @param tokens number of tokens summed.
+   */
   means(tokens: number): LayerImportances {
     return new Map([...this.#squares].map(([input, squares]) => [input, importanceOf(squares, tokens)]));
   }

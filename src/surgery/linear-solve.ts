@@ -1,12 +1,14 @@
 /**
- * @file Solves A·X = B for a symmetric positive definite A in f64: a blocked Cholesky factorization whose large products run on
- * ONNX Runtime. Source: Golub & Van Loan, Matrix Computations, 4.2.5 (blocked, left-looking). No maintained JavaScript library does this
- * at the speed of a matrix product.
+ * @file Solves A·X = B for a symmetric positive definite A in f64: a blocked Cholesky factorization whose large
+ * products run on ONNX Runtime. Source: Golub & Van Loan, Matrix Computations, 4.2.5 (blocked, left-looking). No
+ * maintained JavaScript library does this at the speed of a matrix product.
  */
 
 import type { Products, Transpose } from "./products.ts";
 
-/** Columns of a block: few enough that the plain loops inside a block take little of the time, enough for fast products. */
+/**
+ * Columns of a block: few enough that the plain loops inside a block take little of the time, enough for fast products.
+ */
 const BLOCK = 256;
 
 type Matrix = Float64Array<ArrayBuffer>;
@@ -53,7 +55,9 @@ export async function solvePositiveDefinite(
   return b;
 }
 
-/** Block columns of L with A + diag(d) = L·Lᵀ, or null if a pivot is not positive. They are valid until the next call. */
+/**
+ * Block columns of L with A + diag(d) = L·Lᵀ, or null if a pivot is not positive. They are valid until the next call.
+ */
 async function factor(products: Products, a: Matrix, d: Matrix, n: number): Promise<readonly Panel[] | null> {
   const panels: Panel[] = [];
   let room = products.room("factor", belowDiagonal(n));
@@ -66,7 +70,7 @@ async function factor(products: Products, a: Matrix, d: Matrix, n: number): Prom
       column.set(a.subarray(at + start, at + end), row * size);
     }
     for (let index = 0; index < size; index++) column[index * size + index]! += d[start + index]!;
-    // Subtract the contributions of the block columns before this one.
+    // Subtract the contributions of the block columns before this one. Every value of the products is used.
     for (const before of panels) {
       const width = before.end - before.start;
       const left = before.below.subarray((start - before.end) * width);

@@ -66,8 +66,8 @@ export class Products {
   }
 
   /**
-   * Room for `size` numbers, not cleared. A name always gets the same memory: new arrays of this size would cost more in pages and in
-   * garbage collection than the products themselves (docs/LOG.md).
+   * Room for `size` numbers, not cleared. A name always gets the same memory: new arrays of this size would cost more
+   * in pages and in garbage collection than the products themselves (docs/LOG.md).
    */
   room(name: string, size: number): Matrix {
     let room = this.#rooms.get(name);

@@ -1,10 +1,11 @@
 /**
- * @file Fits one matrix again: ridge regression towards its current weights, with the strength chosen on documents that were not fitted on.
+ * @file Fits one matrix again: ridge regression towards its current weights, with the strength chosen on documents that
+ * were not fitted on.
  *
  *     W' = (G + λD)⁻¹ (C + λD·W)     G = AᵀA, C = AᵀY, D = diag(G)
  *
- * Source: docs/architecture.md, "Repair"; Hoerl & Kennard 1970 for ridge. Towards W and not towards 0, so that directions that do not
- * occur in the documents keep their weights.
+ * Source: docs/architecture.md, "Repair"; Hoerl & Kennard 1970 for ridge. Towards W and not towards 0, so that
+ * directions that do not occur in the documents keep their weights.
  */
 
 import type { Feed } from "../model/sessions.ts";
@@ -17,7 +18,9 @@ export const RIDGE_STRENGTHS: readonly number[] = [0.1, 0.3, 1, 3, 10];
 /** Where the search begins: the strength chosen for most matrices of real models (docs/LOG.md). */
 const FIRST_STRENGTH = RIDGE_STRENGTHS.indexOf(1);
 
-/** Added to the diagonal, as a share of the mean energy, so that an input that is always 0 does not make the system singular. */
+/**
+ * Added to the diagonal, as a share of the mean energy: an input that is always 0 must not make the system singular.
+ */
 const DEAD_INPUT_SHARE = 1e-6;
 
 /** Sums over tokens from which a matrix is fitted. Row-major; n inputs, D outputs. */
@@ -136,8 +139,8 @@ export async function ridge(
 }
 
 /**
- * Squared error of weights [n, D] on the documents of these equations: Σ_d (wᵀGw − 2wᵀc + Σy²), with wᵀGw as twice that of G's lower
- * triangle minus that of its diagonal.
+ * Squared error of weights [n, D] on the documents of these equations: Σ_d (wᵀGw − 2wᵀc + Σy²), with wᵀGw as twice that
+ * of G's lower triangle minus that of its diagonal.
  */
 async function squaredError(
   products: Products,
@@ -171,7 +174,7 @@ export function towardsStream({ data, shape }: Feed, postNorm: Feed | undefined)
   return scales === undefined ? weights : weights.map((weight, index) => weight * scales[index % D]!);
 }
 
-/** The matrix of fitted weights: the inverse of `towardsStream`. Rows for which the norm's weight is 0 stay as in `kept`. */
+/** The matrix of fitted weights: the inverse of `towardsStream`. Rows whose norm weight is 0 are those of `kept`. */
 export function fromStream(weights: Float64Array, kept: Feed, postNorm: Feed | undefined): Feed {
   const [D, n] = kept.shape as [number, number];
   const data = Float32Array.from(transpose(weights, n, D));

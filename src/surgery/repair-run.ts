@@ -1,6 +1,7 @@
 /**
- * @file Repair, layer by layer: the dense and the pruned model run side by side, and in each layer, in the order of its arithmetic,
- * matrices are fitted so that the pruned residual stream follows the dense one again. Source: docs/architecture.md, "Repair".
+ * @file Repair, layer by layer: the dense and the pruned model run side by side, and in each layer, in the order of its
+ * arithmetic, matrices are fitted so that the pruned residual stream follows the dense one again.
+ * Source: docs/architecture.md, "Repair".
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";

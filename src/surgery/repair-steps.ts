@@ -8,7 +8,7 @@ import type { MatrixInput as RepairStep } from "../model/block-inputs.ts";
 import type { MatrixRole, NormRole } from "../families/roles.ts";
 import type { PrunePlan } from "../selection/plan.ts";
 
-/** The steps of a layer's repair, in order; each fits a sublayer's input (all matrices that read it) or its output matrix. */
+/** The steps of a layer's repair, in order; each fits a sublayer's input (all matrices that read it) or its output. */
 export { REPAIR_STEPS };
 export type { RepairStep };
 
@@ -29,9 +29,9 @@ export const INPUT_NORMS: Readonly<Record<InputStep, NormRole>> = { attentionInp
 const FFN_CUTS: ReadonlySet<string> = new Set(["ffn", "matrix:gate", "matrix:up", "matrix:down"]);
 
 /**
- * The steps of one layer. Nothing needs repair before the first cut, nor does the input of the first cut layer. The attention's output
- * matrix is fitted only where the attention was cut: elsewhere it cannot correct the error that the fit of the input leaves
- * (docs/LOG.md).
+ * The steps of one layer. Nothing needs repair before the first cut, nor does the input of the first cut layer. The
+ * attention's output matrix is fitted only where the attention was cut: elsewhere it cannot correct the error that the
+ * fit of the input leaves (docs/LOG.md).
  */
 export function stepsOf({ layers }: PrunePlan, layer: number): readonly RepairStep[] {
   const first = layers.findIndex(({ cuts }) => Object.keys(cuts).length > 0);

@@ -1,7 +1,7 @@
 /**
- * @file Repair: with the dense and the pruned hidden states side by side, each layer's matrices are fitted again, in order, to the
- * inputs that they have in the pruned model, so that its residual stream follows the dense one again. No gradient, no epochs; shapes
- * do not change. Source: docs/architecture.md, "Repair".
+ * @file Repair: with the dense and the pruned hidden states side by side, each layer's matrices are fitted again, in
+ * order, to the inputs that they have in the pruned model, so that its residual stream follows the dense one again. No
+ * gradient, no epochs; shapes do not change. Source: docs/architecture.md, "Repair".
  *
  * Expert + documents → a safetensors file with the fitted matrices, written layer by layer.
  */
@@ -30,8 +30,8 @@ export interface RepairedMatrix {
   /** Ridge strength λ, or null if the matrices were left unchanged. */
   readonly strength: number | null;
   /**
-   * Squared error after repair as a share of that before it: of the residual stream, or of the sublayer's input, on documents that were
-   * not fitted on.
+   * Squared error after repair as a share of that before it: of the residual stream, or of the sublayer's input, on
+   * documents that were not fitted on.
    */
   readonly errorShare: number;
 }
@@ -47,8 +47,9 @@ export interface RepairSummary {
 
 /**
  * Fits the matrices of an expert and writes them to `out`, under their names and in f32; for each step also, as
- * `repair.{layer}.{step}` [2], the strength (NaN if its matrices were left unchanged) and the share of the error that remains; and for
- * every layer, as `importance.{layer}.{step}` [columns], the mean square of the step's input in the repaired model.
+ * `repair.{layer}.{step}` [2], the strength (NaN if its matrices were left unchanged) and the share of the error that
+ * remains; and for every layer, as `importance.{layer}.{step}` [columns], the mean square of the step's input in the
+ * repaired model.
  * @param expert the cut model; `checkpoint` is the one that it was cut from.
  * @param documents at least two.
  * @throws CusprunError `REPAIR_UNSUPPORTED`; errors of reading the checkpoint and of writing files.
@@ -112,9 +113,9 @@ export function checkRepair(plan: PrunePlan): void {
 }
 
 /**
- * An expert whose repaired matrices are read from a file that `repairExpert` wrote; those that the fit left unchanged are read as they
- * are stored in the checkpoint. The importances of the columns of all its blocks' matrices are in the file too.
- * The file must stay open while tensors are read.
+ * An expert whose repaired matrices are read from a file that `repairExpert` wrote; those that the fit left unchanged
+ * are read as they are stored in the checkpoint. The importances of the columns of all its blocks' matrices are in the
+ * file too. The file must stay open while tensors are read.
  * @param report the file's report, from `readRepairReport`.
  */
 export function withRepair(expert: Expert, repair: SafetensorsFile, report: readonly RepairedMatrix[]): Expert {

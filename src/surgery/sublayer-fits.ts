@@ -1,6 +1,6 @@
 /**
- * @file The fits of one sublayer of the pruned model: of the matrices that read its input, and of its output matrix. Each is fitted on
- * the training documents, and kept only if it lowers the error on the documents that are held back.
+ * @file The fits of one sublayer of the pruned model: of the matrices that read its input, and of its output matrix.
+ * Each is fitted on the training documents, and kept only if it lowers the error on the documents that are held back.
  * Source: docs/architecture.md, "Repair".
  */
 
@@ -108,7 +108,7 @@ export class SublayerFits {
 
   /**
    * Fits an output matrix, and leaves it in the layer's weights.
-   * @param inputs residual stream that the matrix' program starts at: before the block for o, after the attention for down.
+   * @param inputs the pruned residual stream: before the block for o, after the attention for down.
    * @param dense the dense stream before and after the sublayer.
    */
   async fitOutput(layer: LayerUnderRepair, role: OutputRole, inputs: HiddenStates, dense: DenseSublayer): Promise<Fit> {
@@ -165,9 +165,9 @@ export class SublayerFits {
 }
 
 /**
- * The wanted stream after a sublayer with a post norm: the pruned stream before it plus the dense sublayer's contribution. It does not
- * include the error of earlier layers: where the norm's weight is small, correcting that would take large weights, whose share in the
- * norm's denominator shrinks all others (docs/LOG.md).
+ * The wanted stream after a sublayer with a post norm: the pruned stream before it plus the dense sublayer's
+ * contribution. It does not include the error of earlier layers: where the norm's weight is small, correcting that
+ * would take large weights, whose share in the norm's denominator shrinks all others (docs/LOG.md).
  */
 async function targetAfterNorm(number: number, inputs: HiddenStates, dense: DenseSublayer): Promise<Float32Array<ArrayBuffer>> {
   const [stream, before, after] = [await inputs.get(number), await dense.before.get(number), await dense.after.get(number)];

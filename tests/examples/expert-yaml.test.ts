@@ -1,4 +1,7 @@
-/** @file The YAML file of the examples: it fits the schema that is shipped, the command reads it, and all that it names is there. */
+/**
+ * @file The YAML file of the examples: it fits the schema that is shipped, the command reads it, and all that it names
+ * is there.
+ */
 
 import { readFileSync } from "node:fs";
 import { access } from "node:fs/promises";

@@ -9,7 +9,9 @@ import { computeLogits } from "../../src/model/output-head.ts";
 import { TINY_MODELS, openTinyGoldens, worstRelativeError } from "../support/forward-goldens.ts";
 import type { TinyGoldens } from "../support/forward-goldens.ts";
 
-/** Both sides compute in f32, in another order of operations. Three to seven layers of sums of 48 to 96 terms stay well below this. */
+/**
+ * Both sides compute in f32, in a different order. Three to seven layers of sums of 48 to 96 terms stay well below it.
+ */
 const TOLERANCE = 2e-5;
 
 describe.each(TINY_MODELS)("the forward pass of %s equals transformers'", (name) => {
@@ -21,7 +23,7 @@ describe.each(TINY_MODELS)("the forward pass of %s equals transformers'", (name)
     await goldens.close();
   });
 
-  test("hidden states after every layer, documents of unlike length in one batch", async () => {
+  test("hidden states after every layer, documents of different lengths in one batch", async () => {
     const { checkpoint, documents } = goldens;
     const { hiddenSize: D, numHiddenLayers: L } = checkpoint.config;
     const [batch, ...others] = makeBatches(documents, MAX_BATCH_TOKENS);
@@ -68,7 +70,7 @@ describe.each(TINY_MODELS)("the forward pass of %s equals transformers'", (name)
 });
 
 describe("batches", () => {
-  test("hold every document once, little padding, and mask what is padded", () => {
+  test("hold every document once with little padding, and mask the padding", () => {
     const lengths = [5, 900, 33, 1200, 1, 64, 64, 2500];
     const documents = lengths.map((length) => ({ tokens: new Int32Array(length).fill(7), byteLength: length, source: "" }));
     const batches = makeBatches(documents, 2048);

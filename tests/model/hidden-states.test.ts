@@ -11,7 +11,7 @@ afterEach(() => {
 });
 
 describe("hidden states", () => {
-  test.each([false, true])("come back as they were set, spilled: %s", (spills) =>
+  test.each([false, true])("are read as they were set, spilled: %s", (spills) =>
     withFolder(async (folder) => {
       vi.stubEnv("CUSPRUN_CACHE", folder);
       await mkdir(scratchFolder(), { recursive: true });
@@ -24,7 +24,7 @@ describe("hidden states", () => {
       expect([...(await states.get(1))]).toEqual([-1, -2]);
       expect([...(await states.get(2))]).toEqual([3, 4, 5, 6]);
       expect([...(await states.get(3))]).toEqual([0]);
-      // On Windows the name may stay until the end.
+      // On Windows the name may be kept until the end.
       if (process.platform !== "win32") expect(await readdir(scratchFolder())).toEqual([]);
       await states.close();
       await states.close();
@@ -34,7 +34,7 @@ describe("hidden states", () => {
     }),
   );
 
-  test("say what is wrong with the disk", () =>
+  test("errors name the problem with the disk", () =>
     withScratch(async () => {
       const states = await openHiddenStates([2], true);
       await states.set(0, Float32Array.of(1, 2));
@@ -48,7 +48,7 @@ describe("hidden states", () => {
       await states.close();
     }));
 
-  test("need a folder that can be written", async () => {
+  test("need a writable folder", async () => {
     vi.stubEnv("CUSPRUN_CACHE", "/dev/null/cache");
     await expect(openHiddenStates([1], true)).rejects.toMatchObject({ code: "OUTPUT_UNWRITABLE" });
     vi.unstubAllEnvs();

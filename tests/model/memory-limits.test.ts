@@ -18,14 +18,14 @@ import { planOf } from "../support/plans.ts";
 import { withFolder } from "../support/temporary-folder.ts";
 import { tinyCheckpoint, tinyModel } from "../support/tiny-models.ts";
 
-/** Other batches add up in another order: sums of f32, of hundreds of terms at most. */
+/** Other batches are summed in another order: in f32, at most hundreds of terms. */
 const TOLERANCE = 1e-5;
-/** A fit's solution follows its sums with the system's condition, which the ridge keeps low. */
+/** A fit amplifies errors of its sums by the condition number of its system, which the ridge keeps low. */
 const FIT_TOLERANCE = 1e-4;
 /** Divergences are differences of logits of a few tenths, see tests/evaluation/layer-damage.test.ts. */
 const DIVERGENCE_TOLERANCE = 1e-3;
 
-/** More than one of the largest batches. */
+/** Together more than one of the largest batches. */
 const LENGTHS = [...Array.from({ length: 24 }, () => 90), 61, 33, 33, 30, 20, 17, 12, 9, 5, 5, 2];
 const KINDS: readonly RelevanceKind[] = [...UNIT_KINDS, "q-row", "k-row", "o-column"];
 
@@ -53,7 +53,7 @@ describe("under a limit", () => {
   const score = (out: string, memoryLimit: number, more = {}): Promise<void> =>
     scoreCorpora(checkpoint, corpora, out, { kinds: KINDS, vocabulary: facts, memoryLimit, ...more });
 
-  test("scores are those of the whole memory", () =>
+  test("scores equal those without a limit", () =>
     withFolder(async (folder) => {
       const { inMemory, spilled, smallest } = plansOf(scoring);
       expect(spilled).toMatchObject({ spills: true, batchTokens: 512 });
@@ -66,7 +66,7 @@ describe("under a limit", () => {
       await expectEqualFiles(paths[0]!, paths[2]!, TOLERANCE);
     }));
 
-  test("an abort and a limit too small leave nothing", () =>
+  test("neither an abort nor too small a limit leaves a file", () =>
     withFolder(async (folder) => {
       const { smallest } = plansOf(scoring);
       const out = join(folder, "scores.safetensors");
@@ -81,7 +81,7 @@ describe("under a limit", () => {
       expect(await readdir(folder)).toEqual([]);
     }));
 
-  test("likelihoods are those of the whole memory", async () => {
+  test("likelihoods equal those without a limit", async () => {
     const requests = documents.map(({ tokens }) => ({ input: tokens.slice(0, -1), targets: tokens.slice(1) }));
     const plans = plansOf({ stage: "measuring", config, lengths: requests.map(({ input }) => input.length) });
     const expected = await sumLogLikelihoods(checkpoint, requests, "test", {});
@@ -99,7 +99,7 @@ describe("under a limit", () => {
       Array.from({ length: L }, (_, layer) => (layers.includes(layer) ? { ffn: removed } : {})),
     );
 
-  test("damage is that of the whole memory", async () => {
+  test("damage equals that without a limit", async () => {
     const trials = Array.from({ length: L }, (_, layer) => ({
       layer,
       cut: asWeightSource(cutExpert(checkpoint, cutsOf([layer]))),
@@ -115,7 +115,7 @@ describe("under a limit", () => {
     }
   });
 
-  test("a repair is that of the whole memory", () =>
+  test("a repair equals that without a limit", () =>
     withFolder(async (folder) => {
       const plan = cutsOf([0, 1]);
       const plans = plansOf({ stage: "repairing", config, lengths: LENGTHS, expert: cutExpert(checkpoint, plan).config });
@@ -130,7 +130,7 @@ describe("under a limit", () => {
     }));
 });
 
-/** Every tensor of two files. */
+/** Compares every tensor of two files. */
 async function expectEqualFiles(expectedPath: string, actualPath: string, tolerance: number): Promise<void> {
   const [expected, actual] = [await SafetensorsFile.open(expectedPath), await SafetensorsFile.open(actualPath)];
   expect([...actual.tensors.keys()]).toEqual([...expected.tensors.keys()]);

@@ -60,7 +60,7 @@ describe("the planner", () => {
     );
   });
 
-  test("counts the head and its rows where they are more than a block", () => {
+  test("counts the head and its rows if they take more than a block", () => {
     const wide = { ...config, vocabSize: 262_144 };
     const D = config.hiddenSize;
     const long = Array.from({ length: 100 }, () => 100);
@@ -107,7 +107,7 @@ describe("the planner", () => {
     );
   });
 
-  test("names documents that are too long, and repair", () => {
+  test("its remedies include shorter documents, and no repair", () => {
     const long = Array.from({ length: 4 }, () => 16_384);
     expect(() => planMemory({ stage: "measuring", config: large, lengths: long }, 3e9)).toThrow("--max-tokens");
     expect(() => planMemory({ stage: "repairing", config: large, lengths, expert: large }, 6e9)).toThrow(
@@ -115,7 +115,7 @@ describe("the planner", () => {
     );
   });
 
-  test("takes no more of a container than it has", () => {
+  test("by default uses three quarters of a container's memory", () => {
     vi.spyOn(process, "constrainedMemory").mockReturnValue(4e9);
     expect(defaultMemoryLimit()).toBe(3e9);
   });

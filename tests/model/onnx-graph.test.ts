@@ -1,4 +1,4 @@
-/** @file What a graph is serialised to. */
+/** @file The content of serialized graphs. */
 
 import { fromBinary } from "@bufbuild/protobuf";
 import { ModelProtoSchema } from "onnx-buf";
@@ -11,7 +11,7 @@ import { LayerProgram } from "../../src/model/layer-program.ts";
 import { OnnxGraph } from "../../src/model/onnx-graph.ts";
 import { tinyCheckpoint, tinyModel } from "../support/tiny-models.ts";
 
-test("has no node or constant that no output is made from", () => {
+test("has no node or constant that no output depends on", () => {
   const graph = new OnnxGraph();
   const x = graph.input("x", ["N"]);
   graph.multiply(graph.add(x, graph.scalar(2)), graph.scalar(3));
@@ -22,7 +22,7 @@ test("has no node or constant that no output is made from", () => {
 });
 
 test.each(["llama", "gemma3"] as const)(
-  "%s: a fit multiplies by down only where a norm behind it asks for the product",
+  "%s: a fit multiplies by down only if a norm after it needs the product",
   async (family) => {
     const shape = await shapeOf(family);
     const nodes = fromBinary(ModelProtoSchema, buildBlockGraph(shape, { part: "fit", matrix: "down", from: "block" })).graph!

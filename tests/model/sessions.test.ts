@@ -1,5 +1,5 @@
 /**
- * @file Devices: one that this system cannot have is refused before any work, with what there is.
+ * @file Devices: one that this system cannot have is refused before any work, and the error lists those that it has.
  */
 
 import { platform } from "node:os";
@@ -23,7 +23,7 @@ test("a device of another system is refused, with its name and a remedy", async 
   });
 });
 
-test("before a model is looked for", async () => {
+test("and it is refused before the model is looked up", async () => {
   const options = {
     model: "./nothing",
     corpora: { language: ["en"] },

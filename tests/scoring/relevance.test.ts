@@ -17,13 +17,16 @@ const MAP_KINDS = ["rotary-pair", "q-row", "k-row"] as const;
 
 /** f32 against brute force in f64: the hidden states differ by 2e-5 at most, and the formulas square and sum them. */
 const EXACT_TOLERANCE = 1e-4;
-/** The reference is a difference quotient with ε = 1e-4, whose second-order term is of that size, and the energies cancel in f32. */
+/**
+ * The reference is a difference quotient with ε = 1e-4, whose second-order term is of that size, and the energies
+ * cancel in f32.
+ */
 const FIRST_ORDER_TOLERANCE = 2e-3;
 
 test("ffn-sum adds up what ffn squares", async () => {
   const { checkpoint, documents, close } = await openTinyGoldens("llama");
   const folder = await mkdtemp(join(tmpdir(), "cusprun-test-"));
-  // Of a document of one token, the square of the sum is the energy.
+  // For a document of one token, the energy is the square of the sum.
   const single = documents.map((document) => ({ ...document, tokens: document.tokens.subarray(0, 1) }));
   const path = join(folder, "scores.safetensors");
   await scoreCorpora(checkpoint, [{ dimension: "language", label: "one", calibration: single, heldOut: [] }], path, {
@@ -47,7 +50,7 @@ describe.each(TINY_MODELS)("relevances of %s equal their definition", (name) => 
     goldens = await openTinyGoldens(name);
     folder = await mkdtemp(join(tmpdir(), "cusprun-test-"));
     const [first, second, third] = goldens.documents;
-    // The second document stands in two corpora and is scored once.
+    // The second document is in two corpora and is scored once.
     const corpora: Corpus[] = [
       { dimension: "language", label: "one", calibration: [first!, second!], heldOut: [] },
       { dimension: "task", label: "two", calibration: [second!, third!], heldOut: [] },
@@ -74,7 +77,7 @@ describe.each(TINY_MODELS)("relevances of %s equal their definition", (name) => 
 
   test("layer: Block Influence of transformers' hidden states", async () => {
     const { hiddenSize: D, numHiddenLayers: L } = goldens.checkpoint.config;
-    // The goldens have the stream before every layer, and so not what leaves the last.
+    // The goldens have the stream before every layer, so that the output of the last is missing.
     for (let layer = 0; layer + 1 < L; layer++) {
       const influences = await scores.read(layer, "layer");
       expect(influences.length).toBe(3);
@@ -90,7 +93,7 @@ describe.each(TINY_MODELS)("relevances of %s equal their definition", (name) => 
   });
 
   for (const layer of RELEVANCE_LAYERS[name]) {
-    test.each(EXACT_KINDS)(`layer ${layer}, %s: the block run with the unit taken out`, async (kind) => {
+    test.each(EXACT_KINDS)(`layer ${layer}, %s: the block run with the unit removed`, async (kind) => {
       const values = await scores.read(layer, kind);
       for (let document = 0; document < 3; document++) {
         const expected = await goldens.golden(`${document}.relevance.${layer}.${kind}`);
@@ -100,7 +103,7 @@ describe.each(TINY_MODELS)("relevances of %s equal their definition", (name) => 
     });
 
     test.each(MAP_KINDS)(
-      `layer ${layer}, %s: the derivative of the attention map, and close to the whole change`,
+      `layer ${layer}, %s: the derivative of the attention map, and close to the exact change`,
       async (kind) => {
         const values = await scores.read(layer, kind);
         for (let document = 0; document < 3; document++) {
@@ -115,7 +118,7 @@ describe.each(TINY_MODELS)("relevances of %s equal their definition", (name) => 
       },
     );
 
-    test.each(MAP_KINDS)(`layer ${layer}, %s, exact: the attention run with the unit taken out`, async (kind) => {
+    test.each(MAP_KINDS)(`layer ${layer}, %s, exact: the attention run with the unit removed`, async (kind) => {
       const values = await exactScores.read(layer, kind);
       for (let document = 0; document < 3; document++) {
         const expected = await goldens.golden(`${document}.relevance.${layer}.${kind}.exact`);

@@ -1,9 +1,12 @@
 /**
- * @file As much of Markdown as the tests of the documentation need: which lines are prose, the headings with their anchors,
- * the links, and the code in the text. Source: CommonMark 0.31 for blocks and links, GitHub for tables and for the anchors of headings.
+ * @file As much of Markdown as the tests of the documentation need: which lines are prose, the headings with their
+ * anchors, the links, and the code in the text. Source: CommonMark 0.31 for blocks and links, GitHub for tables and for
+ * the anchors of headings.
  */
 
-/** A line, and what it is part of. Link definitions and headings are kinds of their own, since nothing can wrap them. */
+/**
+ * A line, and what it is part of. Link definitions and headings are kinds of their own, since nothing can wrap them.
+ */
 export interface MarkdownLine {
   /** From 1. */
   readonly number: number;
@@ -78,8 +81,8 @@ function classify(texts: readonly string[]): MarkdownLine[] {
 }
 
 /**
- * GitHub's anchors: letters, digits, hyphens and underscores of the heading in lower case, spaces as hyphens; a repeated one
- * gets a number.
+ * GitHub's anchors: letters, digits, hyphens and underscores of the heading in lower case, spaces as hyphens; a
+ * repeated one gets a number.
  */
 function anchorsOf(headings: readonly string[]): string[] {
   const seen = new Map<string, number>();

@@ -22,8 +22,8 @@ describe("solving with a positive definite matrix", () => {
     await products.close();
   });
 
-  // Sizes under, at and over a block of 256, and several blocks with a rest.
-  test.each([1, 5, 256, 257, 600])("n = %i gives back the X that B was made from", async (n) => {
+  // Sizes below, at and above a block of 256, and several blocks with a remainder.
+  test.each([1, 5, 256, 257, 600])("n = %i: recovers the X from which B was computed", async (n) => {
     const random = randoms(n);
     const m = 3;
     const factor = Float64Array.from({ length: n * (n + 4) }, random);
@@ -41,14 +41,14 @@ describe("solving with a positive definite matrix", () => {
     for (let i = 0; i < n; i++)
       for (let j = 0; j < n; j++)
         for (let c = 0; c < m; c++) b[i * m + c]! += (a[i * n + j]! + (i === j ? d[i]! : 0)) * expected[j * m + c]!;
-    // What is above the diagonal is not read.
+    // Values above the diagonal are not read.
     for (let i = 0; i < n; i++) a.fill(Number.NaN, i * n + i + 1, (i + 1) * n);
     const x = await solvePositiveDefinite(products, a, d, b, n);
     // Condition numbers are below 1e5 here: 1e-9 leaves f64 four digits.
     for (const [index, value] of x!.entries()) expect(Math.abs(value - expected[index]!)).toBeLessThan(1e-9);
   });
 
-  test("a matrix that is not positive definite is said to be so", async () => {
+  test("a matrix that is not positive definite is reported as such", async () => {
     expect(
       await solvePositiveDefinite(products, Float64Array.of(1, 2, 2, 1), new Float64Array(2), Float64Array.of(1, 1), 2),
     ).toBeNull();

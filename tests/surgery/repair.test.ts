@@ -1,4 +1,4 @@
-/** @file Repair, against its formula and against cuts whose perfect repair is known. */
+/** @file Repair, against its formula and against cuts for which the perfect repair is known. */
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Layout } from "../../src/selection/plan.ts";
@@ -75,11 +75,11 @@ describe("fitting one matrix", () => {
     }
   });
 
-  test("keeps the weights where no fit is better on documents that were not fitted", async () => {
+  test("keeps the weights if no fit is better on the held-back documents", async () => {
     const random = seededNormal(4);
     const noise = (tokens: number): number[][] => Array.from({ length: tokens }, () => Array.from({ length: 5 }, random));
     const training = equationsOf(noise(3), noise(3));
-    // Held-back documents of which the kept weights (zero) are already the best.
+    // Held-back documents for which the kept weights (zero) are already the best.
     const heldBack = equationsOf(
       noise(40),
       Array.from({ length: 40 }, () => [0, 0, 0, 0, 0]),
@@ -91,7 +91,7 @@ describe("fitting one matrix", () => {
     expect(fit.errorAfter).toBe(fit.errorBefore);
   });
 
-  test("leaves an input that never fires as it was", async () => {
+  test("keeps the weights of an input that is always 0", async () => {
     const random = seededNormal(5);
     const a = Array.from({ length: 30 }, () => [random(), 0, random()]);
     const y = a.map(([first, , third]) => [first! + 2 * third!]);
@@ -131,7 +131,7 @@ describe.each(TINY_FAMILIES)("repairing a tiny %s", (family) => {
     });
   }
 
-  test("brings back what a duplicate of each removed unit can carry", async () => {
+  test("restores removed units if a duplicate of each is kept", async () => {
     const model = tinyModel(family);
     const F = model.config.layerSizes[0]!.intermediateSize;
     // Unit 2i + 1 becomes a copy of unit 2i in gate and up: the kept one can do the work of both.
@@ -145,7 +145,7 @@ describe.each(TINY_FAMILIES)("repairing a tiny %s", (family) => {
     const { numHiddenLayers: L } = model.config;
     const steps = Array.from({ length: L }, (_, layer) => (layer === 0 ? ["down"] : ["attentionInput", "ffnInput", "down"]));
     expect(report.map(({ step }) => step)).toEqual(steps.flat());
-    // Behind the first layer there is next to nothing left to mend.
+    // After the first layer next to nothing is left to repair.
     for (const { layer, strength, errorShare } of report.filter((each) => each.layer === 0)) {
       expect(strength).not.toBeNull();
       // Ridge of 0.1 leaves less than a tenth of the missing part, a hundredth in energy.
@@ -153,7 +153,7 @@ describe.each(TINY_FAMILIES)("repairing a tiny %s", (family) => {
       const original = model.tensors.get(`model.layers.${layer}.mlp.down_proj.weight`)!;
       const repaired = await down(layer);
       const both = (index: number): number => original.values[2 * index]! + original.values[2 * index + 1]!;
-      // Behind a post norm the size of the matrix says nothing.
+      // With a post norm the scale of the matrix has no effect.
       const scale = family === "gemma3" ? closestScale(repaired, both) : 1;
       let [missing, wanted] = [0, 0];
       for (const [index, value] of repaired.entries()) {
@@ -164,7 +164,7 @@ describe.each(TINY_FAMILIES)("repairing a tiny %s", (family) => {
     }
   });
 
-  test("begins with the attention's output where the attention was cut, and never makes the held-back error larger", async () => {
+  test("begins with the attention's output if the attention was cut, and never increases the held-back error", async () => {
     const { report } = await repair(tinyModel(family), "masked", { "kv-group": [1], ffn: [0, 3, 5, 6] });
     expect(report.slice(0, 3).map(({ step }) => step)).toEqual(["o", "ffnInput", "down"]);
     for (const { errorShare, strength } of report) {
@@ -174,7 +174,7 @@ describe.each(TINY_FAMILIES)("repairing a tiny %s", (family) => {
   });
 });
 
-test("behind a post norm, what joins the residual stream comes nearer to the dense model's", async () => {
+test("with a post norm, repair brings a sublayer's contribution nearer to the dense model's", async () => {
   const model = tinyModel("gemma3");
   const plan = planOf("masked", [{ ffn: [0, 3, 5, 6, 8, 9] }, ...model.config.layerSizes.slice(1).map(() => ({}))]);
   const prefix = "model.layers.0.mlp.down_proj.weight";
@@ -185,7 +185,7 @@ test("behind a post norm, what joins the residual stream comes nearer to the den
     for (const { name, shape, readFloat32 } of expert.tensors) repaired.set(name, { shape, values: await readFloat32() });
     const cut = new Map(repaired).set(prefix, dense.get(prefix)!);
     const norm = dense.get("model.layers.0.post_feedforward_layernorm.weight")!.values;
-    /** What the first layer's FFN adds to the stream, token by token. */
+    /** The contribution of the first layer's FFN to the stream, token by token. */
     const added = (tensors: ReadonlyMap<string, ReferenceTensor>): number[] =>
       documents.flatMap((document) => {
         const rows: number[] = [];
@@ -206,7 +206,7 @@ test("behind a post norm, what joins the residual stream comes nearer to the den
   });
 });
 
-test("without norms before the sublayers, their inputs are fitted all the same, and the logits come nearer to the dense model's", async () => {
+test("without norms before the sublayers, repair fits their inputs and brings logits nearer to the dense model's", async () => {
   const model = postNormModel();
   const plan = planOf("masked", [{ ffn: [0, 3, 5, 6, 8, 9] }, { ffn: [1, 2] }, {}]);
   await withRepaired(tinyCheckpoint(model), plan, async ({ documents, expert, report }) => {

@@ -43,7 +43,7 @@ export const GGUF_BLOCK_ROLES: readonly BlockRole[] = (Object.keys(BLOCK_TENSOR_
 );
 
 /** The block tensors that `qkv` consists of, in the order of their rows. */
-export const FUSED_ROLES = ["q", "k", "v"] as const satisfies readonly BlockRole[];
+export const FUSED_ROLES: readonly ["q", "k", "v"] = ["q", "k", "v"];
 
 /** Whether a tensor is one of those that `qkv` consists of. */
 export function isFusedRole(role: GgufBlockRole | ModelRole): role is (typeof FUSED_ROLES)[number] {

@@ -1,6 +1,6 @@
 /**
- * @file The small files beside an ONNX model: config.json with the keys that transformers.js needs, generation_config.json, and the
- * tokenizer.
+ * @file The small files beside an ONNX model: config.json with the keys that transformers.js needs,
+ * generation_config.json, and the tokenizer.
  */
 
 import type { Checkpoint, TokenizerFiles } from "../../checkpoint/checkpoint.ts";
@@ -36,7 +36,7 @@ export function onnxFolderFiles(
   ]);
 }
 
-/** Layers of different sizes are in the graph itself, so that the family's stock class runs them: config.json names that one. */
+/** Layers of different sizes are in the graph itself, so that config.json can name the family's stock class. */
 function stockClass({ config, configJson }: Checkpoint): Readonly<Record<string, unknown>> {
   if (!isRaggedModelType(configJson["model_type"])) return {};
   const family = familyNamed(config.family);

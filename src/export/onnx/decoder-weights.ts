@@ -1,6 +1,6 @@
 /**
- * @file The weights of an exported decoder: each is declared when the graph first uses it, together with the operators that read it in
- * the form in which it is stored.
+ * @file The weights of an exported decoder: each is declared when the graph first uses it, together with the operators
+ * that read it in the form in which it is stored.
  */
 
 import { blockTensorShape, modelTensorShape } from "../../checkpoint/check-tensors.ts";
@@ -17,8 +17,8 @@ import type { MatrixStorage, OnnxTypeForm } from "./types.ts";
 import { matrixWeight, scalesName, vectorWeight, type WeightSource, zeroPointsName } from "./weights.ts";
 
 /**
- * Activations are rounded to eight bits, block by block, so that products are of integers. For one token at a time that is several
- * times as fast as widening the weights, and costs less accuracy than the rounding of the weights does.
+ * Activations are rounded to eight bits, block by block, so that products are of integers. For one token at a time that
+ * is several times as fast as widening the weights, and costs less accuracy than the rounding of the weights does.
  */
 const INT8_PRODUCTS = 4;
 

@@ -1,6 +1,6 @@
 /**
- * @file Writes a checkpoint as a folder that transformers.js' `pipeline("text-generation", folder)` and ONNX Runtime load. Everything
- * that can be refused is refused before the first weight is read; memory holds a piece of one tensor.
+ * @file Writes a checkpoint as a folder that transformers.js' `pipeline("text-generation", folder)` and ONNX Runtime
+ * load. Everything that can be refused is refused before the first weight is read; memory holds a piece of one tensor.
  */
 
 import { mkdir, stat, writeFile } from "node:fs/promises";
@@ -45,8 +45,8 @@ export function onnxModelPath(out: string, type: OnnxType): string {
 
 /**
  * Writes the folder. The checkpoint must stay open.
- * @throws CusprunError `OUTPUT_EXISTS`; `TOKENIZER_MISSING` and errors of reading the tokenizer; `OUTPUT_DTYPE` for a value that the
- * type cannot hold; `OUTPUT_UNWRITABLE`, `DISK_FULL`; the checkpoint's errors while reading.
+ * @throws CusprunError `OUTPUT_EXISTS`; `TOKENIZER_MISSING` and errors of reading the tokenizer; `OUTPUT_DTYPE` for a
+ * value that the type cannot hold; `OUTPUT_UNWRITABLE`, `DISK_FULL`; the checkpoint's errors while reading.
  */
 export async function exportOnnx(checkpoint: Checkpoint, out: string, options: OnnxOptions = {}): Promise<WrittenOnnxFolder> {
   const { type = "f32", overwrite = false, limits = DEFAULT_WEIGHT_LIMITS, ...job } = options;

@@ -1,6 +1,6 @@
 /**
- * @file The ONNX form of an expert: a folder inside the expert's, since transformers.js needs a config.json that transformers cannot use
- * if layers differ in size.
+ * @file The ONNX form of an expert: a folder inside the expert's, since transformers.js needs a config.json that
+ * transformers cannot use if layers differ in size.
  */
 
 import { join } from "node:path";

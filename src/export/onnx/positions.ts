@@ -1,13 +1,13 @@
 /**
- * @file The positions of a batch in an exported decoder: what every layer's attention reads of the mask and the cache, computed once.
- * Positions count the real tokens of the mask, so that padding may be on either side.
+ * @file The positions of a batch in an exported decoder: what every layer's attention reads of the mask and the cache,
+ * computed once. Positions count the real tokens of the mask, so that padding may be on either side.
  */
 
 import type { LayerType, ModelConfig } from "../../checkpoint/config/model-config.ts";
 import type { OnnxGraph, Value } from "../../model/onnx-graph.ts";
 import { inverseFrequencies } from "../../model/rope.ts";
 
-/** Added to the scores of padding: far below any score, and finite, since rows that see only padding must not become NaN. */
+/** Added to the scores of padding: far below any score, but finite: rows that see only padding must not become NaN. */
 const HIDDEN_SCORE = -1e30;
 /** End of a slice: the end of the axis. */
 export const AXIS_END: number = Number.MAX_SAFE_INTEGER;

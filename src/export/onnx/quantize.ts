@@ -1,7 +1,7 @@
 /**
- * @file f32 rows → the blocks of ONNX Runtime's `MatMulNBits` and `GatherBlockQuantized`: 32 values of a row share a scale, and with
- * 4 bits a zero point; a value is (quant − zero point) · scale. With 8 bits the zero point is 128, the default of both operators.
- * Source of the layout: `ContribOperators.md` of microsoft/onnxruntime.
+ * @file f32 rows → the blocks of ONNX Runtime's `MatMulNBits` and `GatherBlockQuantized`: 32 values of a row share a
+ * scale, and with 4 bits a zero point; a value is (quant − zero point) · scale. With 8 bits the zero point is 128, the
+ * default of both operators. Source of the layout: `ContribOperators.md` of microsoft/onnxruntime.
  */
 
 import { narrowFromFloat32, widenToFloat32 } from "../../float-convert.ts";
@@ -14,8 +14,8 @@ const MIDDLE_8 = 128;
 /** Largest 4-bit quant. */
 const LARGEST_4 = 15;
 /**
- * Shares of a block's range that are tried: less than the full range clips the outermost values and represents the others better.
- * Trying more shares lowers the squared error by under 0.1%.
+ * Shares of a block's range that are tried: less than the full range clips the outermost values and represents the
+ * others better. Trying more shares lowers the squared error by under 0.1%.
  */
 const RANGE_SHARES = [0.84, 0.88, 0.92, 0.96, 1, 1.04];
 
@@ -69,7 +69,8 @@ export function quantizeRows8(
 /**
  * Quantizes rows to 4 bits, each block with the scale and zero point of least error among those tried.
  * @param values [rows, rowLength], finite.
- * @returns u8 [rows, blocks · 16], the even value in a byte's low half; binary16 [rows, blocks] as bytes; u8 [rows, blocks / 2], zero points.
+ * @returns u8 [rows, blocks · 16], the even value in a byte's low half; binary16 [rows, blocks] as bytes; zero points,
+ * u8 [rows, blocks / 2].
  */
 export function quantizeRows4(
   values: Float32Array,
@@ -108,8 +109,9 @@ function forEachBlock(values: Float32Array, rowLength: number, visit: (block: Fl
 }
 
 /**
- * Least weighted squared error: of given quants q and zero point z the best scale is Σwx(q−z) / Σw(q−z)², and the error falls by
- * (Σwx(q−z))² / Σw(q−z)². A weight is |x| plus the root mean square of all, as in GGML's K-quants: large values weigh more.
+ * Least weighted squared error: of given quants q and zero point z the best scale is Σwx(q−z) / Σw(q−z)², and the error
+ * falls by (Σwx(q−z))² / Σw(q−z)². A weight is |x| plus the root mean square of all, as in GGML's K-quants: large
+ * values weigh more.
  */
 function fitBlock(block: Float32Array, fit: BlockFit): void {
   let low = 0;

@@ -1,6 +1,6 @@
 /**
- * @file A checkpoint's tensors as the weights of an ONNX graph: names, shapes and sizes first, so that the file is planned before a
- * value is read; then their bytes in pieces of a few megabytes.
+ * @file A checkpoint's tensors as the weights of an ONNX graph: names, shapes and sizes first, so that the file is
+ * planned before a value is read; then their bytes in pieces of a few megabytes.
  */
 
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
@@ -20,7 +20,9 @@ export interface PlannedWeight {
   readonly byteLength: number;
 }
 
-/** A tensor of the checkpoint, and the weights that it becomes: itself, or its quants with their scales and zero points. */
+/**
+ * A tensor of the checkpoint, and the weights that it becomes: itself, or its quants with their scales and zero points.
+ */
 export interface WeightSource {
   readonly weights: readonly PlannedWeight[];
   /** Number of values of the tensor. */

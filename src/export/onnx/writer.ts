@@ -1,6 +1,7 @@
 /**
- * @file Writes the weights of an ONNX graph, piece by piece: into files beside the model, or into the model itself if it is small.
- * Layout of the files: `ExternalData.md` of onnx/onnx; names: transformers.js 4.3, `utils/model-loader.js`.
+ * @file Writes the weights of an ONNX graph, piece by piece: into files beside the model, or into the model itself if
+ * it is small. Layout of the files: `ExternalData.md` of onnx/onnx; names: transformers.js 4.3,
+ * `utils/model-loader.js`.
  */
 
 import { type FileHandle, open } from "node:fs/promises";
@@ -39,7 +40,7 @@ export interface PlacedWeights {
  * Writes the weights.
  * @param folder where the model will be.
  * @param modelFile the model's name, with which the files' names begin.
- * @throws RangeError (a defect of the caller) if a weight's pieces do not add up to its size; the checkpoint's errors while reading.
+ * @throws RangeError (a defect of the caller) if a weight's pieces do not add up to its size; errors of reading.
  */
 export async function writeWeights(
   folder: string,

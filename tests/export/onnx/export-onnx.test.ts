@@ -1,5 +1,5 @@
 /**
- * @file What `exportOnnx` writes, in ONNX Runtime: the logits of the plain f64 forward pass on the weights as they are stored.
+ * @file Models that `exportOnnx` writes, in ONNX Runtime, against a plain f64 forward pass on the stored weights.
  */
 
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
@@ -20,13 +20,13 @@ import { TINY_FAMILIES, tinyCheckpoint, tinyModel, writeTinyCheckpoint } from ".
 
 const IDS = [1, 5, 7, 9, 3, 40, 22, 11, 6, 13, 2, 30];
 
-/** As a share of the largest logit: sums of a few dozen products in f32 err by some 1e-7 of them. */
+/** As a share of the largest logit: sums of a few dozen products in f32 have an error of about 1e-7. */
 const TOLERANCE = 1e-5;
 /** Against the reference on the model's own weights, of which binary16 loses up to 2⁻¹². */
 const FP16_TOLERANCE = 1e-2;
 /**
- * What is lost where the runtime rounds each block of activations to eight bits: up to 1/254 of its largest value, before each of the seven
- * products of a layer, in models whose activations are noise.
+ * The error if the runtime rounds each block of activations to eight bits: up to 1/254 of its largest value,
+ * before each of the seven products of a layer, in models whose activations are noise.
  */
 const INT8_TOLERANCE = 0.1;
 
@@ -135,7 +135,7 @@ test.each(ONNX_TYPES)("%s: weights in files beside the model are the same weight
   expect(logits[1]).toEqual(logits[0]);
 });
 
-test("a tied head is stored once, and one that is not tied beside the embedding", async () => {
+test("a tied head is stored once, a separate one in addition to the embedding", async () => {
   const sizes: number[] = [];
   for (const tied of [true, false]) {
     const written = await exportOnnx(tinyCheckpoint(tinyModel("qwen3", { tied })), join(home, String(tied)), { type: "q4" });
@@ -144,7 +144,7 @@ test("a tied head is stored once, and one that is not tied beside the embedding"
   expect(sizes[1]! - sizes[0]!).toBe(48 * 30);
 });
 
-test("layers of unlike size are told to stock classes by the family's own name", async () => {
+test("layers of different sizes are for the family's stock class, under its own name", async () => {
   await raggedFolder(tinyModel("gemma3"), RAGGED_CUTS, join(home, "expert"));
   const checkpoint = await openCheckpoint(join(home, "expert"));
   await exportOnnx(checkpoint, join(home, "onnx"));
@@ -154,7 +154,7 @@ test("layers of unlike size are told to stock classes by the family's own name",
   expect(config).not.toHaveProperty("auto_map");
 });
 
-test("refuses before it reads a weight and leaves nothing behind", async () => {
+test("refuses before it reads a weight, and leaves no file", async () => {
   const checkpoint = tinyCheckpoint(tinyModel("llama"));
   const untokenised = { ...checkpoint, readTokenizerFiles: async () => null };
   await expect(exportOnnx(untokenised, join(home, "a"))).rejects.toMatchObject({ code: "TOKENIZER_MISSING" });
@@ -169,7 +169,7 @@ test("refuses before it reads a weight and leaves nothing behind", async () => {
   expect(await readdir(join(home, "a"))).not.toContain("mine.txt");
 });
 
-test("a value that binary16 cannot hold is named, and nothing is left behind", async () => {
+test("a value that binary16 cannot hold is reported, and no file is left", async () => {
   const model = tinyModel("llama");
   const name = "model.layers.1.mlp.up_proj.weight";
   const { shape, values } = model.tensors.get(name)!;
@@ -190,7 +190,7 @@ test("a type of another format is refused before anything is opened", async () =
   await expect(other).rejects.toMatchObject({ code: "USAGE", message: expect.stringMatching(/Q4_K_M/) });
 });
 
-test("rotary scaling that is not computed is refused, and a model is not written over itself", async () => {
+test("unsupported rotary scaling is refused, and a model is not written over itself", async () => {
   const folder = join(home, "yarn");
   const model = tinyModel("qwen2");
   const scaled = { ...model.configJson, rope_scaling: { rope_type: "yarn", factor: 4, original_max_position_embeddings: 32 } };

@@ -14,7 +14,7 @@ function throughGgml(type: "Q8_0" | "Q4_0"): Float32Array {
   return values;
 }
 
-test("values of Q8_0 come through unchanged", () => {
+test("values of Q8_0 are preserved exactly", () => {
   const values = throughGgml("Q8_0");
   const [quants, scales] = quantizeRows8(values, 96);
   const widened = widenToFloat32(scales, "F16");
@@ -37,7 +37,7 @@ function squaredError(a: Float32Array, b: Float32Array): number {
   return a.reduce((sum, value, index) => sum + (value - b[index]!) ** 2, 0);
 }
 
-test("four bits lose less than GGML's Q4_0, whose scale is the largest value's", () => {
+test("four bits lose less than GGML's Q4_0, whose scale is derived from the largest value", () => {
   expect(squaredError(widen4(VALUES, 96), VALUES)).toBeLessThan(squaredError(throughGgml("Q4_0"), VALUES));
 });
 
