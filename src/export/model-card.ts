@@ -118,7 +118,8 @@ function introduction(input: ModelCardInput, plan: PrunePlan): string {
     dropped.length > 0
       ? `${dropped.length} of its ${plan.layers.length} decoder layers`
       : `Units that are irrelevant in ${input.corpora.length === 1 ? "this dimension" : "all of these dimensions"}`;
-  return `${base}, pruned to an expert in ${place}. ${what} were ${done}. There was no training.`;
+  const verb = dropped.length === 1 ? "was" : "were";
+  return `${base}, pruned to an expert in ${place}. ${what} ${verb} ${done}. There was no training.`;
 }
 
 function howChosen(plan: PrunePlan): string {
