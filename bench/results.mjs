@@ -6,7 +6,7 @@
  *
  *     npm run bench:results -- [--models smollm2,qwen2] [--experts en-medical] [--budgets '25% of blocks']
  *         [--methods uniform,ragged] [--seeds 0] [--minutes 60] [--out FOLDER] [--table docs/results.md]
- * [--only-tables]
+ *         [--only-tables]
  *
  * `--models`, `--experts`, `--budgets` and `--methods` restrict the plan; `--seeds` overrides its seeds. `--minutes`
  * stops the run after that time. `--only-tables` runs nothing and renders the tables of the finished runs.
