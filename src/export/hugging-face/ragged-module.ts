@@ -37,7 +37,7 @@ class ${RAGGED_MODEL_CLASS}(${stem}ForCausalLM):
             for name, size in config.layer_widths[index].items():
                 setattr(sized, name, size)
             layer.self_attn = ${stem}Attention(sized, index)
-            # The module has its sizes now; settings changed later, such as the attention implementation, are the model's.
+            # The module has its sizes; settings changed later, such as the attention implementation, are the model's.
             layer.self_attn.config = config
             layer.mlp = ${stem}MLP(sized)
         self.post_init()
