@@ -98,7 +98,7 @@ test("a trial is measured after the repair of its layer", async () => {
   const checkpoint = tinyCheckpoint(model, "F32");
   const cut = asWeightSource(cutExpert(checkpoint, plan));
   const trials = ([null, "down"] as const).map((repair) => ({ layer: 1, cut, repair }));
-  const [left, mended] = await measureLayerDamage(checkpoint, trials, { measured: texts(2), fitted: texts(8) }, {});
+  const [left, repaired] = await measureLayerDamage(checkpoint, trials, { measured: texts(2), fitted: texts(8) }, {});
   // Ridge strength 1 leaves half of the missing part, a quarter of its energy; the kept units share it.
-  for (const [index, damage] of mended!.entries()) expect(damage).toBeLessThan(0.5 * left![index]!);
+  for (const [index, damage] of repaired!.entries()) expect(damage).toBeLessThan(0.5 * left![index]!);
 });

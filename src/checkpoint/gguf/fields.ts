@@ -132,7 +132,7 @@ export class GgufFields {
       "GGUF_UNSUPPORTED",
       key,
       showValue(this.value(key)),
-      `${expected}, because anything else would be computed wrongly`,
+      `${expected}, since cusprun does not support anything else`,
       "Choose another model",
     );
   }

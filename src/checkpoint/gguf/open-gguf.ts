@@ -101,7 +101,7 @@ function mapTensors(header: GgufHeader, { family, architecture }: GgufConfig, pa
       throw new CusprunError("TENSOR_UNKNOWN", {
         where: `${path}: tensor '${stored.name}'`,
         found: "a tensor that cusprun does not know",
-        expected: `only the tensors of a ${family.name} model, because others would be computed wrongly`,
+        expected: `only the tensors of a ${family.name} model, since cusprun does not support others`,
         remedy: "Choose a model of a supported family",
       });
     }
