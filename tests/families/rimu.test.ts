@@ -22,7 +22,8 @@ import { referenceLogits, type ReferenceTensor } from "../support/reference-forw
 import { withFolder } from "../support/temporary-folder.ts";
 import { writeTinyCorpus } from "../support/tiny-corpus.ts";
 import { tinyCheckpoint, writeTinyCheckpoint } from "../support/tiny-models.ts";
-import { asReference, RIMU, tinyRimu } from "./rimu.ts";
+import { RIMU } from "./rimu.ts";
+import { asReference, tinyRimu } from "./tiny-rimu.ts";
 
 vi.mock("../../src/families/table.ts", async (importOriginal) => {
   const { FAMILIES } = await importOriginal<{ readonly FAMILIES: readonly Family[] }>();
