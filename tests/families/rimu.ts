@@ -1,7 +1,7 @@
 /**
- * @file A made-up family, as somebody would add it: one entry, with norms after the sublayers only (as in OLMo 2) and its
- * own tensor names. Like a file of src/families, it imports nothing that looks families up: the test puts it into their
- * table.
+ * @file A made-up family, as somebody would add it: one entry, with norms after the sublayers only (as in OLMo 2) and
+ * its own tensor names. Like a file of src/families, it imports nothing that looks families up: the test puts it into
+ * their table.
  */
 
 import type { Family } from "../../src/families/family.ts";
