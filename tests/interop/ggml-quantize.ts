@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { GGML_BLOCK_FORMATS } from "../../src/checkpoint/gguf/ggml-types.ts";
 import type { GgmlQuantType } from "../../src/checkpoint/checkpoint.ts";
-import { GGML_TYPE_IDS } from "../../src/export/gguf/writer.ts";
+import { ggmlTypeId } from "../../src/checkpoint/gguf/ggml-types.ts";
 import { runPython } from "./python.ts";
 
 /** A matrix to quantise. */
@@ -35,7 +35,7 @@ export async function quantizeChunks(requests: readonly QuantizeRequest[]): Prom
         if (importance !== null) await writeFile(join(folder, `${index}.importance`), bytesOf(importance));
         const { blockSize, blockBytes } = GGML_BLOCK_FORMATS[type];
         return {
-          type: GGML_TYPE_IDS[type],
+          type: ggmlTypeId(type),
           rows: values.length / columns,
           columns,
           values: `${index}.values`,

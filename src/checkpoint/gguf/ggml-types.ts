@@ -78,6 +78,8 @@ const GGML_TYPE_NAMES: ReadonlyMap<number, string> = new Map([
   [41, "Q1_0"],
 ]);
 
+const GGML_TYPE_IDS: ReadonlyMap<string, number> = new Map([...GGML_TYPE_NAMES].map(([id, name]) => [name, id]));
+
 /** The name of a type id, or null if GGML has not assigned it. */
 export function ggmlTypeName(typeId: number): string | null {
   return GGML_TYPE_NAMES.get(typeId) ?? null;
@@ -92,4 +94,9 @@ export function isReadableType(name: string): name is StoredDType {
 export function ggmlByteLength(type: StoredDType, count: number): number {
   const { blockSize, blockBytes } = GGML_BLOCK_FORMATS[type];
   return (count / blockSize) * blockBytes;
+}
+
+/** The id of a type. */
+export function ggmlTypeId(type: StoredDType): number {
+  return GGML_TYPE_IDS.get(type)!;
 }

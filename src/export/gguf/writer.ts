@@ -6,7 +6,7 @@
 
 import { open, type FileHandle } from "node:fs/promises";
 import type { StoredDType } from "../../checkpoint/checkpoint.ts";
-import { ggmlByteLength } from "../../checkpoint/gguf/ggml-types.ts";
+import { ggmlByteLength, ggmlTypeId } from "../../checkpoint/gguf/ggml-types.ts";
 import { GGUF_VALUE_TYPES, type GgufValueType } from "../../checkpoint/gguf/values.ts";
 import { writeFileAtomically } from "../../files.ts";
 import { type JobOptions, pause } from "../../progress.ts";
@@ -40,23 +40,6 @@ export interface GgufTensorSource {
 
 /** Tensors begin at multiples of this, counted from the end of the header: the format's default. */
 const ALIGNMENT_BYTES = 32;
-
-/** Ids of tensor types: `enum ggml_type`. */
-export const GGML_TYPE_IDS: Readonly<Record<StoredDType, number>> = {
-  F32: 0,
-  F16: 1,
-  Q4_0: 2,
-  Q4_1: 3,
-  Q5_0: 6,
-  Q5_1: 7,
-  Q8_0: 8,
-  Q2_K: 10,
-  Q3_K: 11,
-  Q4_K: 12,
-  Q5_K: 13,
-  Q6_K: 14,
-  BF16: 30,
-};
 
 /**
  * Writes a file, by way of a temporary one beside it.
@@ -103,7 +86,7 @@ export function encodeGgufHeader(pairs: readonly GgufPair[], tensors: readonly G
   let offset = 0;
   for (const tensor of tensors) {
     parts.push(string(tensor.name), uint32(tensor.shape.length), ...tensor.shape.toReversed().map(uint64));
-    parts.push(uint32(GGML_TYPE_IDS[tensor.type]), uint64(offset));
+    parts.push(uint32(ggmlTypeId(tensor.type)), uint64(offset));
     offset += aligned(tensorBytes(tensor));
   }
   const length = parts.reduce((sum, part) => sum + part.byteLength, 0);
