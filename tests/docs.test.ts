@@ -21,7 +21,7 @@ const GENERATED: readonly string[] = ["docs/compatibility.md"];
 const GENERATED_FROM = "<!-- made by ";
 
 /** Documents that say where things are: every path that they name in code is there. */
-const SIGNPOSTS = ["CONTRIBUTING.md", "docs/architecture.md"];
+const SIGNPOSTS = ["CONTRIBUTING.md", "README.md", "docs/adding-a-family.md", "docs/architecture.md", "docs/guide.md"];
 
 /** `docs/FILE.md, "Heading"`, and further headings after commas or `and`. */
 const CITATION = /docs\/([\w./-]+?\.md)((?:(?:,| and)+ "[^"]+")*)/g;
