@@ -1,7 +1,7 @@
 /**
- * @file Four projects: `unit` runs from the sources, `command` spawns the compiled command, `real` reads the real models (and downloads
- * them once), `interop` loads what cusprun writes in stock runtimes and needs CUSPRUN_PYTHON
- * and CUSPRUN_LLAMA_CPP.
+ * @file Four projects: `unit` runs from the sources; `command` runs the compiled command; `real` reads the real models
+ * (downloaded once) and ../shared; `interop` loads what cusprun writes in stock runtimes (variables: CONTRIBUTING.md,
+ * "Tests").
  */
 
 import { defineConfig } from "vitest/config";

@@ -1,5 +1,5 @@
 /**
- * @file The calibration corpora in ../shared/data (beside the repository, not part of it) as `CorpusSpecs`, and the
+ * @file The calibration corpora in ../shared/data (next to the repository, not part of it) as `CorpusSpecs`, and the
  * perplexity of an expert on their held-out documents.
  */
 

@@ -7,7 +7,7 @@
  *     npm run bench:documents-result -- [--counts 8,16,32,48,96,192,336] [--model smollm2] [--tokens 256]
  *         [--reduce '25% of blocks'] [--out FOLDER]
  *
- * The corpora are in ../shared/data, beside the repository; the smallest has 383 texts.
+ * The corpora are in ../shared/data, next to the repository; the smallest has 383 texts.
  */
 
 import { copyFileSync, mkdirSync, rmSync } from "node:fs";

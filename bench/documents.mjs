@@ -7,7 +7,7 @@
  *     npm run bench:documents -- [--model smollm2] [--documents 512] [--tokens 256] [--reduce '25% of blocks']
  *         [--draws 4] [--out FOLDER]
  *
- * The corpora are in ../shared/data, beside the repository.
+ * The corpora are in ../shared/data, next to the repository.
  */
 
 import { createHash } from "node:crypto";

@@ -7,7 +7,7 @@
  *     CUSPRUN_PYTHON=python npm run bench:gradients -- [--model smollm2] [--documents 48] [--tokens 256]
  *         [--reduce '25% of blocks'] [--out FOLDER]
  *
- * The corpora are in ../shared/data, beside the repository. An interrupted run can continue: its results are reused.
+ * The corpora are in ../shared/data, next to the repository. An interrupted run can continue: its results are reused.
  */
 
 import { existsSync, mkdirSync, rmSync } from "node:fs";

@@ -4,7 +4,7 @@
  *
  *     npm run bench:llama-cpp -- DENSE.gguf EXPERT.gguf… [--rounds 5] [--threads 2] [--prompt 256] [--generate 64]
  *
- * Needs CUSPRUN_RUNTIMES, as `cusprun verify` does. Each measurement is a process of its own, and the result is the
+ * Needs CUSPRUN_RUNTIMES, as `cusprun verify` does. Each measurement is a separate process, and the result is the
  * median over the rounds. Run it on an idle machine.
  */
 

@@ -105,8 +105,8 @@ export function tables(all, order) {
     const { calibrationDocuments, heldOutDocuments } = first.dimensions[0];
     const title = `### ${model}, ${expert}, ${budget}${seed === 0 ? "" : `, seed ${seed}`}`;
     const sizes =
-      `${calibrationDocuments} documents of each corpus of at most ${settings.maxTokens} tokens choose and repair, ` +
-      `${heldOutDocuments} are held out${figure === "perplexity" ? "" : "; in bits per byte"}.`;
+      `${calibrationDocuments} documents of each corpus of at most ${settings.maxTokens} tokens ` +
+      `are used to choose and to repair, ${heldOutDocuments} are held out${figure === "perplexity" ? "" : "; in bits per byte"}.`;
     parts.push(`${title}\n\n${sizes}\n\n${table(header, rows)}\n`);
   }
   return parts.join("\n");

@@ -1,6 +1,6 @@
 /**
  * @file The tables of docs/results.md: runs `compareMethods` for one expert after the other, as results-plan.mjs lists
- * them, on data in ../shared/data, beside the repository. Finished runs are in docs/results and are not made again, so
+ * them, on data in ../shared/data, next to the repository. Finished runs are in docs/results and are not repeated, so
  * that an interrupted run can continue: all of it takes a night on two cores. Methods that run in PyTorch (peers.mjs)
  * need `CUSPRUN_PYTHON`, as the interoperability tests do.
  *
@@ -48,7 +48,7 @@ try {
   for (const part of values["only-tables"] ? [] : PLAN) await make(part);
 } catch (error) {
   if (!signal?.aborted) throw error;
-  console.error(`${values.minutes} minutes are over; run again to continue`);
+  console.error(`time limit of ${values.minutes} minutes reached; run again to continue`);
 } finally {
   rmSync(tasks, { recursive: true });
 }

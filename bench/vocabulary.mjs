@@ -6,7 +6,7 @@
  *     npm run bench:vocabulary -- [--models smollm2,gemma3,qwen2] [--experts en,zh,de] [--coverages 0.998,0.996,0.99]
  *         [--no-budgets] [--out FOLDER]
  *
- * Text from outside the expert's corpora comes from evaluation files in ../shared/data, beside the repository.
+ * Text from outside the expert's corpora comes from evaluation files in ../shared/data, next to the repository.
  */
 
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";

@@ -1,5 +1,5 @@
 /**
- * @file Makes presets/ from calibration data beside the project: only lines whose source its licence table marks as
+ * @file Makes presets/ from calibration data outside the repository: only lines whose source its licence table marks as
  * permissive.
  *
  *     node scripts/make-presets.mjs DATA     DATA holds README.md with the licence table, and calibration/*.jsonl
@@ -81,7 +81,7 @@ function describe() {
   return [
     "# Presets",
     "",
-    "Corpora that are shipped with cusprun: one JSON object per line, with `text` and the `source` that it was taken from.",
+    "Corpora that ship with cusprun: one JSON object per line, with `text` and the `source` that it was taken from.",
     "Short items of one source are packed into one document, separated by an empty line.",
     "",
     "Made by `scripts/make-presets.mjs`, only from sources with a permissive licence (MIT, Apache-2.0, CC BY, public domain).",

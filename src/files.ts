@@ -11,7 +11,7 @@ import { CusprunError } from "./errors.ts";
 const TEMPORARY_MARK = ".cusprun-";
 
 /**
- * Writes one file by way of a temporary one.
+ * Writes one file via a temporary file.
  * @param write receives the temporary path and must create the file there.
  * @throws CusprunError `DISK_FULL`, `OUTPUT_UNWRITABLE`.
  */
@@ -24,7 +24,7 @@ export async function writeFileAtomically(path: string, write: (temporaryPath: s
 }
 
 /**
- * Writes a folder by way of a temporary one.
+ * Writes a folder via a temporary folder.
  * @param overwrite replace an existing folder; otherwise the folder must be absent or empty.
  * @param write receives the temporary folder, which exists and is empty.
  * @throws CusprunError `OUTPUT_EXISTS`, `DISK_FULL`, `OUTPUT_UNWRITABLE`.

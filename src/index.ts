@@ -4,7 +4,7 @@
  * Everything here is public: semantic versioning applies to it. A function, a parameter or a field of a result is
  * removed or changes its meaning only in a new major version (before 1.0: a new minor version). New functions, new
  * optional fields and new entries of the lists (`METHOD_NAMES`, `ERROR_CODES`, …) come in minor versions. The parts
- * that these functions are made of are in `cusprun/internals`, which promises nothing of the kind.
+ * that these functions are made of are in `cusprun/internals`, which carries no such promise.
  */
 
 // Models: a path, a short name or a hub id → a path on this machine → an open checkpoint, or its sizes.

@@ -4,8 +4,7 @@
  *
  * The name is a warning: nothing here is stable. Names, parameters and results follow the program's inner structure and
  * may change in any version, without a note in the changelog: pin an exact version to build on them. The names of the
- * stable core are in `cusprun` and not repeated here. Types that only pass through are exported once somebody needs
- * them.
+ * stable core are in `cusprun` and not repeated here. Types are added when something needs them.
  */
 
 // Models: the catalogue, parts of a checkpoint's files, and tokenizers.

@@ -1,12 +1,12 @@
 /**
- * @file Checks the order of the folders, that imports form no circles, and the size, width and header of files, so that
- * the repository stays as docs/ describes it.
+ * @file Checks the order of the folders, that there are no import cycles, and the size, width and header of files, so
+ * that the repository stays as docs/ describes it.
  */
 
 import { dirname, join, normalize, sep } from "node:path";
 import { describe, expect, test } from "vitest";
 import { FAMILIES } from "../src/families/table.ts";
-import { importCircles } from "./support/import-circles.ts";
+import { importCycles } from "./support/import-cycles.ts";
 import { linesOf, longLines, readSources, type SourceFile } from "./support/source-files.ts";
 
 const MAX_LINES = 300;
@@ -80,8 +80,8 @@ describe("architecture", () => {
     expect(backwards).toEqual([]);
   });
 
-  test("imports form no circles, those of types included", () => {
-    expect(importCircles(new Map(sources.map((file) => [file.path, importsOf(file)])))).toEqual([]);
+  test("there are no import cycles, those of types included", () => {
+    expect(importCycles(new Map(sources.map((file) => [file.path, importsOf(file)])))).toEqual([]);
   });
 
   test("every file opens with its purpose", () => {
@@ -105,19 +105,19 @@ describe("architecture", () => {
   });
 });
 
-describe("importCircles", () => {
-  const circlesOf = (imports: Readonly<Record<string, readonly string[]>>): string[][] =>
-    importCircles(new Map(Object.entries(imports)));
+describe("importCycles", () => {
+  const cyclesOf = (imports: Readonly<Record<string, readonly string[]>>): string[][] =>
+    importCycles(new Map(Object.entries(imports)));
 
-  test("finds circles of two and of more files, each with all of its files", () => {
+  test("finds cycles of two and of more files, each with all of its files", () => {
     const imports = { a: ["b"], b: ["c", "e"], c: ["d", "a"], d: ["b"], e: ["f"], f: ["e", "g"], g: [] };
-    expect(circlesOf(imports)).toEqual([
+    expect(cyclesOf(imports)).toEqual([
       ["e", "f"],
       ["a", "b", "c", "d"],
     ]);
   });
 
-  test("finds none in files that are imported on several ways, and ignores other files", () => {
-    expect(circlesOf({ a: ["b", "c"], b: ["d"], c: ["d", "elsewhere"], d: [] })).toEqual([]);
+  test("finds none in files that are imported by several paths, and ignores other files", () => {
+    expect(cyclesOf({ a: ["b", "c"], b: ["d"], c: ["d", "elsewhere"], d: [] })).toEqual([]);
   });
 });

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 
 /** Vitest's global setup. */
 export function setup(): void {
-  // Several runs beside each other may share one build that the caller made.
+  // Concurrent runs may share one build that the caller made.
   if (process.env["CUSPRUN_TEST_NO_BUILD"] === "1") return;
   const script = fileURLToPath(new URL("../scripts/build.mjs", import.meta.url));
   execFileSync(process.execPath, [script], { stdio: "inherit" });

@@ -54,7 +54,7 @@ export function renderCommandHelp(name: CommandName): string {
   ].join("\n");
 }
 
-/** Rows of two columns: the flags, and beside each its help, its choices and its presets, wrapped. */
+/** Rows of two columns: the flags, and next to each its help, its choices and its presets, wrapped. */
 function optionRows(names: readonly OptionName[]): string[][] {
   const flags = names.map((name) => `  ${flag(name)}`);
   const columns = HELP_COLUMNS - 2 - Math.max(...flags.map(displayWidth));
@@ -92,7 +92,8 @@ function wrapText(text: string, columns: number): string[] {
   return [...lines, line];
 }
 
-function flag(name: OptionName): string {
+/** A flag with the placeholder of its value, as `--help` shows it. */
+export function flag(name: OptionName): string {
   const { type, hint } = OPTIONS[name];
   if (type.kind === "switch") return `--${name}`;
   return `--${name} ${hint ?? (type.kind === "choice" ? type.of.join("|") : "A,B,…")}`;

@@ -7,7 +7,7 @@
 import { CusprunError } from "../errors.ts";
 import { cusprunVersion } from "../pipeline/version.ts";
 import { COMMANDS } from "./commands.ts";
-import { renderCommandHelp, renderProgramHelp } from "./help.ts";
+import { flag, renderCommandHelp, renderProgramHelp } from "./help.ts";
 import type { JobResult } from "./job-result.ts";
 import { ProgressView } from "./progress-view.ts";
 import { describeError, type Job } from "./protocol.ts";
@@ -85,7 +85,7 @@ async function completeJob({ command, subject, settings }: Extract<Request, { ki
     );
   for (const name of COMMANDS[command].required) {
     if (merged[name] === undefined) {
-      throw usageError("command line", `no --${name}`, `--${name}`, `Add --${name}; see 'cusprun ${command} --help'`);
+      throw usageError("command line", `no --${name}`, flag(name), `Add it; see 'cusprun ${command} --help'`);
     }
   }
   return { command, subject: named, settings: merged };

@@ -145,7 +145,7 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     group: "Pruning",
     type: COUNT,
     hint: "N",
-    help: "Round FFN widths to multiples of N (default: 32, or 256 for a GGUF file in K-quants)",
+    help: "Round FFN widths to multiples of N (default: 32; prune: 256 for a GGUF file in K-quants)",
   },
   aggregate: {
     group: "Pruning",

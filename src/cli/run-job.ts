@@ -28,7 +28,7 @@ export interface JobListener {
  * removed; a second one kills the process at once.
  */
 export async function runJob(job: Job, listener: JobListener): Promise<Outcome> {
-  // Only dist can be run: in src there is no worker.js beside this file.
+  // Only dist can be run: in src there is no worker.js next to this file.
   const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: job, stdout: true });
   // Standard output carries only the result, whatever a library prints.
   worker.stdout.pipe(process.stderr);

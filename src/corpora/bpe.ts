@@ -178,7 +178,7 @@ export function unsupportedTokenizer(where: string, part: string, found: unknown
     where: `${where}: tokenizer.json: ${part}`,
     found: showValue(found),
     expected,
-    remedy: "Use the model in Hugging Face form, with its full vocabulary (--keep-vocabulary)",
+    remedy: "Write --formats hf, and keep the full vocabulary (--keep-vocabulary)",
   });
 }
 

@@ -57,13 +57,13 @@ export function askGeneration(
 
 /** Whether the extracted part cannot change any more. */
 function isSaid(text: string, extract: Extract): boolean {
-  const said = text.trimStart();
+  const answer = text.trimStart();
   switch (extract) {
     case "first_word":
-      return /^\S+\s/.test(said);
+      return /^\S+\s/.test(answer);
     case "first_phrase":
     case "first_line":
-      return said.includes("\n");
+      return answer.includes("\n");
     case "last_number":
     case "all":
       return false;

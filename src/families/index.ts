@@ -46,7 +46,7 @@ function findFamilies(key: string, namesOf: (family: Family) => readonly string[
   throw new CusprunError("UNKNOWN_FAMILY", {
     where: `${where}: ${key}`,
     found: JSON.stringify(name.slice(0, 80)),
-    expected: `one of ${[...new Set(FAMILIES.flatMap(namesOf))].join(", ")}`,
+    expected: `one of ${[...new Set(FAMILIES.flatMap(namesOf))].join(", ")} (dense models only)`,
     remedy: "Choose a model of a supported family",
   });
 }

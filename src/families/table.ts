@@ -1,5 +1,5 @@
 /**
- * @file The supported families. A new one is an entry here and a file beside this one.
+ * @file The supported families. A new one is an entry here and a file next to this one.
  */
 
 import type { Family } from "./family.ts";

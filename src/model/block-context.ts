@@ -1,4 +1,4 @@
-/** @file The parts of a block's graph that measurements are added to, beside its hidden states. */
+/** @file The parts of a block's graph that measurements are added to, in addition to its hidden states. */
 
 import type { BlockShape } from "./block-shape.ts";
 import type { OnnxGraph, Value } from "./onnx-graph.ts";

@@ -1,6 +1,6 @@
 /**
  * @file One decoder block as an ONNX graph whose weights are inputs, so that one session serves all layers of a shape:
- * hidden states in, hidden states out, and beside them whatever a request measures.
+ * hidden states in, hidden states out, and in addition whatever a request measures.
  *
  * Inputs:  x [B, T, D] · tokenMask [B, T] (1 real, 0 padding) · cos, sin [T, K/2] · the weights by role
  * Outputs: by request (block-request.ts): y [B, T, D] · attentionStream [B, T, D] · the energies of `ENERGY_OUTPUTS`,

@@ -19,7 +19,7 @@ export const ROWS_PER_PRODUCT = 1024;
 
 /** A computation on the logits of a slice of the rows and of the vocabulary. */
 export interface HeadGraph {
-  /** Inputs beside the rows and the head: name → shape. `target` is i64, the others f32. */
+  /** Inputs in addition to the rows and the head: name → shape. `target` is i64, the others f32. */
   readonly inputs?: Readonly<Record<string, readonly (number | string)[]>>;
   readonly outputs: Readonly<Record<string, (logits: Value, graph: OnnxGraph, inputs: Readonly<Record<string, Value>>) => Value>>;
   readonly feed?: (firstRow: number, rowCount: number, start: number, end: number) => Readonly<Record<string, Feed>>;

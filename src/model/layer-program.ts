@@ -32,7 +32,8 @@ export interface Block {
 }
 
 /**
- * What a block outputs for one batch beside `y`, by name; see `BlockRequest`. The arrays are reused for the next batch.
+ * What a block outputs for one batch in addition to `y`, by name; see `BlockRequest`. The arrays are reused for the
+ * next batch.
  */
 export type BlockOutputs = Readonly<Record<string, Float32Array<ArrayBuffer>>>;
 

@@ -56,7 +56,7 @@ export class OnnxGraph {
   }
 
   /**
-   * Adds a weight, little-endian and row-major: in the model itself, or in a file beside it. Nodes may name it before.
+   * Adds a weight, little-endian and row-major: in the model itself, or in a file next to it. Nodes may name it before.
    */
   weight(name: string, shape: readonly number[], type: ValueType, content: Uint8Array<ArrayBuffer> | ExternalBytes): Value {
     this.#constants.push(weightTensor(name, shape, type, content));

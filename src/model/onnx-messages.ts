@@ -49,7 +49,7 @@ export const DATA_TYPES: Readonly<Record<ValueType, TensorProto_DataType>> = {
   u8: TensorProto_DataType.UINT8,
 };
 
-/** Where a weight's bytes are in a file beside the model. */
+/** Where a weight's bytes are in a file next to the model. */
 export interface ExternalBytes {
   /** Name of the file, in the model's own folder. */
   readonly location: string;

@@ -34,7 +34,7 @@ export class GraphSession<Output extends Float32Array<ArrayBuffer> | Float64Arra
 
   /**
    * Compiles an ONNX model.
-   * @param model serialized, or the path of a file, which may have its weights in files beside it.
+   * @param model serialized, or the path of a file, which may have its weights in files next to it.
    * @param device default: the CPU, which also runs the operators that another device lacks.
    */
   static async create<Output extends Float32Array<ArrayBuffer> | Float64Array<ArrayBuffer> = Float32Array<ArrayBuffer>>(

@@ -26,7 +26,7 @@ import { pruneModel } from "./prune.ts";
 import { ensureScores } from "./scoring-step.ts";
 import { scoredKinds } from "./selection-step.ts";
 import { gatherVocabulary } from "./vocabulary-step.ts";
-import { defaultWorkRoot, openWorkFolder } from "./work-folder.ts";
+import { openWorkFolder } from "./work-folder.ts";
 
 /** A requested run, with the fingerprint that distinguishes it from others. */
 export interface WantedRun extends PlannedRun {
@@ -55,7 +55,7 @@ export async function prepareSeed(
   const { options, checkpoint, tokenizer, corpora } = session;
   const job = jobOf(options, prefix);
   const documents = corpora.get(seed)!;
-  const workFolder = await openWorkFolder(checkpoint, options.work ?? defaultWorkRoot());
+  const workFolder = await openWorkFolder(checkpoint, options.work);
   const trimming = wanted.find(({ choice }) => mayTrim(choice))?.choice;
   const vocabulary =
     trimming === undefined ? null : await gatherVocabulary(checkpoint, options.corpora, documents, tokenizer, trimming, [], job);

@@ -11,7 +11,7 @@ import type { PerplexityByDimension } from "./measure-step.ts";
 import { countTokensOf, countUnits } from "./unit-report.ts";
 import type { WrittenExpert } from "./writing-step.ts";
 
-/** A run that is over. */
+/** A finished run. */
 export interface FinishedPrune {
   /** The model's name as the user wrote it. */
   readonly model: string;

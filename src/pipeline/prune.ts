@@ -28,7 +28,7 @@ import { ensureScores, type ReadyScores } from "./scoring-step.ts";
 import { chosenDimensions, dropsLayers, scoredKinds, withMethod, type SelectionChoice } from "./selection-step.ts";
 import { ensureTrials, needsTrials } from "./trial-step.ts";
 import { gatherVocabulary } from "./vocabulary-step.ts";
-import { defaultWorkRoot, openWorkFolder, type ScoringRequest } from "./work-folder.ts";
+import { openWorkFolder, type ScoringRequest } from "./work-folder.ts";
 import {
   checkExpertFolder,
   checkExpertFormats,
@@ -153,7 +153,7 @@ class PruneRun {
       },
       job,
     );
-    const workFolder = await openWorkFolder(checkpoint, options.work ?? defaultWorkRoot());
+    const workFolder = await openWorkFolder(checkpoint, options.work);
     const specs = options.corpora;
     const vocabulary = await gatherVocabulary(checkpoint, specs, corpora, tokenizer, choice, vocabularyCorpus, job);
     const request = { kinds, mapChange, vocabulary };

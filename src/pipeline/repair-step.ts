@@ -78,7 +78,7 @@ async function removeOthers(workFolder: string): Promise<void> {
 }
 
 /**
- * The documents on which a repair is fitted: as many as there are calibration documents, taken in turns from all
+ * The documents on which a repair is fitted: as many as there are calibration documents, taken in turn from all
  * dimensions, a share of them replaced by general text, each document once.
  * @throws CusprunError `USAGE` for an invalid share.
  */

@@ -28,7 +28,7 @@ import { gatherRepairDocuments, withRepairedExpert, type RepairOptions } from ".
 import { chosenDimensions, neededKinds, type SelectionChoice } from "./selection-step.ts";
 import { countTokensOf, countUnits } from "./unit-report.ts";
 import { gatherVocabulary } from "./vocabulary-step.ts";
-import { defaultWorkRoot, openWorkFolder } from "./work-folder.ts";
+import { openWorkFolder } from "./work-folder.ts";
 import {
   checkExpertFolder,
   checkExpertFormats,
@@ -247,7 +247,7 @@ async function repairOn(
   const tokenizer = await openTokenizer(checkpoint);
   const corpora = await loadCorpora(specs, tokenizer, options);
   planRun(checkpoint.config, corpora, { ...NO_STAGES, repairing: cut.config }, job);
-  const workFolder = await openWorkFolder(checkpoint, work ?? defaultWorkRoot());
+  const workFolder = await openWorkFolder(checkpoint, work);
   const documents = await gatherRepairDocuments(corpora, tokenizer, repair, options, job);
   return withRepairedExpert(checkpoint, cut, plan, documents, workFolder, job, writing);
 }

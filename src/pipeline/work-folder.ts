@@ -42,21 +42,21 @@ interface ScoresIndex extends Omit<ScoringRequest, "vocabulary"> {
 }
 
 /** The default place of work folders: the user's cache. */
-export function defaultWorkRoot(): string {
+function defaultWorkRoot(): string {
   return join(cusprunCacheDir(), "work");
 }
 
 /**
  * The work folder of a model, created if it does not exist.
- * @param root holds the folders of all models.
+ * @param root holds the folders of all models, as `--work` names it; by default in the user's cache.
  * @throws CusprunError `OUTPUT_UNWRITABLE`, `DISK_FULL`.
  */
-export async function openWorkFolder(checkpoint: Checkpoint, root: string): Promise<string> {
-  const folder = join(root, (await checkpointFingerprint(checkpoint)).slice(0, NAME_DIGITS));
+export async function openWorkFolder(checkpoint: Checkpoint, root: string | undefined): Promise<string> {
+  const folder = join(root ?? defaultWorkRoot(), (await checkpointFingerprint(checkpoint)).slice(0, NAME_DIGITS));
   try {
     await mkdir(folder, { recursive: true });
   } catch (error) {
-    throw asCacheError(error, folder, "CUSPRUN_CACHE");
+    throw asCacheError(error, folder, root === undefined ? "CUSPRUN_CACHE" : "--work");
   }
   return folder;
 }

@@ -36,7 +36,7 @@ export function uniqueDocuments(documents: readonly TokenDocument[]): TokenDocum
   return [...new Map(documents.map((document) => [documentFingerprint(document), document])).values()];
 }
 
-/** SHA-256 (hex) of the data that tokens are scored from, beside the model and the documents. */
+/** SHA-256 (hex) of the data that tokens are scored from, in addition to the model and the documents. */
 export function vocabularyFingerprint({ counts, alwaysKept }: VocabularyFacts): string {
   const hash = createHash("sha256").update(JSON.stringify([...alwaysKept].toSorted((a, b) => a - b)));
   for (const [dimension, { halves, words }] of counts) {

@@ -46,8 +46,7 @@ export function parseBudget(written: string | number): Budget {
   const text = String(written).trim();
   const [, percent, of] = SHARE_PATTERN.exec(text) ?? [];
   if (percent !== undefined) {
-    if (Number(percent) >= 100)
-      throw invalid(text, "a share under 100%", "Request less: a model without parameters computes nothing");
+    if (Number(percent) >= 100) throw invalid(text, "a share under 100%", "Request less than 100%");
     return { kind: "share", of: of?.toLowerCase() === "blocks" ? "blocks" : "all", share: Number(percent) / 100 };
   }
   const [, amount, unit = "", noun] = AMOUNT_PATTERN.exec(text) ?? [];

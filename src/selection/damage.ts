@@ -9,11 +9,11 @@
  *     value_j = D · (c_j − c_{j−1}) / E        if the trial was repaired,
  *     value_j = D · (c_j² − c_{j−1}²) / E²     otherwise.
  *
- * A layer's own damage grows about evenly with the energy that it loses. But layers share information, so that each is
- * hardly missed alone and is missed when all of them lose it, unless repair corrects one layer after the other. Without
- * repair, a layer's next unit therefore costs more, the more the layer has lost. With repair the first formula was the
- * better one (one model), without it the second one on two of three models (docs/LOG.md). Without trials the value is
- * the energy itself.
+ * A layer's own damage grows about evenly with the energy that it loses. But layers share information: removing from
+ * any one layer costs little, removing from all of them costs a lot, unless repair corrects one layer after the other.
+ * Without repair, each further unit of a layer therefore costs more than the last. With repair the first formula was
+ * the better one (one model), without it the second one on two of three models (docs/LOG.md). Without trials the value
+ * is the energy itself.
  * Source: docs/architecture.md, "Trial cuts".
  */
 

@@ -12,7 +12,7 @@ export const LAYOUTS = ["masked", "uniform", "ragged"] as const;
 
 /**
  * The shape of the expert. `masked`: the dense model's sizes, with zeros. `uniform`: every layer has the same smaller
- * sizes. `ragged`: every layer has sizes of its own.
+ * sizes. `ragged`: every layer has its own sizes.
  */
 export type Layout = (typeof LAYOUTS)[number];
 

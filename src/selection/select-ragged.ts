@@ -1,5 +1,5 @@
 /**
- * @file Selection in layout `ragged`, where every layer gets sizes of its own.
+ * @file Selection in layout `ragged`, where every layer gets its own sizes.
  *
  * All units of the model are ranked against each other (see ranking.ts), but a layer must keep a shape that runtimes
  * compute. So it loses units in steps, each from the front of the layer's own order: FFN units down to the next

@@ -96,7 +96,7 @@ export async function fitMatrix(
   return weights === null ? unchanged : { weights, strength: best.strength, errorBefore, errorAfter: best.error };
 }
 
-/** Walks downhill from the first strength, to weaker ridges or else to stronger ones: each solve is expensive. */
+/** Searches downhill from the first strength, to weaker ridges or else to stronger ones: each solve is expensive. */
 async function searchStrength(
   errorOf: (strength: number) => Promise<number>,
 ): Promise<{ readonly strength: number; readonly error: number }> {

@@ -2,8 +2,8 @@
  * @file The input of a sublayer of the pruned model against that of the dense model: normal equations of the linear map
  * between them. With P and Q the residual streams [tokens, D] of the pruned and the dense model before a sublayer,
  * after its norm if it has one, M = argmin ‖P·M − Q‖² + ridge towards the identity. Every matrix W [n, D] that reads
- * the sublayer's input then becomes W·Mᵀ, which gives on P nearly what W gives on Q. Ridge towards the identity is
- * ridge towards W for all of them at once. Source: docs/architecture.md, "Repair".
+ * the sublayer's input then becomes W·Mᵀ: applying W·Mᵀ to P gives nearly what W gave on Q. Ridge towards the identity
+ * is ridge towards W for all of them at once. Source: docs/architecture.md, "Repair".
  */
 
 import type { Batch } from "../model/batches.ts";
@@ -30,7 +30,7 @@ export class StreamSums {
 
   /**
    * Adds a batch to normal equations.
-   * @param pruned residual stream before the sublayer, [B, T, D]; `dense` likewise.
+   * @param pruned residual stream before the sublayer, [B, T, D]; `dense`: the same for the dense model.
    * @param norm the weights [D] of the norm before the sublayer, as they are applied; null if it has none.
    */
   async addTo(

@@ -82,7 +82,7 @@ export class SublayerFits {
 
   /**
    * Fits the matrices that read a sublayer's input, and leaves them in the layer's weights.
-   * @param pruned residual stream of the pruned model before the sublayer; `dense` likewise of the dense model.
+   * @param pruned residual stream of the pruned model before the sublayer; `dense`: the same for the dense model.
    */
   async fitInput(layer: LayerUnderRepair, step: InputStep, pruned: HiddenStates, dense: HiddenStates): Promise<Fit> {
     const { hiddenSize: D } = layer.shape;

@@ -9,7 +9,7 @@
  *     rotary pair (g, p)   rows p and p+K/2 of group g in k, and of each of its heads in q
  *     matrix:X             the row or column itself
  *     layer                no row or column: its tensors are left out as a whole, which needs no edit
- *     token t              row t of the embedding, and of an output head of its own
+ *     token t              row t of the embedding, and of a separate output head
  *
  * A row's bias is removed with it. Biases of o are kept: they belong to no unit.
  * Source: docs/architecture.md, "Units and what they free".

@@ -47,6 +47,11 @@ function withModel(
   });
 }
 
+/** The arguments without `--work` and its value. */
+function withoutWork(prune: readonly string[]): string[] {
+  return prune.filter((word, i) => word !== "--work" && prune[i - 1] !== "--work");
+}
+
 describe("prune", () => {
   test("prints the table to stdout and progress to stderr", () =>
     withModel(async ({ prune, out }) => {
@@ -113,12 +118,27 @@ describe("prune", () => {
 
   test("names the remedy for a cache that is not writable", () =>
     withModel(async ({ prune, out }) => {
-      const withoutWork = prune.filter((word, i) => word !== "--work" && prune[i - 1] !== "--work");
-      const { exitCode, stderr } = await runCommand([...withoutWork, "--out", out], {
+      const { exitCode, stderr } = await runCommand([...withoutWork(prune), "--out", out], {
         env: { CUSPRUN_CACHE: "/dev/null/cache" },
       });
       expect(exitCode).toBe(6);
       expect(stderr).toContain("Set CUSPRUN_CACHE to a writable folder. [OUTPUT_UNWRITABLE]");
+    }));
+
+  test("names the remedy for a given work folder that cannot be made", () =>
+    withModel(async ({ prune, out, model }) => {
+      const work = join(model, "config.json", "work");
+      const { exitCode, stderr } = await runCommand([...withoutWork(prune), "--work", work, "--out", out]);
+      expect(exitCode).toBe(6);
+      expect(stderr).toMatch(/found +the system error ENOTDIR\n +expected +a writable work folder\n/);
+      expect(stderr).toContain("Choose another --work. [OUTPUT_UNWRITABLE]");
+    }));
+
+  test("names a missing required option with its value, and the help", () =>
+    withModel(async ({ model, out }) => {
+      const { exitCode, stderr } = await runCommand(["prune", model, "--language", "en", "--out", out]);
+      expect(exitCode).toBe(2);
+      expect(stderr).toMatch(/found +no --reduce\n +expected +--reduce AMOUNT\n +Add it; see 'cusprun prune --help'\. \[USAGE\]/);
     }));
 
   test("refuses a non-empty output folder and names the remedy", () =>

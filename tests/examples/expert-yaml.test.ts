@@ -1,6 +1,6 @@
 /**
- * @file The YAML file of the examples: it fits the schema that is shipped, the command reads it, and all that it names
- * is there.
+ * @file The YAML file of the examples: it fits the schema that ships with cusprun, the command reads it, and all that
+ * it names is there.
  */
 
 import { readFileSync } from "node:fs";
@@ -16,7 +16,7 @@ import { parseBudget } from "../../src/selection/budget.ts";
 const ROOT = new URL("../../", import.meta.url);
 const PATH = fileURLToPath(new URL("examples/expert.yaml", ROOT));
 
-test("fits the schema that is shipped", () => {
+test("fits the schema that ships with cusprun", () => {
   const schema = JSON.parse(readFileSync(new URL("schema/cusprun.schema.json", ROOT), "utf8")) as object;
   const ajv = new Ajv({ allErrors: true, strict: true });
   ajv.validate(schema, parse(readFileSync(PATH, "utf8")));

@@ -1,6 +1,6 @@
 /**
- * @file The entry of a made-up family, as somebody would add it: norms after the sublayers only (as in OLMo 2) and its
- * own tensor names.
+ * @file The entry of a made-up family, as a contributor would add it: norms after the sublayers only (as in OLMo 2) and
+ * its own tensor names.
  */
 
 import type { Family } from "../../src/families/family.ts";

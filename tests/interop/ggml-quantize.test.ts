@@ -54,10 +54,10 @@ test.each(TYPES)("%s is bit-identical to ggml_quantize_chunk", async (type) => {
     }
   }
   const expected = await quantizeChunks(requests);
-  const unlike = requests.filter(
+  const different = requests.filter(
     ({ values, importance }, index) => Buffer.compare(quantize(type, values, importance), expected[index]!) !== 0,
   );
-  expect(unlike.map(({ what }) => what)).toEqual([]);
+  expect(different.map(({ what }) => what)).toEqual([]);
 });
 
 test.each([null, "Q4_K_M"] as const)("a repaired file written as %s has the bytes of ggml_quantize_chunk", async (type) => {
@@ -65,6 +65,6 @@ test.each([null, "Q4_K_M"] as const)("a repaired file written as %s has the byte
   const requests = matrices.map((matrix) => ({ ...matrix, type: matrix.type as (typeof TYPES)[number] }));
   const expected = await quantizeChunks(requests);
   expect(new Set(requests.map((request) => request.type)).size).toBeGreaterThan(2);
-  const unlike = requests.filter(({ bytes }, index) => Buffer.compare(bytes, expected[index]!) !== 0);
-  expect(unlike.map(({ name }) => name)).toEqual([]);
+  const different = requests.filter(({ bytes }, index) => Buffer.compare(bytes, expected[index]!) !== 0);
+  expect(different.map(({ name }) => name)).toEqual([]);
 });

@@ -50,8 +50,8 @@ describe("evaluateModel", () => {
         expect(against).toEqual(figures);
         for (const difference of Object.values(differences ?? {})) expect(difference).toMatchObject({ value: 0, pValue: 1 });
       }
-      const [, unlike] = (await evaluateModel({ model, against: other, tasks: [choices, texts] })).tasks;
-      const { figures, against, differences } = unlike!;
+      const [, different] = (await evaluateModel({ model, against: other, tasks: [choices, texts] })).tasks;
+      const { figures, against, differences } = different!;
       expect(differences?.bitsPerByte?.value).toBeCloseTo(figures.bitsPerByte!.value - against!.bitsPerByte!.value, 10);
       expect(differences?.bitsPerByte?.value).not.toBe(0);
     }));

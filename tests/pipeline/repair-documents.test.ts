@@ -33,7 +33,7 @@ const countOf = (all: readonly string[], name: string): number => all.filter((so
 describe("documents of a repair", () => {
   const corpora = [corpusOf("language", 100), corpusOf("task", 100)];
 
-  test("are taken from every dimension in turns, by default without general text", async () => {
+  test("are taken from every dimension in turn, by default without general text", async () => {
     const all = await sources(corpora);
     expect(all).toHaveLength(200);
     expect(all.slice(0, 4)).toEqual(["language", "task", "language", "task"]);

@@ -54,7 +54,7 @@ export function differingStrings(tokenizer: Tokenizer, golden: TokenizerGolden):
   });
 }
 
-/** The shared data beside the repository, which may be absent. */
+/** The shared data next to the repository, which may be absent. */
 const SHARED_DATA = join(ROOT, "../shared/data");
 
 /**

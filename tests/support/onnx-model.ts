@@ -28,7 +28,7 @@ export class OnnxModel {
   /**
    * Loads an .onnx file with the runtime's own settings.
    * @param exact computes products with quantised weights in f32, although the file requests integers: loads a copy
-   * without that request, which is written beside the file.
+   * without that request, which is written next to the file.
    */
   static async load(path: string, { exact = false } = {}): Promise<OnnxModel> {
     let file = path;

@@ -22,8 +22,8 @@ const FIRST_RETRY_WAIT_MS = 250;
 export type OpenRange = (startByte: number) => Promise<ReadableStream<Uint8Array>>;
 
 /**
- * Downloads a file to `blobPath` by way of `{blobPath}.incomplete`, which is kept on abort or failure so that the next
- * run can resume.
+ * Downloads a file to `blobPath` via `{blobPath}.incomplete`, which is kept on abort or failure so that the next run
+ * can resume.
  * @param onBytes receives the number of bytes downloaded so far.
  * @throws CusprunError `DOWNLOAD_FAILED`, `CHECKSUM`; what `openRange` throws; the signal's reason on abort.
  */

@@ -58,7 +58,7 @@ export interface ShardPlan {
 }
 
 /**
- * Writes one file, by way of a temporary file next to it.
+ * Writes one file, via a temporary file next to it.
  * @param metadata strings for `__metadata__`.
  * @throws CusprunError `DISK_FULL`, `OUTPUT_UNWRITABLE`; RangeError (a bug in the caller) if names repeat or bytes do
  * not match a shape.

@@ -72,7 +72,7 @@ const CHAT_FORMATS: readonly ChatFormat[] = [
 
 /**
  * The text of a Modelfile.
- * @param ggufName name of the GGUF file beside it.
+ * @param ggufName name of the GGUF file next to it.
  * @param eosTokenIds tokens that end a text.
  */
 export function modelfile(ggufName: string, tokenizer: TokenizerFiles, eosTokenIds: readonly number[]): string {

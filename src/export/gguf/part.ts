@@ -1,5 +1,5 @@
 /**
- * @file Writes the GGUF file of an expert's folder, and the Modelfile beside it.
+ * @file Writes the GGUF file of an expert's folder, and the Modelfile next to it.
  */
 
 import { writeFile } from "node:fs/promises";
@@ -57,7 +57,7 @@ export function ggufWriter(
 }
 
 /**
- * Writes the Modelfile of a GGUF file beside it, and replaces an existing one.
+ * Writes the Modelfile of a GGUF file next to it, and replaces an existing one.
  * @returns its name.
  * @throws CusprunError `DISK_FULL`, `OUTPUT_UNWRITABLE`.
  */

@@ -42,7 +42,7 @@ export interface GgufTensorSource {
 const ALIGNMENT_BYTES = 32;
 
 /**
- * Writes a file, by way of a temporary one beside it.
+ * Writes a file, via a temporary file next to it.
  * @returns the size of the file in bytes.
  * @throws CusprunError `DISK_FULL`, `OUTPUT_UNWRITABLE`; RangeError (a defect of the caller) if a tensor's pieces do
  * not match its shape.

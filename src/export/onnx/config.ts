@@ -1,5 +1,5 @@
 /**
- * @file The small files beside an ONNX model: config.json with the keys that transformers.js needs,
+ * @file The small files next to an ONNX model: config.json with the keys that transformers.js needs,
  * generation_config.json, and the tokenizer.
  */
 
@@ -9,7 +9,7 @@ import type { OnnxTypeForm } from "./types.ts";
 
 /**
  * Contents by file name.
- * @param dataFileCount number of files of weights beside the model.
+ * @param dataFileCount number of files of weights next to the model.
  */
 export function onnxFolderFiles(
   checkpoint: Checkpoint,

@@ -20,7 +20,7 @@ export interface OnnxOptions extends JobOptions {
   readonly type?: OnnxType;
   /** Replace a folder that is not empty. Default: false. */
   readonly overwrite?: boolean;
-  /** When weights are written to files beside the model. Default: above 64 MiB, in files of 2 GB. */
+  /** When weights are written to files next to the model. Default: above 64 MiB, in files of 2 GB. */
   readonly limits?: WeightLimits;
 }
 
@@ -29,7 +29,7 @@ export interface WrittenOnnxFolder {
   readonly type: OnnxType;
   /** Number of values of the weights; a tied output head is counted once. */
   readonly parameters: number;
-  /** Bytes of the model and of the files beside it. */
+  /** Bytes of the model and of the files next to it. */
   readonly fileBytes: number;
   /** Paths in the folder, with slashes. */
   readonly files: readonly string[];

@@ -1,5 +1,5 @@
 /**
- * @file Writes the weights of an ONNX graph, piece by piece: into files beside the model, or into the model itself if
+ * @file Writes the weights of an ONNX graph, piece by piece: into files next to the model, or into the model itself if
  * it is small. Layout of the files: `ExternalData.md` of onnx/onnx; names: transformers.js 4.3,
  * `utils/model-loader.js`.
  */
@@ -12,7 +12,7 @@ import type { PlannedWeight, WeightSource } from "./weights.ts";
 
 /** Limits that decide where the weights are written. */
 export interface WeightLimits {
-  /** A model with more bytes of weights than this has files beside it. Fewer are held in memory. */
+  /** A model with more bytes of weights than this has files next to it. Fewer are held in memory. */
   readonly inlineBytes: number;
   /** Weights with fewer bytes are always in the model itself. */
   readonly smallBytes: number;
@@ -31,7 +31,7 @@ const ALIGNMENT_BYTES = 4096;
 /** The location of every weight. */
 export interface PlacedWeights {
   readonly contents: ReadonlyMap<string, Uint8Array<ArrayBuffer> | ExternalBytes>;
-  /** Names of the files beside the model. */
+  /** Names of the files next to the model. */
   readonly dataFiles: readonly string[];
   readonly weightBytes: number;
 }

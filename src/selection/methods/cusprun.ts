@@ -8,7 +8,7 @@ import { UNIT_KINDS } from "../../model/units.ts";
 import type { Method } from "./method.ts";
 
 export const CUSPRUN: Method = {
-  summary: "relevance in every dimension, shared between layers by measured damage, then repaired",
+  summary: "relevance in every dimension, divided among layers by measured damage; repaired",
   source: "docs/guide.md",
   defaults: { repair: true },
   kinds: UNIT_KINDS,

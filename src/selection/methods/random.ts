@@ -7,7 +7,7 @@ import { unitCount, UNIT_KINDS } from "../../model/units.ts";
 import { withUnitValues, type Method } from "./method.ts";
 
 export const RANDOM: Method = {
-  summary: "units at random, the floor of every comparison",
+  summary: "random units: the baseline",
   source: "none",
   defaults: { allocation: { ragged: "global", masked: "global" }, repair: false },
   kinds: UNIT_KINDS,

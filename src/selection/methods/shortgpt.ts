@@ -8,7 +8,7 @@
 import { withUnitValues, type Method } from "./method.ts";
 
 export const SHORTGPT: Method = {
-  summary: "whole layers that change the stream least, all documents pooled (ShortGPT)",
+  summary: "whole layers that change the residual stream least, all documents pooled (ShortGPT)",
   source: "ShortGPT, arXiv 2403.03853, Block Influence",
   defaults: { kinds: ["layer"], repair: false },
   kinds: ["layer"],

@@ -179,7 +179,7 @@ describe("writeHuggingFaceFolder", () => {
     expect(await readdir(home)).toEqual([]);
   });
 
-  it("leaves a folder that holds something alone, unless told to overwrite", async () => {
+  it("does not touch a non-empty folder without `overwrite`", async () => {
     await mkdir(out);
     await writeFile(join(out, "precious.txt"), "mine");
     const checkpoint = tinyCheckpoint(tinyModel("llama"));

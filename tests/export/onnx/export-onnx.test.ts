@@ -111,7 +111,7 @@ test("a model with norms after its sublayers only has none before them", async (
   expect(worstRelativeError(logits.flat(2), expected)).toBeLessThan(TOLERANCE);
 });
 
-test.each(ONNX_TYPES)("%s: weights in files beside the model are the same weights", async (type) => {
+test.each(ONNX_TYPES)("%s: weights in files next to the model are the same weights", async (type) => {
   const checkpoint = tinyCheckpoint(tinyModel("gemma3"));
   const { fileName } = ONNX_TYPE_FORMS[type];
   const [inside, beside] = [join(home, "inside"), join(home, "beside")];

@@ -1,13 +1,13 @@
 /**
- * @file Circles of imports: strongly connected components by Tarjan's algorithm (SIAM Journal on Computing 1, 1972).
+ * @file Import cycles: strongly connected components by Tarjan's algorithm (SIAM Journal on Computing 1, 1972).
  */
 
 /**
  * Groups of files that import each other, directly or through other files of the group.
  * @param imports the files that each file imports; files that are not a key are ignored.
  */
-export function importCircles(imports: ReadonlyMap<string, readonly string[]>): string[][] {
-  const circles: string[][] = [];
+export function importCycles(imports: ReadonlyMap<string, readonly string[]>): string[][] {
+  const cycles: string[][] = [];
   /** Order in which files were reached. */
   const orders = new Map<string, number>();
   /** Files that were reached and belong to no finished group. */
@@ -27,11 +27,11 @@ export function importCircles(imports: ReadonlyMap<string, readonly string[]>): 
     }
     if (earliest === order) {
       const group = open.splice(open.indexOf(file));
-      if (group.length > 1) circles.push(group.toSorted());
+      if (group.length > 1) cycles.push(group.toSorted());
     }
     return earliest;
   }
 
   for (const file of imports.keys()) if (!orders.has(file)) visit(file);
-  return circles;
+  return cycles;
 }
