@@ -6,7 +6,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { elementCount } from "../tensor.ts";
 import type { Checkpoint, StoredDType } from "./checkpoint.ts";
-import type { JsonObject } from "./config/config-fields.ts";
+import type { JsonObject } from "../json.ts";
 import type { BlockRole } from "../families/roles.ts";
 import { blockTensorName, familyNamed, modelTensorName } from "../families/index.ts";
 import { configDType, hasAttentionBias, parseHfConfig } from "./config/hf-config.ts";

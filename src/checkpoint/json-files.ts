@@ -4,7 +4,8 @@
 
 import { readFile, stat } from "node:fs/promises";
 import { CusprunError } from "../errors.ts";
-import { isJsonObject, type JsonObject } from "./config/config-fields.ts";
+import { isJsonObject, parseJsonBytes, type JsonObject } from "../json.ts";
+import { asReadError, systemCodeOf } from "../system-errors.ts";
 
 /** The largest known file, Gemma's tokenizer.json, has 33 MB; V8 strings are limited to 512 MB. */
 export const MAX_SMALL_FILE_BYTES: number = 256 * 2 ** 20;
@@ -19,19 +20,8 @@ export async function readSmallFile(path: string): Promise<Uint8Array | null> {
     if (size > MAX_SMALL_FILE_BYTES) throw invalid(path, `${size} bytes`, `at most ${MAX_SMALL_FILE_BYTES} bytes`);
     return await readFile(path);
   } catch (error) {
-    if (error instanceof CusprunError) throw error;
-    const systemCode = (error as NodeJS.ErrnoException).code;
-    if (systemCode === "ENOENT") return null;
-    throw new CusprunError(
-      "MODEL_FILE_MISSING",
-      {
-        where: path,
-        found: `the system error ${systemCode}`,
-        expected: "a readable file",
-        remedy: "Check the path and its permissions",
-      },
-      { cause: error },
-    );
+    if (systemCodeOf(error) === "ENOENT") return null;
+    throw asReadError(error, "MODEL_FILE_MISSING", path);
   }
 }
 
@@ -51,7 +41,7 @@ export async function readJsonObject(path: string): Promise<JsonObject | null> {
 export function parseJsonObject(bytes: Uint8Array, path: string): JsonObject {
   let json: unknown;
   try {
-    json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    json = parseJsonBytes(bytes);
   } catch (error) {
     throw invalid(path, `invalid JSON (${(error as Error).message})`, "JSON in UTF-8", error);
   }

@@ -3,7 +3,7 @@
  */
 
 import type { TokenizerFiles } from "../checkpoint/checkpoint.ts";
-import { isJsonObject, showValue } from "../checkpoint/config/config-fields.ts";
+import { isJsonObject, showValue } from "../json.ts";
 import { CusprunError } from "../errors.ts";
 
 /** A token that is matched in the raw text, before any merge. */

@@ -4,7 +4,7 @@
  */
 
 import type { TokenizerFiles } from "../checkpoint/checkpoint.ts";
-import { isJsonObject, type JsonObject } from "../checkpoint/config/config-fields.ts";
+import { isJsonObject, type JsonObject } from "../json.ts";
 import { BYTE_TOKEN, type BpeModel } from "./bpe.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 

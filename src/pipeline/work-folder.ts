@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { asCacheError } from "../checkpoint/hub/cache-errors.ts";
+import { asWriteError } from "../system-errors.ts";
 import { cusprunCacheDir } from "../checkpoint/hub/catalog.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Corpus, Dimension, TokenDocument } from "../corpora/corpus.ts";
@@ -56,7 +56,7 @@ export async function openWorkFolder(checkpoint: Checkpoint, root: string | unde
   try {
     await mkdir(folder, { recursive: true });
   } catch (error) {
-    throw asCacheError(error, folder, root === undefined ? "CUSPRUN_CACHE" : "--work");
+    throw asWriteError(error, folder, root === undefined ? "CUSPRUN_CACHE" : "--work");
   }
   return folder;
 }

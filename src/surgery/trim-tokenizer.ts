@@ -7,7 +7,7 @@
  */
 
 import type { TokenizerFiles } from "../checkpoint/checkpoint.ts";
-import { isJsonObject, type JsonObject } from "../checkpoint/config/config-fields.ts";
+import { isJsonObject, type JsonObject } from "../json.ts";
 
 /**
  * Files next to tokenizer.json that hold neither ids nor tokens of their own. Others would contradict it and are left

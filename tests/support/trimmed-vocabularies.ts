@@ -2,7 +2,7 @@
  * @file Trimmed vocabularies for tests: the kept tokens are drawn by a seed, and closed under merges.
  */
 
-import { isJsonObject } from "../../src/checkpoint/config/config-fields.ts";
+import { isJsonObject } from "../../src/json.ts";
 import type { TokenizerFiles } from "../../src/checkpoint/checkpoint.ts";
 import { type BpeModel, deriveTokens, readBpe } from "../../src/corpora/bpe.ts";
 import { alwaysKeptTokens } from "../../src/corpora/kept-tokens.ts";

@@ -5,24 +5,7 @@
  */
 
 import { CusprunError } from "../../errors.ts";
-
-/** A parsed JSON object. */
-export type JsonObject = Readonly<Record<string, unknown>>;
-
-/** Maximum length of a value in a message. */
-const MAX_SHOWN_CHARACTERS = 80;
-
-/** Formats a value for a message: its JSON, truncated. */
-export function showValue(value: unknown): string {
-  if (value === undefined) return "nothing";
-  const json = JSON.stringify(value);
-  return json.length > MAX_SHOWN_CHARACTERS ? `${json.slice(0, MAX_SHOWN_CHARACTERS)}…` : json;
-}
-
-/** Whether a value is a JSON object, not an array and not null. */
-export function isJsonObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
+import { isJsonObject, showValue, type JsonObject } from "../../json.ts";
 
 /** Reads the fields of one JSON object. */
 export class ConfigFields {

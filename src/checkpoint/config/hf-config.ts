@@ -4,7 +4,8 @@
  */
 
 import type { FloatDType } from "../../tensor.ts";
-import { ConfigFields, type JsonObject } from "./config-fields.ts";
+import { ConfigFields } from "./config-fields.ts";
+import { type JsonObject } from "../../json.ts";
 import { familyOfModelType, isRaggedModelType } from "../../families/index.ts";
 import type { FamilyConfigRules } from "../../families/family.ts";
 import { parseLayerWidths } from "./hf-ragged.ts";

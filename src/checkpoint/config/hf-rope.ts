@@ -5,7 +5,8 @@
  * `ROPE_INIT_FUNCTIONS`).
  */
 
-import { type ConfigFields, isJsonObject } from "./config-fields.ts";
+import { type ConfigFields } from "./config-fields.ts";
+import { isJsonObject } from "../../json.ts";
 import type { FamilyConfigRules } from "../../families/family.ts";
 import type { LayerType, RopeConfig, RopeScaling } from "./model-config.ts";
 

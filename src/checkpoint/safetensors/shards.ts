@@ -6,7 +6,8 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { CusprunError } from "../../errors.ts";
-import { ConfigFields, isJsonObject, showValue } from "../config/config-fields.ts";
+import { ConfigFields } from "../config/config-fields.ts";
+import { isJsonObject, showValue } from "../../json.ts";
 import { readJsonObject } from "../json-files.ts";
 import { SafetensorsFile } from "./read.ts";
 import { INDEX_FILE_NAME, SINGLE_FILE_NAME } from "./write.ts";

@@ -6,7 +6,7 @@
  */
 
 import type { TokenizerFiles } from "../../checkpoint/checkpoint.ts";
-import { isJsonObject } from "../../checkpoint/config/config-fields.ts";
+import { isJsonObject } from "../../json.ts";
 import { chatTemplate } from "./tokenizer-keys.ts";
 
 /** A chat format that many models share. */

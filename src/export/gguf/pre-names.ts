@@ -5,7 +5,7 @@
  * `convert_hf_to_gguf.py` lists, and the patterns that cusprun itself writes for a GGUF file.
  */
 
-import { isJsonObject, type JsonObject } from "../../checkpoint/config/config-fields.ts";
+import { isJsonObject, type JsonObject } from "../../json.ts";
 import { GGUF_PRETOKENIZERS } from "../../checkpoint/gguf/pretokenizers.ts";
 
 const LETTERS_AND_REST = "[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|DIGITS| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";

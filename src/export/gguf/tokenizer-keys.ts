@@ -6,7 +6,7 @@
  */
 
 import type { TokenizerFiles } from "../../checkpoint/checkpoint.ts";
-import { isJsonObject } from "../../checkpoint/config/config-fields.ts";
+import { isJsonObject } from "../../json.ts";
 import type { ModelConfig } from "../../checkpoint/config/model-config.ts";
 import { readBpe, type BpeModel, unsupportedTokenizer } from "../../corpora/bpe.ts";
 import { createTokenizer } from "../../corpora/tokenizer.ts";

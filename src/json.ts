@@ -1,0 +1,106 @@
+/**
+ * @file Parses and shows JSON that we did not write. Deep nesting is refused when the text is parsed, so that no later
+ * step can run out of stack; a value in a message is shortened in depth and length.
+ */
+
+/** The deepest JSON that is accepted. Known configs, tokenizers and plans stay below 20 levels. */
+export const MAX_JSON_DEPTH = 200;
+
+/** Maximum length of a value in a message. */
+const MAX_SHOWN_CHARACTERS = 80;
+
+/** Objects and arrays inside this many others are shown as `…`. */
+const MAX_SHOWN_DEPTH = 4;
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+
+/** A parsed JSON object. */
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+/** Whether a value is a JSON object, not an array and not null. */
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/**
+ * Parses a JSON text (RFC 8259).
+ * @throws SyntaxError if it is not JSON, or nests objects and arrays more than `MAX_JSON_DEPTH` deep.
+ */
+export function parseJson(text: string): unknown {
+  if (depthOf(text) > MAX_JSON_DEPTH) throw new SyntaxError(`objects and arrays nest more than ${MAX_JSON_DEPTH} deep`);
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    // V8 quotes the text, which may be a thousand characters of one line.
+    throw new SyntaxError(shorten((error as Error).message, 2 * MAX_SHOWN_CHARACTERS), { cause: error });
+  }
+}
+
+/** Parses UTF-8 bytes as `parseJson` does. @throws SyntaxError, also for bytes that are not UTF-8. */
+export function parseJsonBytes(bytes: Uint8Array): unknown {
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (error) {
+    throw new SyntaxError("bytes that are not UTF-8", { cause: error });
+  }
+  return parseJson(text);
+}
+
+/** Formats any value for a message: its JSON, shortened in depth and length. Never throws. */
+export function showValue(value: unknown): string {
+  if (value === undefined) return "nothing";
+  return shorten(render(value, 0), MAX_SHOWN_CHARACTERS);
+}
+
+function render(value: unknown, depth: number): string {
+  if (typeof value === "string") return JSON.stringify(shorten(value, MAX_SHOWN_CHARACTERS));
+  if (typeof value !== "object" || value === null) return String(value);
+  if (ArrayBuffer.isView(value)) return `${value.byteLength} bytes`;
+  if (depth >= MAX_SHOWN_DEPTH) return Array.isArray(value) ? "[…]" : "{…}";
+  if (Array.isArray(value)) return `[${renderEntries(value, (entry) => render(entry, depth + 1))}]`;
+  const entries = Object.entries(value);
+  return `{${renderEntries(entries, ([key, entry]) => `${render(key, depth)}:${render(entry, depth + 1)}`)}}`;
+}
+
+/** Renders as many entries as can be shown: a list may have millions. */
+function renderEntries<T>(entries: readonly T[], renderEntry: (entry: T) => string): string {
+  let text = "";
+  for (const entry of entries) {
+    text += `${text === "" ? "" : ","}${renderEntry(entry)}`;
+    if (text.length > MAX_SHOWN_CHARACTERS) break;
+  }
+  return text;
+}
+
+function shorten(text: string, maxCharacters: number): string {
+  return text.length > maxCharacters ? `${text.slice(0, maxCharacters)}…` : text;
+}
+
+/** The deepest nesting of brackets outside strings, in a text that need not be valid. */
+function depthOf(text: string): number {
+  let depth = 0;
+  let deepest = 0;
+  for (let i = 0; i < text.length; i++) {
+    switch (text.charCodeAt(i)) {
+      case OPEN_BRACKET:
+      case OPEN_BRACE:
+        deepest = Math.max(deepest, ++depth);
+        break;
+      case CLOSE_BRACKET:
+      case CLOSE_BRACE:
+        depth--;
+        break;
+      case QUOTE:
+        for (i++; i < text.length && text.charCodeAt(i) !== QUOTE; i++) if (text.charCodeAt(i) === BACKSLASH) i++;
+        break;
+      default:
+    }
+  }
+  return deepest;
+}
