@@ -251,7 +251,7 @@ async function repairOn(
   const tokenizer = await openTokenizer(checkpoint);
   const corpora = await loadCorpora(specs, tokenizer, options);
   planRun(checkpoint.config, corpora, { ...NO_STAGES, repairing: cut.config }, job);
-  const workFolder = await openWorkFolder(checkpoint, work);
+  const workFolder = await openWorkFolder(checkpoint, work, job);
   const documents = await gatherRepairDocuments(corpora, tokenizer, repair, options, job);
   return withRepairedExpert(checkpoint, cut, plan, documents, workFolder, job, writing);
 }
