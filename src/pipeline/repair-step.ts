@@ -80,7 +80,8 @@ export async function withRepairedExpert<T>(
 /** A repair file is as large as the fitted matrices in f32, so only the newest of a model is kept. */
 async function removeOthers(workFolder: string): Promise<void> {
   for (const name of await listWorkFolder(workFolder)) {
-    if (REPAIR_FILE.test(name)) await rm(join(workFolder, name), { force: true });
+    // One that another run is reading may stay.
+    if (REPAIR_FILE.test(name)) await rm(join(workFolder, name)).catch(() => undefined);
   }
 }
 

@@ -41,7 +41,9 @@ export async function readRecord(path: string): Promise<unknown> {
  * count as finished.
  */
 export async function sealFile(path: string, description: unknown): Promise<void> {
-  await writeRecord(sealPath(path), { file: await digestOfFile(path), description });
+  const file = await digestOfFile(path).catch(() => null);
+  // Another run may have removed it; it is then made again by the next one that needs it.
+  if (file !== null) await writeRecord(sealPath(path), { file, description });
 }
 
 /** The description of a sealed file; null if it has no seal. */
