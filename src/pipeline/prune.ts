@@ -159,7 +159,7 @@ class PruneRun {
       },
       job,
     );
-    const workFolder = await openWorkFolder(checkpoint, options.work);
+    const workFolder = await openWorkFolder(checkpoint, options.work, job);
     await place.protect(openedInputs(checkpoint, workFolder));
     const specs = options.corpora;
     const vocabulary = await gatherVocabulary(checkpoint, specs, corpora, tokenizer, choice, vocabularyCorpus, job);
