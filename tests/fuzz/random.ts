@@ -45,10 +45,10 @@ export class Random {
         : at;
   }
 
-  /** A small count from 1: 1 half of the time, 2 a quarter, and so on. */
+  /** A small count from 1: 1 in two of three cases, 2 in two of nine, and so on. */
   few(): number {
     let count = 1;
-    while (count < 8 && this.chance(0.5)) count++;
+    while (count < 8 && this.chance(1 / 3)) count++;
     return count;
   }
 }

@@ -43,9 +43,12 @@ const JSON_ODDITIES: readonly string[] = [
   ...["NaN", "Infinity", "-Infinity", "undefined", "01", "+1", ".5", "'a'", "", "tru", '"a', "/*c*/1", "\ufeff1", '"\t"'],
 ];
 
+/** Any UTF-16 unit, so that there are lone surrogates. (The library's own unit of all characters takes a second to set up.) */
+const UNIT = fc.integer({ min: 0, max: 0xffff }).map((code) => String.fromCharCode(code));
+
 /** JSON texts with ordinary values of every type. */
 const JSON_SAMPLES: readonly string[] = fc
-  .sample(fc.jsonValue({ maxDepth: 3, stringUnit: "binary" }), { numRuns: 300, seed: 19 })
+  .sample(fc.jsonValue({ maxDepth: 3, stringUnit: UNIT }), { numRuns: 300, seed: 19 })
   .map((value) => JSON.stringify(value));
 
 /** Keys that mean something to JavaScript, or nothing to anybody. */
@@ -56,8 +59,7 @@ export const KEYS: readonly string[] = [
 
 /** Strings from fast-check, lone surrogates among them, and long ones. */
 export const STRINGS: readonly string[] = [
-  ...fc.sample(fc.string({ unit: "binary", maxLength: 40 }), { numRuns: 100, seed: 19 }),
-  ...fc.sample(fc.string({ unit: "grapheme", maxLength: 40 }), { numRuns: 50, seed: 19 }),
+  ...fc.sample(fc.string({ unit: UNIT, maxLength: 40 }), { numRuns: 100, seed: 19 }),
   ...[
     "",
     " ",
@@ -74,7 +76,7 @@ export const STRINGS: readonly string[] = [
 ];
 
 /** Depths of nesting: around limits that parsers have, and far past any stack. */
-const DEPTHS = [2, 5, 50, 199, 201, 1000, 5000, 20_000];
+const DEPTHS = [2, 5, 50, 199, 200, 201, 1000, 20_000];
 
 /** A JSON text to put where a value was. */
 export function oddJson(random: Random): string {
@@ -85,7 +87,7 @@ export function oddJson(random: Random): string {
   if (kind < 0.93) return nested(random, random.pick(DEPTHS));
   if (kind < 0.97) return JSON.stringify(random.pick(STRINGS));
   const entry = random.pick(["0", '"a"', "[]", "{}", "1e400", "-1"]);
-  return `[${`${entry},`.repeat(random.pick([10, 1000, 20_000]))}${entry}]`;
+  return `[${`${entry},`.repeat(random.pick([10, 100, 100, 1000, 20_000]))}${entry}]`;
 }
 
 /** A number as JSON. */

@@ -20,18 +20,30 @@ interface Span {
 const scanned = new Map<string, readonly Span[]>();
 const MAX_SCANNED = 500;
 
-/** A text with a few values changed. The text must be valid JSON. */
+/** A piece of text `[start, end)` and what takes its place. */
+interface Edit {
+  readonly start: number;
+  readonly end: number;
+  readonly by: string;
+}
+
+/** A text with a few values changed; a text that is no JSON is returned as it is. */
 export function mutateJson(text: string, random: Random): string {
+  const spans = spansOf(text);
+  if (spans === null) return text;
+  const edits = Array.from({ length: random.few() }, () => changeOne(text, spans, random));
   let mutated = text;
-  for (let count = random.few(); count > 0; count--) {
-    const spans = spansOf(mutated);
-    if (spans === null) return mutated;
-    mutated = changeOne(mutated, spans, random);
+  let start = text.length;
+  // From the end, so that earlier positions stay valid; of edits that overlap, one is made.
+  for (const edit of edits.toSorted((a, b) => b.end - a.end)) {
+    if (edit.end > start) continue;
+    mutated = mutated.slice(0, edit.start) + edit.by + mutated.slice(edit.end);
+    ({ start } = edit);
   }
   return mutated;
 }
 
-/** Every value of a text; null if it is not JSON (any more). Base texts are scanned once. */
+/** Every value of a text; null if it is not JSON. Texts to start from are scanned once. */
 function spansOf(text: string): readonly Span[] | null {
   const known = scanned.get(text);
   if (known !== undefined) return known;
@@ -44,26 +56,24 @@ function spansOf(text: string): readonly Span[] | null {
   }
 }
 
-function changeOne(text: string, spans: readonly Span[], random: Random): string {
+function changeOne(text: string, spans: readonly Span[], random: Random): Edit {
   const span = choose(spans, random);
   const { start, end, keyStart, keyEnd } = span;
-  const replace = (value: string): string => text.slice(0, start) + value + text.slice(end);
+  const replace = (by: string): Edit => ({ start, end, by });
   const whole = keyStart >= 0 ? keyStart : start;
   const kind = random.next();
   if (kind < 0.3) return replace(oddJson(random));
   if (kind < 0.5) return replace(nearValue(text, span, random));
   if (kind < 0.6) return removeEntry(text, whole, end);
-  if (kind < 0.66) return `${text.slice(0, end)},${text.slice(whole, end)}${text.slice(end)}`;
-  if (kind < 0.72 && keyStart >= 0) {
-    return text.slice(0, keyStart) + JSON.stringify(random.pick(KEYS)) + text.slice(keyEnd);
-  }
+  if (kind < 0.66) return { start: end, end, by: `,${text.slice(whole, end)}` };
+  if (kind < 0.72 && keyStart >= 0) return { start: keyStart, end: keyEnd, by: JSON.stringify(random.pick(KEYS)) };
   if (kind < 0.82) {
     const other = random.pick(spans);
     return replace(text.slice(other.start, other.end));
   }
   if (kind < 0.88 && keyStart >= 0) {
     const other = random.pick(spans);
-    if (other.keyStart >= 0) return text.slice(0, keyStart) + text.slice(other.keyStart, other.keyEnd) + text.slice(keyEnd);
+    if (other.keyStart >= 0) return { start: keyStart, end: keyEnd, by: text.slice(other.keyStart, other.keyEnd) };
   }
   if (kind < 0.94) return addEntry(text, random.pick(spans), random);
   return replace(random.pick([`[${text.slice(start, end)}]`, `{"a":${text.slice(start, end)}}`]));
@@ -114,20 +124,21 @@ function nearValue(text: string, { start, end, kind }: Span, random: Random): st
 }
 
 /** Removes an entry together with a comma next to it. */
-function removeEntry(text: string, start: number, end: number): string {
+function removeEntry(text: string, start: number, end: number): Edit {
   const after = /^\s*,/.exec(text.slice(end, end + 200));
-  if (after !== null) return text.slice(0, start) + text.slice(end + after[0].length);
-  return text.slice(0, start).replace(/,\s*$/, "") + text.slice(end);
+  if (after !== null) return { start, end: end + after[0].length, by: "" };
+  const before = /,\s*$/.exec(text.slice(Math.max(0, start - 200), start));
+  return { start: start - (before?.[0].length ?? 0), end, by: "" };
 }
 
-function addEntry(text: string, { start, end, kind }: Span, random: Random): string {
-  if (kind !== "object" && kind !== "list") return text.slice(0, start) + oddJson(random) + text.slice(end);
+function addEntry(text: string, { start, end, kind }: Span, random: Random): Edit {
+  if (kind !== "object" && kind !== "list") return { start, end, by: oddJson(random) };
   const isEmpty = text.slice(start + 1, end - 1).trim() === "";
   const entry = kind === "list" ? oddJson(random) : `${JSON.stringify(random.pick(KEYS))}:${oddJson(random)}`;
-  return `${text.slice(0, start + 1)}${entry}${isEmpty ? "" : ","}${text.slice(start + 1)}`;
+  return { start: start + 1, end: start + 1, by: `${entry}${isEmpty ? "" : ","}` };
 }
 
-/** A recursive-descent scan; deep texts end in a RangeError and are not mutated further. */
+/** A recursive-descent scan. */
 function scan(text: string): Span[] {
   const spans: Span[] = [];
   let at = 0;

@@ -2,15 +2,18 @@
  * @file Plans: read, checked against a tiny model, applied to it, and every tensor of the expert read.
  */
 
-import { readPlan, formatPlan } from "../../../src/selection/plan-file.ts";
+import { join } from "node:path";
+import { formatPlan, parsePlan, readPlan } from "../../../src/selection/plan-file.ts";
 import type { PrunePlan } from "../../../src/selection/plan.ts";
 import { cutExpert } from "../../../src/surgery/expert.ts";
+import { expertCheckpoint } from "../../../src/surgery/expert-checkpoint.ts";
 import { planOf } from "../../support/plans.ts";
 import { tinyCheckpoint } from "../../support/tiny-models.ts";
+import { smallSentencePiece } from "../../support/trimmed-vocabularies.ts";
+import { mustHold } from "../broken.ts";
 import { mutateJson } from "../mutate/json.ts";
 import type { Base, Target } from "../target.ts";
 import { SMALL_SIZES, smallModel } from "./small-models.ts";
-import { join } from "node:path";
 
 const V = SMALL_SIZES.vocabSize;
 const NONE = { splits: { language: 0.01 } };
@@ -36,7 +39,7 @@ const PLANS: Readonly<Record<string, PrunePlan>> = {
       granularity: "matrix",
     },
   ),
-  vocabulary: planOf("uniform", [{}, {}], { vocabulary: { size: V, removed: [3, 7, 8], ...NONE } }),
+  vocabulary: planOf("uniform", [{}, {}], { vocabulary: { size: V, removed: [275, 276], ...NONE } }),
 };
 
 /** Every text of a plan is read, then the plan is applied. */
@@ -51,9 +54,15 @@ export const plan: Target = {
   mutate: (_, contents, random) => Buffer.from(mutateJson(contents.toString(), random)),
   run: async (folder, random) => {
     const read = await readPlan(join(folder, "plan.json"));
-    formatPlan(read);
-    const checkpoint = tinyCheckpoint(smallModel(random.pick(["llama", "qwen3"])));
+    const model = smallModel(random.pick(["llama", "qwen3"]));
+    const checkpoint = { ...tinyCheckpoint(model), readTokenizerFiles: async () => smallSentencePiece() };
     const expert = cutExpert(checkpoint, read);
     for (const tensor of expert.tensors) await tensor.readFloat32();
+    await expertCheckpoint(checkpoint, read, expert).readTokenizerFiles();
+    const written = formatPlan(read);
+    mustHold(
+      formatPlan(parsePlan(JSON.parse(written), "plan")) === written,
+      "a plan that is written with an expert can be read again",
+    );
   },
 };
