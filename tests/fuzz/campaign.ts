@@ -64,30 +64,11 @@ export async function runTarget(
   };
   const started = performance.now();
   await withWorkers(target, limits, async (workers) => {
-    let killed = 0;
-    /** Indices that ended a process, within the current range. */
-    let next = 0;
+    let [next, killed] = [0, 0];
     while (next < count && killed < MAX_KILLED) {
-      let to = Math.min(next + RANGE, count);
-      // Up to and without the input that ended the last process, whose range was lost.
-      for (;;) {
-        if (to === next) break;
-        const end = await workers.run({ type: "range", seed, from: next, to, maxBytes: limits.maxBytes });
-        if (end.type === "answer" && end.answer.type === "range") {
-          add(report, end.answer.report, next);
-          next = end.answer.report.to;
-          if (end.answer.report.replace) await workers.replace();
-          break;
-        }
-        if (end.type === "answer") throw new Error("the worker answered another question");
-        killed++;
-        report.faults.push(faultOf(end));
-        report.inputs++;
-        if (end.index < next) throw new Error(`the worker ended between two inputs: ${JSON.stringify(end)}`);
-        to = end.index;
-        lost.add(end.index);
-      }
-      while (lost.has(next)) next++;
+      const end = await runRange(workers, report, seed, next, Math.min(next + RANGE, count), limits);
+      if (end.killed) killed++;
+      ({ next } = end);
       report.elapsedMs = performance.now() - started;
       onProgress?.(report);
     }
@@ -95,7 +76,32 @@ export async function runTarget(
   return report;
 }
 
-const lost = new Set<number>();
+/**
+ * Runs a range. If an input ends the process, the report of those before it is lost: they are run again, without it.
+ * @returns the next index to run.
+ */
+async function runRange(
+  workers: Workers,
+  report: TargetReport,
+  seed: number,
+  from: number,
+  to: number,
+  limits: Limits,
+): Promise<{ readonly next: number; readonly killed: boolean }> {
+  const end = await workers.run({ type: "range", seed, from, to, maxBytes: limits.maxBytes });
+  if (end.type === "answer") {
+    if (end.answer.type !== "range") throw new Error("the worker answered another question");
+    add(report, end.answer.report, from);
+    if (end.answer.report.replace) await workers.replace();
+    return { next: end.answer.report.to, killed: false };
+  }
+  if (end.index < from) throw new Error(`the worker ended between two inputs: ${JSON.stringify(end)}`);
+  report.faults.push(faultOf(end));
+  report.inputs++;
+  let next = from;
+  while (next < end.index) ({ next } = await runRange(workers, report, seed, next, end.index, limits));
+  return { next: Math.max(next, end.index + 1), killed: true };
+}
 
 function faultOf(end: { type: "hang"; index: number; seconds: number } | { type: "ended"; index: number; how: string }): Fault {
   return end.type === "hang"

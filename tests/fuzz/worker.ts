@@ -26,11 +26,14 @@ const position = new Float64Array(1);
 
 let stray: Outcome | null = null;
 for (const event of ["uncaughtException", "unhandledRejection"] as const) {
-  process.on(event, (error: unknown) => {
-    const outcome = judge(error);
-    const fault = { type: "fault", fault: "crash", detail: `outside of any promise: ${JSON.stringify(outcome)}` } as const;
-    stray = outcome.type === "fault" ? { ...outcome, detail: `outside of any promise: ${outcome.detail}` } : fault;
-  });
+  process.on(event, (error: unknown) => (stray = strayFault("outside of any promise", judge(error))));
+}
+// Such as of a file that nobody closed: users would see it.
+process.on("warning", (warning) => (stray = strayFault("a warning of Node", judge(warning))));
+
+function strayFault(where: string, outcome: Outcome): Outcome {
+  const detail = outcome.type === "fault" ? outcome.detail : JSON.stringify(outcome);
+  return { type: "fault", fault: "crash", detail: `${where}: ${detail}` };
 }
 
 /** Largest resident memory of this process so far in bytes. */

@@ -92,9 +92,7 @@ function changeEntry(bytes: Buffer, { pairs, tensors }: Layout, random: Random):
 }
 
 function readNumber(bytes: Buffer, start: number, end: number): bigint {
-  const padded = Buffer.alloc(8);
-  bytes.copy(padded, 0, start, end);
-  return padded.readBigUInt64LE();
+  return end - start === 8 ? bytes.readBigUInt64LE(start) : BigInt(bytes.readUIntLE(start, end - start));
 }
 
 /** The fields of a file; null if it cannot be followed any more. */

@@ -17,7 +17,10 @@ import { mutateParquet } from "../mutate/thrift.ts";
 import { FIXTURES } from "../paths.ts";
 import type { Random } from "../random.ts";
 import type { Base, Target } from "../target.ts";
-import { mutateJsonFile, SMALL_TEXT, smallModel } from "./small-models.ts";
+import { mutateJsonFile, SMALL_TEXT as SHORT_TEXT, smallModel } from "./small-models.ts";
+
+/** Long enough for a document. */
+const SMALL_TEXT = `${SHORT_TEXT} ${SHORT_TEXT} ${SHORT_TEXT}`;
 
 const words = createTokenizer(tinyTokenizerFiles(16), "words");
 
@@ -103,7 +106,7 @@ export const parquet: Target = {
 
 async function readCorpus(spec: string): Promise<void> {
   for await (const { text } of readDocuments(spec)) if (typeof text !== "string") throw new TypeError("a document without text");
-  await loadCorpora({ language: [spec] }, words, { documents: 4, heldOutDocuments: 1, maxTokens: 32 });
+  await loadCorpora({ language: [spec] }, words, { documents: 4, heldOutDocuments: 0, maxTokens: 32 });
 }
 
 const TASKS: Readonly<Record<string, string>> = {
