@@ -34,9 +34,10 @@ export async function tryChange({ bench, references, random }: TrialSetting): Pr
   const ended = await runToEnd(args, bench.env, { atCall: { calls: "read", under: path, at, edge, change } });
   const out = await snapshotOf(bench.placeOf("out"));
   const problems = await checkOutcome(bench, reference, ended, out);
+  const moment = `${edge} reading call ${at} of ${calls}`;
   return {
     group: `${command.name}: ${change.kind}`,
-    how: `${command.name}, ${change.kind} ${name} ${edge} reading call ${at} of ${calls}, ended with ${ended.signal ?? ended.exitCode}`,
+    how: `${command.name}, ${change.kind} ${name} ${moment}, ended with ${ended.signal ?? ended.exitCode}`,
     problems,
     stoppingMs: null,
     ended,

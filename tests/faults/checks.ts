@@ -34,8 +34,10 @@ export interface Allowed {
   readonly temporaries: boolean;
 }
 
-/** A name that begins with a dot, anywhere below the place. */
-const TEMPORARY = /(?:^|\/)\.[^/]/;
+/** Whether an entry is temporary: it is below a name that begins with a dot, and no unbroken run leaves it. */
+function isTemporary(name: string, reference: Reference, place: string): boolean {
+  return /(?:^|\/)\.[^/]/.test(name) && !reference.after.has(`${place}/${name}`);
+}
 
 /** A place with nothing in it. */
 export const EMPTY: Snapshot = new Map([[".", "folder"]]);
@@ -52,14 +54,19 @@ export async function checkLeft(bench: Workbench, reference: Reference, allowed:
 
 async function checkOutput(bench: Workbench, reference: Reference, found: Snapshot, allowed: Allowed): Promise<string[]> {
   const all = partOf(found, "out");
-  const out = new Map([...all].filter(([name]) => !TEMPORARY.test(name)));
-  const left = [...all.keys()].filter((name) => TEMPORARY.test(name));
+  const out = new Map([...all].filter(([name]) => !isTemporary(name, reference, "out")));
+  const left = [...all.keys()].filter((name) => isTemporary(name, reference, "out"));
   const problems = allowed.temporaries ? [] : left.map((name) => `left in the output's folder: ${name}`);
   const made = partOf(reference.after, "out");
   if (holdsSame(out, allowed.before) || holdsSame(out, made)) return problems;
   if (reference.command.keepsParts) return [...problems, ...(await checkParts(bench, reference, out))];
-  if (allowed.before !== EMPTY && holdsSame(out, EMPTY))
-    return [...problems, `the earlier output is gone and the new one is not there (left: ${left.join(", ") || "nothing"})`];
+  const { output } = reference.command;
+  if (allowed.temporaries && allowed.before !== EMPTY && holdsSame(out, EMPTY)) {
+    // Between the two renames of a swap. The next run finishes it, if both are whole and under names of their own.
+    const whole = (expected: Snapshot): boolean =>
+      left.some((name) => all.get(name) === "folder" && holdsSame(partOf(all, name), partOf(expected, output)));
+    if (whole(allowed.before) && whole(made)) return problems;
+  }
   return [...problems, ...differences(out, made).map((difference) => `half an output: ${difference}`)];
 }
 
@@ -104,7 +111,7 @@ async function checkIntermediate(
   const problems: string[] = [];
   for (const [name, digest] of found) {
     if (!/^(work|cache)\//.test(name) || reference.after.get(name) === digest) continue;
-    if (TEMPORARY.test(name) || name.startsWith("cache/scratch/")) {
+    if (isTemporary(name.replace(/^\w+\//, ""), reference, name.split("/")[0]!) || name.startsWith("cache/scratch/")) {
       if (!temporaries) problems.push(`left: ${name}`);
     } else if (name.endsWith(".json") && reference.after.has(name)) {
       // Grows with every measurement.
@@ -129,11 +136,13 @@ export async function checkInputs(bench: Workbench, before: Snapshot): Promise<s
 /**
  * Runs the command once more, unbroken: it succeeds, and afterwards every place holds what it holds after an unbroken
  * run.
+ * @param overwrote whether the broken run had `--overwrite`.
  */
-export async function checkNextRun(bench: Workbench, reference: Reference): Promise<string[]> {
+export async function checkNextRun(bench: Workbench, reference: Reference, overwrote = false): Promise<string[]> {
   const { command, after } = reference;
-  const out = await snapshotOf(bench.placeOf("out"));
-  const overwrites = !command.keepsParts && [...out.keys()].some((name) => name !== "." && !TEMPORARY.test(name));
+  const out = partOf(await snapshotOf(bench.places), "out");
+  const isThere = [...out.keys()].some((name) => name !== "." && !isTemporary(name, reference, "out"));
+  const overwrites = overwrote || (isThere && !command.keepsParts);
   const next = await runToEnd(argumentsOf(bench, command, overwrites ? ["--overwrite"] : []), bench.env);
   if (next.exitCode !== 0) return [`the next run ends with ${next.signal ?? next.exitCode}: ${next.stderr.slice(0, 400)}`];
   const found = await snapshotOf(bench.places);

@@ -7,7 +7,7 @@ import { setPriority } from "node:os";
 import { fileURLToPath } from "node:url";
 
 const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
-const PRELOAD = fileURLToPath(new URL("preload.cjs", import.meta.url));
+const PRELOAD = fileURLToPath(new URL("preload.mjs", import.meta.url));
 
 /** Other work on the machine comes first. */
 const NICENESS = 10;
@@ -26,7 +26,7 @@ export interface Change {
   readonly from: string;
 }
 
-/** What happens at which call of the file system; see preload.cjs. */
+/** What happens at which call of the file system; see preload.mjs. */
 export interface FaultAtCall {
   readonly calls: "write" | "read";
   /** Absolute path of the file or folder whose calls count. */
@@ -63,7 +63,7 @@ export interface Ended {
 /** Runs `cusprun` to its end. Standard error is a pipe, so nothing is drawn. */
 export function runToEnd(args: readonly string[], env: Readonly<Record<string, string>>, fault: Fault = {}): Promise<Ended> {
   const { atCall, atTimes = [] } = fault;
-  const preload = atCall === undefined ? [] : ["--require", PRELOAD];
+  const preload = atCall === undefined ? [] : ["--import", PRELOAD];
   const startedAtMs = performance.now();
   const child = spawn(process.execPath, [...preload, MAIN, ...args], {
     env: { PATH: process.env["PATH"] ?? "", ...env, ...(atCall && { CUSPRUN_FAULT: JSON.stringify(atCall) }) },

@@ -3,12 +3,13 @@
  * entries. Needs the right to mount.
  */
 
+import { execFileSync } from "node:child_process";
 import { checkInputs, checkLeft, checkNextRun, EMPTY, errorOf } from "./checks.ts";
 import { type Ended, runToEnd } from "./command.ts";
-import { argumentsOf, measureRoom, oncePer } from "./references.ts";
+import { argumentsOf, makeEarlier, measureRoom, oncePer, usedRoom } from "./references.ts";
 import { snapshotOf } from "./snapshot.ts";
 import type { Trial, TrialSetting } from "./trial.ts";
-import { clearPlaces, enlargeDisk, mountSmallDisk, type Place, unmountSmallDisk } from "./workbench.ts";
+import { clearPlaces, mountSmallDisk, type Place, resizeDisk, unmountSmallDisk } from "./workbench.ts";
 
 /** Unit in which a small disk gives room. */
 const PAGE_BYTES = 4096;
@@ -23,6 +24,7 @@ const SETTINGS: Readonly<Record<Place, RegExp>> = {
 };
 
 const roomOf = oncePer(measureRoom);
+const earlierOf = oncePer(makeEarlier);
 
 /** Runs a random command with a small disk in a random place, then checks. */
 export async function tryFullDisk({ bench, references, random }: TrialSetting): Promise<Trial> {
@@ -32,33 +34,37 @@ export async function tryFullDisk({ bench, references, random }: TrialSetting): 
   // An empty place has one entry, its root.
   const used = [...needed].filter(([, { entries }]) => entries > 1);
   const [place, room] = random.pick(used);
+  const earlier = place === "out" && random.uniform() < 0.3 ? await earlierOf(bench, reference) : null;
   const countsEntries = random.uniform() < 0.25 || room.bytes === 0;
-  const size = countsEntries
-    ? { entries: random.integer(1, room.entries + 1) }
-    : { bytes: PAGE_BYTES * random.integer(1, room.bytes / PAGE_BYTES + 1) };
+  const pages = random.integer(1, room.bytes / PAGE_BYTES + 1);
+  const entries = random.integer(1, room.entries + 1);
 
   await clearPlaces(bench);
   const inputs = await snapshotOf(bench.inputs);
   const path = bench.placeOf(place);
-  mountSmallDisk(path, size);
+  mountSmallDisk(path, {});
   try {
-    const ended = await runToEnd(argumentsOf(bench, command), bench.env);
+    if (earlier !== null) execFileSync("cp", ["-a", `${earlier.folder}/.`, path]);
+    const used = await usedRoom(path);
+    resizeDisk(path, countsEntries ? { entries: used.entries - 1 + entries } : { bytes: used.bytes + PAGE_BYTES * pages });
+    const ended = await runToEnd(argumentsOf(bench, command, earlier === null ? [] : ["--overwrite"]), bench.env);
     const problems = [
       ...checkEnd(ended, place, path),
-      ...(await checkLeft(bench, reference, { before: EMPTY, temporaries: false })),
+      ...(await checkLeft(bench, reference, { before: earlier?.snapshot ?? EMPTY, temporaries: false })),
       ...(await checkInputs(bench, inputs)),
     ];
-    const had = countsEntries ? `${size.entries} of ${room.entries} entries` : `${size.bytes} of ${room.bytes} bytes`;
+    const had = countsEntries ? `${entries} of ${room.entries} entries` : `${pages * PAGE_BYTES} of ${room.bytes} bytes`;
+    const end = `ended with ${ended.signal ?? ended.exitCode}`;
     return {
       group: `${command.name}: ${place}`,
-      how: `${command.name} with ${had} in '${place}', ended with ${ended.signal ?? ended.exitCode}`,
+      how: `${command.name}${earlier === null ? "" : " --overwrite"} with ${had} in '${place}', ${end}`,
       problems,
       stoppingMs: null,
       ended,
       afterwards: async () => {
         try {
-          enlargeDisk(path);
-          return await checkNextRun(bench, reference);
+          resizeDisk(path);
+          return await checkNextRun(bench, reference, earlier !== null);
         } finally {
           unmountSmallDisk(path);
         }

@@ -13,7 +13,14 @@ import { writeTinyTasks } from "../support/tiny-tasks.ts";
 const SPECIAL = ["<unk>", "<s>", "</s>"];
 
 /** Large enough that writing takes several calls and shards, small enough that a run takes a second or two. */
-const SIZES = { hiddenSize: 64, intermediateSize: 256, numHiddenLayers: 3, numAttentionHeads: 8, numKeyValueHeads: 4, headDim: 8 };
+const SIZES = {
+  hiddenSize: 64,
+  intermediateSize: 256,
+  numHiddenLayers: 3,
+  numAttentionHeads: 8,
+  numKeyValueHeads: 4,
+  headDim: 8,
+};
 
 /** GPT-2's printable character for each byte, in the order of bytes. */
 function byteCharacters(): string[] {
@@ -48,7 +55,12 @@ async function writeModel(folder: string, seed: number): Promise<void> {
 }
 
 /** Names in the folder of the inputs. */
-export const INPUT_NAMES = { model: "model", language: "language.jsonl", domain: "domain.jsonl", tasks: "choices.jsonl" } as const;
+export const INPUT_NAMES = {
+  model: "model",
+  language: "language.jsonl",
+  domain: "domain.jsonl",
+  tasks: "choices.jsonl",
+} as const;
 
 /** Writes the inputs into a folder. @param seed of the weights and the texts. */
 export async function writeInputs(folder: string, seed: number): Promise<void> {

@@ -48,11 +48,16 @@ export async function tryKill({ bench, references, random }: TrialSetting): Prom
     problems,
     stoppingMs: atOnce ? null : ended.stoppingMs,
     ended,
-    afterwards: () => checkNextRun(bench, reference),
+    afterwards: () => checkNextRun(bench, reference, overwrites),
   };
 }
 
-function momentOf(random: Random, reference: Reference, chosen: (typeof SIGNALS)[number], places: string): { fault: Fault; how: string } {
+function momentOf(
+  random: Random,
+  reference: Reference,
+  chosen: (typeof SIGNALS)[number],
+  places: string,
+): { fault: Fault; how: string } {
   const signal = chosen === "SIGINT twice" ? "SIGINT" : chosen;
   // Calls of the file system take a small part of a run, and most that can go wrong goes wrong there.
   if (chosen !== "SIGINT twice" && random.uniform() < 0.6) {

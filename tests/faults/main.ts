@@ -139,10 +139,12 @@ async function keepPlaces(places: string, kept: string, { how, problems, ended }
 }
 
 function tableOf(rows: ReadonlyMap<string, Row>): string {
-  const cells = [...rows].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([group, { trials, faults, slowestStopMs }]) => {
-    const stop = slowestStopMs === null ? "" : seconds(slowestStopMs);
-    return `| ${group} | ${trials} | ${faults} | ${stop} |`;
-  });
+  const cells = [...rows]
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([group, { trials, faults, slowestStopMs }]) => {
+      const stop = slowestStopMs === null ? "" : seconds(slowestStopMs);
+      return `| ${group} | ${trials} | ${faults} | ${stop} |`;
+    });
   return ["", "| what | trials | faults | slowest stop |", "| --- | ---: | ---: | ---: |", ...cells, ""].join("\n");
 }
 

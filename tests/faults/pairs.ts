@@ -7,13 +7,21 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { join } from "node:path";
 import { checkLeft, checkNextRun, EMPTY, errorOf } from "./checks.ts";
 import { type Ended, runToEnd } from "./command.ts";
-import { argumentsOf, type Reference } from "./references.ts";
+import { argumentsOf, countReadCalls, oncePer, type Reference, takeTrace } from "./references.ts";
 import { differences, snapshotOf, type Snapshot } from "./snapshot.ts";
 import type { Trial, TrialSetting } from "./trial.ts";
 import { clearPlaces, outputOf, type Workbench } from "./workbench.ts";
 
-/** A refused run reads its inputs' headers at most; one that computes takes most of the time of a whole run. */
-const REFUSED_SHARE = 0.75;
+/** A refused run makes less than this share of the calls that read inputs in a whole run. */
+const REFUSED_SHARE = 0.25;
+
+const readCallsOf = oncePer(countReadCalls);
+
+/** A run, and the number of its calls that read inputs. */
+interface Traced {
+  readonly ended: Ended;
+  readonly readCalls: number;
+}
 
 /** Starts a random command twice, a random time apart, then checks. */
 export async function tryPair({ bench, references, random }: TrialSetting): Promise<Trial> {
@@ -21,18 +29,28 @@ export async function tryPair({ bench, references, random }: TrialSetting): Prom
   const { command, elapsedMs } = reference;
   const sharesOutput = random.uniform() < 0.5;
   const apartMs = Math.round(random.pick([0, random.uniform() * elapsedMs * 0.9]));
-  await clearPlaces(bench);
   const first = argumentsOf(bench, command);
-  const second = sharesOutput ? first : first.map((word) => (word === outputOf(bench, command) ? secondOutput(bench, reference) : word));
-  const [one, two] = await Promise.all([
-    runToEnd(first, bench.env),
-    sleep(apartMs).then(() => runToEnd(second, bench.env)),
-  ]);
+  const second = sharesOutput
+    ? first
+    : first.map((word) => (word === outputOf(bench, command) ? secondOutput(bench, reference) : word));
+  const allCalls = [...(await readCallsOf(bench, reference)).values()].reduce((sum, calls) => sum + calls, 0);
+  await clearPlaces(bench);
+  const run = async (args: readonly string[], name: string): Promise<Traced> => {
+    const trace = join(bench.folder, name);
+    const ended = await runToEnd(args, bench.env, { atCall: { calls: "read", under: bench.inputs, trace } });
+    return { ended, readCalls: (await takeTrace(trace)).length };
+  };
+  const runs = await Promise.all([run(first, "trace-1"), sleep(apartMs).then(() => run(second, "trace-2"))]);
+  const [one, two] = runs.map(({ ended }) => ended) as [Ended, Ended];
   const overlap = apartMs < one.elapsedMs;
-  const problems = sharesOutput ? await checkOneWins(bench, reference, [one, two], overlap) : await checkBothWin(bench, reference, [one, two]);
+  const problems = sharesOutput
+    ? await checkOneWins(bench, reference, runs, { overlap, allCalls })
+    : await checkBothWin(bench, reference, [one, two]);
+  const ends = [one, two].map((run) => `${run.exitCode} after ${Math.round(run.elapsedMs)} ms`);
+  const shared = sharesOutput ? "one output" : "two outputs";
   return {
-    group: `${command.name}: two runs, ${sharesOutput ? "one output" : "one work folder"}`,
-    how: `${command.name} twice, ${apartMs} ms apart, ${sharesOutput ? "one output" : "two outputs"}, ended with ${one.exitCode} after ${Math.round(one.elapsedMs)} ms and ${two.exitCode} after ${Math.round(two.elapsedMs)} ms`,
+    group: `${command.name} twice, ${shared}`,
+    how: `${command.name} twice, ${apartMs} ms apart, ${shared}, ended with ${ends.join(" and ")}`,
     problems,
     stoppingMs: null,
     ended: one.exitCode === 0 ? two : one,
@@ -45,20 +63,27 @@ function secondOutput(bench: Workbench, { command }: Reference): string {
   return join(bench.placeOf("out"), "second", command.output);
 }
 
-async function checkOneWins(bench: Workbench, reference: Reference, runs: readonly Ended[], overlap: boolean): Promise<string[]> {
-  const losers = runs.filter(({ exitCode }) => exitCode !== 0);
+async function checkOneWins(
+  bench: Workbench,
+  reference: Reference,
+  runs: readonly Traced[],
+  { overlap, allCalls }: { readonly overlap: boolean; readonly allCalls: number },
+): Promise<string[]> {
+  const losers = runs.filter(({ ended }) => ended.exitCode !== 0);
   const left = await checkLeft(bench, reference, { before: EMPTY, temporaries: false });
   if (losers.length !== 1) {
     // A later run of a comparison finds everything made.
     if (losers.length === 0 && reference.command.keepsParts && !overlap) return left;
-    return [...left, `${losers.length} of two runs were refused: ${losers.map(({ stderr }) => stderr.slice(0, 300)).join("; ")}`];
+    const said = losers.map(({ ended }) => ended.stderr.slice(0, 300)).join("; ");
+    return [...left, `${losers.length} of two runs were refused: ${said}`];
   }
-  const [loser] = losers as [Ended];
+  const [{ ended, readCalls }] = losers as [Traced];
   const problems = [...left];
-  const code = errorOf(loser)?.code ?? null;
-  if (loser.exitCode !== 6 || code === null) problems.push(`refused with ${loser.exitCode}, code ${code}: ${loser.stderr.slice(0, 300)}`);
-  const share = loser.elapsedMs / reference.elapsedMs;
-  if (share > REFUSED_SHARE) problems.push(`refused late, after ${share.toFixed(2)} of the time of a whole run: ${code}`);
+  const code = errorOf(ended)?.code ?? null;
+  if (ended.exitCode !== 6 || code === null)
+    problems.push(`refused with ${ended.exitCode}, code ${code}: ${ended.stderr.slice(0, 300)}`);
+  if (readCalls > REFUSED_SHARE * allCalls)
+    problems.push(`refused late, after ${readCalls} of ${allCalls} calls that read inputs: ${code}`);
   return problems;
 }
 
@@ -68,7 +93,8 @@ async function checkBothWin(bench: Workbench, reference: Reference, runs: readon
   const found = await snapshotOf(bench.places);
   const expected = new Map(reference.after);
   expected.set("out/second", "folder");
-  for (const [name, digest] of reference.after) if (name.startsWith("out/")) expected.set(name.replace("out/", "out/second/"), digest);
+  for (const [name, digest] of reference.after)
+    if (name.startsWith("out/")) expected.set(name.replace("out/", "out/second/"), digest);
   const strict = (places: Snapshot): Snapshot => new Map([...places].filter(([name]) => !/^(temp|home)(\/|$)/.test(name)));
   return differences(strict(found), strict(expected));
 }

@@ -13,7 +13,7 @@ export interface Random {
 
 /** The choices of one trial (mulberry32). */
 export function randomOf(seed: number, kind: string, index: number): Random {
-  let state = [...`${seed}/${kind}/${index}`].reduce((hash, letter) => Math.imul(hash ^ letter.charCodeAt(0), 0x01000193), 0x811c9dc5);
+  let state = Buffer.from(`${seed}/${kind}/${index}`).reduce((hash, byte) => Math.imul(hash ^ byte, 0x01000193), 0x811c9dc5);
   const uniform = (): number => {
     state = (state + 0x6d2b79f5) | 0;
     let mixed = Math.imul(state ^ (state >>> 15), state | 1);

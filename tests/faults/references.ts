@@ -71,18 +71,30 @@ export async function countReadCalls(bench: Workbench, command: TriedCommand): P
   return new Map(command.reads.map((name) => [name, calls.filter(({ path }) => path === join(bench.inputs, name)).length]));
 }
 
-/** The calls of an unbroken run on a folder: the number of each in its thread, and its path. */
+/** The calls of an unbroken run on a folder. */
 async function traceCalls(
   bench: Workbench,
   command: TriedCommand,
   calls: "write" | "read",
   under: string,
-): Promise<readonly { readonly number: number; readonly path: string }[]> {
+): Promise<readonly TracedCall[]> {
   const trace = join(bench.folder, "trace");
   await clearPlaces(bench);
-  await rm(trace, { force: true });
   mustSucceed(command, await runToEnd(argumentsOf(bench, command), bench.env, { atCall: { calls, under, trace } }));
-  const lines = (await readFile(trace, "utf8").catch(() => "")).trimEnd().split("\n");
+  return takeTrace(trace);
+}
+
+/** A call of the file system. */
+export interface TracedCall {
+  /** From 1, in its thread. */
+  readonly number: number;
+  readonly path: string;
+}
+
+/** Reads and removes the trace of a run. */
+export async function takeTrace(trace: string): Promise<readonly TracedCall[]> {
+  const lines = (await readFile(trace, "utf8").catch(() => "")).split("\n").filter((line) => line !== "");
+  await rm(trace, { force: true });
   return lines.map((line) => {
     const [, number, , ...path] = line.split(" ");
     return { number: Number(number), path: path.join(" ") };
@@ -101,7 +113,9 @@ export async function makeEarlier(bench: Workbench, command: TriedCommand): Prom
 }
 
 /** Makes something of each reference once, when it is first asked for. */
-export function oncePer<T>(make: (bench: Workbench, command: TriedCommand) => Promise<T>): (bench: Workbench, reference: Reference) => Promise<T> {
+export function oncePer<T>(
+  make: (bench: Workbench, command: TriedCommand) => Promise<T>,
+): (bench: Workbench, reference: Reference) => Promise<T> {
   const made = new WeakMap<Reference, T>();
   return async (bench, reference) => {
     const known = made.get(reference) ?? (await make(bench, reference.command));
@@ -117,9 +131,8 @@ export async function measureRoom(bench: Workbench, command: TriedCommand): Prom
   const most = new Map<Place, Room>(PLACES.map((place) => [place, { bytes: 0, entries: 0 }]));
   const look = async (): Promise<void> => {
     for (const place of PLACES) {
-      const { blocks, bfree, bsize, files, ffree } = await statfs(bench.placeOf(place));
       const known = most.get(place)!;
-      const [bytes, entries] = [(blocks - bfree) * bsize, files - ffree];
+      const { bytes, entries } = await usedRoom(bench.placeOf(place));
       most.set(place, { bytes: Math.max(known.bytes, bytes), entries: Math.max(known.entries, entries) });
     }
   };
@@ -132,6 +145,12 @@ export async function measureRoom(bench: Workbench, command: TriedCommand): Prom
     for (const place of PLACES) unmountSmallDisk(bench.placeOf(place));
   }
   return most;
+}
+
+/** What is used of a disk. */
+export async function usedRoom(path: string): Promise<Room> {
+  const { blocks, bfree, bsize, files, ffree } = await statfs(path);
+  return { bytes: (blocks - bfree) * bsize, entries: files - ffree };
 }
 
 /** The entries that must be the same in every run: those of the outputs, the work folder and the cache. */

@@ -126,7 +126,21 @@ export function commandsOf({ inputs, placeOf }: Workbench): readonly TriedComman
     command(
       "compare",
       "comparison",
-      ["compare", model, ...corporaOf(inputs), "--methods", "cusprun,magnitude", "--budgets", "25% of blocks", "--snap", "32", "--tasks", at(tasks), "--keep", ...work],
+      [
+        "compare",
+        model,
+        ...corporaOf(inputs),
+        "--methods",
+        "cusprun,magnitude",
+        "--budgets",
+        "25% of blocks",
+        "--snap",
+        "32",
+        "--tasks",
+        at(tasks),
+        "--keep",
+        ...work,
+      ],
       [weights, ...texts, tasks],
     ),
   ];
@@ -143,9 +157,10 @@ export function mountSmallDisk(path: string, size: { readonly bytes?: number; re
   execFileSync("mount", ["-t", "tmpfs", "-o", options.join(","), "tmpfs", path], { stdio: "pipe" });
 }
 
-/** Makes enough room on a small disk. */
-export function enlargeDisk(path: string): void {
-  execFileSync("mount", ["-o", "remount,size=64m,nr_inodes=10000", path], { stdio: "pipe" });
+/** Changes the size of a disk that `mountSmallDisk` made; what is on it stays. Default: room enough. */
+export function resizeDisk(path: string, size: { readonly bytes?: number; readonly entries?: number } = {}): void {
+  const options = ["remount", `size=${size.bytes ?? "64m"}`, `nr_inodes=${size.entries ?? 10_000}`];
+  execFileSync("mount", ["-o", options.join(","), path], { stdio: "pipe" });
 }
 
 /** Removes a small disk with all that is on it. */

@@ -1,18 +1,16 @@
 /**
- * @file Loaded into a run of the command (`node --require`): does something at the n-th call of the file system on a
+ * @file Loaded into a run of the command (`node --import`): does something at the n-th call of the file system on a
  * path, in the thread that makes it. With it a trial hits moments that last for microseconds, and hits them again.
  *
  * `CUSPRUN_FAULT` is JSON: `{ calls: "write" | "read", under, trace }` and one of `{ at, edge, signal }` and
- * `{ at, edge, change: { kind, path, from } }`. `under`: the file or folder whose calls count. `trace`: a file that gets
- * a line per call. `edge`: before the call, during it (it has begun), or after it.
+ * `{ at, edge, change: { kind, path, from } }`. `under`: the file or folder whose calls count. `trace`: a file that
+ * gets a line per call. `edge`: before the call, during it (it has begun), or after it.
  */
 
-"use strict";
-
-const fs = require("node:fs");
-const { syncBuiltinESMExports } = require("node:module");
-const { resolve, sep } = require("node:path");
-const { isMainThread, threadId } = require("node:worker_threads");
+import fs from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
+import { resolve, sep } from "node:path";
+import { isMainThread, threadId } from "node:worker_threads";
 
 const original = { ...fs };
 const fault = JSON.parse(process.env.CUSPRUN_FAULT ?? "null");
@@ -77,20 +75,28 @@ function install() {
   }
   for (const name of byDescriptor) fs[`${name}Sync`] = wrap(`${name}Sync`, fs[`${name}Sync`], ofDescriptor);
 
-  const forWriting = (flags) => typeof flags === "number" ? (flags & 3) !== 0 : /[wa+]/.test(flags ?? "r");
+  const forWriting = (flags) => (typeof flags === "number" ? (flags & 3) !== 0 : /[wa+]/.test(flags ?? "r"));
   const openSync = fs.openSync;
-  fs.openSync = wrap("openSync", (path, flags, ...rest) => {
-    const descriptor = openSync(path, flags, ...rest);
-    descriptors.set(descriptor, path);
-    return descriptor;
-  }, ([path, flags]) => (forWriting(flags) === writes ? path : undefined));
+  fs.openSync = wrap(
+    "openSync",
+    (path, flags, ...rest) => {
+      const descriptor = openSync(path, flags, ...rest);
+      descriptors.set(descriptor, path);
+      return descriptor;
+    },
+    ([path, flags]) => (forWriting(flags) === writes ? path : undefined),
+  );
   const open = fs.promises.open;
-  fs.promises.open = wrap("open", async (path, flags, ...rest) => {
-    const handle = await open(path, flags, ...rest);
-    paths.set(handle, path);
-    for (const name of ofHandle) handle[name] = wrap(`handle.${name}`, handle[name], () => path);
-    return handle;
-  }, ([path, flags]) => (forWriting(flags) === writes ? path : undefined));
+  fs.promises.open = wrap(
+    "open",
+    async (path, flags, ...rest) => {
+      const handle = await open(path, flags, ...rest);
+      paths.set(handle, path);
+      for (const name of ofHandle) handle[name] = wrap(`handle.${name}`, handle[name], () => path);
+      return handle;
+    },
+    ([path, flags]) => (forWriting(flags) === writes ? path : undefined),
+  );
   syncBuiltinESMExports();
 }
 
