@@ -106,7 +106,7 @@ async function tryAll({ wanted, seed, folder, keep, commands, verbose }: Plan): 
     const left = strays(reference.after);
     faults += left.length > 0 ? 1 : 0;
     const after = left.length > 0 ? `; FAULT: leaves ${left.join(", ")}` : "";
-    say(`unbroken ${command.name}: ${seconds(reference.elapsedMs)}, ${reference.writeCalls} writing calls${after}`);
+    say(`unbroken ${command.name}: ${seconds(reference.elapsedMs)}, ${reference.writeCalls.length} writing calls${after}`);
   }
   for (const [done, { kind, index }] of wanted.entries()) {
     const trial = await KINDS[kind]({ bench, references, random: randomOf(seed, kind, index) });

@@ -31,8 +31,8 @@ export interface Reference {
   /** Everything in the places after it. */
   readonly after: Snapshot;
   readonly elapsedMs: number;
-  /** Number of its calls that write to the places. */
-  readonly writeCalls: number;
+  /** Its calls that write to the places. */
+  readonly writeCalls: readonly TracedCall[];
 }
 
 /** The output of the same command for the other inputs, which `--overwrite` replaces. */
@@ -60,9 +60,7 @@ export async function makeReference(bench: Workbench, command: TriedCommand): Pr
   const after = await snapshotOf(bench.places);
   const differing = differences(strict(traced), strict(after));
   if (differing.length > 0) throw new Error(`two runs of ${command.name} differ: ${differing.join(", ")}`);
-  // Calls are counted by thread; the one with most does the work.
-  const writeCalls = calls.reduce((most, { number }) => Math.max(most, number), 0);
-  return { command, after, elapsedMs: plain.elapsedMs, writeCalls };
+  return { command, after, elapsedMs: plain.elapsedMs, writeCalls: calls };
 }
 
 /** Number of the calls that read each input of a command, by its name within the folder of inputs. */
@@ -88,6 +86,8 @@ async function traceCalls(
 export interface TracedCall {
   /** From 1, in its thread. */
   readonly number: number;
+  /** Name of the function, such as `rename`. */
+  readonly name: string;
   readonly path: string;
 }
 
@@ -96,8 +96,8 @@ export async function takeTrace(trace: string): Promise<readonly TracedCall[]> {
   const lines = (await readFile(trace, "utf8").catch(() => "")).split("\n").filter((line) => line !== "");
   await rm(trace, { force: true });
   return lines.map((line) => {
-    const [, number, , ...path] = line.split(" ");
-    return { number: Number(number), path: path.join(" ") };
+    const [, number, name = "", ...path] = line.split(" ");
+    return { number: Number(number), name, path: path.join(" ") };
   });
 }
 
