@@ -95,6 +95,7 @@ export const ERROR_CODES = {
   TASK_METRIC: "corpus",
   TASK_TOKENS: "corpus",
   OUTPUT_EXISTS: "output",
+  OUTPUT_BUSY: "output",
   OUTPUT_UNWRITABLE: "output",
   OUTPUT_DTYPE: "output",
   EXPORT_UNSUPPORTED: "output",

@@ -9,6 +9,7 @@ import { CusprunError, type ErrorCode } from "./errors.ts";
 const MEANINGS: Readonly<Record<string, string>> = {
   EACCES: "no permission",
   EBUSY: "a file or folder that is in use, or a mount point",
+  EEXIST: "something that already exists",
   EDQUOT: "no space left in the user's quota",
   EFBIG: "a file larger than the file system allows",
   EIO: "a disk that answers with an error",
@@ -20,6 +21,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
   ENOENT: "no such file or folder",
   ENOSPC: "no space left on the device",
   ENOTDIR: "a file where a folder is expected",
+  ENOTEMPTY: "a folder that is not empty",
   EPERM: "no permission",
   EROFS: "a read-only file system",
   ESTALE: "a network file that is no longer there",
@@ -78,4 +80,17 @@ export function asWriteError(error: unknown, path: string, setting: OutputSettin
     },
     { cause: error },
   );
+}
+
+/**
+ * Words an error of `asWriteError` again, if it is about a path in `folder`, in terms of a place that the user knows;
+ * returns any other error unchanged.
+ * @param folder a temporary folder or file, or a folder that a setting of its own moves.
+ * @param shown the same place in the user's words.
+ */
+export function relocateWriteError(error: unknown, folder: string, shown: string, setting: OutputSetting): unknown {
+  if (!(error instanceof CusprunError) || systemCodeOf(error.cause) === null) return error;
+  if (error.code !== "DISK_FULL" && error.code !== "OUTPUT_UNWRITABLE") return error;
+  const { where } = error.parts;
+  return where.startsWith(folder) ? asWriteError(error.cause, shown + where.slice(folder.length), setting) : error;
 }

@@ -6,17 +6,13 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ModelConfig } from "../checkpoint/config/model-config.ts";
-import { writeFolderAtomically } from "../files.ts";
+import { withOutputFolder, type OutputPlace } from "../output-place.ts";
 import type { JobOptions } from "../progress.ts";
 import { formatPlan } from "../selection/plan-file.ts";
 import type { PrunePlan } from "../selection/plan.ts";
+import { WRITTEN_FILES_NAME } from "../written-files.ts";
+import { CARD_FILE_NAME, isUnlistedExpert, PLAN_FILE_NAME } from "./unlisted-expert.ts";
 import { modelCard, type ModelCardInput, type WrittenPart } from "./model-card.ts";
-
-/** File name of the plan in an expert's folder. */
-export const PLAN_FILE_NAME = "cusprun-plan.json";
-
-/** File name of the model card, by the hub's convention. */
-const CARD_FILE_NAME = "README.md";
 
 /** A writer of an expert in one format. */
 export interface FormatWriter<Part extends WrittenPart = WrittenPart> {
@@ -50,14 +46,27 @@ export async function writeExpertFolder<Part extends WrittenPart>(
   writers: readonly FormatWriter<Part>[],
   options: ExpertFolderOptions,
 ): Promise<{ readonly parts: readonly Part[]; readonly files: readonly string[] }> {
-  const { overwrite = false, plan, card, ...job } = options;
+  const { overwrite = false, ...rest } = options;
+  return withOutputFolder(out, { overwrite, recognises: isUnlistedExpert }, (place) =>
+    fillExpertFolder(place, config, writers, rest),
+  );
+}
+
+/** Writes the folder of an expert to a reserved place, as `writeExpertFolder`. */
+export async function fillExpertFolder<Part extends WrittenPart>(
+  place: OutputPlace,
+  config: ModelConfig,
+  writers: readonly FormatWriter<Part>[],
+  { plan, card, ...job }: Omit<ExpertFolderOptions, "overwrite">,
+): Promise<{ readonly parts: readonly Part[]; readonly files: readonly string[] }> {
   const parts: Part[] = [];
-  await writeFolderAtomically(out, overwrite, async (folder) => {
+  await place.write(async (folder) => {
     for (const writer of writers) parts.push(await writer.write(folder, job));
     // cusprun's own files are written last, so that no copied file can replace them.
     await writeFile(join(folder, PLAN_FILE_NAME), formatPlan(plan));
     const input = typeof card === "function" ? await card(folder) : card;
     await writeFile(join(folder, CARD_FILE_NAME), modelCard(input, plan, { config, parts }));
   });
-  return { parts, files: [...parts.flatMap(({ files }) => files), PLAN_FILE_NAME, CARD_FILE_NAME] };
+  const files = [...parts.flatMap((part) => part.files), PLAN_FILE_NAME, CARD_FILE_NAME, WRITTEN_FILES_NAME];
+  return { parts, files };
 }

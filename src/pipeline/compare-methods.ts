@@ -29,13 +29,15 @@ import {
 import { budgetKey, planExperts, planSeeds, runFingerprint, runKey, runName, type CompareOptions } from "./comparison-plan.ts";
 import { jobOf, makeRun, measureOnTasks, prepareSeed, sharedKinds, type Session, type WantedRun } from "./comparison-runs.ts";
 import { defined } from "./defined.ts";
+import { openedInputs, protectedInputs } from "./inputs.ts";
 import { planRun } from "./memory-step.ts";
 import { openTokenizer, withModel } from "./model.ts";
 import { rehearsePrune } from "./rehearse.ts";
 import { chosenDimensions } from "./selection-step.ts";
+import { checkProtected, realPlace } from "../protected-paths.ts";
+import { withSharedFolder } from "../shared-folder.ts";
 import { mayTrim } from "../selection/selection-options.ts";
 import { cusprunVersion } from "./version.ts";
-import { checkExpertFolder } from "./writing-step.ts";
 
 /** The results of a call, together with those of earlier calls. */
 export interface ComparisonReport extends MethodComparison {
@@ -68,6 +70,10 @@ export interface ComparisonReport extends MethodComparison {
  * ```
  */
 export async function compareMethods(options: CompareOptions): Promise<ComparisonReport> {
+  return withSharedFolder(options.out, () => compareInFolder(options));
+}
+
+async function compareInFolder(options: CompareOptions): Promise<ComparisonReport> {
   const { model, out, overwrite = false } = options;
   const job = jobOf(options);
   const dimensions = chosenDimensions(options.corpora);
@@ -76,7 +82,8 @@ export async function compareMethods(options: CompareOptions): Promise<Compariso
   const known = await readComparison(out, overwrite);
   const tasks = await readTasks(options.tasks ?? [], options.limit);
   return withModel(model, job, async (checkpoint) => {
-    await checkExpertFolder({ out: join(out, EXPERTS_FOLDER), overwrite: true }, checkpoint);
+    const inputs = [...protectedInputs(options), ...openedInputs(checkpoint, null)];
+    await checkProtected(await realPlace(join(out, EXPERTS_FOLDER)), out, inputs, true);
     const rehearsed = [];
     for (const { variant, choice, repair } of experts) {
       const settled = defined({ method: variant.method, repair });

@@ -8,18 +8,24 @@ import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { Ajv } from "ajv";
+import { writeFileAtomically } from "../atomic-write.ts";
 import { CusprunError } from "../errors.ts";
-import { checkOutputFolder, writeFileAtomically } from "../files.ts";
-import { plotComparison } from "../report/comparison-plots.ts";
+import { isUnlistedExpert } from "../export/unlisted-expert.ts";
+import { statOrNull } from "../folders.ts";
+import { entriesOf } from "../output-stage.ts";
+import { comparisonFigures } from "../report/comparison-figures.ts";
+import { plotComparison, plotFileName } from "../report/comparison-plots.ts";
 import { comparisonMarkdown } from "../report/comparison-table.ts";
 import { COMPARISON_FORMAT, type ComparisonSettings, type MethodComparison } from "../report/method-comparison.ts";
+import { asWriteError } from "../system-errors.ts";
+import { foreignFiles, someOf } from "../written-files.ts";
+import { OUTPUT_FILES } from "./output-file.ts";
 
 /** Names in the folder of a comparison. */
 export const RESULTS_FILE = "results.json";
 const TABLE_FILE = "table.md";
 /** Folder of the kept experts. */
 export const EXPERTS_FOLDER = "experts";
-const PLOT_NAME = /^(held-out|task)-.*\.svg$/;
 
 /** Far more than thousands of runs need; prevents a wrong file from being read into memory. */
 const MAX_RESULTS_BYTES = 256 * 1024 * 1024;
@@ -92,18 +98,46 @@ const SCHEMA = objectOf({
 export async function readComparison(folder: string, overwrite: boolean): Promise<MethodComparison | null> {
   const path = join(folder, RESULTS_FILE);
   const found = await stat(path).catch(() => null);
-  if (found === null || overwrite) {
-    await checkOutputFolder(folder, overwrite);
+  if (found === null) {
+    const entries = await entriesOf(folder);
+    if (entries.length === 0) return null;
+    throw new CusprunError("OUTPUT_EXISTS", {
+      where: folder,
+      found: `a folder without a comparison, with ${someOf(entries)}`,
+      expected: "an absent or empty folder, or that of an earlier comparison",
+      remedy: "Choose another --out",
+    });
+  }
+  if (overwrite && found.isFile() && (await OUTPUT_FILES.comparison.recognises(path))) {
+    await checkExperts(folder);
     return null;
   }
-  const comparison = found.isFile() && found.size <= MAX_RESULTS_BYTES ? parseResults(await readFile(path, "utf8")) : null;
+  const comparison =
+    !overwrite && found.isFile() && found.size <= MAX_RESULTS_BYTES ? parseResults(await readFile(path, "utf8")) : null;
   if (comparison !== null) return comparison;
   throw new CusprunError("OUTPUT_EXISTS", {
     where: path,
     found: "a file that does not hold a comparison in this format",
     expected: `the results of an earlier call ('format': '${COMPARISON_FORMAT}'), or nothing`,
-    remedy: "Choose another --out, or pass --overwrite to start again",
+    remedy: overwrite ? "Choose another --out" : "Choose another --out, or pass --overwrite to start again",
   });
+}
+
+/** The folders of kept experts, each of which the program wrote. @throws CusprunError `OUTPUT_EXISTS` for others. */
+async function checkExperts(folder: string): Promise<readonly string[]> {
+  const experts = join(folder, EXPERTS_FOLDER);
+  const paths = (await readdir(experts).catch(() => [])).map((name) => join(experts, name));
+  for (const path of paths) {
+    const foreign = await foreignFiles(path).catch(() => [path]);
+    if (foreign === null ? await isUnlistedExpert(path) : foreign.length === 0) continue;
+    throw new CusprunError("OUTPUT_EXISTS", {
+      where: path,
+      found: foreign === null ? "something that cusprun did not write" : `files that cusprun did not write: ${someOf(foreign)}`,
+      expected: "experts of earlier runs and nothing else",
+      remedy: "Choose another --out, or move these files elsewhere",
+    });
+  }
+  return paths;
 }
 
 function parseResults(text: string): MethodComparison | null {
@@ -154,14 +188,22 @@ export function digestOf(value: unknown): string {
   return createHash("sha256").update(JSON.stringify(value, sorted)).digest("hex");
 }
 
-/** Removes the files of an earlier comparison, and nothing else in the folder. */
+/**
+ * Removes the files of an earlier comparison, and nothing else in the folder.
+ * @throws CusprunError `OUTPUT_EXISTS` for something else among the experts; the errors of writing.
+ */
 export async function clearComparison(folder: string): Promise<void> {
-  await rm(join(folder, EXPERTS_FOLDER), { recursive: true, force: true });
-  const names = await readdir(folder).catch(() => []);
-  for (const name of names.filter(
-    (candidate) => candidate === RESULTS_FILE || candidate === TABLE_FILE || PLOT_NAME.test(candidate),
-  ))
-    await rm(join(folder, name), { force: true });
+  try {
+    for (const expert of await checkExperts(folder)) await rm(expert, { recursive: true, force: true });
+    const path = join(folder, RESULTS_FILE);
+    if ((await statOrNull(path)) === null) return;
+    const earlier = parseResults(await readFile(path, "utf8"));
+    const plots = earlier === null ? [] : comparisonFigures(earlier).map(plotFileName);
+    // The results go last: by them the folder is recognised.
+    for (const name of [...plots, TABLE_FILE, RESULTS_FILE]) await rm(join(folder, name), { force: true });
+  } catch (error) {
+    throw asWriteError(error, folder, "--out");
+  }
 }
 
 /**

@@ -77,6 +77,7 @@ export async function makeRun(session: Session, run: WantedRun, prefix: string):
   const expert = `${EXPERTS_FOLDER}/${expertFolderName(run)}`;
   const folder = join(options.out, expert);
   const { model, corpora, work, keep = false } = options;
+  let isMade = false;
   let isKept = false;
   try {
     const { result: report, peakBytes } = await withPeakMemory(() =>
@@ -92,6 +93,7 @@ export async function makeRun(session: Session, run: WantedRun, prefix: string):
         overwrite: true,
       }),
     );
+    isMade = true;
     const tasks = await measureOnTasks(session, folder, "evaluating the expert", prefix);
     isKept = keep;
     const { parameters, units, vocabulary, dimensions, elapsedMs } = report;
@@ -111,7 +113,7 @@ export async function makeRun(session: Session, run: WantedRun, prefix: string):
       expert: keep ? expert : null,
     };
   } finally {
-    if (!isKept) await rm(folder, { recursive: true, force: true });
+    if (isMade && !isKept) await rm(folder, { recursive: true, force: true });
   }
 }
 

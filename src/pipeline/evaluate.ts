@@ -8,12 +8,13 @@ import type { ItemScore } from "../evaluation/item-scores.ts";
 import { measureTasks } from "../evaluation/measure-tasks.ts";
 import { summarizeTask, type TaskResult } from "../evaluation/summarize-task.ts";
 import { readTasks, type Task } from "../evaluation/task-file.ts";
-import { writeFileAtomically } from "../files.ts";
+import { withOutputFile, type OutputPlace } from "../output-place.ts";
 import type { JobOptions } from "../progress.ts";
 import { defined } from "./defined.ts";
+import { protectedInputs } from "./inputs.ts";
 import { jobOptions } from "./job-options.ts";
 import { openTokenizer, withModel } from "./model.ts";
-import { checkOutputFile } from "./output-file.ts";
+import { OUTPUT_FILES } from "./output-file.ts";
 
 /** Which models are evaluated on which files. */
 export interface EvaluateOptions extends JobOptions {
@@ -66,14 +67,20 @@ export type ModelScores = readonly (readonly ItemScore[])[];
  * ```
  */
 export async function evaluateModel(options: EvaluateOptions): Promise<EvaluationReport> {
-  const { model, against = null, out = null } = options;
-  if (out !== null) await checkOutputFile(out, options.overwrite ?? false);
+  const { out, overwrite = false } = options;
+  if (out === undefined) return evaluateTo(null, options);
+  const reserving = { ...OUTPUT_FILES.evaluation, overwrite, inputs: protectedInputs(options) };
+  return withOutputFile(out, reserving, (place) => evaluateTo(place, options));
+}
+
+async function evaluateTo(place: OutputPlace | null, options: EvaluateOptions): Promise<EvaluationReport> {
+  const { model, against = null } = options;
   const tasks = await readTasks(options.tasks, options.limit);
   const scores = await scoreTasks(model, tasks, against === null ? "evaluating" : "evaluating the model", options);
   const others = against === null ? null : await scoreTasks(against, tasks, "evaluating the other model", options);
   const results = tasks.map((task, index) => summarizeTask(task, scores[index]!, others?.[index] ?? null));
-  const report: EvaluationReport = { model, against, tasks: results, out };
-  if (out !== null) await writeReport(out, report, scores, others);
+  const report: EvaluationReport = { model, against, tasks: results, out: place?.path ?? null };
+  await place?.write((path) => writeReport(path, report, scores, others));
   return report;
 }
 
@@ -111,5 +118,5 @@ async function writeReport(
       ...(others === null ? {} : { scoresAgainst: others[index] }),
     })),
   };
-  await writeFileAtomically(path, (temporary) => writeFile(temporary, `${JSON.stringify(detailed, null, 1)}\n`));
+  await writeFile(path, `${JSON.stringify(detailed, null, 1)}\n`);
 }

@@ -2,7 +2,7 @@
  * @file Export as one function: an expert, or any model that cusprun reads → a file or folder in another format.
  */
 
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, resolve } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { CusprunError } from "../errors.ts";
 import { readBaseLicense } from "../export/base-license.ts";
@@ -10,17 +10,18 @@ import { exportGguf, type WrittenGgufFile } from "../export/gguf/export-gguf.ts"
 import { modelfilePath, writeModelfile } from "../export/gguf/part.ts";
 import { GGUF_FILE_TYPES, type GgufFileType } from "../export/gguf/types.ts";
 import { huggingFaceWriter, type WrittenWeights } from "../export/hugging-face/write-hugging-face.ts";
-import { exportOnnx, type WrittenOnnxFolder } from "../export/onnx/export-onnx.ts";
+import { exportOnnxTo, type WrittenOnnxFolder } from "../export/onnx/export-onnx.ts";
 import { ONNX_TYPES, type OnnxType } from "../export/onnx/types.ts";
+import { withOutputFile, withOutputFolder, type OutputPlace } from "../output-place.ts";
 import type { JobOptions } from "../progress.ts";
 import { wholeExpert } from "../surgery/expert.ts";
 import { elementCount, type FloatDType } from "../tensor.ts";
+import { WRITTEN_FILES_NAME } from "../written-files.ts";
 import { defined } from "./defined.ts";
-import { checkOutputFolder, writeFolderAtomically } from "../files.ts";
+import { openedInputs, protectedInputs } from "./inputs.ts";
 import { jobOptions } from "./job-options.ts";
 import { withModel } from "./model.ts";
-import { checkOutputFile } from "./output-file.ts";
-import { checkExpertFolder } from "./writing-step.ts";
+import { OUTPUT_FILES } from "./output-file.ts";
 
 /** Formats to which a model can be exported. */
 export const EXPORT_FORMATS = ["gguf", "onnx", "safetensors"] as const;
@@ -81,33 +82,37 @@ export type ExportedModel = { readonly out: string } & (
 export async function exportModel(options: ExportOptions): Promise<ExportedModel> {
   const { model, to, type, out, overwrite = false } = options;
   const job = jobOptions(options);
+  const reserving = { overwrite, inputs: protectedInputs(options) };
+  /** Opens the model once the place is reserved. */
+  const withPlaceAndModel = <T>(work: (place: OutputPlace, checkpoint: Checkpoint) => Promise<T>): Promise<T> =>
+    withOutputFolder(out, reserving, (place) =>
+      withModel(model, job, async (checkpoint) => {
+        await place.protect(openedInputs(checkpoint, null));
+        return work(place, checkpoint);
+      }),
+    );
   switch (to) {
     case "gguf": {
       const known = knownType(EXPORT_TYPES.gguf, type, to);
-      await checkOutputFile(out, overwrite);
-      await checkOutputFile(modelfilePath(out), overwrite);
-      return withModel(model, job, async (checkpoint) => {
-        const license = await readBaseLicense(checkpoint.path);
-        // A GGUF file contains its name.
-        const name = checkpoint.gguf === undefined ? basename(resolve(checkpoint.path)) : undefined;
-        const written = await exportGguf(checkpoint, out, { ...job, ...defined({ type: known, name }), license });
-        return { ...written, to, out, modelfile: join(dirname(out), await writeModelfile(checkpoint, out)) };
-      });
+      return withOutputFile(out, { ...OUTPUT_FILES.gguf, ...reserving }, (place) =>
+        withOutputFile(modelfilePath(out), { ...OUTPUT_FILES.modelfile, ...reserving }, (companion) =>
+          withModel(model, job, async (checkpoint) => {
+            await place.protect(openedInputs(checkpoint, null));
+            return { ...(await exportGgufTo(place, companion, checkpoint, known, job)), to, out };
+          }),
+        ),
+      );
     }
     case "onnx": {
       const known = knownType(EXPORT_TYPES.onnx, type, to);
-      await checkOutputFolder(out, overwrite);
-      return withModel(model, job, async (checkpoint) => {
-        await checkExpertFolder({ out, overwrite }, checkpoint);
-        return { ...(await exportOnnx(checkpoint, out, { ...job, ...defined({ type: known }), overwrite })), to, out };
+      return withPlaceAndModel(async (place, checkpoint) => {
+        return { ...(await exportOnnxTo(place, checkpoint, { ...job, ...defined({ type: known }) })), to, out };
       });
     }
     case "safetensors": {
       const known = knownType(EXPORT_TYPES.safetensors, type, to);
-      await checkOutputFolder(out, overwrite);
-      return withModel(model, job, async (checkpoint) => {
-        await checkExpertFolder({ out, overwrite }, checkpoint);
-        return { ...(await exportSafetensors(checkpoint, out, overwrite, known, job)), to, out };
+      return withPlaceAndModel(async (place, checkpoint) => {
+        return { ...(await exportSafetensorsTo(place, checkpoint, known, job)), to, out };
       });
     }
     default:
@@ -115,20 +120,37 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
   }
 }
 
-async function exportSafetensors(
+async function exportGgufTo(
+  place: OutputPlace,
+  companion: OutputPlace,
   checkpoint: Checkpoint,
-  out: string,
-  overwrite: boolean,
+  type: GgufFileType | undefined,
+  job: JobOptions,
+): Promise<Omit<Extract<ExportedModel, { readonly to: "gguf" }>, "to" | "out">> {
+  const license = await readBaseLicense(checkpoint.path);
+  // A GGUF file contains its name.
+  const name = checkpoint.gguf === undefined ? basename(resolve(checkpoint.path)) : undefined;
+  let written: WrittenGgufFile | null = null;
+  await place.write(async (path) => {
+    written = await exportGguf(checkpoint, path, { ...job, ...defined({ type, name }), license });
+  });
+  await companion.write(async (path) => void (await writeModelfile(checkpoint, place.path, path)));
+  return { ...written!, modelfile: companion.path };
+}
+
+async function exportSafetensorsTo(
+  place: OutputPlace,
+  checkpoint: Checkpoint,
   dtype: FloatDType | undefined,
   job: JobOptions,
 ): Promise<Omit<Extract<ExportedModel, { readonly to: "safetensors" }>, "to" | "out">> {
   const expert = wholeExpert(checkpoint);
   const writer = huggingFaceWriter(expert, await checkpoint.readTokenizerFiles(), 0, defined({ dtype }));
   let written: WrittenWeights | null = null;
-  await writeFolderAtomically(out, overwrite, async (folder) => void (written = await writer.write(folder, job)));
+  await place.write(async (folder) => void (written = await writer.write(folder, job)));
   const { dtype: type, bytes, files } = written!;
   const parameters = expert.tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  return { type, parameters, fileBytes: bytes.after, files };
+  return { type, parameters, fileBytes: bytes.after, files: [...files, WRITTEN_FILES_NAME] };
 }
 
 /**

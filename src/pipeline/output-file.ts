@@ -1,21 +1,39 @@
 /**
- * @file The check, before any work, that a step may write its output file.
+ * @file The kinds of files that steps write, and how each is recognised before it is written over.
  */
 
-import { stat } from "node:fs/promises";
-import { CusprunError } from "../errors.ts";
+import { open } from "node:fs/promises";
+import type { FilePlaceOptions } from "../output-place.ts";
 
-/**
- * Checks that a file may be written.
- * @throws CusprunError `OUTPUT_EXISTS` for a folder, and for a file if `overwrite` is false.
- */
-export async function checkOutputFile(path: string, overwrite: boolean): Promise<void> {
-  const found = await stat(path).catch(() => null);
-  if (found === null || (found.isFile() && overwrite)) return;
-  throw new CusprunError("OUTPUT_EXISTS", {
-    where: path,
-    found: found.isFile() ? "a file" : "a folder",
-    expected: "nothing",
-    remedy: found.isFile() ? "Choose another --out, or pass --overwrite to replace it" : "Choose another --out",
-  });
+/** Bytes at the start of a file that tell its kind. */
+const HEAD_BYTES = 256;
+
+/** A kind of file for `withOutputFile`. */
+type OutputFileKind = Pick<FilePlaceOptions, "kind" | "recognises">;
+
+/** Every kind of file that a step writes. */
+export const OUTPUT_FILES: Readonly<
+  Record<"gguf" | "modelfile" | "scores" | "plan" | "evaluation" | "comparison", OutputFileKind>
+> = {
+  gguf: kindOf("a GGUF file", /^GGUF/),
+  modelfile: kindOf("a Modelfile that cusprun wrote", /^# ollama create NAME -f /),
+  scores: kindOf("a scores file", /^[^]{8}\{"__metadata__":\{"format":"cusprun-scores-/),
+  plan: kindOf("a plan", /^\s*\{\s*"formatVersion"\s*:\s*\d+\s*,\s*"/),
+  evaluation: kindOf("a report of 'cusprun eval'", /^\{\s*"format":\s*"cusprun-evaluation-/),
+  comparison: kindOf("the results of 'cusprun compare'", /^\{\s*"format":\s*"cusprun-comparison-/),
+};
+
+function kindOf(kind: string, start: RegExp): OutputFileKind {
+  return { kind, recognises: async (path) => start.test(await readHead(path)) };
+}
+
+/** The first bytes of a file, one character each. */
+async function readHead(path: string): Promise<string> {
+  const file = await open(path, "r");
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0);
+    return buffer.toString("latin1", 0, bytesRead);
+  } finally {
+    await file.close();
+  }
 }

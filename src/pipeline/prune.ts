@@ -8,6 +8,7 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Corpus, Dimension } from "../corpora/corpus.ts";
 import { loadCorpora, type CorpusOptions, type CorpusSpecs } from "../corpora/load.ts";
 import type { Tokenizer } from "../corpora/tokenizer.ts";
+import type { OutputPlace } from "../output-place.ts";
 import type { JobOptions } from "../progress.ts";
 import type { MemoryReport, PruneReport } from "../report/report.ts";
 import type { MapChange } from "../model/block-energies.ts";
@@ -17,6 +18,7 @@ import { selectUnits } from "../selection/select.ts";
 import { mayTrim, type SelectionOptions } from "../selection/selection-options.ts";
 import { cutExpert, type Expert } from "../surgery/expert.ts";
 import { defined } from "./defined.ts";
+import { openedInputs, protectedInputs } from "./inputs.ts";
 import { jobOptions } from "./job-options.ts";
 import { measureDense, measureExpert, type PerplexityByDimension } from "./measure-step.ts";
 import { planRun } from "./memory-step.ts";
@@ -30,8 +32,8 @@ import { ensureTrials, needsTrials } from "./trial-step.ts";
 import { gatherVocabulary } from "./vocabulary-step.ts";
 import { openWorkFolder, type ScoringRequest } from "./work-folder.ts";
 import {
-  checkExpertFolder,
   checkExpertFormats,
+  withExpertFolder,
   writeExpert,
   type ReadyExpert,
   type WriteOptions,
@@ -93,13 +95,14 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
   if (options.generalShare !== undefined) checkGeneralShare(options.generalShare);
   const dimensions = chosenDimensions(options.corpora);
   const choice = withMethod(options.selection, options.method ?? "cusprun");
-  await checkExpertFolder(options, null);
-  return withModel(options.model, jobOptions(options), async (checkpoint) => {
-    await checkExpertFolder(options, checkpoint);
-    const run = await PruneRun.prepare(checkpoint, dimensions, choice, options);
-    const report = await run.make();
-    return { ...report, elapsedMs: Math.round(performance.now() - startedAtMs) };
-  });
+  return withExpertFolder(options, protectedInputs(options), (place) =>
+    withModel(options.model, jobOptions(options), async (checkpoint) => {
+      await place.protect(openedInputs(checkpoint, null));
+      const run = await PruneRun.prepare(checkpoint, dimensions, choice, options, place);
+      const report = await run.make();
+      return { ...report, elapsedMs: Math.round(performance.now() - startedAtMs) };
+    }),
+  );
 }
 
 /** The parts of a run that are fixed before its first expensive stage. */
@@ -115,6 +118,8 @@ interface PreparedPrune {
   /** Everything that is scored. */
   readonly request: ScoringRequest;
   readonly workFolder: string;
+  /** Where the expert will be. */
+  readonly place: OutputPlace;
 }
 
 /** One run on an opened model, stage by stage. */
@@ -133,6 +138,7 @@ class PruneRun {
     dimensions: readonly Dimension[],
     choice: SelectionChoice,
     options: PruneOptions,
+    place: OutputPlace,
   ): Promise<PruneRun> {
     const { method = "cusprun", mapChange = "first-order", measure = true, corpusOptions, vocabularyCorpus = [] } = options;
     const { config } = checkpoint;
@@ -154,6 +160,7 @@ class PruneRun {
       job,
     );
     const workFolder = await openWorkFolder(checkpoint, options.work);
+    await place.protect(openedInputs(checkpoint, workFolder));
     const specs = options.corpora;
     const vocabulary = await gatherVocabulary(checkpoint, specs, corpora, tokenizer, choice, vocabularyCorpus, job);
     const request = { kinds, mapChange, vocabulary };
@@ -168,6 +175,7 @@ class PruneRun {
       memory,
       request,
       workFolder,
+      place,
     });
   }
 
@@ -233,7 +241,7 @@ class PruneRun {
 
   /** Writes the expert, and measures it in its folder before that is moved to its place. */
   #write(ready: ReadyExpert, dense: PerplexityByDimension): Promise<WrittenExpert> {
-    const { checkpoint, options, rehearsed, tokenizer, corpora } = this.#prepared;
+    const { checkpoint, options, rehearsed, tokenizer, corpora, place } = this.#prepared;
     const { out, overwrite, maxShardBytes, formats, type, onnxType, measure = true } = options;
     const { dtype } = rehearsed.extras;
     const measureWritten = async (folder: string): Promise<PerplexityByDimension> =>
@@ -242,6 +250,7 @@ class PruneRun {
       options.model,
       checkpoint,
       ready,
+      place,
       defined({ out, overwrite, maxShardBytes, dtype, formats, type, onnxType }),
       { corpora, dense, measure: measureWritten },
       this.#job,

@@ -6,6 +6,7 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { DIMENSIONS, type Dimension } from "../corpora/corpus.ts";
 import { loadCorpora, type CorpusOptions, type CorpusSpecs } from "../corpora/load.ts";
+import { withOutputFile, type OutputPlace } from "../output-place.ts";
 import type { JobOptions } from "../progress.ts";
 import type { MemoryReport, UnitReport, VocabularyReport } from "../report/report.ts";
 import type { MapChange } from "../model/block-energies.ts";
@@ -20,18 +21,19 @@ import { cutExpert, type Expert } from "../surgery/expert.ts";
 import { checkRepair } from "../surgery/repair.ts";
 import type { FloatDType } from "../tensor.ts";
 import { defined } from "./defined.ts";
+import { openedInputs, protectedInputs } from "./inputs.ts";
 import { jobOptions } from "./job-options.ts";
 import { NO_STAGES, planRun } from "./memory-step.ts";
 import { openTokenizer, withModel } from "./model.ts";
-import { checkOutputFile } from "./output-file.ts";
+import { OUTPUT_FILES } from "./output-file.ts";
 import { gatherRepairDocuments, withRepairedExpert, type RepairOptions } from "./repair-step.ts";
 import { chosenDimensions, neededKinds, type SelectionChoice } from "./selection-step.ts";
 import { countTokensOf, countUnits } from "./unit-report.ts";
 import { gatherVocabulary } from "./vocabulary-step.ts";
 import { openWorkFolder } from "./work-folder.ts";
 import {
-  checkExpertFolder,
   checkExpertFormats,
+  withExpertFolder,
   writeExpert,
   type ReadyExpert,
   type WriteOptions,
@@ -84,8 +86,14 @@ export interface ScoredModel {
  */
 export async function scoreModel(options: ScoreModelOptions): Promise<ScoredModel> {
   chosenDimensions(options.corpora);
-  await checkOutputFile(options.out, options.overwrite ?? false);
+  const { out, overwrite = false } = options;
+  const reserving = { ...OUTPUT_FILES.scores, overwrite, inputs: protectedInputs(options) };
+  return withOutputFile(out, reserving, (place) => scoreTo(place, options));
+}
+
+function scoreTo(place: OutputPlace, options: ScoreModelOptions): Promise<ScoredModel> {
   return withModel(options.model, options, async (checkpoint) => {
+    await place.protect(openedInputs(checkpoint, null));
     const { granularity, vocabulary: kept } = options.selection ?? {};
     const kinds = neededKinds(checkpoint.config, options.selection ?? {});
     const tokenizer = await openTokenizer(checkpoint);
@@ -102,7 +110,7 @@ export async function scoreModel(options: ScoreModelOptions): Promise<ScoredMode
     const memory = planRun(checkpoint.config, corpora, { ...NO_STAGES, scoring }, options);
     const moreText = options.vocabularyCorpus ?? [];
     const vocabulary = await gatherVocabulary(checkpoint, options.corpora, corpora, tokenizer, trimming, moreText, options);
-    await scoreCorpora(checkpoint, corpora, options.out, { ...options, kinds, vocabulary });
+    await place.write((path) => scoreCorpora(checkpoint, corpora, path, { ...options, kinds, vocabulary }));
     return {
       out: options.out,
       kinds,
@@ -149,7 +157,12 @@ export interface SelectFromScoresOptions extends JobOptions {
  * ```
  */
 export async function selectFromScores(options: SelectFromScoresOptions): Promise<SelectedPlan> {
-  await checkOutputFile(options.out, options.overwrite ?? false);
+  const { out, overwrite = false } = options;
+  const reserving = { ...OUTPUT_FILES.plan, overwrite, inputs: protectedInputs(options) };
+  return withOutputFile(out, reserving, (place) => selectTo(place, options));
+}
+
+async function selectTo(place: OutputPlace, options: SelectFromScoresOptions): Promise<SelectedPlan> {
   const scores = await openScores(options.scores);
   try {
     const scored = DIMENSIONS.filter((dimension) => scores.documents.some(({ dimensions }) => dimensions.includes(dimension)));
@@ -159,7 +172,7 @@ export async function selectFromScores(options: SelectFromScoresOptions): Promis
       dtype: options.dtype ?? "BF16",
       dimensions: options.dimensions ?? scored,
     });
-    await writePlan(options.out, plan);
+    await place.write((path) => writePlan(path, plan));
     const { layers: _, vocabulary: __, ...summary } = plan;
     return { ...summary, units: countUnits(plan, scores.config), vocabulary: countTokensOf(plan), out: options.out };
   } finally {
@@ -207,22 +220,25 @@ export interface AppliedPlan extends Omit<WrittenExpert, "figures"> {
  * ```
  */
 export async function applyPlan(options: ApplyPlanOptions): Promise<AppliedPlan> {
+  return withExpertFolder(options, protectedInputs(options), (place) => applyTo(place, options));
+}
+
+async function applyTo(place: OutputPlace, options: ApplyPlanOptions): Promise<AppliedPlan> {
   const { model, plan: planPath, corpora: specs = {}, corpusOptions, work, generalShare, ...write } = options;
   const job = jobOptions(options);
-  await checkExpertFolder(write, null);
   const plan = await readPlan(planPath);
   return withModel(model, options, async (checkpoint) => {
-    await checkExpertFolder(write, checkpoint);
+    await place.protect(openedInputs(checkpoint, null));
     const unmeasured = { corpora: null, dense: {}, measure: () => Promise.resolve({}) };
     planRun(checkpoint.config, [], { ...NO_STAGES, writing: true }, job);
     const cut = cutExpert(checkpoint, plan);
     await checkExpertFormats(write, checkpoint, plan, cut);
     const writing = (expert: ReadyExpert): Promise<WrittenExpert> =>
-      writeExpert(model, checkpoint, expert, write, unmeasured, job);
+      writeExpert(model, checkpoint, expert, place, write, unmeasured, job);
     const { figures: _, ...written } =
       Object.keys(specs).length === 0
         ? await writing({ plan, expert: cut, repair: null })
-        : await repairOn(specs, checkpoint, cut, plan, corpusOptions, work, defined({ generalShare }), job, writing);
+        : await repairOn(specs, checkpoint, cut, plan, place, corpusOptions, work, defined({ generalShare }), job, writing);
     return { ...written, out: write.out };
   });
 }
@@ -236,6 +252,7 @@ async function repairOn(
   checkpoint: Checkpoint,
   cut: Expert,
   plan: PrunePlan,
+  place: OutputPlace,
   corpusOptions: CorpusOptions | undefined,
   work: string | undefined,
   repair: RepairOptions,
@@ -248,6 +265,7 @@ async function repairOn(
   const corpora = await loadCorpora(specs, tokenizer, options);
   planRun(checkpoint.config, corpora, { ...NO_STAGES, repairing: cut.config }, job);
   const workFolder = await openWorkFolder(checkpoint, work);
+  await place.protect(openedInputs(checkpoint, workFolder));
   const documents = await gatherRepairDocuments(corpora, tokenizer, repair, options, job);
   return withRepairedExpert(checkpoint, cut, plan, documents, workFolder, job, writing);
 }

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Corpus, Dimension, TokenDocument } from "../corpora/corpus.ts";
 import { measureLayerDamage } from "../evaluation/layer-damage.ts";
-import { writeFileAtomically } from "../files.ts";
+import { writeFileAtomically } from "../atomic-write.ts";
 import type { JobOptions } from "../progress.ts";
 import { documentFingerprint } from "../scoring/fingerprint.ts";
 import type { RelevanceScores } from "../scoring/relevance.ts";

@@ -11,7 +11,7 @@ import { cusprunCacheDir } from "../checkpoint/hub/catalog.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Corpus, Dimension, TokenDocument } from "../corpora/corpus.ts";
 import type { Perplexity } from "../evaluation/perplexity.ts";
-import { writeFileAtomically } from "../files.ts";
+import { writeFileAtomically } from "../atomic-write.ts";
 import { checkpointFingerprint, documentFingerprint, vocabularyFingerprint } from "../scoring/fingerprint.ts";
 import type { MapChange } from "../model/block-energies.ts";
 import type { RelevanceKind } from "../model/units.ts";

@@ -3,13 +3,13 @@
  * with the figures in its card.
  */
 
-import { realpath, stat } from "node:fs/promises";
-import { basename, relative, resolve } from "node:path";
+import { stat } from "node:fs/promises";
+import { basename, resolve } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { DIMENSIONS, type Corpus, type Dimension } from "../corpora/corpus.ts";
 import { presetNames } from "../corpora/presets.ts";
 import { CusprunError } from "../errors.ts";
-import { type FormatWriter, writeExpertFolder } from "../export/expert-folder.ts";
+import { fillExpertFolder, type FormatWriter } from "../export/expert-folder.ts";
 import { checkGgufExport } from "../export/gguf/export-gguf.ts";
 import { ggufWriter, type WrittenGgufPart } from "../export/gguf/part.ts";
 import type { GgufFileType } from "../export/gguf/types.ts";
@@ -17,8 +17,10 @@ import { huggingFaceWriter, removedParameters, type WrittenWeights } from "../ex
 import type { CardCorpus, ModelCardInput } from "../export/model-card.ts";
 import { onnxWriter, type WrittenOnnxPart } from "../export/onnx/part.ts";
 import type { OnnxType } from "../export/onnx/types.ts";
-import { checkOutputFolder } from "../files.ts";
+import { isUnlistedExpert } from "../export/unlisted-expert.ts";
+import { withOutputFolder, type OutputPlace } from "../output-place.ts";
 import type { JobOptions } from "../progress.ts";
+import type { ProtectedPath } from "../protected-paths.ts";
 import type { PlannedCut, PrunePlan } from "../selection/plan.ts";
 import type { Expert } from "../surgery/expert.ts";
 import { expertCheckpoint } from "../surgery/expert-checkpoint.ts";
@@ -92,15 +94,16 @@ export interface CardFigures {
 }
 
 /**
- * Checks before any work that an expert may be written.
- * @param checkpoint the model that will be read; null if it is not open yet.
- * @throws CusprunError `USAGE` for the name of a file and for ONNX alone; `OUTPUT_EXISTS` if the folder holds
- *   something, or the model itself.
+ * Reserves an expert's place while `work` runs.
+ * @param inputs what must not be replaced.
+ * @throws CusprunError before any work: `USAGE` for the name of a file and for ONNX alone, and the errors of
+ *   `withOutputFolder`.
  */
-export async function checkExpertFolder(
+export async function withExpertFolder<T>(
   { out, overwrite = false, formats = [] }: WriteOptions,
-  checkpoint: Checkpoint | null,
-): Promise<void> {
+  inputs: readonly ProtectedPath[],
+  work: (place: OutputPlace) => Promise<T>,
+): Promise<T> {
   if (formats.length > 0 && formats.every((format) => format === "onnx")) {
     throw new CusprunError("USAGE", {
       where: "formats",
@@ -117,19 +120,7 @@ export async function checkExpertFolder(
       remedy: `Write --out ${out.replace(/\.gguf$/i, "")} --formats gguf`,
     });
   }
-  await checkOutputFolder(out, overwrite);
-  if (checkpoint === null) return;
-  const model = await realpath(checkpoint.path);
-  const target = await realpath(out).catch(() => resolve(out));
-  // Replacing a folder above the model would delete what is being read.
-  if (model === target || !/^\.\.([/\\]|$)/.test(relative(target, model))) {
-    throw new CusprunError("OUTPUT_EXISTS", {
-      where: out,
-      found: "a folder that contains the model itself",
-      expected: "a folder outside the model's",
-      remedy: "Choose another --out",
-    });
-  }
+  return withOutputFolder(out, { overwrite, inputs, recognises: isUnlistedExpert }, work);
 }
 
 /**
@@ -156,12 +147,14 @@ export async function checkExpertFormats(
 /**
  * Writes an expert.
  * @param model the model's name as the user wrote it.
- * @throws CusprunError the errors of `writeExpertFolder` and of the formats' writers.
+ * @param place from `withExpertFolder`, with the same options.
+ * @throws CusprunError the errors of `fillExpertFolder` and of the formats' writers.
  */
 export async function writeExpert(
   model: string,
   checkpoint: Checkpoint,
   { plan, expert, repair }: ReadyExpert,
+  place: OutputPlace,
   options: WriteOptions,
   figures: CardFigures,
   job: JobOptions,
@@ -182,14 +175,8 @@ export async function writeExpert(
       version: cusprunVersion(),
     };
   };
-  const { out, overwrite } = options;
   const writers = await writersOf(checkpoint, { plan, expert, repair }, base, options);
-  const { parts, files } = await writeExpertFolder(out, expert.config, writers, {
-    ...job,
-    ...defined({ overwrite }),
-    plan,
-    card,
-  });
+  const { parts, files } = await fillExpertFolder(place, expert.config, writers, { ...job, plan, card });
   const parameters = expert.tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
   return { parameters, files, parts, repair, figures: measured };
 }

@@ -38,9 +38,14 @@ export async function plotComparison(comparison: MethodComparison): Promise<read
     if (points.length === 0) continue;
     const dense = denseSpread(comparison, figure);
     const svg = await renderSvg((plot) => figurePlot(plot, comparison, figure, points, dense));
-    plots.push({ fileName: `${figure.id}.svg`, svg });
+    plots.push({ fileName: plotFileName(figure), svg });
   }
   return plots;
+}
+
+/** Name of the file of a figure's plot. */
+export function plotFileName({ id }: ComparisonFigure): string {
+  return `${id}.svg`;
 }
 
 /** A point in the form that Plot reads; `x` in percent. */

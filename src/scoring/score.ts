@@ -7,7 +7,6 @@ import { createHash } from "node:crypto";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { inOnePiece, writeSafetensors } from "../checkpoint/safetensors/write.ts";
 import type { Corpus, Dimension, TokenDocument } from "../corpora/corpus.ts";
-import { writeFileAtomically } from "../files.ts";
 import type { JobOptions } from "../progress.ts";
 import { makeBatches, type Batch } from "../model/batches.ts";
 import type { MapChange } from "../model/block-energies.ts";
@@ -115,7 +114,7 @@ export async function scoreCorpora(
     pieces: inOnePiece(async () => (await scorer.tokens(vocabulary!, shared))[index]!),
   }));
   try {
-    await writeFileAtomically(out, (temporary) => writeSafetensors(temporary, [...tensors, ...tokenTensors], metadata));
+    await writeSafetensors(out, [...tensors, ...tokenTensors], metadata);
   } finally {
     await scorer.close();
   }

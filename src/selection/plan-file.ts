@@ -7,7 +7,7 @@ import { readFile, stat, writeFile } from "node:fs/promises";
 import { DIMENSIONS } from "../corpora/corpus.ts";
 import type { Dimension } from "../corpora/corpus.ts";
 import { CusprunError } from "../errors.ts";
-import { writeFileAtomically } from "../files.ts";
+import { writeFileAtomically } from "../atomic-write.ts";
 import { parseAggregate } from "./aggregate.ts";
 import { ALLOCATIONS, cutKindsOf, LAYOUTS } from "./plan.ts";
 import type { CutKind, LayerCut, LayerPlan, PrunePlan, VocabularyCut } from "./plan.ts";

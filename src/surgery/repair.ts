@@ -12,7 +12,6 @@ import type { SafetensorsFile } from "../checkpoint/safetensors/read.ts";
 import { inOnePiece, writeSafetensors } from "../checkpoint/safetensors/write.ts";
 import type { TokenDocument } from "../corpora/corpus.ts";
 import { CusprunError } from "../errors.ts";
-import { writeFileAtomically } from "../files.ts";
 import type { JobOptions } from "../progress.ts";
 import { keptLayers, type PrunePlan } from "../selection/plan.ts";
 import type { Expert, ExpertTensor } from "./expert.ts";
@@ -91,7 +90,7 @@ export async function repairExpert(
     return [...fitted, ...importances];
   });
   try {
-    await writeFileAtomically(out, (temporary) => writeSafetensors(temporary, tensors, { format: REPAIR_FORMAT }));
+    await writeSafetensors(out, tensors, { format: REPAIR_FORMAT });
   } finally {
     await run.close();
   }

@@ -4,7 +4,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
-import { PLAN_FILE_NAME } from "../../src/export/expert-folder.ts";
+import { PLAN_FILE_NAME } from "../../src/export/unlisted-expert.ts";
 import { pruneModel, type PruneOptions } from "../../src/pipeline/prune.ts";
 import { applyPlan, scoreModel, selectFromScores } from "../../src/pipeline/steps.ts";
 import { renderReport } from "../../src/report/table.ts";

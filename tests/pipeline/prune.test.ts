@@ -81,6 +81,7 @@ describe("an expert", () => {
       expect(size).toBeLessThan((await stat(options.model)).size);
       expect((await readdir(options.out)).toSorted()).toEqual([
         "README.md",
+        "cusprun-files.json",
         "cusprun-plan.json",
         "expert.Modelfile",
         "expert.gguf",

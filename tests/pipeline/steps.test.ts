@@ -3,7 +3,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { PLAN_FILE_NAME } from "../../src/export/expert-folder.ts";
+import { PLAN_FILE_NAME } from "../../src/export/unlisted-expert.ts";
 import { pruneModel } from "../../src/pipeline/prune.ts";
 import { applyPlan, scoreModel, selectFromScores } from "../../src/pipeline/steps.ts";
 import { preparePrune } from "../support/prune-runs.ts";

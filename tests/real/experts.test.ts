@@ -8,7 +8,7 @@ import type { CorpusSpecs } from "../../src/corpora/load.ts";
 import { loadCorpora } from "../../src/corpora/load.ts";
 import { createTokenizer } from "../../src/corpora/tokenizer.ts";
 import { documentLikelihoods, summarizePerplexity } from "../../src/evaluation/perplexity.ts";
-import { PLAN_FILE_NAME } from "../../src/export/expert-folder.ts";
+import { PLAN_FILE_NAME } from "../../src/export/unlisted-expert.ts";
 import { pruneModel } from "../../src/pipeline/prune.ts";
 import { readPlan } from "../../src/selection/plan-file.ts";
 import { realModel } from "../support/real-models.ts";

@@ -6,7 +6,7 @@
 
 import { open, writeFile, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
-import { writeFileAtomically } from "../../files.ts";
+import { writeFileAtomically } from "../../atomic-write.ts";
 import { type JobOptions, pause } from "../../progress.ts";
 import { elementCount } from "../../tensor.ts";
 import {

@@ -5,7 +5,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
-import { writeFileAtomically } from "../../files.ts";
+import { writeFileAtomically } from "../../atomic-write.ts";
 import type { FormatWriter } from "../expert-folder.ts";
 import { exportGguf, type WrittenGgufFile } from "./export-gguf.ts";
 import type { GgufFileType } from "./types.ts";
@@ -57,14 +57,18 @@ export function ggufWriter(
 }
 
 /**
- * Writes the Modelfile of a GGUF file next to it, and replaces an existing one.
- * @returns its name.
+ * Writes the Modelfile of a GGUF file, and replaces an existing one.
+ * @param path where it is written; default: next to the GGUF file.
+ * @returns its name next to the GGUF file.
  * @throws CusprunError `DISK_FULL`, `OUTPUT_UNWRITABLE`.
  */
-export async function writeModelfile(checkpoint: Checkpoint, ggufPath: string): Promise<string> {
+export async function writeModelfile(
+  checkpoint: Checkpoint,
+  ggufPath: string,
+  path: string = modelfilePath(ggufPath),
+): Promise<string> {
   const tokenizer = await checkpoint.readTokenizerFiles();
-  const path = modelfilePath(ggufPath);
-  const [ggufName, name] = [ggufPath, path].map((full) => full.split(/[/\\]/).at(-1)!) as [string, string];
+  const [ggufName, name] = [ggufPath, modelfilePath(ggufPath)].map((full) => full.split(/[/\\]/).at(-1)!) as [string, string];
   const text = modelfile(ggufName, tokenizer ?? { tokenizerJson: {}, tokenizerConfig: {}, files: new Map() }, [
     ...checkpoint.config.eosTokenIds,
   ]);

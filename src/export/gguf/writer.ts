@@ -8,7 +8,7 @@ import { open, type FileHandle } from "node:fs/promises";
 import type { StoredDType } from "../../checkpoint/checkpoint.ts";
 import { ggmlByteLength, ggmlTypeId } from "../../checkpoint/gguf/ggml-types.ts";
 import { GGUF_VALUE_TYPES, type GgufValueType } from "../../checkpoint/gguf/values.ts";
-import { writeFileAtomically } from "../../files.ts";
+import { writeFileAtomically } from "../../atomic-write.ts";
 import { type JobOptions, pause } from "../../progress.ts";
 import { elementCount } from "../../tensor.ts";
 

@@ -6,12 +6,13 @@
 import { mkdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
-import { checkOutputFolder, writeFolderAtomically } from "../../files.ts";
+import { type OutputPlace, withOutputFolder } from "../../output-place.ts";
 import type { JobOptions } from "../../progress.ts";
 import { onnxFolderFiles } from "./config.ts";
 import { buildDecoder } from "./decoder.ts";
 import { ONNX_TYPE_FORMS, type OnnxType } from "./types.ts";
 import { DEFAULT_WEIGHT_LIMITS, type WeightLimits, writeWeights } from "./writer.ts";
+import { WRITTEN_FILES_NAME } from "../../written-files.ts";
 import { tokenizerMissing } from "../tokenizer-missing.ts";
 
 /** Options of an export. */
@@ -49,29 +50,50 @@ export function onnxModelPath(out: string, type: OnnxType): string {
  * value that the type cannot hold; `OUTPUT_UNWRITABLE`, `DISK_FULL`; the checkpoint's errors while reading.
  */
 export async function exportOnnx(checkpoint: Checkpoint, out: string, options: OnnxOptions = {}): Promise<WrittenOnnxFolder> {
-  const { type = "f32", overwrite = false, limits = DEFAULT_WEIGHT_LIMITS, ...job } = options;
-  await checkOutputFolder(out, overwrite);
+  const { overwrite = false, ...rest } = options;
+  return withOutputFolder(out, { overwrite }, (place) => exportOnnxTo(place, checkpoint, rest));
+}
+
+/** Writes the folder to a reserved place, as `exportOnnx`. */
+export async function exportOnnxTo(
+  place: OutputPlace,
+  checkpoint: Checkpoint,
+  options: Omit<OnnxOptions, "overwrite">,
+): Promise<WrittenOnnxFolder> {
+  let written: WrittenOnnxFolder | null = null;
+  await place.write(async (folder) => void (written = await writeOnnxFolder(checkpoint, folder, options)));
+  return { ...written!, files: [...written!.files, WRITTEN_FILES_NAME] };
+}
+
+/**
+ * Writes the files into an empty folder.
+ * @throws CusprunError the errors of `exportOnnx` but those of the place.
+ */
+export async function writeOnnxFolder(
+  checkpoint: Checkpoint,
+  folder: string,
+  options: Omit<OnnxOptions, "overwrite">,
+): Promise<WrittenOnnxFolder> {
+  const { type = "f32", limits = DEFAULT_WEIGHT_LIMITS, ...job } = options;
   const tokenizer = await checkpoint.readTokenizerFiles();
   if (tokenizer === null) throw tokenizerMissing(checkpoint.path);
   const form = ONNX_TYPE_FORMS[type];
   const { graph, sources, parameters } = buildDecoder(checkpoint, form);
   const files: string[] = [];
   let fileBytes = 0;
-  await writeFolderAtomically(out, overwrite, async (folder) => {
-    const modelFolder = join(folder, MODEL_FOLDER);
-    await mkdir(modelFolder);
-    const { contents, dataFiles } = await writeWeights(modelFolder, form.fileName, sources, limits, job);
-    for (const { name, shape, type: valueType } of sources.flatMap(({ weights }) => weights))
-      graph.weight(name, shape, valueType, contents.get(name)!);
-    await writeFile(join(modelFolder, form.fileName), graph.serialize());
-    for (const [name, content] of onnxFolderFiles(checkpoint, tokenizer, form, dataFiles.length)) {
-      await writeFile(join(folder, name), content);
-      files.push(name);
-    }
-    for (const name of [form.fileName, ...dataFiles]) {
-      files.push(`${MODEL_FOLDER}/${name}`);
-      fileBytes += (await stat(join(modelFolder, name))).size;
-    }
-  });
+  const modelFolder = join(folder, MODEL_FOLDER);
+  await mkdir(modelFolder);
+  const { contents, dataFiles } = await writeWeights(modelFolder, form.fileName, sources, limits, job);
+  for (const { name, shape, type: valueType } of sources.flatMap(({ weights }) => weights))
+    graph.weight(name, shape, valueType, contents.get(name)!);
+  await writeFile(join(modelFolder, form.fileName), graph.serialize());
+  for (const [name, content] of onnxFolderFiles(checkpoint, tokenizer, form, dataFiles.length)) {
+    await writeFile(join(folder, name), content);
+    files.push(name);
+  }
+  for (const name of [form.fileName, ...dataFiles]) {
+    files.push(`${MODEL_FOLDER}/${name}`);
+    fileBytes += (await stat(join(modelFolder, name))).size;
+  }
   return { type, parameters, fileBytes, files };
 }

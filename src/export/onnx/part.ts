@@ -3,11 +3,12 @@
  * transformers cannot use if layers differ in size.
  */
 
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import type { FormatWriter } from "../expert-folder.ts";
 import type { WrittenPart } from "../model-card.ts";
-import { exportOnnx, type WrittenOnnxFolder } from "./export-onnx.ts";
+import { type WrittenOnnxFolder, writeOnnxFolder } from "./export-onnx.ts";
 import type { OnnxType } from "./types.ts";
 
 /** Name of the folder. */
@@ -19,14 +20,16 @@ export interface WrittenOnnxPart extends WrittenPart, Omit<WrittenOnnxFolder, "f
 }
 
 /**
- * A writer of an expert as an ONNX folder. Throws the errors of `exportOnnx`.
+ * A writer of an expert as an ONNX folder. Throws the errors of `writeOnnxFolder`.
  * @param expert as a checkpoint (`expertCheckpoint`).
  * @param type default: f32.
  */
 export function onnxWriter(expert: Checkpoint, type: OnnxType = "f32"): FormatWriter<WrittenOnnxPart> {
   return {
     write: async (folder, job) => {
-      const written = await exportOnnx(expert, join(folder, ONNX_PART_FOLDER), { ...job, type });
+      const part = join(folder, ONNX_PART_FOLDER);
+      await mkdir(part);
+      const written = await writeOnnxFolder(expert, part, { ...job, type });
       return {
         ...written,
         format: "onnx",

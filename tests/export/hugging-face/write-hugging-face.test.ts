@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -101,6 +101,7 @@ describe("writeHuggingFaceFolder", () => {
     const names = [
       "README.md",
       "config.json",
+      "cusprun-files.json",
       "cusprun-plan.json",
       "generation_config.json",
       "model.safetensors",
@@ -179,7 +180,7 @@ describe("writeHuggingFaceFolder", () => {
     expect(await readdir(home)).toEqual([]);
   });
 
-  it("does not touch a non-empty folder without `overwrite`", async () => {
+  it("replaces a folder only with `overwrite`, and only if it wrote all that is in it", async () => {
     await mkdir(out);
     await writeFile(join(out, "precious.txt"), "mine");
     const checkpoint = tinyCheckpoint(tinyModel("llama"));
@@ -189,8 +190,19 @@ describe("writeHuggingFaceFolder", () => {
     });
     expect(await readdir(out)).toEqual(["precious.txt"]);
     expect(checkpoint.reads).toEqual([]);
+    await expect(write(checkpoint, { overwrite: true })).rejects.toMatchObject({
+      code: "OUTPUT_EXISTS",
+      parts: { found: expect.stringContaining("precious.txt") },
+    });
+    await rm(join(out, "precious.txt"));
+    await write(checkpoint);
+    await expect(write(checkpoint)).rejects.toMatchObject({ code: "OUTPUT_EXISTS" });
+    const before = await stat(join(out, "model.safetensors"));
     await write(checkpoint, { overwrite: true });
-    expect(await readdir(out)).not.toContain("precious.txt");
+    expect((await stat(join(out, "model.safetensors"))).ino).not.toBe(before.ino);
+    await writeFile(join(out, "precious.txt"), "mine");
+    await expect(write(checkpoint, { overwrite: true })).rejects.toMatchObject({ code: "OUTPUT_EXISTS" });
+    expect(await readFile(join(out, "precious.txt"), "utf8")).toBe("mine");
   });
 
   it("stops when it is aborted and leaves nothing behind", async () => {
@@ -207,7 +219,13 @@ describe("writeHuggingFaceFolder", () => {
       readTokenizerFiles: () => Promise.resolve(null),
     };
     const written = await write(checkpoint);
-    expect([...written.files].toSorted()).toEqual(["README.md", "config.json", "cusprun-plan.json", "model.safetensors"]);
+    expect([...written.files].toSorted()).toEqual([
+      "README.md",
+      "config.json",
+      "cusprun-files.json",
+      "cusprun-plan.json",
+      "model.safetensors",
+    ]);
     expect(await readFile(join(out, "README.md"), "utf8")).toContain("comes without a tokenizer");
   });
 });

@@ -165,8 +165,12 @@ test("refuses before it reads a weight, and leaves no file", async () => {
   await writeFile(join(home, "b"), "mine");
   await expect(exportOnnx(checkpoint, join(home, "b"), { overwrite: true })).rejects.toMatchObject({ code: "OUTPUT_EXISTS" });
   expect(checkpoint.reads).toEqual([]);
+  await expect(exportOnnx(checkpoint, join(home, "a"), { overwrite: true })).rejects.toMatchObject({ code: "OUTPUT_EXISTS" });
+  expect(await readdir(join(home, "a"))).toEqual(["mine.txt"]);
+  await rm(join(home, "a", "mine.txt"));
+  await exportOnnx(checkpoint, join(home, "a"));
   await exportOnnx(checkpoint, join(home, "a"), { overwrite: true });
-  expect(await readdir(join(home, "a"))).not.toContain("mine.txt");
+  expect(await readdir(join(home, "a"))).toContain("onnx");
 });
 
 test("a value that binary16 cannot hold is reported, and no file is left", async () => {

@@ -1,0 +1,104 @@
+/**
+ * @file The moment in which a complete output takes its place. Renames only: what was there is moved aside, the new one
+ * is moved in. A run that is killed in between is finished by the next one, see `finishSwap`.
+ */
+
+import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { statOrNull, syncFolder, syncTree } from "./folders.ts";
+import { isJsonObject, parseJson } from "./json.ts";
+import { writtenEntries } from "./written-files.ts";
+
+/** Names in a stage. */
+export const NEW_NAME = "new";
+export const OLD_NAME = "old";
+export const SWAP_NAME = "swap.json";
+
+/**
+ * Moves a new file or folder to a place next to the stage where nothing is, or a file or an empty folder.
+ * @throws the system's errors; then nothing has changed.
+ */
+export async function moveIn(stage: string, target: string): Promise<void> {
+  await rename(join(stage, NEW_NAME), target);
+  await syncFolder(dirname(target));
+}
+
+/**
+ * Replaces a folder next to the stage by the new one.
+ * @param check throws if the old folder must not be replaced after all. It has been moved aside by then, so that nobody
+ *   who knows it by its path can change it any more.
+ */
+export async function replaceFolder(stage: string, target: string, check: (old: string) => Promise<void>): Promise<void> {
+  const old = join(stage, OLD_NAME);
+  await writeSwap(stage, basename(target));
+  await rename(target, old);
+  try {
+    await check(old);
+    await rename(join(stage, NEW_NAME), target);
+  } catch (error) {
+    await rename(old, target);
+    throw error;
+  }
+  await syncFolder(dirname(target));
+}
+
+/** Fills a folder that the stage is in: moves what was written there earlier aside, and each new entry in. */
+export async function fillFolder(stage: string): Promise<void> {
+  await writeSwap(stage, null);
+  await finishSwap(stage);
+}
+
+/** @param name of the output next to the stage; null if the stage is in it. */
+async function writeSwap(stage: string, name: string | null): Promise<void> {
+  const path = join(stage, SWAP_NAME);
+  await writeFile(`${path}.part`, JSON.stringify({ name }));
+  await syncTree(`${path}.part`);
+  await rename(`${path}.part`, path);
+  await syncFolder(stage);
+}
+
+/**
+ * Finishes a swap that was interrupted: the new output is complete, so it takes its place. Does nothing if none was
+ * begun.
+ */
+export async function finishSwap(stage: string): Promise<void> {
+  const swap = await readSwap(stage);
+  if (swap === null || (await statOrNull(join(stage, NEW_NAME))) === null) return;
+  if (swap.name === null) return finishFilling(stage);
+  const target = join(dirname(stage), swap.name);
+  // Only between its two renames is a replaced folder missing.
+  if ((await statOrNull(join(stage, OLD_NAME))) === null || (await statOrNull(target)) !== null) return;
+  await moveIn(stage, target);
+}
+
+/** Every step may have been taken before. The lists of files go last: they tell which entries belong to which. */
+async function finishFilling(stage: string): Promise<void> {
+  const folder = dirname(stage);
+  const [news, old] = [join(stage, NEW_NAME), join(stage, OLD_NAME)];
+  const incoming = await writtenEntries(news);
+  if (incoming === null) return;
+  if ((await writtenEntries(old)) === null) {
+    await mkdir(old).catch(() => undefined);
+    for (const name of (await writtenEntries(folder)) ?? []) await renameIfThere(join(folder, name), join(old, name));
+    await syncFolder(old);
+  }
+  const present = await readdir(news);
+  for (const name of incoming) if (present.includes(name)) await rename(join(news, name), join(folder, name));
+  await syncFolder(folder);
+}
+
+async function renameIfThere(from: string, to: string): Promise<void> {
+  if ((await statOrNull(from)) !== null) await rename(from, to);
+}
+
+async function readSwap(stage: string): Promise<{ readonly name: string | null } | null> {
+  try {
+    const swap = parseJson(await readFile(join(stage, SWAP_NAME), "utf8"));
+    if (!isJsonObject(swap)) return null;
+    const { name } = swap;
+    if (name === null) return { name };
+    return typeof name === "string" && basename(name) === name && name !== "" && name !== "." && name !== ".." ? { name } : null;
+  } catch {
+    return null;
+  }
+}
