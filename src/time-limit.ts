@@ -11,7 +11,7 @@ const DEFAULT_LIMIT_MS = 5000;
 /** Thrown by `withinTime`. */
 export class TimeLimitError extends Error {
   constructor(limitMs: number, cause: unknown) {
-    super(`no result within ${limitMs / 1000} seconds`, { cause });
+    super(`no result within ${Number((limitMs / 1000).toPrecision(2))} seconds`, { cause });
     this.name = "TimeLimitError";
   }
 }
@@ -49,7 +49,7 @@ export function withinTime<T>(run: () => T, limitMs: number = DEFAULT_LIMIT_MS):
 function interruptible<T>(run: () => T, timeout: number): T {
   context["run"] = run;
   try {
-    return script.runInContext(context, { timeout }) as T;
+    return script.runInContext(context, { timeout: Math.ceil(timeout) }) as T;
   } finally {
     // Otherwise what the function refers to would stay in memory.
     context["run"] = undefined;
