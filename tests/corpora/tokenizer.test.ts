@@ -90,4 +90,13 @@ describe("createTokenizer", () => {
       expect.objectContaining({ code: "TOKENIZER_INVALID", message: expect.stringContaining("some-model: tokenizer.json") }),
     );
   });
+
+  test("ends a regular expression that backtracks for ever, and refuses the tokenizer", () => {
+    const pre_tokenizer = { type: "Split", pattern: { Regex: "(a+)+b" }, behavior: "Isolated", invert: false };
+    const tokenizer = createTokenizer({ ...files, tokenizerJson: { ...files.tokenizerJson, pre_tokenizer } }, "some-model");
+    expect(tokenizer.encode("aab")).not.toHaveLength(0);
+    expect(() => tokenizer.encode("a".repeat(64))).toThrow(
+      expect.objectContaining({ code: "TOKENIZER_INVALID", message: expect.stringContaining("no result within 5 seconds") }),
+    );
+  });
 });
