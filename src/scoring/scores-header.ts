@@ -4,6 +4,8 @@
  */
 
 import { Ajv } from "ajv";
+import { checkTensors } from "../checkpoint/check-tensors.ts";
+import type { TensorInfo } from "../checkpoint/checkpoint.ts";
 import type { ModelIdentity } from "../checkpoint/identity.ts";
 import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 import { checkModelConfig } from "../checkpoint/config/model-config-check.ts";
@@ -128,12 +130,12 @@ export function parseScoresMetadata(path: string, metadata: Readonly<Record<stri
     throw scoresInvalid(place === "" ? where : `${where}: ${place}`, found, `a value that ${message}`);
   }
   const header = json as ScoresHeader;
-  checkHeader(where, header);
+  checkHeader(path, where, header);
   return header;
 }
 
 /** How the parts of a header fit together. */
-function checkHeader(where: string, header: ScoresHeader): void {
+function checkHeader(path: string, where: string, header: ScoresHeader): void {
   const { config, model, documents } = header;
   const families = FAMILIES.map(({ name }) => name);
   if (!families.includes(config.family))
@@ -142,6 +144,7 @@ function checkHeader(where: string, header: ScoresHeader): void {
     throw scoresInvalid(`${where}: model.family`, showValue(model.family), `${config.family}, as in the config`);
   try {
     checkModelConfig(config, where);
+    checkTensors(config, tensorsOf(model, path), where);
   } catch (error) {
     if (!(error instanceof CusprunError)) throw error;
     throw scoresInvalid(error.parts.where, error.parts.found, error.parts.expected);
@@ -153,6 +156,12 @@ function checkHeader(where: string, header: ScoresHeader): void {
     const [has, lacks] = scored.has(dimension) ? ["documents", "label"] : ["a label", "document"];
     throw scoresInvalid(`${where}: corpora.${dimension}`, `${has} but no ${lacks}`, "both, or neither");
   }
+}
+
+/** The scored model's tensors, whose values are not known here. */
+function tensorsOf({ tensors }: ModelIdentity, file: string): ReadonlyMap<string, TensorInfo> {
+  const infos = Object.entries(tensors).map(([name, shape]) => ({ name, shape, dtype: "F32" as const, byteLength: 0, file }));
+  return new Map(infos.map((info) => [info.name, info]));
 }
 
 /** The value at a JSON pointer (RFC 6901) that the validator reports. */

@@ -71,7 +71,7 @@ export function checkParts(where: string, parts: Float32Array): void {
     }
   }
   if (taken === V) return;
-  const id = wholes.findIndex((count) => count > 0);
+  const id = wholes.findIndex((count, token) => count > 0 && parts[2 * token] !== -1);
   throw scoresInvalid(where, `token ${id} inside its own parts, or inside those of one that is`, "tokens made of shorter ones");
 }
 
