@@ -48,7 +48,10 @@ beforeAll(async () => {
           ["language", counts],
           ["domain", counts],
         ]),
-        derivations: new Map([[40, [3, 4]], [41, [40, 5]]] as const),
+        derivations: new Map([
+          [40, [3, 4]],
+          [41, [40, 5]],
+        ] as const),
         alwaysKept: new Set([1, 2, 41]),
       },
     },
@@ -126,7 +129,12 @@ describe("the header", () => {
     ["heads that do not divide", "config.layerSizes.0.numKeyValueHeads", 5, /num_key_value_heads/],
     ["an enormous size", "config.hiddenSize", 2 ** 40, /hidden_size: found 1099511627776/],
     ["a flag that is a text", "vocabulary", "no", /vocabulary: found "no"/],
-    ["other units than the tensors", "config.layerSizes.0.intermediateSize", 8, /gate_proj\.weight': found shape \[\d+, \d+\], expected \[8,/],
+    [
+      "other units than the tensors",
+      "config.layerSizes.0.intermediateSize",
+      8,
+      /gate_proj\.weight': found shape \[\d+, \d+\], expected \[8,/,
+    ],
     ["another kind than the tensors", "kinds.0", "head", /no such tensor|tensors/],
     ["no vocabulary although there are tensors", "vocabulary", false, /found \d+ tensors, expected \d+ tensors/],
   ])("with %s is refused", async (_, keys, value, message) => {

@@ -6,7 +6,8 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { SafetensorsFile } from "../../../src/checkpoint/safetensors/read.ts";
 import { CusprunError } from "../../../src/errors.ts";
-import { openScores, planScoresTensors, planVocabularyTensors, scoresMetadata } from "../../../src/scoring/scores-file.ts";
+import { openScores, planScoresTensors, planVocabularyTensors } from "../../../src/scoring/scores-file.ts";
+import { scoresMetadata } from "../../../src/scoring/scores-header.ts";
 import { readPlan, writePlan } from "../../../src/selection/plan-file.ts";
 import { selectUnits } from "../../../src/selection/select.ts";
 import type { SelectionOptions } from "../../../src/selection/selection-options.ts";
@@ -115,9 +116,9 @@ async function scoresFile(family: (typeof FAMILIES)[number], vocabulary: boolean
     );
     tensors.push({ name, shape, values });
   }
-  const { fingerprint, kinds, corpora, documents } = made;
+  const { fingerprint, model, kinds, corpora, documents } = made;
   const header: Record<string, unknown> = {
-    __metadata__: scoresMetadata({ fingerprint, config, kinds, mapChange: "first-order", corpora, documents, vocabulary }),
+    __metadata__: scoresMetadata({ fingerprint, model, config, kinds, mapChange: "first-order", corpora, documents, vocabulary }),
   };
   let start = 0;
   for (const { name, shape, values } of tensors) {

@@ -88,7 +88,10 @@ export const work: Target = {
   mutate: (_, contents, random) => mutateJsonFile(contents, random),
   run: async (folder) => {
     const found = await findScores(folder, [CORPUS], REQUEST);
-    mustHold(found === null || existsSync(found), "scores that are found are there");
+    mustHold(
+      found.every((path) => existsSync(path)),
+      "scores that are found are there",
+    );
     const perplexity = await findDensePerplexity(folder, CORPUS);
     if (perplexity !== null) {
       for (const value of [perplexity.perplexity, perplexity.bitsPerByte, perplexity.tokenCount]) {
