@@ -53,6 +53,10 @@ export interface OutputPlace {
   write(write: (temporary: string) => Promise<void>): Promise<void>;
 }
 
+/** Remedies for what is there already. */
+const OVERWRITE = "Choose another --out, or pass --overwrite to replace it";
+const OVERWRITES_OWN = "Choose another --out: --overwrite replaces nothing but outputs of earlier runs";
+
 /** What is at a place. */
 type Found = "nothing" | "an empty folder" | "an output";
 
@@ -180,13 +184,16 @@ class FolderPlace extends Place {
     }
     const entries = await entriesOf(this.target);
     if (entries.length === 0) return "an empty folder";
-    if (!this.overwrite) {
-      const count = `a folder with ${entries.length} ${entries.length === 1 ? "entry" : "entries"}`;
-      const remedy = "Choose another --out, or pass --overwrite to replace an output of an earlier run";
-      throw exists(this.path, count, "an absent or empty folder", remedy);
+    if (this.overwrite) {
+      await this.#checkOwn(this.target);
+      return "an output";
     }
-    await this.#checkOwn(this.target);
-    return "an output";
+    const isOwn = await this.#checkOwn(this.target).then(
+      () => true,
+      () => false,
+    );
+    const count = `a folder with ${entries.length} ${entries.length === 1 ? "entry" : "entries"}`;
+    throw exists(this.path, count, "an absent or empty folder", isOwn ? OVERWRITE : OVERWRITES_OWN);
   }
 
   async #checkOwn(folder: string): Promise<void> {
@@ -216,10 +223,8 @@ class FolderPlace extends Place {
 
   protected async moveIn(found: Found): Promise<void> {
     const { folder, content } = this.stage!;
-    if (this.#isInside) {
-      if (this.#isUnlisted) await writeList(this.target);
-      return fillFolder(folder);
-    }
+    if (this.#isUnlisted) await writeList(this.target);
+    if (this.#isInside) return fillFolder(folder);
     if (found !== "an output") return moveIn(folder, this.target);
     // The new folder is open to the same people.
     await chmod(content, (await stat(this.target)).mode & 0o7777);
@@ -242,12 +247,10 @@ class FilePlace extends Place {
     if (found.isDirectory()) throw exists(this.path, "a folder", "the path of a file");
     if (!found.isFile()) throw exists(this.path, "a device, pipe or socket", "the path of a file");
     if (await isMountPoint(this.target)) throw exists(this.path, "a file that is a mount point", "a file that can be replaced");
-    if (!this.overwrite) {
-      const remedy = "Choose another --out, or pass --overwrite to replace an output of an earlier run";
-      throw exists(this.path, "a file", "nothing", remedy);
-    }
     // An empty file holds nothing to lose.
-    if (found.size === 0 || (await recognises(this.target))) return "an output";
+    const isOwn = found.size === 0 || (await recognises(this.target));
+    if (!this.overwrite) throw exists(this.path, "a file", "nothing", isOwn ? OVERWRITE : OVERWRITES_OWN);
+    if (isOwn) return "an output";
     throw exists(this.path, `a file that is not ${kind}`, `${kind}, or nothing`, "Choose another --out, or remove the file");
   }
 

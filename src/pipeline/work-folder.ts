@@ -7,7 +7,7 @@
  * documents are batched, which changes results only by rounding.
  */
 
-import { mkdir, readdir, stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Ajv } from "ajv";
 import { asReadError, asWriteError } from "../system-errors.ts";
@@ -15,6 +15,7 @@ import { cusprunCacheDir } from "../checkpoint/hub/catalog.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Corpus, Dimension, TokenDocument } from "../corpora/corpus.ts";
 import type { Perplexity } from "../evaluation/perplexity.ts";
+import { makeFolders } from "../folders.ts";
 import { isJsonObject } from "../json.ts";
 import type { JobOptions } from "../progress.ts";
 import { checkpointFingerprint, documentFingerprint, vocabularyFingerprint } from "../scoring/fingerprint.ts";
@@ -71,7 +72,7 @@ const PERPLEXITY = objectOf({
 });
 
 /** The default place of work folders: the user's cache. */
-function defaultWorkRoot(): string {
+export function defaultWorkRoot(): string {
   return join(cusprunCacheDir(), "work");
 }
 
@@ -84,7 +85,7 @@ export async function openWorkFolder(checkpoint: Checkpoint, root: string | unde
   const key = [cusprunVersion(), job.device ?? "cpu", await checkpointFingerprint(checkpoint, job)];
   const folder = join(root ?? defaultWorkRoot(), digestOf(key).slice(0, NAME_DIGITS));
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolders(folder);
   } catch (error) {
     throw asWriteError(error, folder, root === undefined ? "CUSPRUN_CACHE" : "--work");
   }
