@@ -31,7 +31,7 @@ export async function tryChange({ bench, references, random }: TrialSetting): Pr
   const kept = join(bench.folder, "kept-input");
   execFileSync("cp", ["-a", path, kept]);
   const args = argumentsOf(bench, command);
-  const ended = await runToEnd(args, bench.env, { atCall: { calls: "read", under: path, at, edge, change } });
+  const ended = await runToEnd(args, bench.surroundings, { atCall: { calls: "read", under: path, at, edge, change } });
   const out = await snapshotOf(bench.placeOf("out"));
   const problems = await checkOutcome(bench, reference, ended, out);
   const moment = `${edge} reading call ${at} of ${calls}`;
@@ -68,7 +68,7 @@ async function checkOutcome(bench: Workbench, reference: Reference, ended: Ended
   const places = join(bench.folder, "places-of-change");
   await cp(bench.places, places, { recursive: true });
   await clearPlaces(bench);
-  const again = await runToEnd(argumentsOf(bench, reference.command), bench.env);
+  const again = await runToEnd(argumentsOf(bench, reference.command), bench.surroundings);
   const fresh = await snapshotOf(bench.placeOf("out"));
   await clearPlaces(bench);
   await cp(places, bench.places, { recursive: true });

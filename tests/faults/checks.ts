@@ -143,7 +143,7 @@ export async function checkNextRun(bench: Workbench, reference: Reference, overw
   const out = partOf(await snapshotOf(bench.places), "out");
   const isThere = [...out.keys()].some((name) => name !== "." && !isTemporary(name, reference, "out"));
   const overwrites = overwrote || (isThere && !command.keepsParts);
-  const next = await runToEnd(argumentsOf(bench, command, overwrites ? ["--overwrite"] : []), bench.env);
+  const next = await runToEnd(argumentsOf(bench, command, overwrites ? ["--overwrite"] : []), bench.surroundings);
   if (next.exitCode !== 0) return [`the next run ends with ${next.signal ?? next.exitCode}: ${next.stderr.slice(0, 400)}`];
   const found = await snapshotOf(bench.places);
   return [

@@ -12,8 +12,8 @@ const PRELOAD = fileURLToPath(new URL("preload.mjs", import.meta.url));
 /** Other work on the machine comes first. */
 const NICENESS = 10;
 
-/** A run that has not ended by itself, or this long after a signal, hangs. */
-const HANG_MS = 60_000;
+/** A run that has not ended after this long hangs; one takes a second or two, on a machine that is busy ten times that. */
+const HANG_MS = 180_000;
 
 export type Signal = "SIGKILL" | "SIGINT" | "SIGTERM";
 export type Edge = "before" | "during" | "after";
@@ -40,6 +40,13 @@ export interface FaultAtCall {
   readonly change?: Change;
 }
 
+/** What a run finds around it. */
+export interface Surroundings {
+  readonly env: Readonly<Record<string, string>>;
+  /** The current folder. */
+  readonly cwd: string;
+}
+
 /** What happens to a run. */
 export interface Fault {
   readonly atCall?: FaultAtCall;
@@ -61,12 +68,13 @@ export interface Ended {
 }
 
 /** Runs `cusprun` to its end. Standard error is a pipe, so nothing is drawn. */
-export function runToEnd(args: readonly string[], env: Readonly<Record<string, string>>, fault: Fault = {}): Promise<Ended> {
+export function runToEnd(args: readonly string[], surroundings: Surroundings, fault: Fault = {}): Promise<Ended> {
   const { atCall, atTimes = [] } = fault;
   const preload = atCall === undefined ? [] : ["--import", PRELOAD];
   const startedAtMs = performance.now();
   const child = spawn(process.execPath, [...preload, MAIN, ...args], {
-    env: { PATH: process.env["PATH"] ?? "", ...env, ...(atCall && { CUSPRUN_FAULT: JSON.stringify(atCall) }) },
+    cwd: surroundings.cwd,
+    env: { PATH: process.env["PATH"] ?? "", ...surroundings.env, ...(atCall && { CUSPRUN_FAULT: JSON.stringify(atCall) }) },
     stdio: ["ignore", "pipe", "pipe"],
   });
   if (child.pid !== undefined) setPriority(child.pid, NICENESS);

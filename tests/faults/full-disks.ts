@@ -21,6 +21,7 @@ const SETTINGS: Readonly<Record<Place, RegExp>> = {
   cache: /\bCUSPRUN_CACHE\b/,
   temp: /\bTMPDIR\b/,
   home: /\bHOME\b/,
+  here: /\bfolder\b/,
 };
 
 const roomOf = oncePer(measureRoom);
@@ -47,7 +48,7 @@ export async function tryFullDisk({ bench, references, random }: TrialSetting): 
     if (earlier !== null) execFileSync("cp", ["-a", `${earlier.folder}/.`, path]);
     const used = await usedRoom(path);
     resizeDisk(path, countsEntries ? { entries: used.entries - 1 + entries } : { bytes: used.bytes + PAGE_BYTES * pages });
-    const ended = await runToEnd(argumentsOf(bench, command, earlier === null ? [] : ["--overwrite"]), bench.env);
+    const ended = await runToEnd(argumentsOf(bench, command, earlier === null ? [] : ["--overwrite"]), bench.surroundings);
     const problems = [
       ...checkEnd(ended, place, path),
       ...(await checkLeft(bench, reference, { before: earlier?.snapshot ?? EMPTY, temporaries: false })),

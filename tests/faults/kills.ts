@@ -34,7 +34,7 @@ export async function tryKill({ bench, references, random }: TrialSetting): Prom
   await clearPlaces(bench);
   if (earlier !== null) execFileSync("cp", ["-a", `${earlier.folder}/.`, bench.placeOf("out")]);
   const inputs = await snapshotOf(bench.inputs);
-  const ended = await runToEnd(argumentsOf(bench, command, overwrites ? ["--overwrite"] : []), bench.env, fault);
+  const ended = await runToEnd(argumentsOf(bench, command, overwrites ? ["--overwrite"] : []), bench.surroundings, fault);
   const atOnce = chosen === "SIGKILL" || chosen === "SIGINT twice";
   const before = earlier?.snapshot ?? EMPTY;
   const problems = [

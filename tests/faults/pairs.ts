@@ -7,8 +7,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { join } from "node:path";
 import { checkLeft, checkNextRun, EMPTY, errorOf } from "./checks.ts";
 import { type Ended, runToEnd } from "./command.ts";
-import { argumentsOf, countReadCalls, oncePer, type Reference, takeTrace } from "./references.ts";
-import { differences, snapshotOf, type Snapshot } from "./snapshot.ts";
+import { argumentsOf, countReadCalls, oncePer, type Reference, strict, takeTrace } from "./references.ts";
+import { differences, snapshotOf } from "./snapshot.ts";
 import type { Trial, TrialSetting } from "./trial.ts";
 import { clearPlaces, outputOf, type Workbench } from "./workbench.ts";
 
@@ -37,7 +37,7 @@ export async function tryPair({ bench, references, random }: TrialSetting): Prom
   await clearPlaces(bench);
   const run = async (args: readonly string[], name: string): Promise<Traced> => {
     const trace = join(bench.folder, name);
-    const ended = await runToEnd(args, bench.env, { atCall: { calls: "read", under: bench.inputs, trace } });
+    const ended = await runToEnd(args, bench.surroundings, { atCall: { calls: "read", under: bench.inputs, trace } });
     return { ended, readCalls: (await takeTrace(trace)).length };
   };
   const runs = await Promise.all([run(first, "trace-1"), sleep(apartMs).then(() => run(second, "trace-2"))]);
@@ -95,6 +95,5 @@ async function checkBothWin(bench: Workbench, reference: Reference, runs: readon
   expected.set("out/second", "folder");
   for (const [name, digest] of reference.after)
     if (name.startsWith("out/")) expected.set(name.replace("out/", "out/second/"), digest);
-  const strict = (places: Snapshot): Snapshot => new Map([...places].filter(([name]) => !/^(temp|home)(\/|$)/.test(name)));
   return differences(strict(found), strict(expected));
 }

@@ -10,6 +10,7 @@ import { type Ended, runToEnd } from "./command.ts";
 import { differences, snapshotOf, type Snapshot } from "./snapshot.ts";
 import {
   clearPlaces,
+  EMPTY_PLACES,
   mountSmallDisk,
   outputOf,
   PLACES,
@@ -55,7 +56,7 @@ export async function makeReference(bench: Workbench, command: TriedCommand): Pr
   const calls = await traceCalls(bench, command, "write", bench.places);
   const traced = await snapshotOf(bench.places);
   await clearPlaces(bench);
-  const plain = await runToEnd(argumentsOf(bench, command), bench.env);
+  const plain = await runToEnd(argumentsOf(bench, command), bench.surroundings);
   mustSucceed(command, plain);
   const after = await snapshotOf(bench.places);
   const differing = differences(strict(traced), strict(after));
@@ -78,7 +79,7 @@ async function traceCalls(
 ): Promise<readonly TracedCall[]> {
   const trace = join(bench.folder, "trace");
   await clearPlaces(bench);
-  mustSucceed(command, await runToEnd(argumentsOf(bench, command), bench.env, { atCall: { calls, under, trace } }));
+  mustSucceed(command, await runToEnd(argumentsOf(bench, command), bench.surroundings, { atCall: { calls, under, trace } }));
   return takeTrace(trace);
 }
 
@@ -105,7 +106,7 @@ export async function takeTrace(trace: string): Promise<readonly TracedCall[]> {
 export async function makeEarlier(bench: Workbench, command: TriedCommand): Promise<EarlierOutput> {
   await clearPlaces(bench);
   const args = argumentsOf(bench, command).map((word) => word.replace(bench.inputs, bench.otherInputs));
-  mustSucceed(command, await runToEnd(args, bench.env));
+  mustSucceed(command, await runToEnd(args, bench.surroundings));
   const folder = join(bench.folder, "earlier", command.name);
   await mkdir(dirname(folder), { recursive: true });
   execFileSync("cp", ["-a", bench.placeOf("out"), folder]);
@@ -138,7 +139,7 @@ export async function measureRoom(bench: Workbench, command: TriedCommand): Prom
   };
   const timer = setInterval(() => void look(), ROOM_POLL_MS);
   try {
-    mustSucceed(command, await runToEnd(argumentsOf(bench, command), bench.env));
+    mustSucceed(command, await runToEnd(argumentsOf(bench, command), bench.surroundings));
     await look();
   } finally {
     clearInterval(timer);
@@ -155,12 +156,12 @@ export async function usedRoom(path: string): Promise<Room> {
 
 /** The entries that must be the same in every run: those of the outputs, the work folder and the cache. */
 export function strict(places: Snapshot): Snapshot {
-  return new Map([...places].filter(([name]) => !/^(temp|home)(\/|$)/.test(name)));
+  return new Map([...places].filter(([name]) => !EMPTY_PLACES.test(name)));
 }
 
-/** What is left where nothing should be left: in the folder for temporary files and the home folder. */
+/** What is left where nothing should be left: in the folder for temporary files, the home folder and the current one. */
 export function strays(places: Snapshot): readonly string[] {
-  const left = [...places].filter(([name, digest]) => /^(temp|home)\//.test(name) && digest !== "folder");
+  const left = [...places].filter(([name, digest]) => EMPTY_PLACES.test(name) && digest !== "folder");
   return left.map(([name]) => name);
 }
 

@@ -7,10 +7,10 @@ import { execFileSync } from "node:child_process";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { INPUT_NAMES, writeInputs } from "./inputs.ts";
-import { runToEnd } from "./command.ts";
+import { runToEnd, type Surroundings } from "./command.ts";
 
-/** The places that a run writes to; each can be a small disk. */
-export const PLACES = ["out", "work", "cache", "temp", "home"] as const;
+/** The places that a run writes to or could litter, each of which can be a small disk; `here` is the current folder. */
+export const PLACES = ["out", "work", "cache", "temp", "home", "here"] as const;
 export type Place = (typeof PLACES)[number];
 
 /** A workbench. */
@@ -23,8 +23,11 @@ export interface Workbench {
   /** Holds the places. */
   readonly places: string;
   readonly placeOf: (place: Place) => string;
-  readonly env: Readonly<Record<string, string>>;
+  readonly surroundings: Surroundings;
 }
+
+/** Places in which nothing is ever left. */
+export const EMPTY_PLACES = /^(?:temp|home|here)(?:\/|$)/;
 
 /** A command that is tried. */
 export interface TriedCommand {
@@ -54,13 +57,16 @@ export async function openWorkbench(folder: string): Promise<Workbench> {
     otherInputs: join(folder, "other-inputs"),
     places,
     placeOf,
-    env: {
-      CUSPRUN_CACHE: placeOf("cache"),
-      HF_HOME: join(placeOf("cache"), "huggingface"),
-      XDG_CACHE_HOME: join(placeOf("home"), ".cache"),
-      HOME: placeOf("home"),
-      TMPDIR: placeOf("temp"),
-      HF_HUB_OFFLINE: "1",
+    surroundings: {
+      env: {
+        CUSPRUN_CACHE: placeOf("cache"),
+        HF_HOME: join(placeOf("cache"), "huggingface"),
+        XDG_CACHE_HOME: join(placeOf("home"), ".cache"),
+        HOME: placeOf("home"),
+        TMPDIR: placeOf("temp"),
+        HF_HUB_OFFLINE: "1",
+      },
+      cwd: placeOf("here"),
     },
   };
   await clearPlaces(bench);
@@ -81,7 +87,7 @@ export async function openWorkbench(folder: string): Promise<Workbench> {
 }
 
 async function prepare(bench: Workbench, args: readonly string[]): Promise<void> {
-  const { exitCode, stderr } = await runToEnd(args, bench.env);
+  const { exitCode, stderr } = await runToEnd(args, bench.surroundings);
   if (exitCode !== 0) throw new Error(`cusprun ${args.join(" ")} ended with ${exitCode}:\n${stderr}`);
 }
 
