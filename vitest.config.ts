@@ -6,7 +6,7 @@
 
 import { defineConfig } from "vitest/config";
 
-const COMMAND_TESTS = "tests/{cli,examples,faults}/**/*.test.ts";
+const COMMAND_TESTS = "tests/{cli,examples,faults,fuzz}/**/*.test.ts";
 const REAL_TESTS = "tests/real/**/*.test.ts";
 const INTEROP_TESTS = "tests/interop/**/*.test.ts";
 const compiled = { globalSetup: ["tests/build-dist.ts"], fileParallelism: false };

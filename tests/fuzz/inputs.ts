@@ -6,7 +6,7 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Random } from "./random.ts";
-import type { Base, Files, Target } from "./target.ts";
+import type { Base, Files, Outcome, Target } from "./target.ts";
 
 /** An input: a base with some of its files changed. */
 export interface Input {
@@ -25,8 +25,10 @@ export async function openSource(target: Target): Promise<Source> {
   return { target, bases: await target.bases() };
 }
 
-/** The input with an index. */
+/** The input with an index: first each base as it is, which must be accepted, then changed ones. */
 export function makeInput({ target, bases }: Source, seed: number, index: number): Input {
+  const whole = bases[index];
+  if (whole !== undefined) return { base: whole.name, changed: new Map() };
   const random = new Random(`${target.name}/${seed}/${index}`);
   const base = random.pick(bases);
   const names = base.changed.length === 1 || random.chance(0.9) ? [random.pick(base.changed)] : base.changed;
@@ -35,6 +37,12 @@ export function makeInput({ target, bases }: Source, seed: number, index: number
     return [name, target.mutate(name, base.files.get(name)!, random, others)];
   });
   return { base: base.name, changed: new Map(changed) };
+}
+
+/** A refusal of a base as it is, which is a fault; any other outcome as it is. */
+export function judgeBase(input: Input, outcome: Outcome): Outcome {
+  if (outcome.type !== "refused" || input.changed.size > 0) return outcome;
+  return { type: "fault", fault: "refused", detail: `${outcome.code} for the base '${input.base}'` };
 }
 
 /** Choices of a run that are not in its files, such as options: the same for a file wherever it comes from. */

@@ -6,7 +6,9 @@
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { LIMITS, runSingles, runTarget, type TargetReport } from "./campaign.ts";
+import { generatedNames } from "./generated.ts";
 import { keepFaults } from "./keep.ts";
+import type { ToWorker } from "./protocol.ts";
 import { renderFaults, renderTable } from "./table.ts";
 import { storedPaths } from "./stored.ts";
 import { TARGETS, targetNamed } from "./targets/index.ts";
@@ -50,20 +52,23 @@ async function reproduce(index: number): Promise<boolean> {
   return results.every(([result]) => result?.outcome.type !== "fault");
 }
 
-/** Runs the inputs that once failed. */
+/** Runs the inputs that once failed: those that are kept as files, and those that are made. */
 async function runCorpus(): Promise<boolean> {
   let isGood = true;
   for (const { name } of targets) {
-    const paths = storedPaths(name);
+    const tasks: [string, ToWorker][] = [
+      ...storedPaths(name).map((path): [string, ToWorker] => [path, { type: "input", path }]),
+      ...generatedNames(name).map((generated): [string, ToWorker] => [`${name}, ${generated}`, { type: "input", generated }]),
+    ];
     const results = await runSingles(
       name,
-      paths.map((path) => ({ type: "input", path })),
+      tasks.map(([, task]) => task),
       limits,
     );
     for (const [index, { outcome }] of results.entries()) {
       if (outcome.type !== "fault") continue;
       isGood = false;
-      process.stdout.write(`${paths[index]}: ${outcome.fault}, ${outcome.detail}\n`);
+      process.stdout.write(`${tasks[index]![0]}: ${outcome.fault}, ${outcome.detail}\n`);
     }
     process.stdout.write(`${name}: ${results.length} inputs that once failed\n`);
   }

@@ -11,7 +11,8 @@ export const STATE_FILE = "state";
 export type ToWorker =
   | { readonly type: "range"; readonly seed: number; readonly from: number; readonly to: number; readonly maxBytes: number }
   | { readonly type: "input"; readonly seed: number; readonly index: number }
-  | { readonly type: "input"; readonly path: string };
+  | { readonly type: "input"; readonly path: string }
+  | { readonly type: "input"; readonly generated: string };
 
 /** A fault and the input that caused it. */
 export interface Fault {

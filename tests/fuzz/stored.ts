@@ -30,7 +30,7 @@ export function storedPaths(target: string): string[] {
 }
 
 /** Reads a kept input. */
-export async function readStored(path: string): Promise<Input> {
+export function readStored(path: string): Input {
   const { base } = JSON.parse(readFileSync(join(path, DESCRIPTION), "utf8")) as StoredInput;
   const names = readdirSync(path).filter((name) => name !== DESCRIPTION);
   return { base, changed: new Map(names.map((name) => [name, readFileSync(join(path, name))])) };

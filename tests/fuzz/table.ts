@@ -103,6 +103,7 @@ const FAULTS: Readonly<Record<FaultKind, string>> = {
   memory: "too much memory",
   ended: "the process ended",
   accepted: "accepted, but refused by the second reader",
+  refused: "a valid file is refused",
 };
 
 function mebibytes(bytes: number): string {

@@ -46,6 +46,6 @@ export type Outcome =
 /**
  * Kinds of fault. `crash`: an error that is not a `CusprunError`; `message`: an error without all its parts, or too
  * long; `hang`: more time than allowed; `memory`: more resident memory than allowed; `ended`: the process is gone;
- * `accepted`: a second reader refuses the file.
+ * `accepted`: a second reader refuses the file; `refused`: a valid file is refused.
  */
-export type FaultKind = "crash" | "message" | "hang" | "memory" | "ended" | "accepted";
+export type FaultKind = "crash" | "message" | "hang" | "memory" | "ended" | "accepted" | "refused";

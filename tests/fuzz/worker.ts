@@ -6,7 +6,8 @@
 
 import { closeSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { InputFolders, makeInput, openSource, runChoices, type Input, type Source } from "./inputs.ts";
+import { InputFolders, judgeBase, makeInput, openSource, runChoices, type Input, type Source } from "./inputs.ts";
+import { generateInput } from "./generated.ts";
 import { judge, outcomeOf } from "./outcome.ts";
 import { STATE_FILE, type FromWorker, type RangeReport, type ToWorker } from "./protocol.ts";
 import { openSecondReader, type SecondReaderProcess } from "./second-reader.ts";
@@ -49,7 +50,7 @@ function announce(index: number): void {
 async function runOne(folders: InputFolders, input: Input): Promise<Outcome> {
   stray = null;
   const outcome = await folders.with(input, (inputFolder) => outcomeOf(target, inputFolder, runChoices(input)));
-  return stray ?? outcome;
+  return stray ?? judgeBase(input, outcome);
 }
 
 async function runRange(
@@ -98,6 +99,11 @@ function emptyReport(): RangeReport {
   };
 }
 
+function inputOf(source: Source, message: Extract<ToWorker, { type: "input" }>): Input {
+  if ("path" in message) return readStored(message.path);
+  return "generated" in message ? generateInput(source, message.generated) : makeInput(source, message.seed, message.index);
+}
+
 async function answer(
   source: Source,
   folders: InputFolders,
@@ -108,7 +114,7 @@ async function answer(
     case "range":
       return { type: "range", report: await runRange(source, folders, reader, message) };
     case "input": {
-      const input = "path" in message ? await readStored(message.path) : makeInput(source, message.seed, message.index);
+      const input = inputOf(source, message);
       announce(0);
       const started = process.hrtime.bigint();
       const outcome = await runOne(folders, input);

@@ -33,7 +33,7 @@ const REMOVED_TOKEN = 276;
 /** One file by itself. */
 export const safetensors: Target = {
   name: "safetensors",
-  weight: 2,
+  weight: 4,
   secondReader: { name: "safetensors", ending: ".safetensors" },
   bases: async () => {
     const files: Readonly<Record<string, Buffer>> = {

@@ -4,10 +4,11 @@
 
 import { readFileSync, readdirSync } from "node:fs";
 import { extname, join } from "node:path";
-import { brotliCompressSync, gzipSync } from "node:zlib";
+import * as zlib from "node:zlib";
 import { loadCorpora } from "../../../src/corpora/load.ts";
 import { CORPUS_EXTENSIONS, readDocuments } from "../../../src/corpora/read-documents.ts";
 import { createTokenizer } from "../../../src/corpora/tokenizer.ts";
+import { CusprunError } from "../../../src/errors.ts";
 import { RequestMaker } from "../../../src/evaluation/requests.ts";
 import { readTasks } from "../../../src/evaluation/task-file.ts";
 import { tinyTokenizerFiles } from "../../support/tiny-models.ts";
@@ -55,14 +56,14 @@ const TEXTS: Readonly<Record<string, string>> = {
 /** Text, JSON Lines, tables, and all of them compressed. */
 export const corpus: Target = {
   name: "corpus",
-  weight: 2,
+  weight: 3,
   bases: async () => {
     const plain = Object.entries(TEXTS).map(([name, text]): [string, Buffer] => [name, Buffer.from(text)]);
     const packed = ["texts.jsonl", "plain.txt", "table.csv"].map((name): [string, Buffer] => [
       `${name}.gz`,
-      gzipSync(TEXTS[name]!),
+      zlib.gzipSync(TEXTS[name]!),
     ]);
-    return [...plain, ...packed, ["texts.jsonl.br", brotliCompressSync(TEXTS["texts.jsonl"]!)] as const]
+    return [...plain, ...packed, ["texts.jsonl.br", zlib.brotliCompressSync(TEXTS["texts.jsonl"]!)] as const]
       .filter(([name]) => CORPUS_EXTENSIONS.some((extension) => name.endsWith(extension)))
       .map(([name, bytes]): Base => ({ name: name.replaceAll(".", "-"), files: new Map([[name, bytes]]), changed: [name] }));
   },
@@ -91,7 +92,9 @@ export const parquet: Target = {
   weight: 2,
   bases: async () =>
     readdirSync(join(FIXTURES, "parquet"))
-      .filter((name) => name.endsWith(".parquet"))
+      // Node has zstd since 22.15; the file that is not UTF-8 is refused as it is.
+      .filter((name) => name.endsWith(".parquet") && name !== "not-utf8.parquet")
+      .filter((name) => name !== "zstd.parquet" || "zstdDecompressSync" in zlib)
       .map((name): Base => {
         const contents = readFileSync(join(FIXTURES, "parquet", name));
         return {
@@ -106,7 +109,10 @@ export const parquet: Target = {
 
 async function readCorpus(spec: string): Promise<void> {
   for await (const { text } of readDocuments(spec)) if (typeof text !== "string") throw new TypeError("a document without text");
-  await loadCorpora({ language: [spec] }, words, { documents: 4, heldOutDocuments: 0, maxTokens: 32 });
+  // Documents that are only short were read all the same.
+  await loadCorpora({ language: [spec] }, words, { documents: 4, heldOutDocuments: 0, maxTokens: 32 }).catch((error: unknown) => {
+    if (!(error instanceof CusprunError) || error.code !== "CORPUS_TOO_SHORT") throw error;
+  });
 }
 
 const TASKS: Readonly<Record<string, string>> = {
@@ -124,6 +130,7 @@ const TASKS: Readonly<Record<string, string>> = {
 /** Evaluation files. */
 export const tasks: Target = {
   name: "tasks",
+  weight: 2,
   bases: async () =>
     Object.entries(TASKS).map(([name, text]): Base => ({
       name,

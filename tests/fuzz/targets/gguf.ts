@@ -29,7 +29,7 @@ const WRITTEN_EVERY = 4;
 /** One file. */
 export const gguf: Target = {
   name: "gguf",
-  weight: 3,
+  weight: 2,
   secondReader: { name: "gguf", ending: ".gguf" },
   bases: async () => {
     const small = FAMILIES.map((family): [string, WrittenGguf] => [family, withTokenizer(ggufOfTinyModel(smallModel(family)))]);

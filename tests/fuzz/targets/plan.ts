@@ -20,7 +20,7 @@ const NONE = { splits: { language: 0.01 } };
 
 const PLANS: Readonly<Record<string, PrunePlan>> = {
   ragged: planOf("ragged", [
-    { ffn: [0, 3, 4], head: [1] },
+    { ffn: [0, 3, 4], head: [1, 3] },
     { ffn: [1, 2], "kv-group": [1] },
   ]),
   uniform: planOf("uniform", [
@@ -45,6 +45,7 @@ const PLANS: Readonly<Record<string, PrunePlan>> = {
 /** Every text of a plan is read, then the plan is applied. */
 export const plan: Target = {
   name: "plan",
+  weight: 3,
   bases: async () =>
     Object.entries(PLANS).map(([name, made]): Base => ({
       name,
@@ -54,7 +55,7 @@ export const plan: Target = {
   mutate: (_, contents, random) => Buffer.from(mutateJson(contents.toString(), random)),
   run: async (folder, random) => {
     const read = await readPlan(join(folder, "plan.json"));
-    const model = smallModel(random.pick(["llama", "qwen3"]));
+    const model = smallModel(random.pick(["llama", "qwen2"]));
     const checkpoint = { ...tinyCheckpoint(model), readTokenizerFiles: async () => smallSentencePiece() };
     const expert = cutExpert(checkpoint, read);
     for (const tensor of expert.tensors) await tensor.readFloat32();

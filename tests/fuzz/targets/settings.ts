@@ -40,9 +40,13 @@ overwrite: true
 out: "a folder/expert"
 `;
 
+/** How a run without a model ends. */
+const NO_MODEL: ReadonlySet<string> = new Set(["MODEL_NOT_FOUND", "MODEL_NAME"]);
+
 /** Read as `--config` reads it; what is accepted starts a run, which ends at a model that does not exist. */
 export const settings: Target = {
   name: "settings",
+  weight: 0.2,
   bases: async () => {
     const files = {
       example: readFileSync(join(ROOT, "examples/expert.yaml")),
@@ -63,7 +67,7 @@ export const settings: Target = {
       settings: { ...read, out: join(folder, "out") },
     } as const;
     await runCommand(job, {}).catch((error: unknown) => {
-      if (!(error instanceof CusprunError) || error.code !== "MODEL_NOT_FOUND") throw error;
+      if (!(error instanceof CusprunError) || !NO_MODEL.has(error.code)) throw error;
     });
   },
 };

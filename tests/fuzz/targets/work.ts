@@ -108,6 +108,7 @@ const PLOTTED_EVERY = 20;
 /** The results of a comparison. */
 export const comparison: Target = {
   name: "comparison",
+  weight: 0.2,
   bases: async () =>
     readdirSync(join(ROOT, "docs/results"))
       .filter((name) => existsSync(join(ROOT, "docs/results", name, "results.json")))

@@ -1,0 +1,79 @@
+/**
+ * @file The short run of the fuzzer: fixed seeds, every input that once failed, and the fuzzer on planted faults.
+ */
+
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { beforeAll, expect, test } from "vitest";
+import type { TargetReport } from "./campaign.ts";
+import type { Defect } from "./keep.ts";
+
+const FOLDER = import.meta.dirname;
+/** Inputs of the short run in all. */
+const INPUTS = 6000;
+const SEED = 19;
+/** The run takes half a minute of processor time, and longer on a busy machine. */
+const TIMEOUT_MS = 600_000;
+
+interface Report {
+  readonly reports: readonly TargetReport[];
+  readonly kept: readonly Defect[];
+}
+
+function run(options: readonly string[]): { readonly status: number | null; readonly stdout: string } {
+  return spawnSync(process.execPath, [join(FOLDER, "dist/tests/fuzz/main.js"), ...options], { encoding: "utf8" });
+}
+
+function report(options: readonly string[]): Report {
+  const folder = mkdtempSync(join(tmpdir(), "cusprun-fuzz-test-"));
+  try {
+    const path = join(folder, "report.json");
+    run([...options, "--json", path]);
+    return JSON.parse(readFileSync(path, "utf8")) as Report;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+beforeAll(() => {
+  const { status, stderr } = spawnSync(process.execPath, [join(FOLDER, "build.mjs")], { encoding: "utf8" });
+  expect(status, stderr).toBe(0);
+}, TIMEOUT_MS);
+
+test(
+  "every planted fault is found, reproduced alone, and named",
+  () => {
+    const { reports, kept } = report(["--target", "self-test", "--inputs", "40", "--hang-seconds", "1"]);
+    expect(reports[0]!.inputs).toBe(40);
+    expect(new Set(kept.map(({ fault }) => fault))).toEqual(new Set(["crash", "message", "hang", "ended", "memory"]));
+    expect(kept.filter(({ isConfirmed }) => !isConfirmed)).toEqual([]);
+    expect(kept.map(({ detail }) => detail).join("\n")).toContain("a planted crash");
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  "inputs that once failed are accepted or refused",
+  () => {
+    const { status, stdout } = run(["--corpus"]);
+    expect(stdout.split("\n").filter((line) => !line.includes("inputs that once failed") && line !== "")).toEqual([]);
+    expect(status).toBe(0);
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  "no input of a fixed seed crashes, hangs or takes too much memory",
+  () => {
+    const { reports, kept } = report(["--inputs", String(INPUTS), "--seed", String(SEED)]);
+    expect(kept).toEqual([]);
+    // Otherwise nothing but first lines of checks would be tested.
+    for (const { target, accepted, refused } of reports) {
+      expect(accepted, target).toBeGreaterThan(0);
+      expect(Object.keys(refused).length, target).toBeGreaterThan(1);
+    }
+  },
+  TIMEOUT_MS,
+);
