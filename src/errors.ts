@@ -88,6 +88,7 @@ export const ERROR_CODES = {
   CORPUS_PARQUET: "corpus",
   CORPUS_TOO_LARGE: "corpus",
   CORPUS_TOO_SHORT: "corpus",
+  TOKEN_WITHOUT_ROW: "corpus",
   PRESET_UNKNOWN: "usage",
   TASK_FIELD: "corpus",
   TASK_TYPE: "corpus",

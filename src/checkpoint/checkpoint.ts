@@ -34,6 +34,8 @@ export interface TokenizerFiles {
   readonly tokenizerConfig: Readonly<Record<string, unknown>>;
   /** Files that are copied unchanged to an output folder: file name → bytes. */
   readonly files: ReadonlyMap<string, Uint8Array>;
+  /** Whose ids a text has, where the two differ: those of the Rust tokenizers unless the files are made from a GGUF file. */
+  readonly runtime?: "llama.cpp";
 }
 
 /** Rows of a tensor, `[start, end)`, `end` exclusive. */

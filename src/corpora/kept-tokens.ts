@@ -6,6 +6,7 @@
 import type { TokenizerFiles } from "../checkpoint/checkpoint.ts";
 import { isJsonObject, type JsonObject } from "../json.ts";
 import { BYTE_TOKEN, type BpeModel } from "./bpe.ts";
+import { byteLevelText } from "./byte-characters.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /** Scripts of written languages, by their Unicode names. */
@@ -82,7 +83,10 @@ export function alwaysKeptTokens(
   for (const config of configs) {
     for (const [, ids] of tokenIdFields(config ?? {})) for (const id of [ids].flat()) kept.add(id);
   }
-  for (const text of templateTexts(tokenizerConfig["chat_template"])) for (const id of tokenizer.encode(text)) kept.add(id);
+  for (const text of templateTexts(tokenizerConfig["chat_template"])) {
+    const readable = bpe.withoutRow.reduce((rest, token) => rest.replaceAll(token, " "), text);
+    for (const id of tokenizer.encode(readable, "the chat template")) kept.add(id);
+  }
   return kept;
 }
 
@@ -101,22 +105,3 @@ function templateTexts(template: unknown): string[] {
     ]);
   return texts.length === 0 ? [] : [...texts, ...CHAT_ROLES];
 }
-
-/** Text of a byte-level token, whose characters represent bytes; invalid UTF-8 becomes U+FFFD. */
-function byteLevelText(token: string): string {
-  return Buffer.from(Array.from(token, (character) => BYTE_OF_CHARACTER.get(character) ?? 0)).toString("utf8");
-}
-
-/**
- * The inverse of GPT-2's `bytes_to_unicode`: printable bytes map to themselves, the others to characters from U+0100.
- */
-const BYTE_OF_CHARACTER: ReadonlyMap<string, number> = (() => {
-  const isPrintable = (byte: number): boolean => (byte > 32 && byte < 127) || (byte > 160 && byte !== 173);
-  const others = Array.from({ length: 256 }, (_, byte) => byte).filter((byte) => !isPrintable(byte));
-  return new Map(
-    Array.from({ length: 256 }, (_, byte) => {
-      const code = isPrintable(byte) ? byte : 256 + others.indexOf(byte);
-      return [String.fromCharCode(code), byte];
-    }),
-  );
-})();

@@ -30,7 +30,7 @@ export async function expertTokenizerFiles(
   if (files === null || ids === null) return files;
   const { config, configJson, generationConfigJson, path } = checkpoint;
   const bpe = readBpe(files, config.vocabSize, path);
-  const needed = alwaysKeptTokens(bpe, files, createTokenizer(files, path), [configJson, generationConfigJson], []);
+  const needed = alwaysKeptTokens(bpe, files, createTokenizer(files, path, config.vocabSize), [configJson, generationConfigJson], []);
   for (const id of needed)
     if (!ids.has(id)) throw missing(bpe, id, "every byte, special token, ASCII character and word of the chat template");
   for (const [id, pair] of deriveTokens(bpe)) {
