@@ -20,6 +20,7 @@ export const ERROR_CODES = {
   CONFIG_UNSUPPORTED: "model",
   MODEL_NOT_FOUND: "model",
   MODEL_FILE_MISSING: "model",
+  MODEL_FILE_LINK: "model",
   SAFETENSORS_TOO_SHORT: "model",
   SAFETENSORS_HEADER_LENGTH: "model",
   SAFETENSORS_HEADER_JSON: "model",

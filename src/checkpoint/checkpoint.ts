@@ -36,6 +36,8 @@ export interface TokenizerFiles {
   readonly files: ReadonlyMap<string, Uint8Array>;
   /** Whose ids a text has, where the two differ: those of the Rust tokenizers unless the files are made from a GGUF file. */
   readonly runtime?: "llama.cpp";
+  /** Keys left out of these files because the tokens that they name were removed; absent for a model's own files. */
+  readonly leftOut?: readonly string[];
 }
 
 /** Rows of a tensor, `[start, end)`, `end` exclusive. */
