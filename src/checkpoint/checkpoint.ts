@@ -34,6 +34,10 @@ export interface TokenizerFiles {
   readonly tokenizerConfig: Readonly<Record<string, unknown>>;
   /** Files that are copied unchanged to an output folder: file name → bytes. */
   readonly files: ReadonlyMap<string, Uint8Array>;
+  /** Whose ids a text has, where the two differ: those of the Rust tokenizers unless the files are made from a GGUF file. */
+  readonly runtime?: "llama.cpp";
+  /** Keys left out of these files because the tokens that they name were removed; absent for a model's own files. */
+  readonly leftOut?: readonly string[];
 }
 
 /** Rows of a tensor, `[start, end)`, `end` exclusive. */

@@ -2,7 +2,8 @@
  * @file Reads the small files of a model, JSON objects and bytes, after checking their size.
  */
 
-import { readFile, stat } from "node:fs/promises";
+import { readFile, realpath, stat } from "node:fs/promises";
+import { basename, dirname, join, sep } from "node:path";
 import { CusprunError } from "../errors.ts";
 import { isJsonObject, parseJsonBytes, type JsonObject } from "../json.ts";
 import { asReadError, systemCodeOf } from "../system-errors.ts";
@@ -21,6 +22,36 @@ export async function readSmallFile(path: string): Promise<Uint8Array | null> {
     return await readFile(path);
   } catch (error) {
     if (systemCodeOf(error) === "ENOENT") return null;
+    throw asReadError(error, "MODEL_FILE_MISSING", path);
+  }
+}
+
+/**
+ * Reads a small file of a model, or returns null if it does not exist. Such a file may be copied into an output: one
+ * that is a link must lead to a file of the model, in its folder or in the blobs of the hub's cache.
+ * @param folder the model's folder.
+ * @throws CusprunError `MODEL_FILE_LINK`, and what `readSmallFile` throws.
+ */
+export async function readModelFile(folder: string, name: string): Promise<Uint8Array | null> {
+  const path = join(folder, name);
+  const bytes = await readSmallFile(path);
+  if (bytes === null || !(await isForeignLink(folder, path))) return bytes;
+  throw new CusprunError("MODEL_FILE_LINK", {
+    where: path,
+    found: "a link to a file outside the model's folder",
+    expected: "a file of the model: it may be copied into what is written",
+    remedy: "Put a copy of the file in place of the link, if it belongs to the model",
+  });
+}
+
+async function isForeignLink(folder: string, path: string): Promise<boolean> {
+  try {
+    const [home, target] = await Promise.all([realpath(folder), realpath(path)]);
+    // The hub's cache: snapshots/REVISION/FILE is a link to blobs/HASH.
+    const snapshots = dirname(home);
+    const homes = basename(snapshots) === "snapshots" ? [home, join(dirname(snapshots), "blobs")] : [home];
+    return homes.every((place) => !target.startsWith(place + sep));
+  } catch (error) {
     throw asReadError(error, "MODEL_FILE_MISSING", path);
   }
 }

@@ -34,9 +34,10 @@ export function renderResult(result: JobResult): string {
     case "select":
       return renderPlan(result.value);
     case "apply": {
-      const { out, parameters, parts, files } = result.value;
+      const { out, parameters, parts, files, notes } = result.value;
       const sizes = parts.map(({ label, bytes }) => `${label} ${formatBytes(bytes.after)}`).join(", ");
-      return `Wrote ${out}: ${formatCount(parameters)} parameters, ${sizes}, ${files.length} files`;
+      const written = `Wrote ${out}: ${formatCount(parameters)} parameters, ${sizes}, ${files.length} files`;
+      return [written, ...notes.map((note) => `note: ${note}`)].join("\n");
     }
     case "export": {
       const { out, parameters, fileBytes } = result.value;

@@ -3,8 +3,10 @@
  */
 
 import type { TokenizerFiles } from "../checkpoint/checkpoint.ts";
-import { isJsonObject, showValue } from "../json.ts";
 import { CusprunError } from "../errors.ts";
+import { isJsonObject, type JsonObject, showValue } from "../json.ts";
+import { readMerges, readTokenIds } from "./tokenizer-ids.ts";
+import { holdsByteLevel } from "./tokenizer-parts.ts";
 
 /** A token that is matched in the raw text, before any merge. */
 export interface AddedToken {
@@ -22,6 +24,8 @@ export interface BpeModel {
   readonly vocab: ReadonlyMap<string, number>;
   /** `added_tokens`; some are also in `vocab`. */
   readonly added: readonly AddedToken[];
+  /** Texts of added tokens past the end of the embedding. */
+  readonly withoutRow: readonly string[];
   /** In order of rank, best first. */
   readonly merges: readonly (readonly [left: string, right: string])[];
   /** Whether a word that is itself a token is not split. */
@@ -35,9 +39,9 @@ export const BYTE_TOKEN: RegExp = /^<0x[0-9A-F]{2}>$/;
 
 /**
  * Parses and checks the BPE model of a tokenizer.
- * @param vocabSize rows of the embedding: every id must be below it.
+ * @param vocabSize rows of the embedding. Tokens past its end, which the model cannot read, are left out.
  * @param where the file or folder, for error messages.
- * @throws CusprunError `TOKENIZER_INVALID`; `TOKENIZER_UNSUPPORTED` for models other than BPE that can encode every
+ * @throws CusprunError the errors of `readTokenIds`; `TOKENIZER_UNSUPPORTED` for models other than BPE that can encode every
  * byte.
  */
 export function readBpe({ tokenizerJson }: TokenizerFiles, vocabSize: number, where: string): BpeModel {
@@ -49,54 +53,22 @@ export function readBpe({ tokenizerJson }: TokenizerFiles, vocabSize: number, wh
   if (!isByteLevel && model["byte_fallback"] !== true) {
     throw unsupportedTokenizer(where, "model.byte_fallback", model["byte_fallback"], "true, or a byte-level pre-tokenizer");
   }
-  const checkId = (text: string, id: unknown): number => {
-    if (typeof id === "number" && Number.isInteger(id) && id >= 0 && id < vocabSize) return id;
-    throw invalidTokenizer(
-      where,
-      `id ${showValue(id)} of token ${JSON.stringify(text)}`,
-      `an id below ${vocabSize}, the number of rows of the embedding`,
-    );
-  };
-  if (!isJsonObject(model["vocab"])) throw invalidTokenizer(where, "no model.vocab", "the ids of all tokens");
+  readTokenIds(tokenizerJson, where);
+  const vocab = Object.entries(model["vocab"] as Readonly<Record<string, number>>).filter(([, id]) => id < vocabSize);
+  const added = ((tokenizerJson["added_tokens"] ?? []) as readonly JsonObject[]).map(({ content, id, special }) => ({
+    text: content as string,
+    id: id as number,
+    isSpecial: special === true,
+  }));
   return {
     isByteLevel,
-    vocab: new Map(Object.entries(model["vocab"]).map(([text, id]) => [text, checkId(text, id)])),
-    added: readAdded(tokenizerJson["added_tokens"], checkId, where),
-    merges: readMerges(model["merges"], where),
+    vocab: new Map(vocab),
+    added: added.filter(({ id }) => id < vocabSize),
+    withoutRow: added.filter(({ id }) => id >= vocabSize).map(({ text }) => text),
+    merges: [...readMerges(model["merges"], where)],
     ignoresMerges: model["ignore_merges"] === true,
     unknown: typeof model["unk_token"] === "string" ? model["unk_token"] : null,
   };
-}
-
-function holdsByteLevel(preTokenizer: unknown): boolean {
-  if (!isJsonObject(preTokenizer)) return false;
-  const parts = preTokenizer["pretokenizers"];
-  return preTokenizer["type"] === "ByteLevel" || (Array.isArray(parts) && parts.some(holdsByteLevel));
-}
-
-function readAdded(list: unknown, checkId: (text: string, id: unknown) => number, where: string): AddedToken[] {
-  if (list === undefined || list === null) return [];
-  if (!Array.isArray(list)) throw invalidTokenizer(where, "added_tokens that is not a list", "a list");
-  return list.map((entry: unknown) => {
-    if (!isJsonObject(entry) || typeof entry["content"] !== "string") {
-      throw invalidTokenizer(where, `the added token ${showValue(entry)}`, "an object with a string 'content'");
-    }
-    const text = entry["content"];
-    return { text, id: checkId(text, entry["id"]), isSpecial: entry["special"] === true };
-  });
-}
-
-/** Merges are pairs, or in older files two words separated by a space. */
-function readMerges(list: unknown, where: string): (readonly [string, string])[] {
-  if (!Array.isArray(list)) throw invalidTokenizer(where, "no model.merges", "a list of merges");
-  return list.map((merge: unknown) => {
-    const parts: unknown = typeof merge === "string" ? merge.split(" ") : merge;
-    if (Array.isArray(parts) && parts.length === 2) {
-      const [left, right] = parts as unknown[];
-      if (typeof left === "string" && typeof right === "string") return [left, right];
-    }
-    throw invalidTokenizer(where, `the merge ${showValue(merge)}`, "two tokens");
-  });
 }
 
 /**
@@ -179,14 +151,5 @@ export function unsupportedTokenizer(where: string, part: string, found: unknown
     found: showValue(found),
     expected,
     remedy: "Write --formats hf, and keep the full vocabulary (--keep-vocabulary)",
-  });
-}
-
-function invalidTokenizer(where: string, found: string, expected: string): CusprunError {
-  return new CusprunError("TOKENIZER_INVALID", {
-    where: `${where}: tokenizer.json`,
-    found,
-    expected,
-    remedy: "Download the model again, or save its fast tokenizer again with transformers (save_pretrained)",
   });
 }

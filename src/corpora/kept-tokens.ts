@@ -4,8 +4,10 @@
  */
 
 import type { TokenizerFiles } from "../checkpoint/checkpoint.ts";
+import { configTokenIds } from "../checkpoint/config/token-ids.ts";
 import { isJsonObject, type JsonObject } from "../json.ts";
 import { BYTE_TOKEN, type BpeModel } from "./bpe.ts";
+import { byteLevelText } from "./byte-characters.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /** Scripts of written languages, by their Unicode names. */
@@ -22,18 +24,6 @@ const CHAT_ROLES: readonly string[] = ["system", "user", "assistant", "model", "
 
 /** Names of reserved tokens, which were never used: their embedding rows are untrained. */
 const RESERVED = /^(?:<unused\d+>|<\|reserved_special_token_\d+\|>|<SPECIAL_\d+>|\[PAD\d+\])$/;
-
-/** Keys of a config.json or generation_config.json whose values are token ids. */
-const TOKEN_ID_KEY = /(?:_token_ids?|^(?:begin_)?suppress_tokens)$/;
-
-/** Entries of a config whose values are token ids: one number, or a list. */
-export function tokenIdFields(config: JsonObject): [string, number | readonly number[]][] {
-  return Object.entries(config).filter((entry): entry is [string, number | readonly number[]] => {
-    const [key, value] = entry;
-    const isId = (id: unknown): boolean => typeof id === "number" && Number.isInteger(id);
-    return TOKEN_ID_KEY.test(key) && (isId(value) || (Array.isArray(value) && value.every(isId)));
-  });
-}
 
 /** Counts the letters of each script in texts. */
 export class ScriptCounter {
@@ -63,6 +53,7 @@ const SCRIPT_PATTERNS: ReadonlyMap<string, RegExp> = new Map(
  * and of the given scripts, the tokens of the chat template's own words, and tokens that a config names. Tokens that
  * these are merged from are not included.
  * @param configs config.json and generation_config.json, or null if absent.
+ * @param vocabSize rows of the embedding.
  * @returns ids, in any order.
  */
 export function alwaysKeptTokens(
@@ -71,6 +62,7 @@ export function alwaysKeptTokens(
   tokenizer: Tokenizer,
   configs: readonly (JsonObject | null)[],
   scripts: readonly string[],
+  vocabSize: number,
 ): ReadonlySet<number> {
   const kept = new Set<number>(bpe.added.filter(({ text }) => !RESERVED.test(text)).map(({ id }) => id));
   const textOf = bpe.isByteLevel ? byteLevelText : (token: string): string => token;
@@ -79,10 +71,11 @@ export function alwaysKeptTokens(
     const isByte = bpe.isByteLevel ? token.length === 1 : BYTE_TOKEN.test(token);
     if (isByte || token === bpe.unknown || ownScript.test(textOf(token))) kept.add(id);
   }
-  for (const config of configs) {
-    for (const [, ids] of tokenIdFields(config ?? {})) for (const id of [ids].flat()) kept.add(id);
+  for (const config of [...configs, tokenizerConfig]) for (const id of configTokenIds(config ?? {}, vocabSize)) kept.add(id);
+  for (const text of templateTexts(tokenizerConfig["chat_template"])) {
+    const readable = bpe.withoutRow.reduce((rest, token) => rest.replaceAll(token, " "), text);
+    for (const id of tokenizer.encode(readable, "the chat template")) kept.add(id);
   }
-  for (const text of templateTexts(tokenizerConfig["chat_template"])) for (const id of tokenizer.encode(text)) kept.add(id);
   return kept;
 }
 
@@ -101,22 +94,3 @@ function templateTexts(template: unknown): string[] {
     ]);
   return texts.length === 0 ? [] : [...texts, ...CHAT_ROLES];
 }
-
-/** Text of a byte-level token, whose characters represent bytes; invalid UTF-8 becomes U+FFFD. */
-function byteLevelText(token: string): string {
-  return Buffer.from(Array.from(token, (character) => BYTE_OF_CHARACTER.get(character) ?? 0)).toString("utf8");
-}
-
-/**
- * The inverse of GPT-2's `bytes_to_unicode`: printable bytes map to themselves, the others to characters from U+0100.
- */
-const BYTE_OF_CHARACTER: ReadonlyMap<string, number> = (() => {
-  const isPrintable = (byte: number): boolean => (byte > 32 && byte < 127) || (byte > 160 && byte !== 173);
-  const others = Array.from({ length: 256 }, (_, byte) => byte).filter((byte) => !isPrintable(byte));
-  return new Map(
-    Array.from({ length: 256 }, (_, byte) => {
-      const code = isPrintable(byte) ? byte : 256 + others.indexOf(byte);
-      return [String.fromCharCode(code), byte];
-    }),
-  );
-})();

@@ -38,7 +38,7 @@ export interface CorpusOptions {
   readonly documents?: number;
   /** Held-out documents per dimension; default `DEFAULT_HELD_OUT_DOCUMENTS`. 0: none. */
   readonly heldOutDocuments?: number;
-  /** Longer documents are truncated to this many tokens; default `DEFAULT_MAX_TOKENS`. */
+  /** Longer documents are truncated to this many tokens; default `DEFAULT_MAX_TOKENS`. See `fitToPositions`. */
   readonly maxTokens?: number;
   /** Seed for sampling documents; default 0. */
   readonly seed?: number;
@@ -99,6 +99,23 @@ export async function loadCorpora(
     });
   }
   return corpora;
+}
+
+/**
+ * Options whose documents are no longer than a model's positions.
+ * @param positions number of positions of the model.
+ * @throws CusprunError `USAGE` if longer documents were requested.
+ */
+export function fitToPositions(options: CorpusOptions | undefined, positions: number): CorpusOptions {
+  const { maxTokens } = options ?? {};
+  if (maxTokens === undefined || maxTokens <= positions)
+    return { ...options, maxTokens: maxTokens ?? Math.min(DEFAULT_MAX_TOKENS, positions) };
+  throw new CusprunError("USAGE", {
+    where: "--max-tokens",
+    found: `${maxTokens} tokens`,
+    expected: `at most ${positions}, the model's number of positions`,
+    remedy: `Write --max-tokens ${positions}, or less`,
+  });
 }
 
 type Settings = Required<CorpusOptions>;

@@ -106,8 +106,8 @@ async function countSpec(
   const counts = [new Float64Array(vocabSize), new Float64Array(vocabSize)] as const;
   const totals: [number, number] = [0, 0];
   let [documents, characters] = [0, 0];
-  for await (const { text } of await openSpec(dimension, spec)) {
-    const tokens = tokenizer.encode(wellFormed(text));
+  for await (const { text, source } of await openSpec(dimension, spec)) {
+    const tokens = tokenizer.encode(wellFormed(text), source);
     documents++;
     if (documents % DOCUMENTS_PER_STEP === 0) {
       onProgress?.({ stage: `counting tokens of ${specLabel(spec)}`, done: documents, total: null, unit: "documents" });

@@ -20,10 +20,11 @@ const MAX_CUT_BACK = 3;
 
 /**
  * Tokenises a document, truncated to `maxTokens`, or up to three fewer so that the cut falls between two characters.
+ * @throws CusprunError `TOKEN_WITHOUT_ROW`.
  * @returns null if it has fewer than `MIN_DOCUMENT_TOKENS` tokens.
  */
 export function toTokenDocument({ text, source }: TextDocument, tokenizer: Tokenizer, maxTokens: number): TokenDocument | null {
-  const tokens = tokenizer.encode(text);
+  const tokens = tokenizer.encode(text, source);
   if (tokens.length < MIN_DOCUMENT_TOKENS) return null;
   if (tokens.length <= maxTokens) return { tokens, byteLength: Buffer.byteLength(text), source };
   for (let end = maxTokens; end >= Math.max(maxTokens - MAX_CUT_BACK, MIN_DOCUMENT_TOKENS); end--) {

@@ -69,10 +69,10 @@ export class RequestMaker {
    */
   choices(item: MultipleChoiceItem): readonly LikelihoodRequest[] {
     const context = item.context.trimEnd();
-    const contextTokens = context === "" ? this.#prefix : this.#tokenizer.encode(context);
+    const contextTokens = context === "" ? this.#prefix : this.#tokenizer.encode(context, item.source);
     return item.choices.map((choice, index) => {
       const whole = item.context + DELIMITER + choice;
-      const tokens = context === "" ? this.#withPrefix(whole) : this.#tokenizer.encode(whole);
+      const tokens = context === "" ? this.#withPrefix(whole, item.source) : this.#tokenizer.encode(whole, item.source);
       const targets = tokens.subarray(contextTokens.length);
       if (targets.length === 0 || targets.length > this.#choiceTokens || contextTokens.length === 0) {
         throw new CusprunError("TASK_TOKENS", {
@@ -94,7 +94,7 @@ export class RequestMaker {
    * @throws CusprunError `TASK_TOKENS` for a text without tokens.
    */
   windows(item: PerplexityItem): readonly LikelihoodRequest[] {
-    const tokens = this.#withPrefix(item.text);
+    const tokens = this.#withPrefix(item.text, item.source);
     const first = Math.max(1, this.#prefix.length);
     if (tokens.length <= first) {
       throw new CusprunError("TASK_TOKENS", {
@@ -116,8 +116,8 @@ export class RequestMaker {
     return requests;
   }
 
-  #withPrefix(text: string): Int32Array {
-    return concatenate(this.#prefix, this.#tokenizer.encode(text).subarray(this.#tokenizer.prefix.length));
+  #withPrefix(text: string, source: string): Int32Array {
+    return concatenate(this.#prefix, this.#tokenizer.encode(text, source).subarray(this.#tokenizer.prefix.length));
   }
 }
 

@@ -48,8 +48,13 @@ async function embed(
   states: HiddenStates,
   options: JobOptions,
 ): Promise<void> {
-  const { family, hiddenSize: D, vocabSize: V, embeddingScale } = checkpoint.config;
+  const { family, hiddenSize: D, vocabSize: V, maxPositionEmbeddings: positions, embeddingScale } = checkpoint.config;
   const embedding = modelTensorName(familyNamed(family), "embedding");
+  for (const { tokens, length } of batches) {
+    if (length > positions) throw new RangeError(`a document of ${length} tokens, in a model of ${positions} positions`);
+    const outside = tokens.find((token) => token < 0 || token >= V);
+    if (outside !== undefined) throw new RangeError(`token ${outside} has no row in the embedding of ${V} rows`);
+  }
   const slicesOf = batches.map(({ tokens }) => new Set(Array.from(tokens, (token) => Math.floor(token / ROWS_PER_SLICE))));
   const needed = new Set(slicesOf.flatMap((slices) => [...slices]));
   // Runtimes store the factor in f32.

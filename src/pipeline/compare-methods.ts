@@ -7,7 +7,13 @@
 import { rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Corpus } from "../corpora/corpus.ts";
-import { DEFAULT_DOCUMENTS, DEFAULT_HELD_OUT_DOCUMENTS, DEFAULT_MAX_TOKENS, loadCorpora } from "../corpora/load.ts";
+import {
+  DEFAULT_DOCUMENTS,
+  DEFAULT_HELD_OUT_DOCUMENTS,
+  DEFAULT_MAX_TOKENS,
+  fitToPositions,
+  loadCorpora,
+} from "../corpora/load.ts";
 import { CusprunError } from "../errors.ts";
 import { readTasks } from "../evaluation/task-file.ts";
 import {
@@ -91,8 +97,9 @@ async function compareInFolder(options: CompareOptions): Promise<ComparisonRepor
     }
     const tokenizer = await openTokenizer(checkpoint);
     const corpora = new Map<number, readonly Corpus[]>();
+    const corpusOptions = fitToPositions(options.corpusOptions, checkpoint.config.maxPositionEmbeddings);
     for (const seed of seeds)
-      corpora.set(seed, await loadCorpora(options.corpora, tokenizer, { ...options.corpusOptions, seed, ...job }));
+      corpora.set(seed, await loadCorpora(options.corpora, tokenizer, { ...corpusOptions, seed, ...job }));
     const scoring = {
       kinds: sharedKinds(checkpoint.config, experts),
       mapChange: "first-order",

@@ -65,7 +65,7 @@ function encodeAgain(corpora: readonly Corpus[], from: Tokenizer, to: Tokenizer)
   return corpora.map((corpus) => ({
     ...corpus,
     heldOut: corpus.heldOut.map((document) => {
-      const tokens = to.encode(from.decode(document.tokens.subarray(from.prefix.length)));
+      const tokens = to.encode(from.decode(document.tokens.subarray(from.prefix.length)), document.source);
       return { ...document, tokens };
     }),
   }));

@@ -49,7 +49,7 @@ export async function openTokenizer(checkpoint: Checkpoint): Promise<Tokenizer> 
       remedy: "Put the model's tokenizer.json and tokenizer_config.json next to its weights",
     });
   }
-  return createTokenizer(files, checkpoint.path);
+  return createTokenizer(files, checkpoint.path, checkpoint.config.vocabSize);
 }
 
 /** The optional tensors that a checkpoint has. */

@@ -4,6 +4,7 @@
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Corpus } from "../corpora/corpus.ts";
+import { DEFAULT_MAX_TOKENS, type CorpusOptions } from "../corpora/load.ts";
 import type { Perplexity } from "../evaluation/perplexity.ts";
 import type { DimensionReport, MemoryReport, PerplexityFigure, PruneReport } from "../report/report.ts";
 import type { PrunePlan } from "../selection/plan.ts";
@@ -18,6 +19,8 @@ export interface FinishedPrune {
   readonly out: string;
   readonly checkpoint: Checkpoint;
   readonly corpora: readonly Corpus[];
+  /** As the user gave them. */
+  readonly corpusOptions: CorpusOptions | undefined;
   readonly scores: PruneReport["scores"];
   readonly plan: PrunePlan;
   /** Perplexities of the dense model. */
@@ -47,12 +50,20 @@ export function reportPrune(run: FinishedPrune): Omit<PruneReport, "elapsedMs"> 
     units: countUnits(plan, config),
     vocabulary: countTokensOf(plan),
     overlap: plan.overlap,
+    notes: [...positionNotes(run), ...written.notes],
     out,
     repair: written.repair,
     dimensions: run.corpora.map((corpus) => describeDimension(corpus, run.dense, written.figures)),
     scores: run.scores,
     memory: run.memory,
   };
+}
+
+/** Says if documents are shorter than by default because the model has few positions. */
+function positionNotes({ checkpoint, corpusOptions }: FinishedPrune): string[] {
+  const positions = checkpoint.config.maxPositionEmbeddings;
+  const isCut = corpusOptions?.maxTokens === undefined && positions < DEFAULT_MAX_TOKENS;
+  return isCut ? [`documents are cut to ${positions} tokens, the model's number of positions`] : [];
 }
 
 function describeDimension(corpus: Corpus, dense: PerplexityByDimension, expert: PerplexityByDimension): DimensionReport {

@@ -6,7 +6,7 @@
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Corpus, Dimension } from "../corpora/corpus.ts";
-import { loadCorpora, type CorpusOptions, type CorpusSpecs } from "../corpora/load.ts";
+import { fitToPositions, loadCorpora, type CorpusOptions, type CorpusSpecs } from "../corpora/load.ts";
 import type { Tokenizer } from "../corpora/tokenizer.ts";
 import type { OutputPlace } from "../output-place.ts";
 import type { JobOptions } from "../progress.ts";
@@ -141,8 +141,9 @@ class PruneRun {
     options: PruneOptions,
     place: OutputPlace,
   ): Promise<PruneRun> {
-    const { method = "cusprun", mapChange = "first-order", measure = true, corpusOptions, vocabularyCorpus = [] } = options;
+    const { method = "cusprun", mapChange = "first-order", measure = true, vocabularyCorpus = [] } = options;
     const { config } = checkpoint;
+    const corpusOptions = fitToPositions(options.corpusOptions, config.maxPositionEmbeddings);
     const job = jobOptions(options);
     const rehearsed = await rehearsePrune(checkpoint, dimensions, choice, options);
     const tokenizer = await openTokenizer(checkpoint);
@@ -188,9 +189,20 @@ class PruneRun {
     const cut = await this.#cut(plan);
     const dense = await this.#measureDense();
     const written = await this.#repairAndWrite(plan, cut, dense);
-    const { model, out } = options;
+    const { model, out, corpusOptions } = options;
     const { path, reused } = scores;
-    return reportPrune({ model, out, checkpoint, corpora, scores: { path, reused }, plan, dense, written, memory });
+    return reportPrune({
+      model,
+      out,
+      checkpoint,
+      corpora,
+      corpusOptions,
+      scores: { path, reused },
+      plan,
+      dense,
+      written,
+      memory,
+    });
   }
 
   #score(): Promise<ReadyScores> {
@@ -236,7 +248,13 @@ class PruneRun {
     const cutsUnits = plan.layers.some(({ cuts }) => Object.keys(cuts).length > 0);
     if (!rehearsed.repairing || !cutsUnits) return write({ plan, expert: cut, repair: null });
     const repair = defined({ generalShare: options.generalShare });
-    const documents = await gatherRepairDocuments(corpora, tokenizer, repair, options.corpusOptions ?? {}, this.#job);
+    const documents = await gatherRepairDocuments(
+      corpora,
+      tokenizer,
+      repair,
+      fitToPositions(options.corpusOptions, checkpoint.config.maxPositionEmbeddings),
+      this.#job,
+    );
     return withRepairedExpert(checkpoint, cut, plan, documents, workFolder, this.#job, write);
   }
 

@@ -6,7 +6,7 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { identifyModel } from "../checkpoint/identity.ts";
 import { DIMENSIONS, type Dimension } from "../corpora/corpus.ts";
-import { loadCorpora, type CorpusOptions, type CorpusSpecs } from "../corpora/load.ts";
+import { fitToPositions, loadCorpora, type CorpusOptions, type CorpusSpecs } from "../corpora/load.ts";
 import { withOutputFile, type OutputPlace } from "../output-place.ts";
 import type { JobOptions } from "../progress.ts";
 import type { MemoryReport, UnitReport, VocabularyReport } from "../report/report.ts";
@@ -101,7 +101,7 @@ function scoreTo(place: OutputPlace, options: ScoreModelOptions): Promise<Scored
     const kinds = neededKinds(checkpoint.config, options.selection ?? {});
     const tokenizer = await openTokenizer(checkpoint);
     const corpora = await loadCorpora(options.corpora, tokenizer, {
-      ...options.corpusOptions,
+      ...fitToPositions(options.corpusOptions, checkpoint.config.maxPositionEmbeddings),
       // Nothing is measured here, so every document may be used for calibration.
       heldOutDocuments: options.corpusOptions?.heldOutDocuments ?? 0,
       ...jobOptions(options),
@@ -265,7 +265,8 @@ async function repairOn(
   writing: (expert: ReadyExpert) => Promise<WrittenExpert>,
 ): Promise<WrittenExpert> {
   checkRepair(plan);
-  const options = { ...corpusOptions, heldOutDocuments: corpusOptions?.heldOutDocuments ?? 0, ...job };
+  const fitted = fitToPositions(corpusOptions, checkpoint.config.maxPositionEmbeddings);
+  const options = { ...fitted, heldOutDocuments: corpusOptions?.heldOutDocuments ?? 0, ...job };
   const tokenizer = await openTokenizer(checkpoint);
   const corpora = await loadCorpora(specs, tokenizer, options);
   planRun(checkpoint.config, corpora, { ...NO_STAGES, repairing: cut.config }, job);

@@ -40,7 +40,7 @@ export async function gatherVocabulary(
     return {
       counts,
       derivations: deriveTokens(bpe),
-      alwaysKept: alwaysKeptTokens(bpe, files, tokenizer, [configJson, generationConfigJson], scripts),
+      alwaysKept: alwaysKeptTokens(bpe, files, tokenizer, [configJson, generationConfigJson], scripts, config.vocabSize),
     };
   } catch (error) {
     if (choice.vocabulary === undefined && error instanceof CusprunError && error.code === "TOKENIZER_UNSUPPORTED") return null;

@@ -5,7 +5,7 @@
 
 import { stat } from "node:fs/promises";
 import { basename, resolve } from "node:path";
-import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { Checkpoint, TokenizerFiles } from "../checkpoint/checkpoint.ts";
 import { DIMENSIONS, type Corpus, type Dimension } from "../corpora/corpus.ts";
 import { presetNames } from "../corpora/presets.ts";
 import { CusprunError } from "../errors.ts";
@@ -81,6 +81,8 @@ export interface WrittenExpert {
   /** One per format. */
   readonly parts: readonly ExpertPart[];
   readonly repair: RepairSummary | null;
+  /** What was left out of the files, in words. */
+  readonly notes: readonly string[];
   /** The expert's perplexities, if they were measured. */
   readonly figures: PerplexityByDimension;
 }
@@ -177,20 +179,24 @@ export async function writeExpert(
       version: cusprunVersion(),
     };
   };
-  const writers = await writersOf(checkpoint, { plan, expert, repair }, base, options);
+  const tokenizer = await expertTokenizerFiles(checkpoint, plan);
+  const writers = await writersOf(checkpoint, { plan, expert, repair }, tokenizer, base, options);
   const { parts, files } = await fillExpertFolder(place, expert.config, writers, { ...job, plan, card });
   const parameters = expert.tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  return { parameters, files, parts, repair, figures: measured };
+  const leftOut = [...expert.leftOut, ...(tokenizer?.leftOut ?? [])];
+  const notes =
+    leftOut.length === 0 ? [] : [`left out, since they name tokens that the expert does not have: ${leftOut.join(", ")}`];
+  return { parameters, files, parts, repair, notes, figures: measured };
 }
 
 /** A writer for each requested format; what a format cannot hold is refused here, before anything is written. */
 async function writersOf(
   checkpoint: Checkpoint,
   { plan, expert }: ReadyExpert,
+  tokenizer: TokenizerFiles | null,
   { license }: BaseModel,
   { out, formats = ["hf"], dtype, maxShardBytes, type, onnxType }: WriteOptions,
 ): Promise<FormatWriter<ExpertPart>[]> {
-  const tokenizer = await expertTokenizerFiles(checkpoint, plan);
   const bytesBefore = checkpoint.gguf === undefined ? null : (await stat(checkpoint.path)).size;
   const makers: Readonly<Record<ExpertFormat, () => FormatWriter<ExpertPart>>> = {
     hf: () => huggingFaceWriter(expert, tokenizer, removedParameters(plan), defined({ dtype, maxShardBytes })),

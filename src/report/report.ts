@@ -92,6 +92,8 @@ export interface PruneReport {
   readonly dimensions: readonly DimensionReport[];
   /** Jaccard overlap of the irrelevant sets, per pair of dimensions. */
   readonly overlap: Readonly<Record<string, number>>;
+  /** What was cut or left out without being asked for, in words. */
+  readonly notes: readonly string[];
   /** Folder of the expert. */
   readonly out: string;
   /** Summary of the repair, or null if the expert was not repaired. */

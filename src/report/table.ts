@@ -54,6 +54,7 @@ export function renderReport(report: PruneReport): string {
     renderVocabulary(report.vocabulary),
     renderUnitTable(report.units, report.layers, report.layout),
     renderOverlap(report),
+    report.notes.map((note) => `note: ${note}`),
   ];
   return [...sections.filter((lines) => lines.length > 0), renderWhereabouts(report)]
     .map((lines) => lines.join("\n"))

@@ -29,8 +29,16 @@ export async function expertTokenizerFiles(
   const ids = plannedTokenIds(plan);
   if (files === null || ids === null) return files;
   const { config, configJson, generationConfigJson, path } = checkpoint;
-  const bpe = readBpe(files, config.vocabSize, path);
-  const needed = alwaysKeptTokens(bpe, files, createTokenizer(files, path), [configJson, generationConfigJson], []);
+  const { vocabSize } = config;
+  const bpe = readBpe(files, vocabSize, path);
+  const needed = alwaysKeptTokens(
+    bpe,
+    files,
+    createTokenizer(files, path, vocabSize),
+    [configJson, generationConfigJson],
+    [],
+    vocabSize,
+  );
   for (const id of needed)
     if (!ids.has(id)) throw missing(bpe, id, "every byte, special token, ASCII character and word of the chat template");
   for (const [id, pair] of deriveTokens(bpe)) {

@@ -10,7 +10,8 @@ import type { BlockRole } from "../families/roles.ts";
 import { raggedConfigKeys } from "../checkpoint/config/hf-ragged.ts";
 import { sameLayerSizes } from "../checkpoint/config/model-config.ts";
 import type { ModelConfig } from "../checkpoint/config/model-config.ts";
-import { tokenIdFields } from "../corpora/kept-tokens.ts";
+import { renumberConfig, withPaddingToken, type RenumberedConfig } from "../checkpoint/config/token-ids.ts";
+import type { JsonObject } from "../json.ts";
 import type { WeightSource } from "../model/layer-program.ts";
 import { checkPlan } from "../selection/plan-check.ts";
 import type { PlannedSizes } from "../selection/plan-check.ts";
@@ -58,6 +59,8 @@ export interface Expert {
   /** The checkpoint's config.json with the changes that the cut requires. */
   readonly configJson: Readonly<Record<string, unknown>>;
   readonly generationConfigJson: Readonly<Record<string, unknown>> | null;
+  /** Keys of these two files that name a token without a new id, such as `generation_config.json: suppress_tokens`. */
+  readonly leftOut: readonly string[];
   /** In the order of the checkpoint. */
   readonly tensors: readonly ExpertTensor[];
 }
@@ -80,12 +83,16 @@ export function cutExpert(checkpoint: Checkpoint, plan: PlannedCut): Expert {
   const layers = keptLayers(plan);
   const numbers = new Map(layers.map((layer, number) => [layer, number]));
   const family = familyNamed(checkpoint.config.family);
-  const { generationConfigJson } = checkpoint;
+  const configJson = renumbered(checkpoint.configJson, ids, checkpoint.config);
+  const generation = checkpoint.generationConfigJson && renumbered(checkpoint.generationConfigJson, ids, checkpoint.config);
   return {
     config: cutConfig(checkpoint.config, sizes, layers, ids),
-    configJson: cutConfigJson(checkpoint, plan.layout, sizes, layers, ids),
-    generationConfigJson:
-      generationConfigJson === null ? null : { ...generationConfigJson, ...renumberFields(generationConfigJson, ids) },
+    configJson: cutConfigJson(checkpoint.config, configJson.json, plan.layout, sizes, layers),
+    generationConfigJson: generation?.json ?? null,
+    leftOut: [
+      ...configJson.leftOut.map((key) => `config.json: ${key}`),
+      ...(generation?.leftOut ?? []).map((key) => `generation_config.json: ${key}`),
+    ],
     tensors: [...checkpoint.tensors.values()].flatMap((tensor) => {
       const name = renumberedTensorName(family, tensor.name, numbers);
       return name === null ? [] : [{ ...expertTensor(checkpoint, tensor, edits.get(tensor.name)), name }];
@@ -98,8 +105,9 @@ export function wholeExpert(checkpoint: Checkpoint): Expert {
   const { config, configJson, generationConfigJson, tensors } = checkpoint;
   return {
     config,
-    configJson,
-    generationConfigJson,
+    configJson: withPaddingToken(configJson, config.vocabSize),
+    generationConfigJson: generationConfigJson && withPaddingToken(generationConfigJson, config.vocabSize),
+    leftOut: [],
     tensors: [...tensors.values()].map((tensor) => expertTensor(checkpoint, tensor, undefined)),
   };
 }
@@ -210,13 +218,13 @@ function cutConfig(
 }
 
 function cutConfigJson(
-  { config, configJson }: Checkpoint,
+  config: ModelConfig,
+  configJson: JsonObject,
   layout: Layout,
   { layerSizes, vocabSize, rewrite }: PlannedSizes,
   layers: readonly number[],
-  ids: TokenIdMap | null,
-): Readonly<Record<string, unknown>> {
-  const changed: Record<string, unknown> = renumberFields(configJson, ids);
+): JsonObject {
+  const changed: Record<string, unknown> = {};
   if (vocabSize !== config.vocabSize) changed["vocab_size"] = vocabSize;
   if (layers.length !== config.numHiddenLayers) {
     changed["num_hidden_layers"] = layers.length;
@@ -238,13 +246,7 @@ function cutConfigJson(
   return { ...configJson, ...changed, ...rewrite?.keys };
 }
 
-/** The fields of a config that hold token ids, renumbered. Those ids are always kept (`alwaysKeptTokens`). */
-function renumberFields(json: Readonly<Record<string, unknown>>, ids: TokenIdMap | null): Record<string, unknown> {
-  if (ids === null) return {};
-  return Object.fromEntries(
-    tokenIdFields(json).map(([key, value]) => [
-      key,
-      typeof value === "number" ? (ids.get(value) ?? value) : value.map((id) => ids.get(id) ?? id),
-    ]),
-  );
+/** A config with the ids of the kept tokens. */
+function renumbered(json: JsonObject, ids: TokenIdMap | null, { vocabSize }: ModelConfig): RenumberedConfig {
+  return ids === null ? { json: withPaddingToken(json, vocabSize), leftOut: [] } : renumberConfig(json, (id) => ids.get(id));
 }

@@ -7,13 +7,17 @@
  */
 
 import type { TokenizerFiles } from "../checkpoint/checkpoint.ts";
-import { isJsonObject, type JsonObject } from "../json.ts";
+import { renumberConfig, type RenumberedConfig } from "../checkpoint/config/token-ids.ts";
+import { isJsonObject, type JsonObject, parseJsonBytes } from "../json.ts";
 
-/**
- * Files next to tokenizer.json that hold neither ids nor tokens of their own. Others would contradict it and are left
- * out.
- */
-const ID_FREE_FILES: readonly string[] = ["chat_template.jinja", "chat_template.json", "special_tokens_map.json"];
+/** Files next to tokenizer.json that hold neither ids nor tokens. Others would contradict it and are left out. */
+const ID_FREE_FILES: readonly string[] = ["chat_template.jinja", "chat_template.json"];
+
+/** Lists of further special tokens. */
+const TOKEN_LISTS: readonly string[] = ["additional_special_tokens", "extra_special_tokens"];
+
+/** Names tokens by their texts. */
+const SPECIAL_TOKENS_FILE = "special_tokens_map.json";
 
 /** New ids by old ones. */
 export type TokenIdMap = ReadonlyMap<number, number>;
@@ -34,17 +38,38 @@ export function renumberTokens(kept: Iterable<number>): TokenIdMap {
  */
 export function trimTokenizer(files: TokenizerFiles, ids: TokenIdMap): TokenizerFiles {
   const tokenizerJson = trimTokenizerJson(files.tokenizerJson, ids);
-  const tokenizerConfig = trimTokenizerConfig(files.tokenizerConfig, ids);
+  const isKept = isKeptName(files.tokenizerJson, tokenizerJson);
+  const config = trimTokenizerConfig(files.tokenizerConfig, ids, isKept);
+  const special = parsedFile(files, SPECIAL_TOKENS_FILE);
+  const named = special === null ? null : withoutNames(special, isKept);
   const encoder = new TextEncoder();
+  const encode = (json: JsonObject): Uint8Array => encoder.encode(`${JSON.stringify(json, null, 2)}\n`);
   return {
     tokenizerJson,
-    tokenizerConfig,
+    tokenizerConfig: config.json,
     files: new Map([
       ["tokenizer.json", encoder.encode(JSON.stringify(tokenizerJson))],
-      ["tokenizer_config.json", encoder.encode(`${JSON.stringify(tokenizerConfig, null, 2)}\n`)],
+      ["tokenizer_config.json", encode(config.json)],
+      ...(named === null ? [] : [[SPECIAL_TOKENS_FILE, encode(named.json)] as const]),
       ...[...files.files].filter(([name]) => ID_FREE_FILES.includes(name)),
     ]),
+    leftOut: [
+      ...config.leftOut.map((key) => `tokenizer_config.json: ${key}`),
+      ...(named?.leftOut ?? []).map((key) => `${SPECIAL_TOKENS_FILE}: ${key}`),
+    ],
   };
+}
+
+/** A JSON file of a tokenizer; null if there is none, or none that can be parsed. */
+function parsedFile({ files }: TokenizerFiles, name: string): JsonObject | null {
+  const bytes = files.get(name);
+  if (bytes === undefined) return null;
+  try {
+    const json = parseJsonBytes(bytes);
+    return isJsonObject(json) ? json : null;
+  } catch {
+    return null;
+  }
 }
 
 function trimTokenizerJson(json: JsonObject, ids: TokenIdMap): JsonObject {
@@ -62,7 +87,7 @@ function trimTokenizerJson(json: JsonObject, ids: TokenIdMap): JsonObject {
   const { padding } = json;
   return {
     ...json,
-    ...(isJsonObject(padding) ? { padding: { ...padding, pad_id: ids.get(padding["pad_id"] as number) ?? 0 } } : {}),
+    ...(isJsonObject(padding) && { padding: trimPadding(padding, ids) }),
     added_tokens: added.map((token) => ({ ...token, id: ids.get(token["id"] as number) })),
     post_processor: renumberProcessor(json["post_processor"], ids),
     model: { ...model, vocab: Object.fromEntries(vocab), merges },
@@ -86,12 +111,50 @@ function renumberProcessor(processor: unknown, ids: TokenIdMap): unknown {
   return renumbered;
 }
 
-function trimTokenizerConfig(config: JsonObject, ids: TokenIdMap): JsonObject {
-  const decoder = config["added_tokens_decoder"];
-  if (!isJsonObject(decoder)) return config;
+/** Padding is switched off if its token is removed. */
+function trimPadding(padding: JsonObject, ids: TokenIdMap): JsonObject | null {
+  const id = ids.get(padding["pad_id"] as number);
+  return id === undefined ? null : { ...padding, pad_id: id };
+}
+
+function trimTokenizerConfig(config: JsonObject, ids: TokenIdMap, isKept: (name: string) => boolean): RenumberedConfig {
+  const renumbered = renumberConfig(config, (id) => ids.get(id));
+  const named = withoutNames(renumbered.json, isKept);
+  const decoder = named.json["added_tokens_decoder"];
+  const leftOut = [...renumbered.leftOut, ...named.leftOut];
+  if (!isJsonObject(decoder)) return { json: named.json, leftOut };
   const entries = Object.entries(decoder).flatMap(([id, token]): [string, unknown][] => {
-    const renumbered = ids.get(Number(id));
-    return renumbered === undefined ? [] : [[String(renumbered), token]];
+    const newId = ids.get(Number(id));
+    return newId === undefined ? [] : [[String(newId), token]];
   });
-  return { ...config, added_tokens_decoder: Object.fromEntries(entries) };
+  return { json: { ...named.json, added_tokens_decoder: Object.fromEntries(entries) }, leftOut };
+}
+
+/** Whether a text is no token of the old vocabulary, or one of the new. */
+function isKeptName(before: JsonObject, after: JsonObject): (name: string) => boolean {
+  const [old, kept] = [tokenTexts(before), tokenTexts(after)];
+  return (name) => kept.has(name) || !old.has(name);
+}
+
+function tokenTexts(json: JsonObject): ReadonlySet<string> {
+  const { vocab } = json["model"] as JsonObject;
+  const added = (json["added_tokens"] ?? []) as readonly JsonObject[];
+  return new Set([...Object.keys(vocab as JsonObject), ...added.map(({ content }) => content as string)]);
+}
+
+/** Without the names of removed tokens: transformers would add such a token again, past the end of the embedding. */
+function withoutNames(json: JsonObject, isKept: (name: string) => boolean): RenumberedConfig {
+  const leftOut: string[] = [];
+  const isKeptToken = (token: unknown): boolean => {
+    const name = isJsonObject(token) ? token["content"] : token;
+    return typeof name !== "string" || isKept(name);
+  };
+  const entries = Object.entries(json).flatMap(([key, value]): [string, unknown][] => {
+    if (key.endsWith("_token") && !isKeptToken(value)) {
+      leftOut.push(key);
+      return [];
+    }
+    return [[key, TOKEN_LISTS.includes(key) && Array.isArray(value) ? value.filter(isKeptToken) : value]];
+  });
+  return { json: Object.fromEntries(entries), leftOut };
 }

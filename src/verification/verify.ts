@@ -97,7 +97,7 @@ async function textOf(checkpoint: Checkpoint): Promise<{
   );
   const files = await checkpoint.readTokenizerFiles();
   if (files === null) return { ids: Array.from({ length }, (_, index) => (index * 7 + 1) % config.vocabSize), textIds: null };
-  const tokenizer = createTokenizer(files, path);
+  const tokenizer = createTokenizer(files, path, config.vocabSize);
   const all = [...tokenizer.encode(TEXT)];
   const textIds = all.slice(tokenizer.prefix.length);
   return { ids: all.slice(0, length), textIds };

@@ -22,6 +22,7 @@ const REPORT: PruneReport = {
     { kind: "head", before: [9, 9, 9], removedPerLayer: [0, 3, 0] },
   ],
   memory: { limitBytes: 2 ** 34, stages: [] },
+  notes: [],
   repair: { documents: 183, fitted: 3, tried: 3 },
   dimensions: [
     {

@@ -34,7 +34,7 @@ export function trimVocabulary(
   const bpe = readBpe(files, vocabSize, "test");
   const dense = createTokenizer(files, "test");
   const order = orderTokens(
-    { derivations: deriveTokens(bpe), alwaysKept: alwaysKeptTokens(bpe, files, dense, [], ["Latin"]) },
+    { derivations: deriveTokens(bpe), alwaysKept: alwaysKeptTokens(bpe, files, dense, [], ["Latin"], vocabSize) },
     { keys: [{ values: Float64Array.from({ length: vocabSize }, (_, id) => relevanceOf(id)), weight: 1 }], watched: [] },
   );
   const gone = new Set(order.tokens.subarray(0, Math.round(share * order.tokens.length)));

@@ -10,6 +10,7 @@ import { familyOfModelType, isRaggedModelType } from "../../families/index.ts";
 import type { FamilyConfigRules } from "../../families/family.ts";
 import { parseLayerWidths } from "./hf-ragged.ts";
 import { parseRope } from "./hf-rope.ts";
+import { checkNeededTokenIds } from "./token-ids.ts";
 import { checkModelConfig, MAX_SIZES } from "./model-config-check.ts";
 import type { LayerSizes, LayerType, ModelConfig } from "./model-config.ts";
 
@@ -46,6 +47,8 @@ export function parseHfConfig(json: JsonObject, where: string): ModelConfig {
   );
   const queryScalar = rules.defaultQueryPreAttnScalar;
   const layerTypes = parseLayerTypes(fields, rules, numHiddenLayers);
+
+  checkNeededTokenIds(json, fields.positiveInteger("vocab_size"), where);
 
   const config: ModelConfig = {
     family: family.name,

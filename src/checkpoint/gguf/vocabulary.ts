@@ -116,7 +116,7 @@ export function isAddedType(type: number): boolean {
 }
 
 /**
- * The id under `tokenizer.ggml.{name}_token_id`, or null if the file has no such key.
+ * The id under `tokenizer.ggml.{name}_token_id`, or null if the file has no such key, or padding that is no token.
  * @throws CusprunError `TOKENIZER_INVALID` if it is not an id of the vocabulary.
  */
 export function specialId(
@@ -127,7 +127,10 @@ export function specialId(
   const key = `tokenizer.ggml.${name}_token_id`;
   const value = metadata.get(key);
   if (value === undefined) return null;
-  if (typeof value !== "number" || vocabulary.tokens[value] === undefined) {
+  const isToken = typeof value === "number" && vocabulary.tokens[value] !== undefined;
+  // Padding is never computed, and some files name a token that does not exist, such as 4294967295.
+  if (!isToken && name === "padding") return null;
+  if (!isToken) {
     throw invalidTokenizer(vocabulary.where, key, String(value), `an id below ${vocabulary.tokens.length}`);
   }
   return value;

@@ -13,7 +13,8 @@ import type { JsonObject } from "../../json.ts";
 import type { Family } from "../../families/family.ts";
 import { familyNamed, modelTensorName } from "../../families/index.ts";
 import { hasAttentionBias, parseHfConfig } from "../config/hf-config.ts";
-import { parseJsonObject, readJsonObject, readSmallFile } from "../json-files.ts";
+import { parseJsonObject, readJsonObject, readModelFile } from "../json-files.ts";
+import { checkNeededTokenIds } from "../config/token-ids.ts";
 import type { ModelConfig } from "../config/model-config.ts";
 import type { SafetensorsEntry } from "./header.ts";
 import { isFloatDType, type SafetensorsFile } from "./read.ts";
@@ -44,7 +45,9 @@ const COMPARE_BYTES = 2 ** 24;
  */
 export async function openSafetensors(folder: string): Promise<Checkpoint> {
   const { configJson, config } = await readModelConfig(folder);
-  const generationConfigJson = await readJsonObject(join(folder, "generation_config.json"));
+  const generationPath = join(folder, "generation_config.json");
+  const generationConfigJson = await readJsonObject(generationPath);
+  checkNeededTokenIds(generationConfigJson ?? {}, config.vocabSize, generationPath);
   const { files, fileOfTensor } = await openWeights(folder);
   try {
     const tensors = new Map<string, TensorInfo>();
@@ -121,7 +124,7 @@ class SafetensorsCheckpoint implements Checkpoint {
   async readTokenizerFiles(): Promise<TokenizerFiles | null> {
     const files = new Map<string, Uint8Array>();
     for (const name of TOKENIZER_FILE_NAMES) {
-      const bytes = await readSmallFile(join(this.path, name));
+      const bytes = await readModelFile(this.path, name);
       if (bytes !== null) files.set(name, bytes);
     }
     this.#checkTokenizer(files);

@@ -4,7 +4,7 @@
  */
 
 import type { GgufOrigin } from "../../checkpoint/checkpoint.ts";
-import type { GgufValue } from "../../checkpoint/gguf/values.ts";
+import type { GgufMetadata, GgufValue } from "../../checkpoint/gguf/values.ts";
 import type { GgufTypedValue } from "./writer.ts";
 
 /** The prefix of every key of the tokenizer. */
@@ -12,6 +12,9 @@ export const TOKENIZER_PREFIX = "tokenizer.";
 /** Without this key a file has no tokenizer. */
 const MODEL_KEY = "tokenizer.ggml.model";
 const TOKENS_KEY = "tokenizer.ggml.tokens";
+const PADDING_KEY = "tokenizer.ggml.padding_token_id";
+/** Arrays of ids, of any length. */
+const ID_LIST_KEY = /(?:_token_ids|suppress_tokens)$/;
 const MERGES_KEY = "tokenizer.ggml.merges";
 /** Arrays with one entry per token, and the type that they are stored in. */
 const PER_TOKEN = { [TOKENS_KEY]: "string", "tokenizer.ggml.scores": "float32", "tokenizer.ggml.token_type": "int32" } as const;
@@ -32,11 +35,16 @@ export async function carriedTokenizerValues(origin: GgufOrigin): Promise<Readon
   const values = new Map<string, GgufTypedValue>();
   const kept = tokenIds === null ? null : { ids: tokenIds, texts: keptTexts(metadata.get(TOKENS_KEY), tokenIds) };
   for (const [key, value] of metadata) {
-    if (!key.startsWith(TOKENIZER_PREFIX)) continue;
+    if (!key.startsWith(TOKENIZER_PREFIX) || isAbsentPadding(key, value, metadata)) continue;
     const trimmed = kept === null ? "same" : trimValue(key, value, kept);
     if (trimmed !== null) values.set(key, trimmed === "same" ? ["encoded", await origin.readValue(key)] : trimmed);
   }
   return values;
+}
+
+/** Padding is never computed, and some files name a token that does not exist, such as 4294967295. */
+function isAbsentPadding(key: string, value: GgufValue, metadata: GgufMetadata): boolean {
+  return key === PADDING_KEY && !(Number(value) < stringsOf(metadata.get(TOKENS_KEY)).length);
 }
 
 interface KeptTokens {
@@ -59,9 +67,13 @@ function trimValue(key: string, value: GgufValue, { ids, texts }: KeptTokens): G
     return ["array", type, numbers];
   }
   if (key === MERGES_KEY) return ["array", "string", stringsOf(value).filter((merge) => isKeptMerge(merge, texts))];
-  if (!key.endsWith("_token_id")) return "same";
-  const id = ids.get(Number(value));
-  return id === undefined ? null : ["uint32", id];
+  if (key.endsWith("_token_id")) {
+    const id = ids.get(Number(value));
+    return id === undefined ? null : ["uint32", id];
+  }
+  if (!ID_LIST_KEY.test(key)) return "same";
+  const list = Array.from(value as ArrayLike<unknown>, (id) => ids.get(Number(id)));
+  return list.includes(undefined) ? null : ["array", "int32", list as number[]];
 }
 
 /** A merge is kept if its parts and its result are. */

@@ -35,7 +35,7 @@ export function tokenizerPairs(files: TokenizerFiles, config: ModelConfig, where
     ...Object.entries(ids).flatMap(([name, id]): [string, GgufTypedValue][] =>
       id === null ? [] : [[`ggml.${name}_token_id`, ["uint32", id]]],
     ),
-    ...framing(files, ids, where),
+    ...framing(files, ids, config.vocabSize, where),
     ...(template === null ? [] : [["chat_template", ["string", template]] as [string, GgufTypedValue]]),
   ];
   return keys.map(([key, value]) => [`tokenizer.${key}`, value]);
@@ -150,8 +150,8 @@ function specialIds(
 }
 
 /** Whether a text is preceded by BOS and followed by EOS: as the tokenizer really does it, whatever its config says. */
-function framing(files: TokenizerFiles, { bos, eos }: SpecialIds, where: string): [string, GgufTypedValue][] {
-  const tokenizer = createTokenizer(files, where);
+function framing(files: TokenizerFiles, { bos, eos }: SpecialIds, rows: number, where: string): [string, GgufTypedValue][] {
+  const tokenizer = createTokenizer(files, where, rows);
   const before = [...tokenizer.prefix];
   if (before.length > 1 || (before.length === 1 && before[0] !== bos)) {
     throw unsupportedTokenizer(where, "post_processor", before, "BOS or nothing before a text");
