@@ -73,7 +73,7 @@ function trimValue(key: string, value: GgufValue, { ids, texts }: KeptTokens): G
   }
   if (!ID_LIST_KEY.test(key)) return "same";
   const list = Array.from(value as ArrayLike<unknown>, (id) => ids.get(Number(id)));
-  return list.includes(undefined) ? null : ["array", "uint32", list as number[]];
+  return list.includes(undefined) ? null : ["array", "int32", list as number[]];
 }
 
 /** A merge is kept if its parts and its result are. */
