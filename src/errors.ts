@@ -42,6 +42,7 @@ export const ERROR_CODES = {
   TENSOR_SHAPE: "model",
   TENSOR_DTYPE: "model",
   MODEL_NAME: "usage",
+  DATASET_NAME: "usage",
   HUB_NOT_FOUND: "network",
   HUB_FORBIDDEN: "network",
   HUB_UNREACHABLE: "network",
