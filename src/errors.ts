@@ -91,6 +91,7 @@ export const ERROR_CODES = {
   CORPUS_PARQUET: "corpus",
   CORPUS_CSV: "corpus",
   CORPUS_CHAT: "corpus",
+  DATASET_PART: "usage",
   CORPUS_COMPRESSED: "corpus",
   CORPUS_TOO_LARGE: "corpus",
   CORPUS_TOO_SHORT: "corpus",

@@ -3,9 +3,10 @@
  */
 
 import type { Dirent } from "node:fs";
-import { readdir, stat } from "node:fs/promises";
+import { access, constants, readdir, stat } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { CusprunError } from "../errors.ts";
+import { shellQuote } from "../shell-quote.ts";
 import { asReadError, describeSystemCode, systemCodeOf } from "../system-errors.ts";
 import { COMPRESSED_EXTENSIONS } from "./read-bytes.ts";
 
@@ -72,6 +73,12 @@ export function formatOf(path: string): CorpusFormat | null {
   return inner === "parquet" ? null : inner;
 }
 
+/** Whether a path ends like the name of a file that people pass as a corpus, read or not. */
+export function hasFileExtension(path: string): boolean {
+  const extension = extname(path).toLowerCase();
+  return formatOf(path) !== null || REMEDIES[extension] !== undefined;
+}
+
 /**
  * Lists the files that a path stands for.
  * @throws CusprunError `CORPUS_NOT_FOUND`; `CORPUS_FORMAT` for a file with another extension; `CORPUS_EMPTY` for a folder
@@ -131,7 +138,7 @@ class Listing {
       remedy:
         withoutExtension === undefined
           ? "Pass a folder that contains such files"
-          : `If they are plain text, give them the extension .txt: for f in '${folder}'/*; do mv "$f" "$f.txt"; done`,
+          : `If they are plain text, give them the extension .txt: for f in ${shellQuote(folder)}/*; do mv "$f" "$f.txt"; done`,
     });
   }
 
@@ -143,8 +150,12 @@ class Listing {
     try {
       // Not the entry's own type: a link may lead to a file, to a folder, to a pipe or nowhere.
       const found = await stat(path);
-      if (found.isFile()) this.files.push(path);
-      else this.passedOver.push(`${path}: not a regular file`);
+      if (!found.isFile()) {
+        this.passedOver.push(`${path}: not a regular file`);
+        return;
+      }
+      await access(path, constants.R_OK);
+      this.files.push(path);
     } catch (error) {
       this.#passOver(path, error);
       return;
@@ -182,6 +193,9 @@ function unknownFormat(path: string): CusprunError {
     where: path,
     found: extension === "" ? "no extension" : `the extension '${extension}'`,
     expected: `one of ${CORPUS_EXTENSIONS.join(", ")}, also compressed (${COMPRESSED_EXTENSIONS.join(", ")})`,
-    remedy: (remedy ?? "Convert the file, or rename it if it has one of these formats, e.g. to FILE.txt").replaceAll("FILE", path),
+    remedy: (remedy ?? "Convert the file, or rename it if it has one of these formats, e.g. to FILE.txt").replaceAll(
+      "FILE",
+      () => shellQuote(path),
+    ),
   });
 }

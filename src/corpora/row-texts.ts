@@ -5,6 +5,7 @@
 
 import { CusprunError } from "../errors.ts";
 import { isJsonObject, type JsonObject } from "../json.ts";
+import { shellQuote } from "../shell-quote.ts";
 import type { ChatMessage } from "./chat-template.ts";
 import { messagesOf } from "./messages.ts";
 import { findPair, type Pair, pairMessages, pairText } from "./pairs.ts";
@@ -71,7 +72,7 @@ function remedyFor(value: JsonObject, path: string): string {
   const text = Object.entries(value).find(([, candidate]) => typeof candidate === "string")?.[0];
   if (text !== undefined) return `Name the field that holds the text, e.g. ${path}#${text}`;
   const list = Object.entries(value).find(([, candidate]) => Array.isArray(candidate))?.[0];
-  if (list !== undefined) return `If the documents are in '${list}': jq -c '.${JSON.stringify(list)}[]' '${path}' > FILE.jsonl`;
+  if (list !== undefined) return `If the documents are in '${list}': jq -c ${shellQuote(`.${JSON.stringify(list)}[]`)} ${shellQuote(path)} > FILE.jsonl`;
   return `Name the field that holds the text: ${path}#FIELD`;
 }
 
@@ -87,7 +88,7 @@ function fieldReader(field: string, path: string): RowReader {
       const texts = textsOf(found);
       if (field.includes(".") && texts !== null) return { kind: "text", text: texts.join("\n\n") };
       const messages = messagesOf(found);
-      if (typeof messages === "object") {
+      if (messages !== null && typeof messages !== "string") {
         const tools = (value as JsonObject)["tools"];
         return { kind: "chat", messages, tools: Array.isArray(tools) && tools.length > 0 ? tools : null };
       }

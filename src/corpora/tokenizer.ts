@@ -5,6 +5,7 @@
 import { Tokenizer as UntypedTokenizer } from "@huggingface/tokenizers";
 import type { TokenizerFiles } from "../checkpoint/checkpoint.ts";
 import { CusprunError } from "../errors.ts";
+import { type ChatTemplate, readChatTemplate } from "./chat-template.ts";
 
 /**
  * The members used of the library's tokenizer. Its own declarations do not resolve under `nodenext`: they import
@@ -26,8 +27,13 @@ export interface Tokenizer {
   readonly vocabSize: number;
   /** Ids that `encode` prepends: BOS if the tokenizer adds one, else none. */
   readonly prefix: Int32Array;
-  /** Token ids of a text. Special tokens in it are recognised; BOS or EOS are added if the tokenizer's files say so. */
-  encode(text: string): Int32Array;
+  /** The model's chat template; absent or null if it has none. */
+  readonly chatTemplate?: ChatTemplate | null;
+  /**
+   * Token ids of a text. Special tokens in it are recognised; BOS or EOS are added if the tokenizer's files say so.
+   * @param isRendered the text is a chat with its own special tokens: none is added, except the prefix if it is missing.
+   */
+  encode(text: string, isRendered?: boolean): Int32Array;
   /** Text of token ids, including special tokens. Invalid UTF-8 becomes U+FFFD. */
   decode(ids: Int32Array): string;
 }
@@ -50,10 +56,16 @@ export function createTokenizer(files: TokenizerFiles, where: string): Tokenizer
       0,
       framed.findIndex((_, start) => bare.every((id, index) => framed[start + index] === id)),
     );
+    const prefix = framed.slice(0, prefixLength);
+    const encodeRendered = (text: string): Int32Array => {
+      const ids = encodeWith(text, false);
+      return prefix.every((id, index) => id === ids[index]) ? ids : Int32Array.of(...prefix, ...ids);
+    };
     return {
       vocabSize: ([...hub.get_vocab().values()].at(-1) ?? -1) + 1,
-      prefix: framed.slice(0, prefixLength),
-      encode: (text) => encodeWith(text, true),
+      prefix,
+      chatTemplate: readChatTemplate(files.tokenizerConfig, where),
+      encode: (text, isRendered = false) => (isRendered ? encodeRendered(text) : encodeWith(text, true)),
       decode,
     };
   } catch (error) {

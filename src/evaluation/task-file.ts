@@ -107,7 +107,7 @@ export async function readTasks(paths: readonly string[], limit?: number): Promi
  */
 export async function readTask(path: string, limit: number = Number.POSITIVE_INFINITY): Promise<Task> {
   const items: TaskItem[] = [];
-  for await (const { record, source } of readRecords(path)) {
+  for await (const { value: record, source } of readRecords(path)) {
     if (items.length === MAX_ITEMS) {
       const found = `more than ${MAX_ITEMS} items`;
       throw new CusprunError("CORPUS_TOO_LARGE", {

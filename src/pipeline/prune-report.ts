@@ -3,7 +3,7 @@
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import type { Corpus } from "../corpora/corpus.ts";
+import type { LoadedCorpus } from "../corpora/corpus.ts";
 import type { Perplexity } from "../evaluation/perplexity.ts";
 import type { DimensionReport, MemoryReport, PerplexityFigure, PruneReport } from "../report/report.ts";
 import type { PrunePlan } from "../selection/plan.ts";
@@ -17,7 +17,7 @@ export interface FinishedPrune {
   readonly model: string;
   readonly out: string;
   readonly checkpoint: Checkpoint;
-  readonly corpora: readonly Corpus[];
+  readonly corpora: readonly LoadedCorpus[];
   readonly scores: PruneReport["scores"];
   readonly plan: PrunePlan;
   /** Perplexities of the dense model. */
@@ -55,11 +55,12 @@ export function reportPrune(run: FinishedPrune): Omit<PruneReport, "elapsedMs"> 
   };
 }
 
-function describeDimension(corpus: Corpus, dense: PerplexityByDimension, expert: PerplexityByDimension): DimensionReport {
-  const { dimension, label, calibration, heldOut } = corpus;
+function describeDimension(corpus: LoadedCorpus, dense: PerplexityByDimension, expert: PerplexityByDimension): DimensionReport {
+  const { dimension, label, calibration, heldOut, sources } = corpus;
   return {
     dimension,
     label,
+    sources,
     calibrationDocuments: calibration.length,
     heldOutDocuments: heldOut.length,
     dense: figureOf(dense[dimension]),

@@ -4,7 +4,7 @@
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { DIMENSIONS, type Dimension } from "../corpora/corpus.ts";
+import { DIMENSIONS, type Dimension, type SourceReport } from "../corpora/corpus.ts";
 import { loadCorpora, type CorpusOptions, type CorpusSpecs } from "../corpora/load.ts";
 import type { JobOptions } from "../progress.ts";
 import type { MemoryReport, UnitReport, VocabularyReport } from "../report/report.ts";
@@ -60,6 +60,8 @@ export interface ScoredModel {
   readonly kinds: readonly RelevanceKind[];
   /** Calibration documents per dimension. */
   readonly documents: Readonly<Partial<Record<Dimension, number>>>;
+  /** What was read of each corpus. */
+  readonly corpora: readonly { readonly dimension: Dimension; readonly sources: readonly SourceReport[] }[];
   /** The estimated memory that scoring needs. */
   readonly memory: MemoryReport;
 }
@@ -107,6 +109,7 @@ export async function scoreModel(options: ScoreModelOptions): Promise<ScoredMode
       out: options.out,
       kinds,
       documents: Object.fromEntries(corpora.map(({ dimension, calibration }) => [dimension, calibration.length])),
+      corpora: corpora.map(({ dimension, sources }) => ({ dimension, sources })),
       memory,
     };
   });

@@ -27,6 +27,7 @@ const REPORT: PruneReport = {
     {
       dimension: "language",
       label: "中文 + notes.jsonl",
+      sources: [],
       calibrationDocuments: 90,
       heldOutDocuments: 10,
       dense: figure(12.345),
@@ -35,12 +36,13 @@ const REPORT: PruneReport = {
     {
       dimension: "domain",
       label: "legal",
+      sources: [],
       calibrationDocuments: 90,
       heldOutDocuments: 12,
       dense: figure(8),
       expert: figure(8.8),
     },
-    { dimension: "task", label: "tiny task", calibrationDocuments: 3, heldOutDocuments: 0, dense: null, expert: null },
+    { dimension: "task", label: "tiny task", sources: [], calibrationDocuments: 3, heldOutDocuments: 0, dense: null, expert: null },
   ],
   overlap: { "language∩domain": 0.612 },
   out: "experts/medical",
