@@ -56,4 +56,10 @@ describe("withinTime", () => {
     };
     expect(withinTime(outer, 60_000)).toBe("went on");
   });
+
+  test("does not count the time in which the process gets no processor", () => {
+    const waiting = new Int32Array(new SharedArrayBuffer(4));
+    // The first attempt, of 50 ms, and the second, of 100 ms, are interrupted without having used a processor.
+    expect(withinTime(() => Atomics.wait(waiting, 0, 0, 3 * SHORT_MS), SHORT_MS)).toBe("timed-out");
+  });
 });

@@ -2,132 +2,134 @@
  * @file One string column of a Parquet file → documents. Row groups are read one at a time; other columns are not read.
  */
 
-import * as zlib from "node:zlib";
 import {
   type AsyncBuffer,
   asyncBufferFromFile,
   type FileMetaData,
-  parquetMetadataAsync,
-  parquetReadObjects,
+  parquetMetadata,
   parquetSchema,
-  snappyUncompress,
+  type RowGroup,
+  type SchemaElement,
 } from "hyparquet";
 import { CusprunError } from "../errors.ts";
+import { showValue } from "../json.ts";
+import { asReadError, systemCodeOf } from "../system-errors.ts";
+import { withinTime } from "../time-limit.ts";
 import type { TextDocument } from "./corpus.ts";
+import { checkCount, CODECS, NotUtf8Error, readStringPages, type StringChunk } from "./parquet-pages.ts";
 import { DEFAULT_TEXT_FIELD } from "./read-jsonl.ts";
 
-/** Largest page that is decompressed, in bytes. Writers target 1 MiB; a header may claim 2 GiB. */
-const MAX_PAGE_BYTES = 256 * 2 ** 20;
-
-/** Maximum number of rows in a row group, which is read at once. Writers target about a million. */
+/** Maximum number of rows in a row group. Writers target about a million. */
 const MAX_ROW_GROUP_ROWS = 1 << 24;
 
-/** Size of the smallest file: the magic bytes at both ends and the length of the footer. */
-const MIN_FILE_BYTES = 12;
+/** Largest footer, which describes the columns and row groups. Files of terabytes have some megabytes. */
+const MAX_FOOTER_BYTES = 64 * 2 ** 20;
 
-type Decompress = (input: Uint8Array, outputLength: number) => Uint8Array;
+/** Magic bytes, at both ends. */
+const MAGIC_BYTES = 4;
 
-/** Node's own decompressors; zstd is available since Node 22.15. */
-const zstd = (zlib as { zstdDecompressSync?: (input: Uint8Array, options: zlib.ZlibOptions) => Buffer }).zstdDecompressSync;
-const DECOMPRESSORS: Readonly<Record<string, Decompress>> = {
-  SNAPPY: bounded((input, outputLength) => {
-    const output = new Uint8Array(outputLength);
-    snappyUncompress(input, output);
-    return output;
-  }),
-  GZIP: bounded((input, outputLength) => zlib.gunzipSync(input, { maxOutputLength: outputLength })),
-  BROTLI: bounded((input, outputLength) => zlib.brotliDecompressSync(input, { maxOutputLength: outputLength })),
-  ...(zstd === undefined ? {} : { ZSTD: bounded((input, outputLength) => zstd(input, { maxOutputLength: outputLength })) }),
-};
+/** The end of the file: the length of the footer and the magic bytes. */
+const TAIL_BYTES = 8;
 
-/** Thrown by the string decoder; distinguishes invalid text from a damaged file. */
-class NotUtf8Error extends Error {}
+/** Column names shown in a message, and characters of each. */
+const SHOWN_NAMES = 20;
+const SHOWN_CHARACTERS = 40;
 
 /**
- * Reads the documents of a Parquet file. Rows without a value are skipped.
+ * Reads the documents of a Parquet file, page by page. Rows without a value are skipped.
  * @param column a top-level string column.
  * @throws CusprunError `CORPUS_PARQUET` for a damaged file or a compression that Node cannot read, `CORPUS_FIELD` if
  * the column is missing or is not a string column, `CORPUS_ENCODING` if a value is not UTF-8, `CORPUS_TOO_LARGE` above
- * the limits in this file.
+ * the limits in this file, `CORPUS_NOT_FOUND` if the system cannot read it.
  */
 export async function* readParquet(path: string, column: string = DEFAULT_TEXT_FIELD): AsyncGenerator<TextDocument> {
-  const { file, metadata } = await openParquet(path);
-  checkColumn(metadata, path, column);
-  let rowStart = 0;
-  for (const [group, { num_rows, columns }] of metadata.row_groups.entries()) {
-    const where = `${path}: row group ${group}`;
-    const rowEnd = rowStart + Number(num_rows);
-    if (Number(num_rows) > MAX_ROW_GROUP_ROWS) {
-      throw new CusprunError("CORPUS_TOO_LARGE", {
-        where,
-        found: `${num_rows} rows`,
-        expected: `at most ${MAX_ROW_GROUP_ROWS}`,
-        remedy: "Write the file with smaller row groups",
-      });
-    }
-    const codec = columns.find((chunk) => chunk.meta_data?.path_in_schema[0] === column)?.meta_data?.codec ?? "UNCOMPRESSED";
-    if (codec !== "UNCOMPRESSED" && DECOMPRESSORS[codec] === undefined) {
-      throw new CusprunError("CORPUS_PARQUET", {
-        where,
-        found: `compression ${codec}`,
-        expected: `one of UNCOMPRESSED, ${Object.keys(DECOMPRESSORS).join(", ")}`,
-        remedy: codec === "ZSTD" ? "Use Node 22.15 or newer, or write the file with Snappy" : "Write the file with Snappy",
-      });
-    }
-    for (const [index, text] of (await readRows(file, metadata, { path, column, where, rowStart, rowEnd })).entries()) {
-      if (text !== null && text !== undefined) yield { text, source: `${path}:row ${rowStart + index}` };
-    }
-    rowStart = rowEnd;
-  }
-}
-
-async function openParquet(path: string): Promise<{ file: AsyncBuffer; metadata: FileMetaData }> {
+  let where = path;
   try {
     const file = await asyncBufferFromFile(path);
-    if (file.byteLength < MIN_FILE_BYTES) throw new Error(`${file.byteLength} bytes`);
-    return { file, metadata: await parquetMetadataAsync(file) };
+    const metadata = await readFooter(file);
+    const element = findColumn(metadata, path, column);
+    let row = 0;
+    for (const [index, group] of metadata.row_groups.entries()) {
+      where = `${path}: row group ${index}`;
+      for await (const texts of readStringPages(file, chunkOf(group, element, file.byteLength, where))) {
+        for (const text of texts) {
+          if (text !== null) yield { text, source: `${path}:row ${row}` };
+          row++;
+        }
+      }
+    }
   } catch (error) {
-    throw damaged(path, error);
+    throw asParquetError(error, path, where, column);
   }
 }
 
-function checkColumn(metadata: FileMetaData, path: string, column: string): void {
-  const children = parquetSchema(metadata).children;
+async function readFooter(file: AsyncBuffer): Promise<FileMetaData> {
+  const size = file.byteLength;
+  if (size < MAGIC_BYTES + TAIL_BYTES) throw new Error(`${size} bytes`);
+  const length = new DataView(await file.slice(size - TAIL_BYTES, size)).getUint32(0, true);
+  const limit = Math.min(MAX_FOOTER_BYTES, size - MAGIC_BYTES - TAIL_BYTES);
+  const footer = await file.slice(size - TAIL_BYTES - checkCount("the length of the footer", length, limit), size);
+  return withinTime(() => parquetMetadata(footer, { geoparquet: false }));
+}
+
+function findColumn(metadata: FileMetaData, path: string, column: string): SchemaElement {
+  const children = withinTime(() => parquetSchema(metadata).children);
   const element = children.find((child) => child.element.name === column)?.element;
   const isString =
-    element?.type === "BYTE_ARRAY" && (element.converted_type === "UTF8" || element.logical_type?.type === "STRING");
-  if (isString) return;
+    element?.type === "BYTE_ARRAY" &&
+    element.repetition_type !== "REPEATED" &&
+    (element.converted_type === "UTF8" || element.logical_type?.type === "STRING");
+  if (isString) return element;
+  const repeated = element?.repetition_type === "REPEATED" ? "repeated " : "";
   throw new CusprunError("CORPUS_FIELD", {
     where: path,
     found:
-      element === undefined
-        ? `the columns ${children.map((child) => `'${child.element.name}'`).join(", ")}`
-        : `'${column}' of type ${element.type ?? "group"}`,
+      element === undefined ? `the columns ${listNames(children)}` : `'${column}' of type ${repeated}${element.type ?? "group"}`,
     expected: `a string column '${column}'`,
     remedy: `Name the column that holds the text: ${path}#COLUMN`,
   });
 }
 
-async function readRows(
-  file: AsyncBuffer,
-  metadata: FileMetaData,
-  { path, column, where, rowStart, rowEnd }: { path: string; column: string; where: string; rowStart: number; rowEnd: number },
-): Promise<(string | null | undefined)[]> {
-  try {
-    const rows = await parquetReadObjects({
-      file,
-      metadata,
-      columns: [column],
-      rowStart,
-      rowEnd,
-      compressors: DECOMPRESSORS,
-      parsers: { stringFromBytes: decodeStrictly },
+function listNames(children: readonly { readonly element: SchemaElement }[]): string {
+  const names = children.slice(0, SHOWN_NAMES).map(({ element }) => `'${String(element.name).slice(0, SHOWN_CHARACTERS)}'`);
+  return `${names.join(", ")}${children.length > SHOWN_NAMES ? ` and ${children.length - SHOWN_NAMES} more` : ""}`;
+}
+
+/** Checks the place, size and compression of the column in a row group. */
+function chunkOf(group: RowGroup, { name, repetition_type }: SchemaElement, fileBytes: number, where: string): StringChunk {
+  const rows = checkCount("the number of rows", group.num_rows, Number.MAX_SAFE_INTEGER);
+  if (rows > MAX_ROW_GROUP_ROWS) {
+    throw new CusprunError("CORPUS_TOO_LARGE", {
+      where,
+      found: `${rows} rows`,
+      expected: `at most ${MAX_ROW_GROUP_ROWS}`,
+      remedy: "Write the file with smaller row groups",
     });
-    return rows.map((row) => row[column] as string | null | undefined);
-  } catch (error) {
-    if (error instanceof CusprunError) throw error;
-    if (!(error instanceof NotUtf8Error)) throw damaged(path, error);
-    throw new CusprunError(
+  }
+  const chunk = group.columns.find(({ meta_data: data }) => data?.path_in_schema.length === 1 && data.path_in_schema[0] === name);
+  if (chunk?.meta_data === undefined) throw new Error(`no data of the column ${showValue(name)}`);
+  if (chunk.file_path !== undefined) throw new Error("a column in another file");
+  const { codec, type, data_page_offset, dictionary_page_offset, total_compressed_size } = chunk.meta_data;
+  if (type !== "BYTE_ARRAY") throw new Error(`values of type ${type}`);
+  if (CODECS[codec] === undefined) {
+    throw new CusprunError("CORPUS_PARQUET", {
+      where,
+      found: `compression ${codec}`,
+      expected: `one of ${Object.keys(CODECS).join(", ")}`,
+      remedy: codec === "ZSTD" ? "Use Node 22.15 or newer, or write the file with Snappy" : "Write the file with Snappy",
+    });
+  }
+  // Some writers leave out the dictionary's offset, or set it to 0.
+  const start = checkCount("the offset of a column", dictionary_page_offset || data_page_offset, fileBytes);
+  const end = start + checkCount("the size of a column", total_compressed_size, fileBytes - start);
+  return { start, end, rows, codec, isOptional: repetition_type !== "REQUIRED" };
+}
+
+function asParquetError(error: unknown, path: string, where: string, column: string): unknown {
+  if (error instanceof CusprunError) return error;
+  if (systemCodeOf(error) !== null) return asReadError(error, "CORPUS_NOT_FOUND", path);
+  if (error instanceof NotUtf8Error) {
+    return new CusprunError(
       "CORPUS_ENCODING",
       {
         where: `${where}, column '${column}'`,
@@ -138,34 +140,14 @@ async function readRows(
       { cause: error },
     );
   }
-}
-
-/** Bytes of a string column → text; hyparquet's own decoder would replace invalid UTF-8. */
-function decodeStrictly(bytes: Uint8Array | undefined): string | undefined {
-  if (bytes === undefined) return undefined;
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch (error) {
-    throw new NotUtf8Error("not UTF-8", { cause: error });
-  }
-}
-
-function bounded(decompress: Decompress): Decompress {
-  return (input, outputLength) => {
-    if (outputLength > MAX_PAGE_BYTES) throw new Error(`a page of ${outputLength} bytes, above the limit of ${MAX_PAGE_BYTES}`);
-    return decompress(input, outputLength);
-  };
-}
-
-function damaged(path: string, cause: unknown): CusprunError {
   return new CusprunError(
     "CORPUS_PARQUET",
     {
-      where: path,
-      found: `a file that cannot be read (${cause instanceof Error ? cause.message : String(cause)})`,
+      where,
+      found: `a file that cannot be read (${error instanceof Error ? error.message : String(error)})`,
       expected: "a complete Parquet file",
       remedy: "Download or write the file again",
     },
-    { cause },
+    { cause: error },
   );
 }

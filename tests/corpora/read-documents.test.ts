@@ -130,11 +130,16 @@ describe("plain text", () => {
 });
 
 describe("Parquet", () => {
-  test.for(["snappy", "gzip", "brotli", "none"])("reads what pyarrow wrote with %s, nulls left out", async (name) => {
+  test.for(["snappy", "gzip", "brotli", "none", "lengths"])("reads what pyarrow wrote with %s, nulls left out", async (name) => {
     const { body } = JSON.parse(await readFile(join(PARQUET, "expected.json"), "utf8")) as { body: (string | null)[] };
     const documents = await read(`${join(PARQUET, `${name}.parquet`)}#body`);
     expect(textsOf(documents)).toEqual(body.filter((text) => text !== null));
     expect(documents.at(-1)?.source).toBe(`${join(PARQUET, `${name}.parquet`)}:row ${body.length - 1}`);
+  });
+
+  test("reads pages that hold nothing but nulls", async () => {
+    const { body } = JSON.parse(await readFile(join(PARQUET, "expected.json"), "utf8")) as { body: (string | null)[] };
+    expect(textsOf(await read(`${join(PARQUET, "nulls.parquet")}#body`))).toEqual(body.filter((text) => text !== null));
   });
 
   test("reads zstd if Node can, or else names the remedy", async () => {
@@ -151,6 +156,19 @@ describe("Parquet", () => {
     const error = await errorOf(read(join(PARQUET, spec)));
     expect(error.code).toBe(code);
     for (const part of parts) expect(error.message).toContain(part);
+  });
+
+  test.for<[string, string]>([
+    // A block with a negative number of parts, which hyparquet 1.31.5 reads for ever.
+    ["endless.parquet#body", "the number of parts of a block is -"],
+    // The second row group has no column; hyparquet 1.31.5 throws a TypeError.
+    ["damaged-footer.parquet#body", "found a file that cannot be read"],
+  ])("refuses %s", async ([spec, part]) => {
+    const error = await errorOf(read(join(PARQUET, spec)));
+    expect({ code: error.code, message: error.message }).toEqual({
+      code: "CORPUS_PARQUET",
+      message: expect.stringContaining(part) as string,
+    });
   });
 
   test("rejects a file truncated or damaged anywhere, with a code", async () => {

@@ -25,6 +25,7 @@ FILES = {
     "brotli": {"compression": "brotli", "use_dictionary": False},
     "none": {"compression": "none", "column_encoding": {"body": "DELTA_BYTE_ARRAY"}, "use_dictionary": False},
     "zstd": {"compression": "zstd"},
+    "lengths": {"column_encoding": {"body": "DELTA_LENGTH_BYTE_ARRAY"}, "use_dictionary": False, "data_page_version": "2.0"},
 }
 
 
@@ -40,6 +41,8 @@ def main() -> None:
         if name == "none":
             table = table.select(["body"])
         pq.write_table(table, OUT / f"{name}.parquet", row_group_size=3, **options)
+    # Pages without any value, which are compressed to and from nothing.
+    pq.write_table(pa.table({"body": [None] * 3 + TEXTS}), OUT / "nulls.parquet", compression="gzip", row_group_size=3)
     # A string column with bytes that are not UTF-8, which pyarrow does not check.
     buffers = [None, pa.py_buffer(b"\x00\x00\x00\x00\x02\x00\x00\x00"), pa.py_buffer(b"\xff\xfe")]
     pq.write_table(pa.table({"text": pa.Array.from_buffers(pa.string(), 1, buffers)}), OUT / "not-utf8.parquet")
