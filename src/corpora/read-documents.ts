@@ -13,7 +13,7 @@ import type { JobOptions } from "../progress.ts";
 import { readCsvRows } from "./read-csv.ts";
 import { readJsonlRows } from "./read-jsonl.ts";
 import { readJsonRows } from "./read-json.ts";
-import { readParquetRows } from "./read-parquet-rows.ts";
+import { readParquetRows } from "./read-parquet.ts";
 import { readText } from "./read-text.ts";
 import { chooseReader, type RowReader, unknownFields } from "./row-texts.ts";
 import { RowCounter, type Rows } from "./rows.ts";

@@ -52,6 +52,22 @@ export function chooseReader(row: Row, field: string | null, path: string, hasTe
   return pair === null ? null : pairReader(pair, path, hasTemplate);
 }
 
+/**
+ * The keys that are read of rows like this one: for files that hold each column by itself.
+ * @returns null if the row has none of the known fields.
+ */
+export function neededKeys(row: JsonObject, field: string | null): readonly string[] | null {
+  if (field !== null) {
+    const key = [field, field.split(".", 1)[0] ?? field].find((name) => Object.hasOwn(row, name));
+    return key === undefined ? null : [key];
+  }
+  if (DEFAULT_TEXT_FIELD in row) return [DEFAULT_TEXT_FIELD];
+  const chat = CHAT_FIELDS.find((name) => Array.isArray(row[name]));
+  if (chat !== undefined) return [chat];
+  const pair = findPair(row);
+  return pair === null ? null : Object.values<string | null>({ ...pair }).filter((name) => name !== null);
+}
+
 /** The error for a row from which it cannot be told how it is read. */
 export function unknownFields({ value, source }: Row, field: string | null, path: string): CusprunError {
   if (!isJsonObject(value)) {
