@@ -85,8 +85,9 @@ export function unknownFields({ value, source }: Row, field: string | null, path
 
 /** Names what the user may pass for this very row. */
 function remedyFor(value: JsonObject, path: string): string {
-  const text = Object.entries(value).find(([, candidate]) => typeof candidate === "string")?.[0];
-  if (text !== undefined) return `Name the field that holds the text, e.g. ${path}#${text}`;
+  const lengthOf = (candidate: unknown): number => (typeof candidate === "string" ? candidate.length : -1);
+  const [name, text] = Object.entries(value).toSorted(([, a], [, b]) => lengthOf(b) - lengthOf(a))[0] ?? [];
+  if (typeof text === "string") return `Name the field that holds the text, e.g. ${path}#${name}`;
   const list = Object.entries(value).find(([, candidate]) => Array.isArray(candidate))?.[0];
   if (list !== undefined) return `If the documents are in '${list}': jq -c ${shellQuote(`.${JSON.stringify(list)}[]`)} ${shellQuote(path)} > FILE.jsonl`;
   return `Name the field that holds the text: ${path}#FIELD`;
@@ -152,9 +153,11 @@ function valueAt(value: unknown, field: string): unknown {
   return valueAt(value[field.slice(0, dot)], field.slice(dot + 1));
 }
 
-/** The strings in nested lists; null if they hold anything else. */
+/** The strings in nested lists, those of a message's text parts included; null if they hold anything else. */
 function textsOf(value: unknown): readonly string[] | null {
   if (typeof value === "string") return [value];
+  if (value === null) return [];
+  if (isJsonObject(value)) return typeof value["text"] === "string" ? [value["text"]] : null;
   if (!Array.isArray(value)) return null;
   const texts = value.map(textsOf);
   return texts.includes(null) ? null : (texts as string[][]).flat();

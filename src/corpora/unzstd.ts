@@ -81,7 +81,7 @@ async function readFrameHeader(input: Input): Promise<{ header: Uint8Array; hasC
     ? readLittleEndian(rest.subarray(dictionaryBytes)) + (sizeBytes === 2 ? 256 : 0)
     : 2 ** (10 + (window[0]! >> 3)) * (1 + (window[0]! & 7) / 8);
   if (windowBytes > MAX_WINDOW_BYTES) {
-    throw new ZstdError(`a window of ${windowBytes} bytes, above the limit of ${MAX_WINDOW_BYTES}`);
+    throw new ZstdError(`a window of ${windowBytes} bytes where ${MAX_WINDOW_BYTES}, --long=27, is the limit`);
   }
   return { header: Buffer.concat([descriptor, window, rest]), hasChecksum: ((flags >> 2) & 1) === 1 };
 }
