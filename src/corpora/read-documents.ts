@@ -4,6 +4,7 @@
  */
 
 import { stat } from "node:fs/promises";
+import { parseHubDatasetId } from "../checkpoint/hub/id.ts";
 import { CusprunError } from "../errors.ts";
 import { type ChatTemplate, compileChatTemplate, type RenderChat } from "./chat-template.ts";
 import { type CorpusFormat, findCorpusFiles, formatOf, shortList } from "./corpus-files.ts";
@@ -76,9 +77,18 @@ async function locate(spec: string, options: JobOptions): Promise<Located> {
   const field = mark === -1 ? null : spec.slice(mark + 1);
   const dataset = (await isPath(path)) ? null : await parseDatasetSpec(path);
   if (dataset !== null) return { ...(await fetchHubDataset(dataset, options)), field, isFolder: true };
-  const { files, isFolder, passedOver } = await findCorpusFiles(path);
+  const { files, isFolder, passedOver } = await findCorpusFiles(path).catch((error: unknown) => {
+    throw parseHubDatasetId(path) === null ? error : withDatasetHint(error, path);
+  });
   const notes = passedOver.length === 0 ? [] : [`passed over what cannot be read: ${shortList(passedOver)}`];
   return { files, field, isFolder, notes };
+}
+
+/** What looks like a dataset's name was taken for a path, for example because a folder of the owner's name exists. */
+function withDatasetHint(error: unknown, path: string): unknown {
+  if (!(error instanceof CusprunError) || error.code !== "CORPUS_NOT_FOUND") return error;
+  const remedy = `Check the path; a dataset on the hub is hf://datasets/${path}`;
+  return new CusprunError(error.code, { ...error.parts, remedy }, { cause: error });
 }
 
 interface Tally {

@@ -72,7 +72,7 @@ describe("JSON Lines", () => {
     ["an invalid line", '{"text":"a"}\n{"text":\n', "CORPUS_JSON", [":2: found", '{\\"text\\":']],
     ["a line that is not an object", '["a"]\n', "CORPUS_JSON", [":1: found", "a JSON object"]],
     ["plain text", "Once upon a time\n", "CORPUS_JSON", [":1: found", ".txt"]],
-    ["a missing field", '{"text":"a"}\n{"id":1,"body":"b"}\n', "CORPUS_FIELD", [":2: found", "'id', 'body'", "#FIELD"]],
+    ["a missing field", '{"text":"a"}\n{"id":1,"body":"b"}\n', "CORPUS_FIELD", [":2: found", "'id', 'body'", "bad.jsonl#body"]],
     ["a field of another type", '{"text":["a"]}\n', "CORPUS_FIELD", ["'text' of type list", "a string"]],
     ["an empty file", "\n\n", "CORPUS_EMPTY", ["no document"]],
     [
