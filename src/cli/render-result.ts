@@ -7,6 +7,7 @@ import type { SelectedPlan } from "../pipeline/steps.ts";
 import { renderComparison } from "../report/comparison-table.ts";
 import { renderEvaluation } from "../report/evaluation-table.ts";
 import { formatBytes, formatCount, formatPercent, formatSpan } from "../report/format.ts";
+import { renderSources } from "../report/source-table.ts";
 import { renderVerifications } from "../report/verification-table.ts";
 import { renderColumns, renderReport, renderUnitTable, renderVocabulary } from "../report/table.ts";
 import type { JobResult } from "./job-result.ts";
@@ -21,11 +22,12 @@ export function renderResult(result: JobResult): string {
     case "fetch":
       return result.value.path;
     case "score": {
-      const { out, kinds, documents } = result.value;
+      const { out, kinds, documents, corpora } = result.value;
       const counts = Object.entries(documents).map(([dimension, count]) => [`  ${dimension}`, `${count} documents`]);
       return [
         `Scored ${kinds.join(", ")} on`,
         ...renderColumns(counts, 1),
+        ...renderSources(corpora),
         "",
         `Wrote ${out}. Next:`,
         `  cusprun select ${out} --reduce 25% --out plan.json`,

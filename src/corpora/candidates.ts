@@ -10,10 +10,10 @@ import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { stat } from "node:fs/promises";
 import { CusprunError } from "../errors.ts";
-import { type JobOptions, pause } from "../progress.ts";
-import type { Dimension, TextDocument } from "./corpus.ts";
+import { pause } from "../progress.ts";
+import type { Dimension, SourceReport, TextDocument } from "./corpus.ts";
 import { presetNames, presetPath } from "./presets.ts";
-import { readDocuments } from "./read-documents.ts";
+import { readDocuments, type ReadOptions } from "./read-documents.ts";
 import { wellFormed } from "./tokenizer.ts";
 
 /** Documents read between two yields to the event loop. */
@@ -26,7 +26,7 @@ export interface Candidate extends TextDocument {
 }
 
 /** How candidates are chosen. */
-export interface CandidateOptions extends JobOptions {
+export interface CandidateOptions extends ReadOptions {
   readonly seed: number;
   /** Maximum number of candidates. */
   readonly limit: number;
@@ -47,10 +47,10 @@ export async function readCandidates(
 ): Promise<readonly Candidate[]> {
   let kept = new Map<string, Candidate>();
   let count = 0;
-  for await (const { text, source } of await openSpec(dimension, spec)) {
-    const cut = wellFormed(cutText(text, options.maxCharacters));
+  for await (const document of await openSpec(dimension, spec, options)) {
+    const cut = wellFormed(cutText(document.text, options.maxCharacters));
     const rank = createHash("sha256").update(`${options.seed}\n${cut}`).digest("hex");
-    if (!kept.has(rank)) kept.set(rank, { text: cut, source, rank });
+    if (!kept.has(rank)) kept.set(rank, { ...document, text: cut, rank });
     if (kept.size >= 2 * options.limit) kept = firstOf(kept, options.limit);
     count++;
     if (count % DOCUMENTS_PER_STEP === 0) {
@@ -58,6 +58,7 @@ export async function readCandidates(
       await pause(options.signal);
     }
   }
+  options.onProgress?.({ stage: `read ${specLabel(spec)}`, done: count, total: null, unit: "documents" });
   return [...firstOf(kept, options.limit).values()];
 }
 
@@ -71,22 +72,23 @@ export function specLabel(spec: string): string {
  * @param spec the name of a preset, or a path for `readDocuments`.
  * @throws CusprunError `PRESET_UNKNOWN`.
  */
-export async function openSpec(dimension: Dimension, spec: string): Promise<AsyncIterable<TextDocument>> {
+export async function openSpec(dimension: Dimension, spec: string, options: ReadOptions): Promise<AsyncIterable<TextDocument>> {
   const names = presetNames(dimension);
-  if (names.includes(spec)) return readPreset(dimension, spec);
+  if (names.includes(spec)) return readPreset(dimension, spec, options);
   const looksLikePath = /[./\\#]/.test(spec) || (await stat(spec).catch(() => null)) !== null;
-  if (looksLikePath) return readDocuments(spec);
+  if (looksLikePath) return readDocuments(spec, options);
   throw new CusprunError("PRESET_UNKNOWN", {
     where: `--${dimension}`,
-    found: `'${spec}'`,
-    expected: `one of ${names.join(", ")}, or a path`,
-    remedy: "Pass one of these names, or the path of a file or folder",
+    found: `'${spec}', which is neither a preset nor a path`,
+    expected: `one of ${names.join(", ")}, a path, or a dataset on the hub as owner/name`,
+    remedy: `Pass one of these names, the path of a file or folder, or the dataset with its owner: OWNER/${spec}`,
   });
 }
 
-async function* readPreset(dimension: Dimension, name: string): AsyncGenerator<TextDocument> {
+async function* readPreset(dimension: Dimension, name: string, options: ReadOptions): AsyncGenerator<TextDocument> {
   const path = presetPath(dimension, name);
-  for await (const { text, source } of readDocuments(path))
+  const onReport = (report: SourceReport): void => options.onReport?.({ ...report, spec: name });
+  for await (const { text, source } of readDocuments(path, { ...options, onReport }))
     yield { text, source: source.replace(path, `preset ${dimension}/${name}`) };
 }
 

@@ -14,6 +14,24 @@ export interface TextDocument {
   readonly text: string;
   /** Its location, for messages: `file.jsonl:12` or `preset language/de:12`. */
   readonly source: string;
+  /** Whether it is a chat as the model sees it, with its special tokens: none is added. */
+  readonly isRendered?: boolean;
+}
+
+/** What was read of one spec of a corpus. Plain JSON. */
+export interface SourceReport {
+  /** The preset, path or dataset as the user named it. */
+  readonly spec: string;
+  /** Documents read, before sampling. */
+  readonly documents: number;
+  /** Fields that the text was taken from, e.g. `prompt + completion`; one entry per form of file. */
+  readonly fields: readonly string[];
+  /** Rows without a text: null, or an empty chat. */
+  readonly withoutText: number;
+  /** Rows that cannot be used and were skipped. */
+  readonly unusable: number;
+  /** What else the user should know, one sentence each. */
+  readonly notes: readonly string[];
 }
 
 /** A tokenised document. */
@@ -34,4 +52,10 @@ export interface Corpus {
   readonly calibration: readonly TokenDocument[];
   /** Documents used only to measure the result. None is among the calibration documents of any dimension. */
   readonly heldOut: readonly TokenDocument[];
+}
+
+/** A corpus with the account of what it was read from. */
+export interface LoadedCorpus extends Corpus {
+  /** One entry per spec. */
+  readonly sources: readonly SourceReport[];
 }

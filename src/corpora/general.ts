@@ -30,6 +30,7 @@ export async function loadGeneralDocuments(
   if (count === 0) return [];
   const candidates = await readCandidates("language", GENERAL_PRESET_PATH, {
     ...options,
+    chatTemplate: null,
     seed,
     limit: count * CANDIDATES_PER_DOCUMENT,
     maxCharacters: maxTokens * CHARACTERS_PER_TOKEN,

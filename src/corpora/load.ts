@@ -8,7 +8,7 @@
 import { CusprunError } from "../errors.ts";
 import { type JobOptions, pause } from "../progress.ts";
 import { type Candidate, readCandidates, specLabel } from "./candidates.ts";
-import { type Corpus, type Dimension, DIMENSIONS, type TokenDocument } from "./corpus.ts";
+import { type Dimension, DIMENSIONS, type LoadedCorpus, type SourceReport, type TokenDocument } from "./corpus.ts";
 import { type Tokenizer } from "./tokenizer.ts";
 import { MIN_DOCUMENT_TOKENS, toTokenDocument } from "./token-document.ts";
 
@@ -54,6 +54,7 @@ interface Draft {
   readonly candidates: readonly Candidate[];
   readonly heldOut: ReadonlySet<string>;
   readonly calibrationCount: number;
+  readonly sources: readonly SourceReport[];
 }
 
 /**
@@ -68,17 +69,17 @@ export async function loadCorpora(
   specs: CorpusSpecs,
   tokenizer: Tokenizer,
   options: CorpusOptions & JobOptions = {},
-): Promise<readonly Corpus[]> {
+): Promise<readonly LoadedCorpus[]> {
   const settings = checkOptions(options);
   const tokenise = makeTokeniser(tokenizer, settings.maxTokens, options);
   const drafts: Draft[] = [];
   for (const dimension of DIMENSIONS) {
     const given = specs[dimension] ?? [];
-    if (given.length > 0) drafts.push(await draftCorpus(dimension, given, tokenise, settings, options));
+    if (given.length > 0) drafts.push(await draftCorpus(dimension, given, tokenizer, tokenise, settings, options));
   }
   const heldOutAnywhere = new Set(drafts.flatMap((draft) => [...draft.heldOut]));
-  const corpora: Corpus[] = [];
-  for (const { dimension, label, candidates, heldOut, calibrationCount } of drafts) {
+  const corpora: LoadedCorpus[] = [];
+  for (const { dimension, label, candidates, heldOut, calibrationCount, sources } of drafts) {
     const calibration = await takeUsable(
       candidates.filter(({ text }) => !heldOutAnywhere.has(text)),
       calibrationCount,
@@ -96,6 +97,7 @@ export async function loadCorpora(
       label,
       calibration: calibration.map((usable) => usable.document),
       heldOut: heldOutUsable.map((usable) => usable.document),
+      sources,
     });
   }
   return corpora;
@@ -161,6 +163,7 @@ function makeTokeniser(tokenizer: Tokenizer, maxTokens: number, { onProgress, si
 async function draftCorpus(
   dimension: Dimension,
   specs: readonly string[],
+  { chatTemplate = null }: Tokenizer,
   tokenise: Tokenise,
   settings: Settings,
   job: JobOptions,
@@ -168,10 +171,13 @@ async function draftCorpus(
   const label = specs.map(specLabel).join(" + ");
   const wanted = settings.documents + settings.heldOutDocuments;
   const lists: (readonly Candidate[])[] = [];
+  const sources: SourceReport[] = [];
   for (const spec of specs) {
     lists.push(
       await readCandidates(dimension, spec, {
         ...job,
+        chatTemplate,
+        onReport: (report) => sources.push(report),
         seed: settings.seed,
         limit: wanted * CANDIDATES_PER_DOCUMENT,
         maxCharacters: settings.maxTokens * CHARACTERS_PER_TOKEN,
@@ -196,6 +202,7 @@ async function draftCorpus(
     candidates,
     heldOut: new Set(usable.slice(0, heldOutCount).map(({ text }) => text)),
     calibrationCount: usable.length - heldOutCount,
+    sources,
   };
 }
 

@@ -31,16 +31,25 @@ const MAX_PADDING = 64 * GROUP;
 /** Largest block of DELTA_BINARY_PACKED. Writers use 128 or 256 values. */
 const MAX_BLOCK_VALUES = 1 << 20;
 
-/** A column chunk of a row group. */
-export interface StringChunk {
+/** A column chunk of a row group: strings, which may be in a list or in optional groups. */
+export interface LeafChunk {
   /** Offsets in the file of its first byte and after its last one. */
   readonly start: number;
   readonly end: number;
-  /** Number of rows of the row group. */
-  readonly rows: number;
   readonly codec: string;
-  /** Whether values may be null. */
-  readonly isOptional: boolean;
+  /** Number of values, nulls and empty lists included. */
+  readonly values: number;
+  /** Levels of a value that is present, and of one that continues a list: 0 if there is no such level. */
+  readonly maxDefinition: number;
+  readonly maxRepetition: number;
+}
+
+/** The values of a page. */
+export interface LeafPage {
+  readonly texts: readonly (string | null)[];
+  /** Levels of each value; null if they are all 0. */
+  readonly definitions: readonly number[] | null;
+  readonly repetitions: readonly number[] | null;
 }
 
 type Header = ReturnType<typeof parquetHeader>;
@@ -48,10 +57,11 @@ type Decompress = (input: Uint8Array, outputLength: number) => Uint8Array;
 
 /** One page's data before decoding: uncompressed, with its levels separated from its values. */
 interface PageData {
-  readonly rows: number;
+  readonly count: number;
   readonly encoding: string | undefined;
-  /** Definition levels, as runs without a length in front; null if no value may be null. */
-  readonly levels: Uint8Array | null;
+  /** Levels, as runs without a length in front; null if they are all 0. */
+  readonly repetitions: Uint8Array | null;
+  readonly definitions: Uint8Array | null;
   readonly values: Uint8Array;
 }
 
@@ -78,10 +88,10 @@ export class NotUtf8Error extends Error {}
  * Reads the values of a chunk, page by page.
  * @throws Error if the chunk is damaged; `NotUtf8Error`; `TimeLimitError`.
  */
-export async function* readStringPages(file: AsyncBuffer, chunk: StringChunk): AsyncGenerator<readonly (string | null)[]> {
+export async function* readLeafPages(file: AsyncBuffer, chunk: LeafChunk): AsyncGenerator<LeafPage> {
   let dictionary: readonly string[] | null = null;
   let offset = chunk.start;
-  let left = chunk.rows;
+  let left = chunk.values;
   while (left > 0) {
     const { header, headerBytes } = await readHeader(file, offset, chunk.end);
     offset += headerBytes;
@@ -91,9 +101,9 @@ export async function* readStringPages(file: AsyncBuffer, chunk: StringChunk): A
     if (header.type === "DICTIONARY_PAGE") {
       dictionary = withinTime(() => readDictionary(header, bytes, chunk));
     } else if (header.type !== "INDEX_PAGE") {
-      const values = withinTime(() => readValues(openPage(header, bytes, chunk, left), dictionary));
-      left -= values.length;
-      yield values;
+      const page = withinTime(() => readPage(openPage(header, bytes, chunk, left), chunk, dictionary));
+      left -= page.texts.length;
+      yield page;
     }
   }
 }
@@ -115,7 +125,7 @@ async function readHeader(file: AsyncBuffer, offset: number, end: number): Promi
   throw new Error("unreachable");
 }
 
-function readDictionary(header: Header, bytes: Uint8Array, { codec }: StringChunk): string[] {
+function readDictionary(header: Header, bytes: Uint8Array, { codec }: LeafChunk): string[] {
   const page = decompress(bytes, header.uncompressed_page_size, codec);
   // Every value has four bytes for its length.
   const count = checkCount("the number of words in a dictionary", header.dictionary_page_header?.num_values, page.length / 4);
@@ -123,30 +133,55 @@ function readDictionary(header: Header, bytes: Uint8Array, { codec }: StringChun
 }
 
 /** Decompresses a data page of either version, and separates its levels from its values. */
-function openPage(header: Header, bytes: Uint8Array, { codec, isOptional }: StringChunk, maxRows: number): PageData {
+function openPage(header: Header, bytes: Uint8Array, chunk: LeafChunk, maxCount: number): PageData {
+  const { codec, maxDefinition, maxRepetition } = chunk;
   const { data_page_header: v1, data_page_header_v2: v2, uncompressed_page_size } = header;
-  const rows = checkCount("the number of values in a page", (v2 ?? v1)?.num_values, maxRows);
-  if (rows === 0) throw new Error("a page without values");
+  const count = checkCount("the number of values in a page", (v2 ?? v1)?.num_values, maxCount);
+  if (count === 0) throw new Error("a page without values");
+  const ifAny = (levels: Uint8Array, maximum: number): Uint8Array | null => (maximum === 0 ? null : levels);
   if (v2 === undefined) {
-    const page = decompress(bytes, uncompressed_page_size, codec);
-    if (!isOptional) return { rows, encoding: v1?.encoding, levels: null, values: page };
-    const length = checkCount("the size of the levels", readerOf(page).view.getUint32(0, true), page.length - 4);
-    return { rows, encoding: v1?.encoding, levels: page.subarray(4, 4 + length), values: page.subarray(4 + length) };
+    let values = decompress(bytes, uncompressed_page_size, codec);
+    const takeLevels = (maximum: number): Uint8Array | null => {
+      if (maximum === 0) return null;
+      const length = checkCount("the size of the levels", readerOf(values).view.getUint32(0, true), values.length - 4);
+      const levels = values.subarray(4, 4 + length);
+      values = values.subarray(4 + length);
+      return levels;
+    };
+    const [repetitions, definitions] = [takeLevels(maxRepetition), takeLevels(maxDefinition)];
+    return { count, encoding: v1?.encoding, repetitions, definitions, values };
   }
-  const repetition = checkCount("the size of the levels", v2.repetition_levels_byte_length, bytes.length);
-  const levelsEnd =
-    repetition + checkCount("the size of the levels", v2.definition_levels_byte_length, bytes.length - repetition);
-  const rest = bytes.subarray(levelsEnd);
-  const values = v2.is_compressed === false ? rest : decompress(rest, uncompressed_page_size - levelsEnd, codec);
-  return { rows, encoding: v2.encoding, levels: isOptional ? bytes.subarray(repetition, levelsEnd) : null, values };
+  const middle = checkCount("the size of the levels", v2.repetition_levels_byte_length, bytes.length);
+  const end = middle + checkCount("the size of the levels", v2.definition_levels_byte_length, bytes.length - middle);
+  const rest = bytes.subarray(end);
+  return {
+    count,
+    encoding: v2.encoding,
+    repetitions: ifAny(bytes.subarray(0, middle), maxRepetition),
+    definitions: ifAny(bytes.subarray(middle, end), maxDefinition),
+    values: v2.is_compressed === false ? rest : decompress(rest, uncompressed_page_size - end, codec),
+  };
 }
 
-function readValues({ rows, encoding, levels, values }: PageData, dictionary: readonly string[] | null): (string | null)[] {
-  const present = levels === null ? null : readRuns(levels, 1, rows);
-  const count = present === null ? rows : present.reduce((sum, level) => sum + level, 0);
-  const texts = readTexts(values, count, encoding, dictionary);
+function readPage(
+  { count, encoding, values, ...levels }: PageData,
+  { maxDefinition, maxRepetition }: LeafChunk,
+  dictionary: readonly string[] | null,
+): LeafPage {
+  const repetitions = readLevels(levels.repetitions, maxRepetition, count);
+  const definitions = readLevels(levels.definitions, maxDefinition, count);
+  if (definitions === null) return { texts: readTexts(values, count, encoding, dictionary), definitions, repetitions };
+  const present = definitions.filter((level) => level === maxDefinition).length;
+  const texts = readTexts(values, present, encoding, dictionary);
   let next = 0;
-  return present === null ? texts : present.map((level) => (level === 1 ? texts[next++]! : null));
+  return { texts: definitions.map((level) => (level === maxDefinition ? texts[next++]! : null)), definitions, repetitions };
+}
+
+function readLevels(levels: Uint8Array | null, maximum: number, count: number): number[] | null {
+  if (levels === null) return null;
+  const values = readRuns(levels, 32 - Math.clz32(maximum), count);
+  for (const level of values) if (level > maximum) throw new Error(`the level ${level} where the highest is ${maximum}`);
+  return values;
 }
 
 function readTexts(

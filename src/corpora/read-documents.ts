@@ -1,101 +1,176 @@
 /**
- * @file A path from the user → documents, read according to the file extension. `file.jsonl#field` and
- * `file.parquet#column` name the field that holds the text; a folder means all corpus files in it.
+ * @file A corpus of the user → documents: a file, a folder, or a dataset on the hub, each followed by `#field` to name
+ * the field that holds the text.
  */
 
-import { readdir, stat } from "node:fs/promises";
-import { extname, join } from "node:path";
+import { stat } from "node:fs/promises";
+import { parseHubDatasetId } from "../checkpoint/hub/id.ts";
 import { CusprunError } from "../errors.ts";
-import type { TextDocument } from "./corpus.ts";
-import { readJsonl } from "./read-jsonl.ts";
-import { readParquet } from "./read-parquet.ts";
+import { type ChatTemplate, compileChatTemplate, type RenderChat } from "./chat-template.ts";
+import { type CorpusFormat, findCorpusFiles, formatOf, shortList } from "./corpus-files.ts";
+import type { SourceReport, TextDocument } from "./corpus.ts";
+import { fetchHubDataset, parseDatasetSpec } from "./hub-dataset.ts";
+import type { JobOptions } from "../progress.ts";
+import { readCsvRows } from "./read-csv.ts";
+import { readJsonlRows } from "./read-jsonl.ts";
+import { readJsonRows } from "./read-json.ts";
+import { readParquetRows } from "./read-parquet.ts";
 import { readText } from "./read-text.ts";
+import { chooseReader, type RowReader, unknownFields } from "./row-texts.ts";
+import { RowCounter, type Rows } from "./rows.ts";
 
-type Reader = (path: string, field?: string) => AsyncGenerator<TextDocument>;
-
-/** Readers by file extension. Plain text has no fields. */
-const READERS: Readonly<Record<string, { readonly read: Reader; readonly hasFields: boolean }>> = {
-  ".jsonl": { read: readJsonl, hasFields: true },
-  ".ndjson": { read: readJsonl, hasFields: true },
-  ".parquet": { read: readParquet, hasFields: true },
-  ".txt": { read: readText, hasFields: false },
-  ".md": { read: readText, hasFields: false },
+/** Readers of files with rows. */
+const ROW_READERS: Readonly<Record<Exclude<CorpusFormat, "text">, (path: string, field: string | null) => Rows>> = {
+  jsonl: readJsonlRows,
+  json: readJsonRows,
+  csv: readCsvRows,
+  parquet: readParquetRows,
 };
 
-/** Extensions of corpus files. */
-export const CORPUS_EXTENSIONS: readonly string[] = Object.keys(READERS);
+/** How documents are read. */
+export interface ReadOptions extends JobOptions {
+  /** The model's chat template, which turns chats into texts; null if it has none. */
+  readonly chatTemplate: ChatTemplate | null;
+  /** Receives what was read, at the end. */
+  readonly onReport?: (report: SourceReport) => void;
+}
 
-/** Maximum number of files in a folder; more indicate a mistake, such as a home folder. */
-const MAX_FILES = 10_000;
+/** The files of a corpus. */
+interface Located {
+  readonly files: readonly string[];
+  readonly field: string | null;
+  readonly isFolder: boolean;
+  readonly notes: readonly string[];
+}
 
 /**
- * Reads the documents of a file, or of all corpus files in a folder and its subfolders, sorted by name.
- * @param spec a path, followed by `#field` if the text is not in the field `text`.
- * @throws CusprunError `CORPUS_NOT_FOUND`; `CORPUS_FORMAT` for an unknown extension, or a field of a file without
- * fields; `CORPUS_EMPTY` if there is no document; and what the readers throw.
+ * Reads the documents of a file, of all corpus files in a folder and its subfolders, sorted by name, or of a dataset on
+ * the hub. Rows without a text are skipped, and so are single rows that cannot be used (`MAX_UNUSABLE_SHARE`).
+ * @param spec a path or a dataset's name, followed by `#field` if the text is not in one of the fields that
+ * `chooseReader` knows. What exists as a path is one.
+ * @throws CusprunError `CORPUS_EMPTY` if there is no document; `CORPUS_FIELD`, `CORPUS_CHAT` and `CHAT_TEMPLATE_MISSING`
+ * for rows of another form; `CHAT_TEMPLATE`; and what `findCorpusFiles`, `fetchHubDataset` and the readers throw.
  */
-export async function* readDocuments(spec: string): AsyncGenerator<TextDocument> {
-  const { path, field, isFolder } = await resolveSpec(spec);
-  let count = 0;
-  for (const file of isFolder ? await listFiles(path) : [path]) {
-    const { read, hasFields } = findReader(file);
-    if (field !== undefined && !hasFields && !isFolder) throw hasNoFields(file, field);
-    for await (const document of read(file, hasFields ? field : undefined)) {
-      count++;
+export async function* readDocuments(spec: string, options: ReadOptions = { chatTemplate: null }): AsyncGenerator<TextDocument> {
+  const { files, field, isFolder, notes } = await locate(spec, options);
+  const tally = { documents: 0, withoutText: 0, unusable: 0, fields: new Set<string>(), notes: [...notes] };
+  for (const file of files) {
+    const reading = readFile(file, field, isFolder, options, tally);
+    for await (const document of reading) {
+      tally.documents++;
       yield document;
     }
   }
-  if (count > 0) return;
-  throw new CusprunError("CORPUS_EMPTY", {
-    where: path,
-    found: isFolder ? `no document in any ${CORPUS_EXTENSIONS.join(", ")} file` : "no document",
-    expected: "at least one document",
-    remedy: "Pass a file that contains text",
-  });
+  const { documents, withoutText, unusable, fields } = tally;
+  if (documents === 0) throw empty(spec, withoutText, isFolder ? files : []);
+  options.onReport?.({ spec, documents, withoutText, unusable, fields: [...fields], notes: tally.notes });
 }
 
-/** Splits the path from the field. If a file with `#` in its name exists, the `#` belongs to the path. */
-async function resolveSpec(spec: string): Promise<{ path: string; field: string | undefined; isFolder: boolean }> {
-  const whole = await stat(spec).catch(() => null);
-  if (whole !== null) return { path: spec, field: undefined, isFolder: whole.isDirectory() };
-  const mark = spec.lastIndexOf("#");
+/** Finds the files. If a path with `#` in it exists, the `#` belongs to the path. */
+async function locate(spec: string, options: JobOptions): Promise<Located> {
+  const isPath = async (path: string): Promise<boolean> => (await stat(path).catch(() => null)) !== null;
+  const mark = (await isPath(spec)) ? -1 : spec.lastIndexOf("#");
   const path = mark === -1 ? spec : spec.slice(0, mark);
-  const found = await stat(path).catch((error: NodeJS.ErrnoException) => error);
-  if (!(found instanceof Error)) return { path, field: spec.slice(mark + 1), isFolder: found.isDirectory() };
-  throw new CusprunError(
-    "CORPUS_NOT_FOUND",
-    {
-      where: path,
-      found: `nothing readable (${found.code ?? found.message})`,
-      expected: "a text file or folder",
-      remedy: "Check the path",
-    },
-    { cause: found },
-  );
+  const field = mark === -1 ? null : spec.slice(mark + 1);
+  const dataset = (await isPath(path)) ? null : await parseDatasetSpec(path);
+  if (dataset !== null) return { ...(await fetchHubDataset(dataset, options)), field, isFolder: true };
+  const { files, isFolder, passedOver } = await findCorpusFiles(path).catch((error: unknown) => {
+    throw parseHubDatasetId(path) === null ? error : withDatasetHint(error, path);
+  });
+  const notes = passedOver.length === 0 ? [] : [`passed over what cannot be read: ${shortList(passedOver)}`];
+  return { files, field, isFolder, notes };
 }
 
-async function listFiles(folder: string): Promise<string[]> {
-  const names = (await readdir(folder, { recursive: true })).filter((name) => READERS[extname(name).toLowerCase()] !== undefined);
-  const files = names.map((name) => join(folder, name)).toSorted();
-  if (files.length <= MAX_FILES) return files;
-  throw new CusprunError("CORPUS_TOO_LARGE", {
-    where: folder,
-    found: `${files.length} corpus files`,
-    expected: `at most ${MAX_FILES}`,
-    remedy: "Pass a smaller folder, or merge the files",
+/** What looks like a dataset's name was taken for a path, for example because a folder of the owner's name exists. */
+function withDatasetHint(error: unknown, path: string): unknown {
+  if (!(error instanceof CusprunError) || error.code !== "CORPUS_NOT_FOUND") return error;
+  const remedy = `Check the path; a dataset on the hub is hf://datasets/${path}`;
+  return new CusprunError(error.code, { ...error.parts, remedy }, { cause: error });
+}
+
+interface Tally {
+  withoutText: number;
+  unusable: number;
+  readonly fields: Set<string>;
+  readonly notes: string[];
+}
+
+async function* readFile(
+  path: string,
+  field: string | null,
+  isFolder: boolean,
+  options: ReadOptions,
+  tally: Tally,
+): AsyncGenerator<TextDocument> {
+  const format = formatOf(path);
+  if (format === null) throw new RangeError(`${path} is no corpus file`);
+  if (format !== "text") yield* readRows(ROW_READERS[format](path, field), path, field, options, tally);
+  // In a folder, the field is that of the files that have fields.
+  else if (field === null || isFolder) yield* readText(path);
+  else throw hasNoFields(path, field);
+}
+
+async function* readRows(
+  rows: Rows,
+  path: string,
+  field: string | null,
+  { chatTemplate, signal }: ReadOptions,
+  tally: Tally,
+): AsyncGenerator<TextDocument> {
+  const counter = new RowCounter(path);
+  let reader: RowReader | null = null;
+  let render: RenderChat | null = null;
+  for await (const row of rows) {
+    signal?.throwIfAborted();
+    counter.count();
+    if ("error" in row) {
+      counter.skip(row.error);
+      continue;
+    }
+    reader ??= chooseReader(row, field, path, chatTemplate !== null);
+    const found = reader?.read(row) ?? { kind: "unusable" as const, error: unknownFields(row, field, path) };
+    if (found.kind === "text") yield { text: found.text, source: row.source };
+    else if (found.kind === "none") tally.withoutText++;
+    else if (found.kind === "unusable") counter.skip(found.error);
+    else {
+      if (chatTemplate === null) throw noTemplate(row.source, reader?.fields ?? "", path);
+      render ??= compileChatTemplate(chatTemplate);
+      const chat = render(found.messages, found.tools);
+      if ("text" in chat) yield { text: chat.text, source: row.source, isRendered: true };
+      else counter.skip(refusedChat(row.source, chat.refusal, reader?.fields ?? "", path));
+    }
+  }
+  counter.check();
+  tally.unusable += counter.unusable;
+  if (counter.first !== null) tally.notes.push(`skipped ${counter.unusable} unusable rows, the first: ${counter.first.message}`);
+  if (reader !== null) tally.fields.add(render === null ? reader.fields : `${reader.fields} (chat template)`);
+}
+
+function noTemplate(where: string, fields: string, path: string): CusprunError {
+  return new CusprunError("CHAT_TEMPLATE_MISSING", {
+    where,
+    found: `a chat in '${fields}', and a model without a chat template`,
+    expected: "a model that has one, or plain text",
+    remedy:
+      "Use the model's instruct version, put its chat_template.jinja into the model's folder, " +
+      `or read the contents alone: ${contentSpec(path, fields)}`,
   });
 }
 
-function findReader(path: string): { readonly read: Reader; readonly hasFields: boolean } {
-  const extension = extname(path).toLowerCase();
-  const reader = READERS[extension];
-  if (reader !== undefined) return reader;
-  throw new CusprunError("CORPUS_FORMAT", {
-    where: path,
-    found: extension === "" ? "no extension" : `the extension '${extension}'`,
-    expected: `one of ${CORPUS_EXTENSIONS.join(", ")}`,
-    remedy: "Convert the file, or rename it if it has one of these formats",
+function refusedChat(where: string, refusal: string, fields: string, path: string): CusprunError {
+  return new CusprunError("CORPUS_CHAT", {
+    where,
+    found: `a chat that the model's chat template refuses (${refusal})`,
+    expected: "a chat that the model knows",
+    remedy: `Change or remove such chats, or read the contents alone: ${contentSpec(path, fields)}`,
   });
+}
+
+/** The spec that reads the contents of a chat without roles and special tokens. */
+function contentSpec(path: string, fields: string): string {
+  const [field = ""] = fields.split(" + ").slice(-1);
+  const inside = field.startsWith("conversation") ? "value" : "content";
+  return fields.includes(" + ") ? `${path}#${field}` : `${path}#${field}.${inside}`;
 }
 
 function hasNoFields(path: string, field: string): CusprunError {
@@ -104,5 +179,15 @@ function hasNoFields(path: string, field: string): CusprunError {
     found: `the field '${field}'`,
     expected: "no field, since plain text has none",
     remedy: "Remove the # and the field after it",
+  });
+}
+
+function empty(spec: string, withoutText: number, files: readonly string[]): CusprunError {
+  const where = withoutText === 0 ? "no document" : `${withoutText} rows, none with a text`;
+  return new CusprunError("CORPUS_EMPTY", {
+    where: spec,
+    found: `${where}${files.length === 0 ? "" : ` in ${shortList(files)}`}`,
+    expected: "at least one document",
+    remedy: "Pass a file that contains text",
   });
 }

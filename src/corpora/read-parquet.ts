@@ -1,115 +1,149 @@
 /**
- * @file One string column of a Parquet file → documents. Row groups are read one at a time; other columns are not read.
+ * @file A Parquet file → objects, one per row, with the columns that hold the text. Row groups are read one at a time;
+ * other columns are not read.
  */
 
-import {
-  type AsyncBuffer,
-  asyncBufferFromFile,
-  type FileMetaData,
-  parquetMetadata,
-  parquetSchema,
-  type RowGroup,
-  type SchemaElement,
-} from "hyparquet";
+import type { AsyncBuffer, RowGroup } from "hyparquet";
 import { CusprunError } from "../errors.ts";
-import { showValue } from "../json.ts";
+import { type JsonObject, showValue } from "../json.ts";
 import { asReadError, systemCodeOf } from "../system-errors.ts";
-import { withinTime } from "../time-limit.ts";
-import type { TextDocument } from "./corpus.ts";
-import { checkCount, CODECS, NotUtf8Error, readStringPages, type StringChunk } from "./parquet-pages.ts";
-import { DEFAULT_TEXT_FIELD } from "./read-jsonl.ts";
+import { checkCount, CODECS, type LeafChunk, NotUtf8Error, readLeafPages } from "./parquet-pages.ts";
+import { type Leaf, openParquet, type ParquetColumn } from "./parquet-schema.ts";
+import { checkRegularFile } from "./read-bytes.ts";
+import { neededKeys, unknownFields } from "./row-texts.ts";
+import type { Row } from "./rows.ts";
 
-/** Maximum number of rows in a row group. Writers target about a million. */
+/** Maximum number of rows in a row group, and of values in a column of one. Writers target about a million. */
 const MAX_ROW_GROUP_ROWS = 1 << 24;
 
-/** Largest footer, which describes the columns and row groups. Files of terabytes have some megabytes. */
-const MAX_FOOTER_BYTES = 64 * 2 ** 20;
-
-/** Magic bytes, at both ends. */
-const MAGIC_BYTES = 4;
-
-/** The end of the file: the length of the footer and the magic bytes. */
-const TAIL_BYTES = 8;
-
-/** Column names shown in a message, and characters of each. */
-const SHOWN_NAMES = 20;
-const SHOWN_CHARACTERS = 40;
+/** Column names shown in a message. */
+const SHOWN_COLUMNS = 20;
 
 /**
- * Reads the documents of a Parquet file, page by page. Rows without a value are skipped.
- * @param column a top-level string column.
- * @throws CusprunError `CORPUS_PARQUET` for a damaged file or a compression that Node cannot read, `CORPUS_FIELD` if
- * the column is missing or is not a string column, `CORPUS_ENCODING` if a value is not UTF-8, `CORPUS_TOO_LARGE` above
- * the limits in this file, `CORPUS_NOT_FOUND` if the system cannot read it.
+ * Reads the rows of a Parquet file, page by page.
+ * @param field the user's choice of a column.
+ * @throws CusprunError `CORPUS_PARQUET` for a damaged file or a compression that Node cannot read, `CORPUS_FIELD` if no
+ * column holds text, `CORPUS_ENCODING` if a value is not UTF-8, `CORPUS_TOO_LARGE` above the limits in this file,
+ * `CORPUS_NOT_FOUND` if the system cannot read it, `CORPUS_FORMAT` for a pipe or a device.
  */
-export async function* readParquet(path: string, column: string = DEFAULT_TEXT_FIELD): AsyncGenerator<TextDocument> {
+export async function* readParquetRows(path: string, field: string | null): AsyncGenerator<Row> {
+  await checkRegularFile(path);
   let where = path;
   try {
-    const file = await asyncBufferFromFile(path);
-    const metadata = await readFooter(file);
-    const element = findColumn(metadata, path, column);
-    let row = 0;
+    const { file, metadata, columns } = await openParquet(path);
+    const chosen = chooseColumns(columns, path, field);
+    let first = 0;
     for (const [index, group] of metadata.row_groups.entries()) {
       where = `${path}: row group ${index}`;
-      for await (const texts of readStringPages(file, chunkOf(group, element, file.byteLength, where))) {
-        for (const text of texts) {
-          if (text !== null) yield { text, source: `${path}:row ${row}` };
-          row++;
+      const rows = checkRows(group, where);
+      const readers = chosen.map((column) => ({ name: column.name, values: readColumn(file, group, column, where) }));
+      for (let row = 0; row < rows; row++) {
+        const value: Record<string, unknown> = {};
+        for (const { name, values } of readers) {
+          const next = await values.next();
+          if (next.done === true) throw new Error(`${row} rows of the column ${showValue(name)} where there are ${rows}`);
+          value[name] = next.value;
         }
+        yield { value, source: `${path}:row ${first + row}` };
       }
+      first += rows;
     }
   } catch (error) {
-    throw asParquetError(error, path, where, column);
+    throw asParquetError(error, path, where);
   }
 }
 
-async function readFooter(file: AsyncBuffer): Promise<FileMetaData> {
-  const size = file.byteLength;
-  if (size < MAGIC_BYTES + TAIL_BYTES) throw new Error(`${size} bytes`);
-  const length = new DataView(await file.slice(size - TAIL_BYTES, size)).getUint32(0, true);
-  const limit = Math.min(MAX_FOOTER_BYTES, size - MAGIC_BYTES - TAIL_BYTES);
-  const footer = await file.slice(size - TAIL_BYTES - checkCount("the length of the footer", length, limit), size);
-  return withinTime(() => parquetMetadata(footer, { geoparquet: false }));
+/** The columns to read. */
+function chooseColumns(columns: readonly ParquetColumn[], path: string, field: string | null): readonly ParquetColumn[] {
+  const sample: JsonObject = Object.fromEntries(columns.map((column) => [column.name, sampleOf(column)]));
+  const keys = neededKeys(sample, field);
+  if (keys === null) {
+    const shown = Object.fromEntries(Object.entries(sample).slice(0, SHOWN_COLUMNS));
+    throw unknownFields({ value: shown, source: path }, field, path);
+  }
+  return columns
+    .filter(({ name }) => keys.includes(name))
+    .map((column) => {
+      if (column.leaves.length > 0) return column;
+      throw new CusprunError("CORPUS_FIELD", {
+        where: path,
+        found: `'${column.name}' of type ${column.type}`,
+        expected: "a string column, or a list of strings or of messages",
+        remedy: `Name the column that holds the text: ${path}#COLUMN`,
+      });
+    });
 }
 
-function findColumn(metadata: FileMetaData, path: string, column: string): SchemaElement {
-  const children = withinTime(() => parquetSchema(metadata).children);
-  const element = children.find((child) => child.element.name === column)?.element;
-  const isString =
-    element?.type === "BYTE_ARRAY" &&
-    element.repetition_type !== "REPEATED" &&
-    (element.converted_type === "UTF8" || element.logical_type?.type === "STRING");
-  if (isString) return element;
-  const repeated = element?.repetition_type === "REPEATED" ? "repeated " : "";
-  throw new CusprunError("CORPUS_FIELD", {
-    where: path,
-    found:
-      element === undefined ? `the columns ${listNames(children)}` : `'${column}' of type ${repeated}${element.type ?? "group"}`,
-    expected: `a string column '${column}'`,
-    remedy: `Name the column that holds the text: ${path}#COLUMN`,
+/** A value of a column's kind. */
+function sampleOf({ leaves, isList }: ParquetColumn): unknown {
+  if (leaves.length === 0) return 0;
+  if (!isList) return "";
+  return [leaves[0]?.key === null ? "" : Object.fromEntries(leaves.map(({ key }) => [key, ""]))];
+}
+
+function checkRows({ num_rows }: RowGroup, where: string): number {
+  const rows = checkCount("the number of rows", num_rows, Number.MAX_SAFE_INTEGER);
+  if (rows <= MAX_ROW_GROUP_ROWS) return rows;
+  throw new CusprunError("CORPUS_TOO_LARGE", {
+    where,
+    found: `${rows} rows`,
+    expected: `at most ${MAX_ROW_GROUP_ROWS}`,
+    remedy: "Write the file with smaller row groups",
   });
 }
 
-function listNames(children: readonly { readonly element: SchemaElement }[]): string {
-  const names = children.slice(0, SHOWN_NAMES).map(({ element }) => `'${String(element.name).slice(0, SHOWN_CHARACTERS)}'`);
-  return `${names.join(", ")}${children.length > SHOWN_NAMES ? ` and ${children.length - SHOWN_NAMES} more` : ""}`;
+/** The values of a column in a row group, one per row: a string, a list of strings, a list of objects, or null. */
+async function* readColumn(
+  file: AsyncBuffer,
+  group: RowGroup,
+  { leaves, isList }: ParquetColumn,
+  where: string,
+): AsyncGenerator<unknown> {
+  const lists = leaves.map((leaf) => readLeaf(file, chunkOf(group, leaf, file.byteLength, where), leaf));
+  for (;;) {
+    const next = await Promise.all(lists.map((list) => list.next()));
+    if (next.some(({ done }) => done === true)) return;
+    const [first, ...others] = next.map(({ value }) => value as readonly (string | null)[] | null);
+    if (others.some((other) => other?.length !== first?.length)) throw new Error("lists of different lengths in one row");
+    if (first === null || first === undefined) yield null;
+    else if (!isList) yield first[0] ?? null;
+    else if (leaves[0]?.key === null) yield first;
+    else {
+      const parts = [first, ...others];
+      yield first.map((_, item) => Object.fromEntries(leaves.map(({ key }, leaf) => [key, parts[leaf]?.[item] ?? null])));
+    }
+  }
 }
 
-/** Checks the place, size and compression of the column in a row group. */
-function chunkOf(group: RowGroup, { name, repetition_type }: SchemaElement, fileBytes: number, where: string): StringChunk {
-  const rows = checkCount("the number of rows", group.num_rows, Number.MAX_SAFE_INTEGER);
-  if (rows > MAX_ROW_GROUP_ROWS) {
-    throw new CusprunError("CORPUS_TOO_LARGE", {
-      where,
-      found: `${rows} rows`,
-      expected: `at most ${MAX_ROW_GROUP_ROWS}`,
-      remedy: "Write the file with smaller row groups",
-    });
+/** The values of a leaf, row by row: those of the row's list, or a single one. Null for a row without a value. */
+async function* readLeaf(
+  file: AsyncBuffer,
+  chunk: LeafChunk,
+  { itemDefinition, columnDefinition, maxRepetition }: Leaf,
+): AsyncGenerator<readonly (string | null)[] | null> {
+  let row: (string | null)[] | null | undefined;
+  for await (const { texts, definitions, repetitions } of readLeafPages(file, chunk)) {
+    for (const [index, text] of texts.entries()) {
+      const definition = definitions?.[index] ?? chunk.maxDefinition;
+      const isNew = maxRepetition === 0 || repetitions?.[index] === 0;
+      if (isNew) {
+        if (row !== undefined) yield row;
+        row = definition < columnDefinition ? null : [];
+      }
+      if (row === undefined) throw new Error("a list that begins in the middle");
+      if (row !== null && definition >= itemDefinition) row.push(text);
+    }
   }
-  const chunk = group.columns.find(({ meta_data: data }) => data?.path_in_schema.length === 1 && data.path_in_schema[0] === name);
+  if (row !== undefined) yield row;
+}
+
+/** Checks the place, size and compression of a leaf in a row group. */
+function chunkOf(group: RowGroup, { path, maxDefinition, maxRepetition }: Leaf, fileBytes: number, where: string): LeafChunk {
+  const name = path.join(".");
+  const chunk = group.columns.find(({ meta_data: data }) => data?.path_in_schema.join(".") === name);
   if (chunk?.meta_data === undefined) throw new Error(`no data of the column ${showValue(name)}`);
   if (chunk.file_path !== undefined) throw new Error("a column in another file");
-  const { codec, type, data_page_offset, dictionary_page_offset, total_compressed_size } = chunk.meta_data;
+  const { codec, type, data_page_offset, dictionary_page_offset, total_compressed_size, num_values } = chunk.meta_data;
   if (type !== "BYTE_ARRAY") throw new Error(`values of type ${type}`);
   if (CODECS[codec] === undefined) {
     throw new CusprunError("CORPUS_PARQUET", {
@@ -119,20 +153,21 @@ function chunkOf(group: RowGroup, { name, repetition_type }: SchemaElement, file
       remedy: codec === "ZSTD" ? "Use Node 22.15 or newer, or write the file with Snappy" : "Write the file with Snappy",
     });
   }
+  const values = checkCount("the number of values", num_values, MAX_ROW_GROUP_ROWS);
   // Some writers leave out the dictionary's offset, or set it to 0.
   const start = checkCount("the offset of a column", dictionary_page_offset || data_page_offset, fileBytes);
   const end = start + checkCount("the size of a column", total_compressed_size, fileBytes - start);
-  return { start, end, rows, codec, isOptional: repetition_type !== "REQUIRED" };
+  return { start, end, values, codec, maxDefinition, maxRepetition };
 }
 
-function asParquetError(error: unknown, path: string, where: string, column: string): unknown {
+function asParquetError(error: unknown, path: string, where: string): unknown {
   if (error instanceof CusprunError) return error;
   if (systemCodeOf(error) !== null) return asReadError(error, "CORPUS_NOT_FOUND", path);
   if (error instanceof NotUtf8Error) {
     return new CusprunError(
       "CORPUS_ENCODING",
       {
-        where: `${where}, column '${column}'`,
+        where,
         found: "bytes that are not UTF-8",
         expected: "text in UTF-8",
         remedy: "Write the column as UTF-8 strings",

@@ -103,11 +103,13 @@ async function countSpec(
   scripts: ScriptCounter | null,
   { vocabSize, onProgress, signal }: CountOptions,
 ): Promise<readonly [Float64Array, Float64Array]> {
+  const { chatTemplate = null } = tokenizer;
   const counts = [new Float64Array(vocabSize), new Float64Array(vocabSize)] as const;
   const totals: [number, number] = [0, 0];
   let [documents, characters] = [0, 0];
-  for await (const { text, source } of await openSpec(dimension, spec)) {
-    const tokens = tokenizer.encode(wellFormed(text), source);
+  const reading = { chatTemplate, ...(onProgress && { onProgress }), ...(signal && { signal }) };
+  for await (const { text, source, isRendered } of await openSpec(dimension, spec, reading)) {
+    const tokens = tokenizer.encode(wellFormed(text), source, isRendered);
     documents++;
     if (documents % DOCUMENTS_PER_STEP === 0) {
       onProgress?.({ stage: `counting tokens of ${specLabel(spec)}`, done: documents, total: null, unit: "documents" });

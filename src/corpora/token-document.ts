@@ -23,9 +23,11 @@ const MAX_CUT_BACK = 3;
  * @throws CusprunError `TOKEN_WITHOUT_ROW`.
  * @returns null if it has fewer than `MIN_DOCUMENT_TOKENS` tokens.
  */
-export function toTokenDocument({ text, source }: TextDocument, tokenizer: Tokenizer, maxTokens: number): TokenDocument | null {
-  const tokens = tokenizer.encode(text, source);
+export function toTokenDocument(document: TextDocument, tokenizer: Tokenizer, maxTokens: number): TokenDocument | null {
+  const { source } = document;
+  const tokens = tokenizer.encode(document.text, source, document.isRendered);
   if (tokens.length < MIN_DOCUMENT_TOKENS) return null;
+  const text = document.isRendered === true ? withoutPrefix(document.text, tokenizer) : document.text;
   if (tokens.length <= maxTokens) return { tokens, byteLength: Buffer.byteLength(text), source };
   for (let end = maxTokens; end >= Math.max(maxTokens - MAX_CUT_BACK, MIN_DOCUMENT_TOKENS); end--) {
     const kept = tokenizer.decode(tokens.subarray(tokenizer.prefix.length, end));
@@ -34,4 +36,10 @@ export function toTokenDocument({ text, source }: TextDocument, tokenizer: Token
   // The tokenizer normalises the text (case, Unicode form), so the bytes of the decoded tokens are counted.
   const kept = tokenizer.decode(tokens.subarray(tokenizer.prefix.length, maxTokens));
   return { tokens: tokens.slice(0, maxTokens), byteLength: Buffer.byteLength(kept), source };
+}
+
+/** A rendered chat without the text of BOS, which is no text of the user's. */
+function withoutPrefix(text: string, tokenizer: Tokenizer): string {
+  const prefix = tokenizer.decode(tokenizer.prefix);
+  return text.startsWith(prefix) ? text.slice(prefix.length) : text;
 }

@@ -8,6 +8,7 @@ import type { TokenizerFiles } from "../checkpoint/checkpoint.ts";
 import { CusprunError } from "../errors.ts";
 import { isJsonObject, showValue, type JsonObject } from "../json.ts";
 import { withinTime } from "../time-limit.ts";
+import { type ChatTemplate, readChatTemplate } from "./chat-template.ts";
 import { invalidTokenizer, readTokenIds } from "./tokenizer-ids.ts";
 import { checkModelType, exactTokenizerJson, inexact } from "./tokenizer-parts.ts";
 import { checkSample } from "./tokenizer-sample.ts";
@@ -50,13 +51,16 @@ export interface Tokenizer {
   readonly vocabSize: number;
   /** Ids that `encode` prepends: BOS if the tokenizer adds one, else none. */
   readonly prefix: Int32Array;
+  /** The model's chat template; absent or null if it has none. */
+  readonly chatTemplate?: ChatTemplate | null;
   /**
    * Token ids of a text, all of them rows of the embedding. Special tokens in it are recognised; BOS or EOS are added if
    * the tokenizer's files say so.
    * @param source where the text is from, for messages.
+   * @param isRendered the text is a chat with its own special tokens: none is added, except the prefix if it is missing.
    * @throws CusprunError `TOKEN_WITHOUT_ROW` for a token past the end of the embedding.
    */
-  encode(text: string, source?: string): Int32Array;
+  encode(text: string, source?: string, isRendered?: boolean): Int32Array;
   /** Text of token ids, including special tokens. Invalid UTF-8 becomes U+FFFD. */
   decode(ids: Int32Array): string;
 }
@@ -83,11 +87,17 @@ export function createTokenizer(files: TokenizerFiles, where: string, rows: numb
     const expected = `ids below ${rows}, the rows of the embedding`;
     throw invalidTokenizer(where, "post_processor", `${showToken(outside)} around every text`, expected);
   }
+  const prefix = framed.slice(0, prefixLength);
+  const encodeRendered = (text: string): Int32Array => {
+    const ids = encode(text, false);
+    return prefix.every((id, index) => id === ids[index]) ? ids : Int32Array.of(...prefix, ...ids);
+  };
   return {
     vocabSize,
-    prefix: framed.slice(0, prefixLength),
-    encode: (text, source = "a text") => {
-      const ids = encode(text, true);
+    prefix,
+    chatTemplate: readChatTemplate(files.tokenizerConfig, where),
+    encode: (text, source = "a text", isRendered = false) => {
+      const ids = isRendered ? encodeRendered(text) : encode(text, true);
       const unusable = ids.find((id) => id >= rows);
       if (unusable === undefined) return ids;
       throw new CusprunError("TOKEN_WITHOUT_ROW", {

@@ -1,14 +1,14 @@
 /**
- * @file A UTF-8 file → its lines with their numbers, holding no more than a line in memory.
+ * @file A text file → its lines with their numbers, holding no more than a line in memory.
  */
 
-import { createReadStream } from "node:fs";
 import { CusprunError } from "../errors.ts";
+import { shellQuote } from "../shell-quote.ts";
+import { readBytes } from "./read-bytes.ts";
 
 /** Longest line, in bytes. 64 MiB is far more than any model's context; a file without line ends is a mistake. */
 export const MAX_LINE_BYTES: number = 64 * 2 ** 20;
 
-const READ_BYTES = 1 << 20;
 const LINE_FEED = 0x0a;
 const BYTE_ORDER_MARK = "\ufeff";
 
@@ -19,28 +19,45 @@ export interface TextLine {
   readonly text: string;
 }
 
+/** A line that is not UTF-8. */
+export interface BrokenLine {
+  readonly number: number;
+  /** `CORPUS_ENCODING`. */
+  readonly error: CusprunError;
+}
+
 /**
  * Reads the lines of a file. Lines end with LF or CR LF; a byte order mark at the start is skipped.
- * @throws CusprunError `CORPUS_ENCODING` at the first byte that is not UTF-8, `CORPUS_TOO_LARGE` for a line of more
- * than `MAX_LINE_BYTES`.
+ * @throws CusprunError `CORPUS_ENCODING` at the first byte that is not UTF-8, and what `readEveryLine` throws.
  */
 export async function* readLines(path: string): AsyncGenerator<TextLine> {
+  for await (const line of readEveryLine(path)) {
+    if ("error" in line) throw line.error;
+    yield line;
+  }
+}
+
+/**
+ * Reads the lines of a file, those that are not UTF-8 included.
+ * @throws CusprunError `CORPUS_TOO_LARGE` for a line of more than `MAX_LINE_BYTES`, and what `readBytes` throws.
+ */
+export async function* readEveryLine(path: string): AsyncGenerator<TextLine | BrokenLine> {
   let number = 0;
   let lineStartByte = 0;
   let pending: Uint8Array[] = [];
   let pendingBytes = 0;
 
-  const finishLine = (end: Uint8Array): TextLine => {
+  const finishLine = (end: Uint8Array): TextLine | BrokenLine => {
     const bytes = pending.length === 0 ? end : Buffer.concat([...pending, end]);
     number++;
-    const text = decodeLine(bytes, path, number, lineStartByte);
+    const line = decodeLine(bytes, path, number, lineStartByte);
     lineStartByte += bytes.length + 1;
     pending = [];
     pendingBytes = 0;
-    return { number, text };
+    return line;
   };
 
-  for await (const chunk of createReadStream(path, { highWaterMark: READ_BYTES }) as AsyncIterable<Uint8Array>) {
+  for await (const chunk of readBytes(path)) {
     let start = 0;
     for (let end = chunk.indexOf(LINE_FEED); end !== -1; end = chunk.indexOf(LINE_FEED, start)) {
       yield finishLine(chunk.subarray(start, end));
@@ -60,25 +77,29 @@ export async function* readLines(path: string): AsyncGenerator<TextLine> {
   if (pendingBytes > 0) yield finishLine(new Uint8Array(0));
 }
 
-function decodeLine(bytes: Uint8Array, path: string, number: number, lineStartByte: number): string {
+function decodeLine(bytes: Uint8Array, path: string, number: number, lineStartByte: number): TextLine | BrokenLine {
   let text: string;
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (error) {
-    const offsetBytes = lineStartByte + firstInvalidByte(bytes);
-    throw new CusprunError(
-      "CORPUS_ENCODING",
-      {
-        where: `${path}:${number}`,
-        found: `bytes that are not UTF-8 at byte ${offsetBytes} of the file`,
-        expected: "text in UTF-8",
-        remedy: "Save the file as UTF-8",
-      },
-      { cause: error },
-    );
+    return { number, error: notUtf8(path, `${path}:${number}`, lineStartByte + firstInvalidByte(bytes), error) };
   }
   if (number === 1 && text.startsWith(BYTE_ORDER_MARK)) text = text.slice(1);
-  return text.endsWith("\r") ? text.slice(0, -1) : text;
+  return { number, text: text.endsWith("\r") ? text.slice(0, -1) : text };
+}
+
+/** The error for bytes that are not UTF-8. Nearly always they are of an older 8-bit encoding. */
+export function notUtf8(path: string, where: string, offsetBytes: number, cause: unknown): CusprunError {
+  return new CusprunError(
+    "CORPUS_ENCODING",
+    {
+      where,
+      found: `bytes that are not UTF-8 at byte ${offsetBytes} of the file`,
+      expected: "text in UTF-8",
+      remedy: `Save the file as UTF-8; if it is in Latin-1: iconv -f WINDOWS-1252 -t UTF-8 ${shellQuote(path)} > FILE`,
+    },
+    { cause },
+  );
 }
 
 /** Offset of the first invalid or incomplete UTF-8 sequence. */

@@ -7,7 +7,9 @@
 import { readdir, stat } from "node:fs/promises";
 import { basename, extname, join } from "node:path";
 import { CusprunError } from "../errors.ts";
+import { showValue } from "../json.ts";
 import { readRecords } from "../corpora/read-jsonl.ts";
+import { asReadError } from "../system-errors.ts";
 
 /** Types of item, each measured in its own way. */
 export const TASK_TYPES = ["multiple_choice", "perplexity", "generation"] as const;
@@ -107,7 +109,7 @@ export async function readTasks(paths: readonly string[], limit?: number): Promi
  */
 export async function readTask(path: string, limit: number = Number.POSITIVE_INFINITY): Promise<Task> {
   const items: TaskItem[] = [];
-  for await (const { record, source } of readRecords(path)) {
+  for await (const { value: record, source } of readRecords(path)) {
     if (items.length === MAX_ITEMS) {
       const found = `more than ${MAX_ITEMS} items`;
       throw new CusprunError("CORPUS_TOO_LARGE", {
@@ -144,30 +146,19 @@ export async function readTask(path: string, limit: number = Number.POSITIVE_INF
 }
 
 async function filesOf(path: string): Promise<string[]> {
-  const found = await stat(path).catch((error: NodeJS.ErrnoException) => error);
-  if (found instanceof Error) {
-    throw new CusprunError(
-      "CORPUS_NOT_FOUND",
-      {
-        where: path,
-        found: `nothing that can be read (${found.code ?? found.message})`,
-        expected: "an evaluation file, or a folder of them",
-        remedy: "Check the path",
-      },
-      { cause: found },
-    );
-  }
   const isTaskFile = (name: string): boolean => EXTENSIONS.includes(extname(name).toLowerCase());
-  const files = found.isDirectory()
-    ? (await readdir(path))
-        .filter(isTaskFile)
-        .toSorted()
-        .map((name) => join(path, name))
-    : [path].filter(isTaskFile);
+  let isFolder: boolean;
+  let files: string[];
+  try {
+    isFolder = (await stat(path)).isDirectory();
+    files = (isFolder ? (await readdir(path)).toSorted().map((name) => join(path, name)) : [path]).filter(isTaskFile);
+  } catch (error) {
+    throw asReadError(error, "CORPUS_NOT_FOUND", path, "an evaluation file, or a folder of them");
+  }
   if (files.length > 0) return files;
   throw new CusprunError("CORPUS_FORMAT", {
     where: path,
-    found: found.isDirectory() ? `no ${EXTENSIONS.join(" or ")} file` : `the extension '${extname(path)}'`,
+    found: isFolder ? `no ${EXTENSIONS.join(" or ")} file` : `the extension '${extname(path)}'`,
     expected: `a file in JSON Lines (${EXTENSIONS.join(", ")})`,
     remedy: "Write one item per line, as docs/evaluation.md shows",
   });
@@ -201,7 +192,7 @@ function generationOptions(
 ): Pick<GenerationItem, "extract" | "maxTokens"> {
   const { extract, max_tokens: maxTokens } = record;
   if (maxTokens !== undefined && !isTokenCount(maxTokens)) {
-    throw fieldError(source, `${describe(maxTokens)} in 'max_tokens'`, `a whole number from 1 to ${MAX_GENERATED_TOKENS}`);
+    throw fieldError(source, `${showValue(maxTokens)} in 'max_tokens'`, `a whole number from 1 to ${MAX_GENERATED_TOKENS}`);
   }
   return {
     ...(extract === undefined ? {} : { extract: oneOf(record, "extract", EXTRACTS, source, "TASK_FIELD") }),
@@ -216,7 +207,7 @@ function isTokenCount(value: unknown): value is number {
 function text(record: Readonly<Record<string, unknown>>, field: string, source: string): string {
   const value = record[field];
   if (typeof value === "string") return value;
-  throw fieldError(source, `${describe(value)} in '${field}'`, "a string");
+  throw fieldError(source, `${showValue(value)} in '${field}'`, "a string");
 }
 
 function filled(value: string, field: string, source: string): string {
@@ -226,19 +217,19 @@ function filled(value: string, field: string, source: string): string {
 
 function texts(record: Readonly<Record<string, unknown>>, field: string, source: string, fewest: number): readonly string[] {
   const values: unknown = record[field];
-  if (!Array.isArray(values)) throw fieldError(source, `${describe(values)} in '${field}'`, "a list of strings");
+  if (!Array.isArray(values)) throw fieldError(source, `${showValue(values)} in '${field}'`, "a list of strings");
   if (values.length < fewest || values.length > MAX_CHOICES) {
     throw fieldError(source, `${values.length} entries in '${field}'`, `${fewest} to ${MAX_CHOICES}`);
   }
   return values.map((value: unknown, index) => {
-    if (typeof value !== "string") throw fieldError(source, `${describe(value)} in '${field}[${index}]'`, "a string");
+    if (typeof value !== "string") throw fieldError(source, `${showValue(value)} in '${field}[${index}]'`, "a string");
     return filled(value, `${field}[${index}]`, source);
   });
 }
 
 function answerOf(record: Readonly<Record<string, unknown>>, choices: readonly string[], source: string): number {
   const answer = record["answer"];
-  if (typeof answer !== "number") throw fieldError(source, `${describe(answer)} in 'answer'`, "the right choice's index");
+  if (typeof answer !== "number") throw fieldError(source, `${showValue(answer)} in 'answer'`, "the right choice's index");
   if (Number.isInteger(answer) && answer >= 0 && answer < choices.length) return answer;
   throw new CusprunError("TASK_ANSWER", {
     where: source,
@@ -261,7 +252,7 @@ function oneOf<T extends string>(
   if (found !== undefined) return found;
   throw new CusprunError(code, {
     where: source,
-    found: `${describe(value)} in '${field}'`,
+    found: `${showValue(value)} in '${field}'`,
     expected: known.join(", "),
     remedy: "Correct the field",
   });
@@ -274,12 +265,4 @@ function fieldError(source: string, found: string, expected: string): CusprunErr
     expected,
     remedy: "Correct the line; docs/evaluation.md lists the fields",
   });
-}
-
-/** A value in the short form that messages show. */
-function describe(value: unknown): string {
-  if (value === undefined) return "nothing";
-  if (value === null) return "null";
-  if (typeof value === "string") return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
-  return typeof value === "number" || typeof value === "boolean" ? String(value) : Array.isArray(value) ? "a list" : "an object";
 }

@@ -3,7 +3,7 @@
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import type { Corpus } from "../corpora/corpus.ts";
+import type { LoadedCorpus } from "../corpora/corpus.ts";
 import { DEFAULT_MAX_TOKENS, type CorpusOptions } from "../corpora/load.ts";
 import type { Perplexity } from "../evaluation/perplexity.ts";
 import type { DimensionReport, MemoryReport, PerplexityFigure, PruneReport } from "../report/report.ts";
@@ -18,7 +18,7 @@ export interface FinishedPrune {
   readonly model: string;
   readonly out: string;
   readonly checkpoint: Checkpoint;
-  readonly corpora: readonly Corpus[];
+  readonly corpora: readonly LoadedCorpus[];
   /** As the user gave them. */
   readonly corpusOptions: CorpusOptions | undefined;
   readonly scores: PruneReport["scores"];
@@ -66,11 +66,12 @@ function positionNotes({ checkpoint, corpusOptions }: FinishedPrune): string[] {
   return isCut ? [`documents are cut to ${positions} tokens, the model's number of positions`] : [];
 }
 
-function describeDimension(corpus: Corpus, dense: PerplexityByDimension, expert: PerplexityByDimension): DimensionReport {
-  const { dimension, label, calibration, heldOut } = corpus;
+function describeDimension(corpus: LoadedCorpus, dense: PerplexityByDimension, expert: PerplexityByDimension): DimensionReport {
+  const { dimension, label, calibration, heldOut, sources } = corpus;
   return {
     dimension,
     label,
+    sources,
     calibrationDocuments: calibration.length,
     heldOutDocuments: heldOut.length,
     dense: figureOf(dense[dimension]),

@@ -5,7 +5,7 @@
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import type { Corpus, Dimension } from "../corpora/corpus.ts";
+import type { Dimension, LoadedCorpus } from "../corpora/corpus.ts";
 import { fitToPositions, loadCorpora, type CorpusOptions, type CorpusSpecs } from "../corpora/load.ts";
 import type { Tokenizer } from "../corpora/tokenizer.ts";
 import type { OutputPlace } from "../output-place.ts";
@@ -114,7 +114,7 @@ interface PreparedPrune {
   readonly dimensions: readonly Dimension[];
   readonly rehearsed: RehearsedPrune;
   readonly tokenizer: Tokenizer;
-  readonly corpora: readonly Corpus[];
+  readonly corpora: readonly LoadedCorpus[];
   readonly memory: MemoryReport;
   /** Everything that is scored. */
   readonly request: ScoringRequest;

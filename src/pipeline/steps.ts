@@ -5,7 +5,7 @@
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { identifyModel } from "../checkpoint/identity.ts";
-import { DIMENSIONS, type Dimension } from "../corpora/corpus.ts";
+import { DIMENSIONS, type Dimension, type SourceReport } from "../corpora/corpus.ts";
 import { fitToPositions, loadCorpora, type CorpusOptions, type CorpusSpecs } from "../corpora/load.ts";
 import { withOutputFile, type OutputPlace } from "../output-place.ts";
 import type { JobOptions } from "../progress.ts";
@@ -65,6 +65,8 @@ export interface ScoredModel {
   readonly kinds: readonly RelevanceKind[];
   /** Calibration documents per dimension. */
   readonly documents: Readonly<Partial<Record<Dimension, number>>>;
+  /** What was read of each corpus. */
+  readonly corpora: readonly { readonly dimension: Dimension; readonly sources: readonly SourceReport[] }[];
   /** The estimated memory that scoring needs. */
   readonly memory: MemoryReport;
 }
@@ -118,6 +120,7 @@ function scoreTo(place: OutputPlace, options: ScoreModelOptions): Promise<Scored
       out: options.out,
       kinds,
       documents: Object.fromEntries(corpora.map(({ dimension, calibration }) => [dimension, calibration.length])),
+      corpora: corpora.map(({ dimension, sources }) => ({ dimension, sources })),
       memory,
     };
   });

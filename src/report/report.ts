@@ -3,7 +3,7 @@
  */
 
 import type { StoredDType } from "../checkpoint/checkpoint.ts";
-import type { Dimension } from "../corpora/corpus.ts";
+import type { Dimension, SourceReport } from "../corpora/corpus.ts";
 import type { MemoryPlan } from "../model/memory-plan.ts";
 import type { Layout, PrunePlan } from "../selection/plan.ts";
 import type { RepairSummary } from "../surgery/repair.ts";
@@ -23,6 +23,8 @@ export interface DimensionReport {
   readonly dimension: Dimension;
   /** The user's name for the corpus. */
   readonly label: string;
+  /** What was read of each preset, path or dataset. */
+  readonly sources: readonly SourceReport[];
   /** Number of documents used for scoring and repair. */
   readonly calibrationDocuments: number;
   /** Number of documents used only to measure the result. */

@@ -16,6 +16,7 @@ import {
 import { ONNX_PART_FOLDER } from "../export/onnx/part.ts";
 import type { Layout } from "../selection/plan.ts";
 import type { PruneReport, UnitReport, VocabularyReport, WrittenReport } from "./report.ts";
+import { renderSources } from "./source-table.ts";
 
 /**
  * Renders rows as aligned columns, two spaces apart. The first `textColumns` are left-aligned, the others
@@ -50,6 +51,7 @@ export function renderColumns(rows: readonly (readonly string[])[], textColumns:
 export function renderReport(report: PruneReport): string {
   const sections = [
     renderSizes(report),
+    renderSources(report.dimensions),
     renderHeldOut(report),
     renderVocabulary(report.vocabulary),
     renderUnitTable(report.units, report.layers, report.layout),

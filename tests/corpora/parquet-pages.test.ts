@@ -4,7 +4,7 @@
  */
 
 import { expect, test } from "vitest";
-import { readStringPages, type StringChunk } from "../../src/corpora/parquet-pages.ts";
+import { type LeafChunk, readLeafPages } from "../../src/corpora/parquet-pages.ts";
 
 const PLAIN = 0;
 const DELTA_BYTE_ARRAY = 7;
@@ -52,9 +52,10 @@ function deltas(count: number, first: number, difference = 0): number[] {
 async function read(pages: readonly number[], rows: number, isOptional = false): Promise<(string | null)[]> {
   const bytes = Uint8Array.from(pages);
   const file = { byteLength: bytes.length, slice: (start: number, end?: number) => bytes.slice(start, end).buffer };
-  const chunk: StringChunk = { start: 0, end: bytes.length, rows, codec: "UNCOMPRESSED", isOptional };
+  const levels = { maxDefinition: isOptional ? 1 : 0, maxRepetition: 0 };
+  const chunk: LeafChunk = { start: 0, end: bytes.length, values: rows, codec: "UNCOMPRESSED", ...levels };
   const values: (string | null)[] = [];
-  for await (const page of readStringPages(file, chunk)) values.push(...page);
+  for await (const { texts } of readLeafPages(file, chunk)) values.push(...texts);
   return values;
 }
 

@@ -23,6 +23,7 @@ function madeUp(method: string, removed: number, seed: number, perplexity: numbe
       {
         dimension: "domain",
         label: LABEL,
+        sources: [],
         calibrationDocuments: 8,
         heldOutDocuments: 3,
         dense: figure(10 + seed),

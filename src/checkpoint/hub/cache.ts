@@ -2,30 +2,34 @@
  * @file The hub's cache on disk, in the layout that all Hugging Face tools share, so that each file is downloaded only
  * once:
  *
- *     models--{owner}--{name}/blobs/{etag}               contents
- *     models--{owner}--{name}/snapshots/{commit}/{path}  links to them
- *     models--{owner}--{name}/refs/{revision}            commit of a branch or tag
+ *     {type}s--{owner}--{name}/blobs/{etag}               contents
+ *     {type}s--{owner}--{name}/snapshots/{commit}/{path}  links to them
+ *     {type}s--{owner}--{name}/refs/{revision}            commit of a branch or tag
+ *     {type}s--{owner}--{name}/trees/{commit}.json        all files of a commit
  *
- * Source: huggingface_hub, "Understand caching".
+ * Source: huggingface_hub 2.4, "Understand caching" and `_tree_cache.py`.
  */
 
 import { copyFile, mkdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
-import { getHFHubCachePath } from "@huggingface/hub";
-import type { HubModelId } from "./id.ts";
+import { writeFileAtomically } from "../../atomic-write.ts";
+import { isJsonObject } from "../../json.ts";
+import { asWriteError, systemCodeOf } from "../../system-errors.ts";
 import { readJsonObject } from "../json-files.ts";
-import { parseShardIndex } from "../safetensors/shards.ts";
-import { INDEX_FILE_NAME, SINGLE_FILE_NAME } from "../safetensors/write.ts";
+import { hubCacheFolder } from "./environment.ts";
+import type { HubFile } from "./files.ts";
+import { type HubRepo, isCommit } from "./id.ts";
 
-const COMMIT = /^[0-9a-f]{40}$/;
+/** `TREE_CACHE_FORMAT_VERSION`. */
+const TREE_FORMAT = 1;
 
 /** The cache of one repository. */
 export class HubRepoCache {
   readonly #root: string;
 
   /** @param cacheDir default: HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub. */
-  constructor(repo: string, cacheDir: string = getHFHubCachePath()) {
-    this.#root = join(cacheDir, `models--${repo.replaceAll("/", "--")}`);
+  constructor({ type, name }: HubRepo, cacheDir: string = hubCacheFolder()) {
+    this.#root = join(cacheDir, `${type}s--${name.replaceAll("/", "--")}`);
   }
 
   /** Path of the content with this hash. */
@@ -40,17 +44,46 @@ export class HubRepoCache {
 
   /** The commit of a branch or tag when it was last downloaded; null if it never was. */
   async readRef(revision: string): Promise<string | null> {
-    if (COMMIT.test(revision)) return revision;
+    if (isCommit(revision)) return revision;
     const ref = await readFile(join(this.#root, "refs", revision), "utf8").catch(() => "");
-    return COMMIT.test(ref.trim()) ? ref.trim() : null;
+    return isCommit(ref.trim()) ? ref.trim() : null;
   }
 
-  /** Records the commit of a branch or tag. */
+  /**
+   * Records the commit of a branch or tag.
+   * @throws CusprunError `DISK_FULL`, `OUTPUT_UNWRITABLE`.
+   */
   async writeRef(revision: string, commit: string): Promise<void> {
-    if (COMMIT.test(revision)) return;
+    if (isCommit(revision)) return;
     const path = join(this.#root, "refs", revision);
-    await mkdir(dirname(path), { recursive: true });
-    await writeFile(path, commit);
+    try {
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(path, commit);
+    } catch (error) {
+      throw asWriteError(error, path, "HF_HOME");
+    }
+  }
+
+  /** All files of a commit in the repository; null if they were never recorded. */
+  async readTree(commit: string): Promise<readonly HubFile[] | null> {
+    const json = await readJsonObject(this.#treePath(commit)).catch(() => null);
+    if (json === null || json["format_version"] !== TREE_FORMAT || !isJsonObject(json["files"])) return null;
+    const files: HubFile[] = [];
+    for (const [path, entry] of Object.entries(json["files"])) {
+      const { size, blob_id: gitOid, lfs_sha256: sha256 } = isJsonObject(entry) ? entry : {};
+      if (typeof size !== "number" || typeof gitOid !== "string") return null;
+      files.push({ path, byteLength: size, etag: typeof sha256 === "string" ? sha256 : gitOid, gitOid });
+    }
+    return files;
+  }
+
+  /** Records all files of a commit. If that is impossible, only reading without a connection needs them. */
+  async writeTree(commit: string, files: readonly HubFile[]): Promise<void> {
+    const entries = files.map(({ path, byteLength: size, etag, gitOid }) => {
+      return [path, { size, blob_id: gitOid, ...(etag !== gitOid && { lfs_sha256: etag, lfs_size: size }) }] as const;
+    });
+    const tree = { format_version: TREE_FORMAT, files: Object.fromEntries(entries) };
+    await writeFileAtomically(this.#treePath(commit), (path) => writeFile(path, JSON.stringify(tree, null, 1))).catch(() => {});
   }
 
   /**
@@ -64,35 +97,16 @@ export class HubRepoCache {
     try {
       await symlink(relative(dirname(target), this.blobPath(etag)), target);
     } catch (error) {
-      const systemCode = (error as NodeJS.ErrnoException).code;
+      const systemCode = systemCodeOf(error);
       if (systemCode === "EEXIST") return; // another process was faster
       if (systemCode !== "EPERM" && systemCode !== "ENOSYS") throw error;
       await copyFile(this.blobPath(etag), target);
     }
   }
 
-  /** Path of the model if the cache contains all of it at a revision, else null. Uses no network. */
-  async findComplete(id: HubModelId, revision: string): Promise<string | null> {
-    const commit = await this.readRef(revision);
-    if (commit === null) return null;
-    const folder = this.snapshotPath(commit);
-    if (id.ggufFile !== null) {
-      const file = join(folder, id.ggufFile);
-      return (await exists(file)) ? file : null;
-    }
-    return (await isCompleteModel(folder)) ? folder : null;
+  #treePath(commit: string): string {
+    return join(this.#root, "trees", `${commit}.json`);
   }
-}
-
-async function isCompleteModel(folder: string): Promise<boolean> {
-  if (!(await exists(join(folder, "config.json")))) return false;
-  if (await exists(join(folder, SINGLE_FILE_NAME))) return true;
-  const indexPath = join(folder, INDEX_FILE_NAME);
-  const index = await readJsonObject(indexPath);
-  if (index === null) return false;
-  const shards = new Set(parseShardIndex(index, indexPath).values());
-  const found = await Promise.all([...shards].map((shard) => exists(join(folder, shard))));
-  return found.every(Boolean);
 }
 
 /** Whether a file exists; follows links. */

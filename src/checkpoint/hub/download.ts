@@ -10,6 +10,7 @@ import { dirname } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { HubApiError } from "@huggingface/hub";
 import { CusprunError } from "../../errors.ts";
+import { systemCodeOf } from "../../system-errors.ts";
 import { exists } from "./cache.ts";
 import type { HubFile } from "./files.ts";
 
@@ -125,12 +126,14 @@ async function sizeOf(path: string): Promise<number> {
   }
 }
 
-/** Whether retrying is pointless: for a refusal, a wrong response or a full disk, but not for a broken connection. */
+/**
+ * Whether retrying is pointless: for a refusal, a wrong response or an error of the file system, but not for a broken
+ * connection.
+ */
 function isFinal(error: unknown): boolean {
   if (error instanceof CusprunError) return error.code !== "DOWNLOAD_FAILED" && error.code !== "HUB_UNREACHABLE";
   if (error instanceof HubApiError) return error.statusCode < 500;
-  const systemCode = (error as NodeJS.ErrnoException | null)?.code;
-  return systemCode === "ENOSPC" || systemCode === "EDQUOT" || systemCode === "EACCES" || systemCode === "EROFS";
+  return systemCodeOf(error) !== null;
 }
 
 function damaged(file: HubFile, found: string, expected: string): CusprunError {

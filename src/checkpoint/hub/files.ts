@@ -18,6 +18,8 @@ export interface HubFile {
    * blob.
    */
   readonly etag: string;
+  /** Git's SHA-1 of the blob: of the pointer if the file is in LFS, otherwise the same as `etag`. */
+  readonly gitOid: string;
 }
 
 const SHARD = /^model-\d{5}-of-\d{5}\.safetensors$/;

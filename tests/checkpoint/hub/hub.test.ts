@@ -6,11 +6,11 @@ import { lstat, mkdir, readdir, readFile, readlink, writeFile } from "node:fs/pr
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { downloadModel, type DownloadOptions } from "../../../src/checkpoint/hub/hub.ts";
-import { selectHubFiles } from "../../../src/checkpoint/hub/files.ts";
+import { type HubFile, selectHubFiles } from "../../../src/checkpoint/hub/files.ts";
 import { parseHubModelId } from "../../../src/checkpoint/hub/id.ts";
 import type { ErrorCode } from "../../../src/errors.ts";
 import type { ProgressEvent } from "../../../src/progress.ts";
-import { COMMIT, etagOf, type HubServer, startHub } from "../../support/hub-server.ts";
+import { clearHubEnvironment, COMMIT, etagOf, type HubServer, startHub } from "../../support/hub-server.ts";
 import { errorOf } from "../../support/temporary-gguf.ts";
 import { withFolder } from "../../support/temporary-folder.ts";
 
@@ -34,7 +34,7 @@ const blob = etagOf("model.safetensors", weights);
 let hub: HubServer;
 
 beforeEach(async () => {
-  for (const name of ["HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_HOME"]) vi.stubEnv(name, undefined);
+  clearHubEnvironment();
   hub = await startHub(files);
 });
 
@@ -184,7 +184,8 @@ describe("errors", () => {
     ],
     ["a gated model", "tiny/gated", "HUB_FORBIDDEN", /a gated or private model \(HTTP 401 GatedRepo\).*Accept the model's terms/],
     ["a gated model with a token", "tiny/gated", "HUB_FORBIDDEN", /HTTP 403 GatedRepo/, "hf_test"],
-    ["an invalid token", "tiny/model", "HUB_FORBIDDEN", /HF_TOKEN: found a value that is not an access token/, "secret"],
+    ["a token with a space", "tiny/model", "HUB_FORBIDDEN", /token: found a value with spaces/, "hf_ secret"],
+    ["an expired token", "tiny/model", "HUB_FORBIDDEN", /does not accept, from token \(HTTP 401\).*hf auth login/, "hf_expired"],
     ["a response that is not JSON", "tiny/broken", "HUB_RESPONSE", /an unexpected response.*HF_ENDPOINT/],
     ["a server error", "tiny/down", "HUB_RESPONSE", /HTTP 503/],
     ["a silent server", "tiny/silent", "HUB_UNREACHABLE", /no response in 0\.2 s/],
@@ -227,8 +228,8 @@ describe("errors", () => {
 });
 
 describe("selecting files", () => {
-  const list = (...paths: string[]): { path: string; byteLength: number; etag: string }[] =>
-    paths.map((path) => ({ path, byteLength: 1, etag: "0".repeat(40) }));
+  const list = (...paths: string[]): HubFile[] =>
+    paths.map((path) => ({ path, byteLength: 1, etag: "0".repeat(40), gitOid: "0".repeat(40) }));
   const id = parseHubModelId("a/b")!;
 
   test("shards and their index if there is no single file; never both", () => {

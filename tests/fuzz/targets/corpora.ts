@@ -6,7 +6,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { extname, join } from "node:path";
 import * as zlib from "node:zlib";
 import { loadCorpora } from "../../../src/corpora/load.ts";
-import { CORPUS_EXTENSIONS, readDocuments } from "../../../src/corpora/read-documents.ts";
+import { readDocuments } from "../../../src/corpora/read-documents.ts";
 import { createTokenizer } from "../../../src/corpora/tokenizer.ts";
 import { CusprunError } from "../../../src/errors.ts";
 import { RequestMaker } from "../../../src/evaluation/requests.ts";
@@ -63,9 +63,11 @@ export const corpus: Target = {
       `${name}.gz`,
       zlib.gzipSync(TEXTS[name]!),
     ]);
-    return [...plain, ...packed, ["texts.jsonl.br", zlib.brotliCompressSync(TEXTS["texts.jsonl"]!)] as const]
-      .filter(([name]) => CORPUS_EXTENSIONS.some((extension) => name.endsWith(extension)))
-      .map(([name, bytes]): Base => ({ name: name.replaceAll(".", "-"), files: new Map([[name, bytes]]), changed: [name] }));
+    return [...plain, ...packed].map(([name, bytes]): Base => ({
+      name: name.replaceAll(".", "-"),
+      files: new Map([[name, bytes]]),
+      changed: [name],
+    }));
   },
   mutate: (file, contents, random, others) => mutateCorpus(file, contents, random, others),
   run: (folder) => readCorpus(join(folder, readdirSync(folder)[0]!)),
@@ -79,7 +81,6 @@ function mutateCorpus(file: string, contents: Buffer, random: Random, others: re
     case ".json":
       return random.chance(0.7) ? mutateJsonFile(contents, random) : mutateText(contents, random, others);
     case ".gz":
-    case ".br":
       return mutateBytes(contents, random, others);
     default:
       return mutateText(contents, random, others);
