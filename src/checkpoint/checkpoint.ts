@@ -60,6 +60,15 @@ export interface GgufOrigin {
   readonly tokenIds: ReadonlyMap<number, number> | null;
 }
 
+/** Tensors of a model that are not part of its text model. */
+export interface LeftOutTensors {
+  /** Names of the parts, e.g. `vision_tower`. */
+  readonly parts: readonly string[];
+  readonly tensors: number;
+  readonly parameters: number;
+  readonly bytes: number;
+}
+
 /** An opened checkpoint. Opening it checks headers, sizes, offsets and shapes, and reads no weights. */
 export interface Checkpoint {
   /** The path that was opened. */
@@ -89,6 +98,8 @@ export interface Checkpoint {
   readImportance?(name: string): Promise<Float32Array | null>;
   /** Reads the tokenizer's files, or null if the checkpoint has no tokenizer. */
   readTokenizerFiles(): Promise<TokenizerFiles | null>;
+  /** What the files hold besides the text model, e.g. an image encoder; absent or null if there is nothing else. */
+  readonly leftOut?: LeftOutTensors | null;
   /** Additional contents of a GGUF file; absent for other formats. */
   readonly gguf?: GgufOrigin;
   /** Closes the files. Nothing can be read afterwards. */

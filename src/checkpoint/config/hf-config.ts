@@ -25,14 +25,13 @@ const REFUSED_UNLESS: readonly { readonly key: string; readonly harmless: false 
 ];
 
 /**
- * Reads a config.json.
+ * Reads the config.json of a text model; `parseModelConfig` also reads those of models of several parts.
  * @param json the parsed file.
  * @param where the file, for error messages.
  * @throws CusprunError `UNKNOWN_FAMILY`, `CONFIG_INVALID`, `CONFIG_UNSUPPORTED`.
  */
 export function parseHfConfig(json: JsonObject, where: string): ModelConfig {
   const fields = new ConfigFields(json, where);
-  refuseMultimodal(fields);
   const family = familyOfModelType(fields.string("model_type"), where);
   refuseUnknownArithmetic(fields);
 
@@ -90,18 +89,6 @@ export function configDType(json: JsonObject): FloatDType | null {
       return "BF16";
     default:
       return null;
-  }
-}
-
-function refuseMultimodal(fields: ConfigFields): void {
-  for (const key of ["text_config", "vision_config", "audio_config"]) {
-    if (fields.value(key) === undefined) continue;
-    throw fields.unsupported(
-      key,
-      fields.value(key),
-      "the config of a text model",
-      "Choose a text-only model of this family, or save this model's language model separately with transformers",
-    );
   }
 }
 
