@@ -22,6 +22,7 @@ export type {
   TensorInfo,
   TokenizerFiles,
 } from "./checkpoint/checkpoint.ts";
+export type { ModelIdentity } from "./checkpoint/identity.ts";
 export type { GgufArray, GgufMetadata, GgufValue } from "./checkpoint/gguf/values.ts";
 export type { LayerSizes, LayerType, ModelConfig, RopeConfig, RopeScaling } from "./checkpoint/config/model-config.ts";
 export type { BlockRole } from "./families/roles.ts";

@@ -84,6 +84,7 @@ export interface Checkpoint {
   /**
    * Reads the values of a tensor, dequantised or widened to f32.
    * @param rows restricts reading to these rows of a matrix.
+   * @throws CusprunError `WEIGHTS_NOT_FINITE`.
    */
   readFloat32(name: string, rows?: RowRange): Promise<Float32Array<ArrayBuffer>>;
   /**
@@ -100,6 +101,11 @@ export interface Checkpoint {
   readTokenizerFiles(): Promise<TokenizerFiles | null>;
   /** What the files hold besides the text model, e.g. an image encoder; absent or null if there is nothing else. */
   readonly leftOut?: LeftOutTensors | null;
+  /**
+   * The path of a weight file whose size or times have changed since it was opened, or null; a file that was replaced
+   * by another one of its name stays open and unchanged. Absent for checkpoints that are not read from files.
+   */
+  changedFile?(): Promise<string | null>;
   /** Additional contents of a GGUF file; absent for other formats. */
   readonly gguf?: GgufOrigin;
   /** Closes the files. Nothing can be read afterwards. */

@@ -167,7 +167,7 @@ async function settingsOf({ options, checkpoint, tasks, corpora }: Session): Pro
   const [anySeed = []] = corpora.values();
   return {
     cusprun: cusprunVersion(),
-    model: await checkpointFingerprint(checkpoint),
+    model: await checkpointFingerprint(checkpoint, jobOf(options)),
     corpora: Object.fromEntries(anySeed.map(({ dimension, label }) => [dimension, label])),
     documents: documents ?? DEFAULT_DOCUMENTS,
     heldOutDocuments: heldOutDocuments ?? DEFAULT_HELD_OUT_DOCUMENTS,

@@ -55,7 +55,7 @@ export async function prepareSeed(
   const { options, checkpoint, tokenizer, corpora } = session;
   const job = jobOf(options, prefix);
   const documents = corpora.get(seed)!;
-  const workFolder = await openWorkFolder(checkpoint, options.work);
+  const workFolder = await openWorkFolder(checkpoint, options.work, job);
   const trimming = wanted.find(({ choice }) => mayTrim(choice))?.choice;
   const vocabulary =
     trimming === undefined ? null : await gatherVocabulary(checkpoint, options.corpora, documents, tokenizer, trimming, [], job);

@@ -3,6 +3,7 @@
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { checkUnchanged } from "../checkpoint/identity.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
 import type { Corpus, Dimension } from "../corpora/corpus.ts";
 import type { Tokenizer } from "../corpora/tokenizer.ts";
@@ -14,7 +15,10 @@ import { findDensePerplexity, recordDensePerplexity } from "./work-folder.ts";
 /** Perplexity on each dimension's held-out documents; a dimension without such documents is left out. */
 export type PerplexityByDimension = Readonly<Partial<Record<Dimension, Perplexity>>>;
 
-/** Perplexity of the dense model, measured only on corpora for which no earlier run has measured it. */
+/**
+ * Perplexity of the dense model, measured only on corpora for which no earlier run has measured it.
+ * @throws CusprunError the errors of `measureHeldOut` and `checkUnchanged`.
+ */
 export async function measureDense(
   checkpoint: Checkpoint,
   corpora: readonly Corpus[],
@@ -30,6 +34,7 @@ export async function measureDense(
   }
   if (missing.length === 0) return figures;
   const measured = await measureHeldOut(checkpoint, missing, named("measuring the dense model", job));
+  await checkUnchanged(checkpoint);
   await recordDensePerplexity(workFolder, missing, measured);
   return { ...figures, ...measured };
 }

@@ -153,7 +153,7 @@ class PruneRun {
       },
       job,
     );
-    const workFolder = await openWorkFolder(checkpoint, options.work);
+    const workFolder = await openWorkFolder(checkpoint, options.work, job);
     const specs = options.corpora;
     const vocabulary = await gatherVocabulary(checkpoint, specs, corpora, tokenizer, choice, vocabularyCorpus, job);
     const request = { kinds, mapChange, vocabulary };

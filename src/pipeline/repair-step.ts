@@ -5,8 +5,7 @@
  * Source: docs/architecture.md, "Repair".
  */
 
-import { createHash } from "node:crypto";
-import { readdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { SafetensorsFile } from "../checkpoint/safetensors/read.ts";
@@ -27,9 +26,12 @@ import {
   type RepairedMatrix,
   type RepairSummary,
 } from "../surgery/repair.ts";
+import { listWorkFolder } from "./work-folder.ts";
+import { digestOf, isIntact, readSeal, sealFile } from "./work-records.ts";
 import type { ReadyExpert } from "./writing-step.ts";
 
-const FILE_PREFIX = "repair-";
+/** The files that this step writes, and no others: the folder is in the user's cache, or where `--work` says. */
+const REPAIR_FILE = /^repair-[0-9a-f]{16}\.(safetensors|index\.json)$/;
 
 /** How the documents of a repair are chosen. */
 export interface RepairOptions {
@@ -37,12 +39,15 @@ export interface RepairOptions {
   readonly generalShare?: number;
 }
 
+/** Hex digits of a key in a file's name; the seal holds all of it. */
+const KEY_DIGITS = 16;
+
 /** Share of general text by default. */
 export const DEFAULT_GENERAL_SHARE = 0;
 
 /**
  * Repairs an expert, unless an earlier run has, and passes it to `work` while the file with its fitted matrices is
- * open.
+ * open. A file that was damaged since is written again.
  * @param documents on which the matrices are fitted; no held-out documents.
  * @throws CusprunError the errors of `repairExpert` and of `work`.
  */
@@ -55,12 +60,14 @@ export async function withRepairedExpert<T>(
   job: JobOptions,
   work: (ready: ReadyExpert) => Promise<T>,
 ): Promise<T> {
-  const path = join(workFolder, `${FILE_PREFIX}${digestOf(plan, documents)}.safetensors`);
-  let file = await openOrNull(path);
+  const key = keyOf(plan, documents);
+  const path = join(workFolder, `repair-${key.slice(0, KEY_DIGITS)}.safetensors`);
+  let file = await openOrNull(path, key);
   if (file === null) {
     await removeOthers(workFolder);
     await repairExpert(checkpoint, cut, plan, documents, path, job);
     file = await SafetensorsFile.open(path);
+    await sealFile(path, key);
   }
   try {
     const report = await readRepairReport(file);
@@ -72,9 +79,10 @@ export async function withRepairedExpert<T>(
 
 /** A repair file is as large as the fitted matrices in f32, so only the newest of a model is kept. */
 async function removeOthers(workFolder: string): Promise<void> {
-  const names = await readdir(workFolder);
-  for (const name of names.filter((candidate) => candidate.startsWith(FILE_PREFIX)))
-    await rm(join(workFolder, name), { force: true });
+  for (const name of await listWorkFolder(workFolder)) {
+    // One that another run is reading may stay.
+    if (REPAIR_FILE.test(name)) await rm(join(workFolder, name)).catch(() => undefined);
+  }
 }
 
 /**
@@ -142,14 +150,14 @@ function summarize(documents: number, matrices: readonly RepairedMatrix[]): Repa
   return { documents, fitted: matrices.filter(({ strength }) => strength !== null).length, tried: matrices.length };
 }
 
-/** 64 bits of a SHA-256 over everything that the fit depends on, except the model, whose folder holds the file. */
-function digestOf({ layout, layers }: PlannedCut, documents: readonly TokenDocument[]): string {
+/** SHA-256 of everything that the fit depends on, except the model, whose folder holds the file. */
+function keyOf({ layout, layers }: PlannedCut, documents: readonly TokenDocument[]): string {
   const removed = layers.map(({ cuts }) => Object.entries(cuts).map(([kind, cut]) => [kind, cut.removed]));
-  const parts = [REPAIR_FORMAT, layout, removed, documents.map(documentFingerprint)];
-  return createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 16);
+  return digestOf([REPAIR_FORMAT, layout, removed, documents.map(documentFingerprint)]);
 }
 
-async function openOrNull(path: string): Promise<SafetensorsFile | null> {
+async function openOrNull(path: string, key: string): Promise<SafetensorsFile | null> {
+  if ((await readSeal(path)) !== key || !(await isIntact(path))) return null;
   try {
     return await SafetensorsFile.open(path);
   } catch (error) {

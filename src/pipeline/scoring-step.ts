@@ -3,6 +3,7 @@
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { identifyModel } from "../checkpoint/identity.ts";
 import type { Corpus } from "../corpora/corpus.ts";
 import { CusprunError } from "../errors.ts";
 import type { JobOptions } from "../progress.ts";
@@ -11,6 +12,7 @@ import { scoreCorpora } from "../scoring/score.ts";
 import { scoresOf } from "../scoring/scores-view.ts";
 import { openScores } from "../scoring/scores-file.ts";
 import { findScores, recordScores, scoresPath, type ScoringRequest } from "./work-folder.ts";
+import { isIntact } from "./work-records.ts";
 
 /** Scores that are ready for selection. The caller closes them. */
 export interface ReadyScores {
@@ -32,20 +34,26 @@ export async function ensureScores(
   workFolder: string,
   job: JobOptions,
 ): Promise<ReadyScores> {
-  const found = await findScores(workFolder, corpora, request);
-  const known = found === null ? null : await openOrNull(found);
-  const dimensions = corpora.map(({ dimension }) => dimension);
-  if (found !== null && known !== null) return { scores: scoresOf(known, dimensions), path: found, reused: true };
+  const labels = Object.fromEntries(corpora.map(({ dimension, label }) => [dimension, label]));
+  const { weights } = await identifyModel(checkpoint, job);
+  for (const found of await findScores(workFolder, corpora, request)) {
+    const known = await openOrNull(found, weights);
+    if (known !== null) return { scores: scoresOf(known, labels), path: found, reused: true };
+  }
   const path = scoresPath(workFolder, corpora, request);
   await scoreCorpora(checkpoint, corpora, path, { ...job, ...request });
   await recordScores(path, corpora, request);
   return { scores: await openScores(path), path, reused: false };
 }
 
-/** Null for a file that an older version wrote, or that was damaged since. */
-async function openOrNull(path: string): Promise<RelevanceScores | null> {
+/** Null for a file that was damaged or exchanged since it was written; it is then scored again. */
+async function openOrNull(path: string, weights: string): Promise<RelevanceScores | null> {
+  if (!(await isIntact(path))) return null;
   try {
-    return await openScores(path);
+    const scores = await openScores(path);
+    if (scores.model.weights === weights) return scores;
+    await scores.close();
+    return null;
   } catch (error) {
     if (error instanceof CusprunError) return null;
     throw error;

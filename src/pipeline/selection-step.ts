@@ -117,6 +117,7 @@ export async function rehearseSelection(
 ): Promise<PrunePlan> {
   const kinds = neededKinds(config, choice);
   const rehearsal: RelevanceScores = {
+    model: { family: config.family, tensors: {}, weights: "rehearsal" },
     config,
     fingerprint: "rehearsal",
     documents: [{ source: "rehearsal", tokenCount: 1, dimensions }],

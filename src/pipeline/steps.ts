@@ -4,6 +4,7 @@
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { identifyModel } from "../checkpoint/identity.ts";
 import { DIMENSIONS, type Dimension } from "../corpora/corpus.ts";
 import { loadCorpora, type CorpusOptions, type CorpusSpecs } from "../corpora/load.ts";
 import type { JobOptions } from "../progress.ts";
@@ -13,6 +14,7 @@ import type { RelevanceKind } from "../model/units.ts";
 import { scoreCorpora } from "../scoring/score.ts";
 import { openScores } from "../scoring/scores-file.ts";
 import { readPlan, writePlan } from "../selection/plan-file.ts";
+import { checkPlannedModel } from "../selection/plan-model.ts";
 import type { PrunePlan } from "../selection/plan.ts";
 import { selectUnits } from "../selection/select.ts";
 import { mayTrim } from "../selection/selection-options.ts";
@@ -112,8 +114,8 @@ export async function scoreModel(options: ScoreModelOptions): Promise<ScoredMode
   });
 }
 
-/** A plan without its lists of units, which are in the file. */
-export interface SelectedPlan extends Omit<PrunePlan, "layers" | "vocabulary"> {
+/** A plan without its lists of units and tensors, which are in the file. */
+export interface SelectedPlan extends Omit<PrunePlan, "layers" | "vocabulary" | "model"> {
   readonly out: string;
   readonly vocabulary: VocabularyReport | null;
   readonly units: readonly UnitReport[];
@@ -160,7 +162,7 @@ export async function selectFromScores(options: SelectFromScoresOptions): Promis
       dimensions: options.dimensions ?? scored,
     });
     await writePlan(options.out, plan);
-    const { layers: _, vocabulary: __, ...summary } = plan;
+    const { layers: _, vocabulary: __, model: ___, ...summary } = plan;
     return { ...summary, units: countUnits(plan, scores.config), vocabulary: countTokensOf(plan), out: options.out };
   } finally {
     await scores.close();
@@ -191,7 +193,8 @@ export interface AppliedPlan extends Omit<WrittenExpert, "figures"> {
 
 /**
  * Cuts a model as a plan says and writes the expert.
- * @throws CusprunError `OUTPUT_EXISTS`, `MEMORY_LIMIT`, and the errors of `readPlan`, `cutExpert` and `writeExpert`.
+ * @throws CusprunError `OUTPUT_EXISTS`, `MEMORY_LIMIT`, and the errors of `readPlan`, `cutExpert`, `identifyModel`,
+ *   `checkPlannedModel` and `writeExpert`.
  * @example
  * ```ts
  * import { applyPlan } from "cusprun";
@@ -217,6 +220,7 @@ export async function applyPlan(options: ApplyPlanOptions): Promise<AppliedPlan>
     planRun(checkpoint.config, [], { ...NO_STAGES, writing: true }, job);
     const cut = cutExpert(checkpoint, plan);
     await checkExpertFormats(write, checkpoint, plan, cut);
+    checkPlannedModel(plan, await identifyModel(checkpoint, job), model, planPath);
     const writing = (expert: ReadyExpert): Promise<WrittenExpert> =>
       writeExpert(model, checkpoint, expert, write, unmeasured, job);
     const { figures: _, ...written } =
@@ -247,7 +251,7 @@ async function repairOn(
   const tokenizer = await openTokenizer(checkpoint);
   const corpora = await loadCorpora(specs, tokenizer, options);
   planRun(checkpoint.config, corpora, { ...NO_STAGES, repairing: cut.config }, job);
-  const workFolder = await openWorkFolder(checkpoint, work);
+  const workFolder = await openWorkFolder(checkpoint, work, job);
   const documents = await gatherRepairDocuments(corpora, tokenizer, repair, options, job);
   return withRepairedExpert(checkpoint, cut, plan, documents, workFolder, job, writing);
 }

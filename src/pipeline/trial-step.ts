@@ -4,21 +4,23 @@
  * Source: docs/architecture.md, "Trial cuts".
  */
 
-import { createHash } from "node:crypto";
-import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { checkUnchanged } from "../checkpoint/identity.ts";
 import type { Corpus, Dimension, TokenDocument } from "../corpora/corpus.ts";
 import { measureLayerDamage } from "../evaluation/layer-damage.ts";
-import { writeFileAtomically } from "../files.ts";
+import { isJsonObject, type JsonObject } from "../json.ts";
 import type { JobOptions } from "../progress.ts";
 import { documentFingerprint } from "../scoring/fingerprint.ts";
+import { modelOverflow } from "../scoring/overflow.ts";
 import type { RelevanceScores } from "../scoring/relevance.ts";
 import { planTrials, type CutTrial, type MeasuredTrial } from "../selection/damage.ts";
 import type { PlannedCut } from "../selection/plan.ts";
 import { openSelection } from "../selection/selection-context.ts";
 import { defaultAllocation, type SelectionOptions } from "../selection/selection-options.ts";
 import { asWeightSource, cutExpert } from "../surgery/expert.ts";
+import { digestOf, readRecord, writeRecord } from "./work-records.ts";
 
 /**
  * Documents of each dimension that a trial runs on, and tokens of each. A divergence needs few of them: it compares the
@@ -26,6 +28,9 @@ import { asWeightSource, cutExpert } from "../surgery/expert.ts";
  */
 const TRIAL_DOCUMENTS = 4;
 const TRIAL_TOKENS = 96;
+
+/** Hex digits of a key in a file's name; the file holds all of it. */
+const KEY_DIGITS = 16;
 
 /** Whether a selection needs trials, which measure how sensitive the model is to the loss of units. */
 export function needsTrials(options: Pick<SelectionOptions, "allocation" | "granularity" | "layout">): boolean {
@@ -37,7 +42,7 @@ export function needsTrials(options: Pick<SelectionOptions, "allocation" | "gran
  * @param repairs whether the expert will be repaired; if so, the damage of a trial is measured after a repair of its
  *   own.
  * @param workFolder of this model, see `openWorkFolder`.
- * @throws CusprunError the errors of `openSelection` and `measureLayerDamage`.
+ * @throws CusprunError `MODEL_OVERFLOW`; the errors of `openSelection`, `measureLayerDamage` and `checkUnchanged`.
  */
 export async function ensureTrials(
   checkpoint: Checkpoint,
@@ -50,9 +55,10 @@ export async function ensureTrials(
 ): Promise<readonly MeasuredTrial[]> {
   const trials = planTrials(await openSelection(scores, { ...options, trials: "pending" }), repairs);
   const byDimension = trialTexts(corpora, repairs);
-  const path = join(workFolder, `trials-${digestOf([scores.fingerprint, trials, byDimension.map(fingerprintOf)])}.json`);
-  const known = await readJson(path);
-  if (known !== null) return known;
+  const key = digestOf([scores.fingerprint, trials, byDimension.map(fingerprintOf)]);
+  const path = join(workFolder, `trials-${key.slice(0, KEY_DIGITS)}.json`);
+  const known = await readRecord(path);
+  if (isMeasured(known, key, trials, byDimension)) return known.measured;
   const documents = byDimension.flatMap((each) => each.documents);
   const cuts = trials.map((trial) => ({
     layer: trial.layer,
@@ -61,17 +67,48 @@ export async function ensureTrials(
   }));
   const measuring = { measured: documents, fitted: byDimension.flatMap((each) => each.fitted) };
   const damage = await measureLayerDamage(checkpoint, cuts, measuring, job);
-  const measured = trials.map((trial, index) => {
-    let first = 0;
-    const means: Partial<Record<Dimension, number>> = {};
-    for (const each of byDimension) {
-      const own = damage[index]!.subarray(first, (first += each.documents.length));
-      means[each.dimension] = own.reduce((sum, value) => sum + value, 0) / own.length;
-    }
-    return { ...trial, damage: means };
-  });
-  await writeFileAtomically(path, (temporary) => writeFile(temporary, JSON.stringify(measured)));
+  const measured = trials.map((trial, index) => ({ ...trial, damage: meanDamage(damage[index]!, byDimension) }));
+  const overflowed = measured.find((trial) => !Object.values(trial.damage).every(Number.isFinite));
+  if (overflowed !== undefined) {
+    const { layer, kind } = overflowed;
+    throw modelOverflow(`${checkpoint.path}: layer ${layer}`, `damage of a trial cut of ${kind} that is not finite`, null);
+  }
+  await checkUnchanged(checkpoint);
+  await writeRecord(path, { key, measured });
   return measured;
+}
+
+/** Means over the documents of each dimension. */
+function meanDamage(damage: Float64Array, byDimension: readonly TrialTexts[]): MeasuredTrial["damage"] {
+  let first = 0;
+  const means: Partial<Record<Dimension, number>> = {};
+  for (const { dimension, documents } of byDimension) {
+    const own = damage.subarray(first, (first += documents.length));
+    means[dimension] = own.reduce((sum, value) => sum + value, 0) / own.length;
+  }
+  return means;
+}
+
+/** Whether a record holds these trials with a finite damage to every dimension. */
+function isMeasured(
+  record: unknown,
+  key: string,
+  trials: readonly CutTrial[],
+  byDimension: readonly TrialTexts[],
+): record is { readonly measured: readonly MeasuredTrial[] } {
+  if (!isJsonObject(record) || record["key"] !== key || !Array.isArray(record["measured"])) return false;
+  const { measured } = record as { readonly measured: readonly unknown[] };
+  return (
+    measured.length === trials.length &&
+    measured.every((trial, index) => {
+      if (!isJsonObject(trial) || !isJsonObject(trial["damage"])) return false;
+      const { damage, ...planned } = trial as JsonObject & { readonly damage: JsonObject };
+      return (
+        isDeepStrictEqual(planned, { ...trials[index] }) &&
+        byDimension.every(({ dimension }) => Number.isFinite(damage[dimension]))
+      );
+    })
+  );
 }
 
 /** The documents of one dimension that trials use. */
@@ -83,12 +120,24 @@ export interface TrialTexts {
   readonly fitted: readonly TokenDocument[];
 }
 
-/** The documents that trials use, shortened, per dimension. */
+/**
+ * The documents that trials use, shortened, per dimension. Damage is measured on no document that a trial is repaired
+ * on, since a fit looks better there than it is: fewer than 8 documents are divided, and a dimension's document that
+ * another one measures on is not repaired on. Only if a single document is all there is, it is used for both.
+ */
 export function trialTexts(corpora: readonly Corpus[], repairs: boolean): readonly TrialTexts[] {
-  return corpora.map(({ dimension, calibration }) => ({
+  const measured = corpora.map(({ calibration }) =>
+    calibration.slice(0, repairs ? Math.min(TRIAL_DOCUMENTS, Math.ceil(calibration.length / 2)) : TRIAL_DOCUMENTS),
+  );
+  const isMeasured = new Set(measured.flat().map(documentFingerprint));
+  const fitted = corpora.map(({ calibration }) =>
+    calibration.filter((document) => !isMeasured.has(documentFingerprint(document))).slice(-TRIAL_DOCUMENTS),
+  );
+  const texts = fitted.flat().length > 0 ? fitted : measured;
+  return corpora.map(({ dimension }, index) => ({
     dimension,
-    documents: calibration.slice(0, TRIAL_DOCUMENTS).map(shorten),
-    fitted: repairs ? calibration.slice(-TRIAL_DOCUMENTS).map(shorten) : [],
+    documents: measured[index]!.map(shorten),
+    fitted: repairs ? texts[index]!.map(shorten) : [],
   }));
 }
 
@@ -110,17 +159,4 @@ function trialCut({ layer, kind, removed }: CutTrial, layerCount: number): Plann
 
 function fingerprintOf({ dimension, documents, fitted }: TrialTexts): unknown {
   return [dimension, documents.map(documentFingerprint), fitted.map(documentFingerprint)];
-}
-
-/** 64 bits of a SHA-256. */
-function digestOf(parts: unknown): string {
-  return createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 16);
-}
-
-async function readJson(path: string): Promise<readonly MeasuredTrial[] | null> {
-  try {
-    return JSON.parse(await readFile(path, "utf8")) as readonly MeasuredTrial[];
-  } catch {
-    return null;
-  }
 }

@@ -1,26 +1,33 @@
 /**
  * @file The results that later runs reuse: relevance scores and the dense model's perplexities, in a folder per model.
  * Everything here can be deleted at any time.
+ *
+ * A folder belongs to a version of cusprun, a device, and every byte of a model's weights with its config; each result
+ * in it, to the documents and settings that it was computed from. The memory limit is not among them: it decides how
+ * documents are batched, which changes results only by rounding.
  */
 
-import { createHash } from "node:crypto";
-import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { asWriteError } from "../system-errors.ts";
+import { Ajv } from "ajv";
+import { asReadError, asWriteError } from "../system-errors.ts";
 import { cusprunCacheDir } from "../checkpoint/hub/catalog.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Corpus, Dimension, TokenDocument } from "../corpora/corpus.ts";
 import type { Perplexity } from "../evaluation/perplexity.ts";
-import { writeFileAtomically } from "../files.ts";
+import { isJsonObject } from "../json.ts";
+import type { JobOptions } from "../progress.ts";
 import { checkpointFingerprint, documentFingerprint, vocabularyFingerprint } from "../scoring/fingerprint.ts";
 import type { MapChange } from "../model/block-energies.ts";
 import type { RelevanceKind } from "../model/units.ts";
 import type { VocabularyFacts } from "../scoring/token-relevance.ts";
+import { cusprunVersion } from "./version.ts";
+import { digestOf, readRecord, readSeal, SEAL_SUFFIX, sealFile, writeRecord } from "./work-records.ts";
 
 /** Names of the files in a work folder. */
 const PERPLEXITY_FILE = "dense-perplexity.json";
+const SCORES_PREFIX = "scores-";
 const SCORES_SUFFIX = ".safetensors";
-const INDEX_SUFFIX = ".index.json";
 
 /** Hex digits of a digest in a name: 64 bits, so that collisions in a user's cache are practically impossible. */
 const NAME_DIGITS = 16;
@@ -33,13 +40,35 @@ export interface ScoringRequest {
   readonly vocabulary: VocabularyFacts | null;
 }
 
-/** The contents of a scores file, stored next to it, so that a matching file is found without opening any. */
+/** The contents of a scores file, in its seal, so that a matching file is found without opening any. */
 interface ScoresIndex extends Omit<ScoringRequest, "vocabulary"> {
   /** Digest of the facts that tokens were scored from; null if they were not scored. */
   readonly vocabulary: string | null;
   /** Digest of each dimension's calibration documents. */
   readonly dimensions: Readonly<Partial<Record<Dimension, string>>>;
 }
+
+const ajv = new Ajv();
+const TEXT = { type: "string" };
+const NUMBER = { type: "number" };
+const objectOf = (properties: Readonly<Record<string, object>>): object => ({
+  type: "object",
+  properties,
+  required: Object.keys(properties),
+});
+const SCORES_INDEX = objectOf({
+  kinds: { type: "array", items: TEXT },
+  mapChange: TEXT,
+  vocabulary: { type: "string", nullable: true },
+  dimensions: { type: "object", additionalProperties: TEXT },
+});
+const PERPLEXITY = objectOf({
+  negativeLogLikelihood: NUMBER,
+  tokenCount: NUMBER,
+  byteCount: NUMBER,
+  perplexity: NUMBER,
+  bitsPerByte: NUMBER,
+});
 
 /** The default place of work folders: the user's cache. */
 function defaultWorkRoot(): string {
@@ -49,10 +78,11 @@ function defaultWorkRoot(): string {
 /**
  * The work folder of a model, created if it does not exist.
  * @param root holds the folders of all models, as `--work` names it; by default in the user's cache.
- * @throws CusprunError `OUTPUT_UNWRITABLE`, `DISK_FULL`.
+ * @throws CusprunError `OUTPUT_UNWRITABLE`, `DISK_FULL`; the errors of `identifyModel`.
  */
-export async function openWorkFolder(checkpoint: Checkpoint, root: string | undefined): Promise<string> {
-  const folder = join(root ?? defaultWorkRoot(), (await checkpointFingerprint(checkpoint)).slice(0, NAME_DIGITS));
+export async function openWorkFolder(checkpoint: Checkpoint, root: string | undefined, job: JobOptions): Promise<string> {
+  const key = [cusprunVersion(), job.device ?? "cpu", await checkpointFingerprint(checkpoint, job)];
+  const folder = join(root ?? defaultWorkRoot(), digestOf(key).slice(0, NAME_DIGITS));
   try {
     await mkdir(folder, { recursive: true });
   } catch (error) {
@@ -61,59 +91,85 @@ export async function openWorkFolder(checkpoint: Checkpoint, root: string | unde
   return folder;
 }
 
-/**
- * A finished scores file that satisfies a request: the same documents in every requested dimension, and at least the
- * requested kinds.
- * @returns its path, or null.
- */
-export async function findScores(folder: string, corpora: readonly Corpus[], request: ScoringRequest): Promise<string | null> {
-  const wanted = indexOf(corpora, request);
-  for (const name of (await readdir(folder)).toSorted()) {
-    if (!name.endsWith(INDEX_SUFFIX)) continue;
-    const path = join(folder, name.slice(0, -INDEX_SUFFIX.length) + SCORES_SUFFIX);
-    const index = await readJson<ScoresIndex>(join(folder, name));
-    if (index !== null && holds(index, wanted) && (await stat(path).catch(() => null)) !== null) return path;
+/** Names of the files in a work folder, sorted. @throws CusprunError `OUTPUT_UNWRITABLE` if it cannot be read. */
+export async function listWorkFolder(folder: string): Promise<readonly string[]> {
+  try {
+    return (await readdir(folder)).toSorted();
+  } catch (error) {
+    throw asReadError(error, "OUTPUT_UNWRITABLE", folder, "a work folder that can be read and written");
   }
-  return null;
+}
+
+/**
+ * The finished scores files that satisfy a request: the same documents in every requested dimension, and at least the
+ * requested kinds.
+ * @returns their paths; first the one that `scoresPath` returns, so that a repeated run reads the same file again.
+ */
+export async function findScores(
+  folder: string,
+  corpora: readonly Corpus[],
+  request: ScoringRequest,
+): Promise<readonly string[]> {
+  const wanted = indexOf(corpora, request);
+  const own = scoresPath(folder, corpora, request);
+  const paths = (await listWorkFolder(folder))
+    .filter((name) => name.startsWith(SCORES_PREFIX) && name.endsWith(SEAL_SUFFIX))
+    .map((name) => join(folder, name.slice(0, -SEAL_SUFFIX.length) + SCORES_SUFFIX));
+  const found: string[] = [];
+  for (const path of [own, ...paths.filter((candidate) => candidate !== own)]) {
+    const index = await readSeal(path);
+    if (matches<ScoresIndex>(SCORES_INDEX, index) && holds(index, wanted) && (await exists(path))) found.push(path);
+  }
+  return found;
 }
 
 /** The path for new scores of these corpora; `recordScores` then makes them findable. */
 export function scoresPath(folder: string, corpora: readonly Corpus[], request: ScoringRequest): string {
-  const digest = createHash("sha256")
-    .update(JSON.stringify(indexOf(corpora, request)))
-    .digest("hex");
-  return join(folder, `scores-${digest.slice(0, NAME_DIGITS)}${SCORES_SUFFIX}`);
+  return join(folder, `${SCORES_PREFIX}${digestOf(indexOf(corpora, request)).slice(0, NAME_DIGITS)}${SCORES_SUFFIX}`);
 }
 
 /** Makes a finished scores file findable. Only then does it count as finished. */
 export async function recordScores(path: string, corpora: readonly Corpus[], request: ScoringRequest): Promise<void> {
-  const index = path.slice(0, -SCORES_SUFFIX.length) + INDEX_SUFFIX;
-  await writeFileAtomically(index, (temporary) => writeFile(temporary, JSON.stringify(indexOf(corpora, request))));
+  await sealFile(path, indexOf(corpora, request));
 }
 
 /** Perplexity of the dense model on a corpus' held-out documents, if a run has measured it. */
 export async function findDensePerplexity(folder: string, corpus: Corpus): Promise<Perplexity | null> {
-  const known = await readJson<Record<string, Perplexity>>(join(folder, PERPLEXITY_FILE));
-  return known?.[digestOf(corpus.heldOut)] ?? null;
+  const known = await readDense(folder);
+  return known.get(textDigestOf(corpus.heldOut)) ?? null;
 }
 
-/** Stores the dense model's perplexities on the held-out documents of corpora. */
+/** Stores the dense model's perplexities on the held-out documents of corpora, except those that are not finite. */
 export async function recordDensePerplexity(
   folder: string,
   corpora: readonly Corpus[],
   measured: Readonly<Partial<Record<Dimension, Perplexity>>>,
 ): Promise<void> {
-  const path = join(folder, PERPLEXITY_FILE);
-  const known = (await readJson<Record<string, Perplexity>>(path)) ?? {};
+  const known = await readDense(folder);
   for (const corpus of corpora) {
     const figure = measured[corpus.dimension];
-    if (figure !== undefined) known[digestOf(corpus.heldOut)] = figure;
+    if (figure !== undefined && matches(PERPLEXITY, figure)) known.set(textDigestOf(corpus.heldOut), figure);
   }
-  await writeFileAtomically(path, (temporary) => writeFile(temporary, JSON.stringify(known)));
+  await writeRecord(join(folder, PERPLEXITY_FILE), Object.fromEntries(known));
+}
+
+async function readDense(folder: string): Promise<Map<string, Perplexity>> {
+  const known = await readRecord(join(folder, PERPLEXITY_FILE));
+  const entries = isJsonObject(known) ? Object.entries(known) : [];
+  return new Map(entries.filter((entry): entry is [string, Perplexity] => matches<Perplexity>(PERPLEXITY, entry[1])));
+}
+
+/** Whether a value matches a schema; NaN and infinity are no numbers to it. */
+function matches<T>(schema: object, value: unknown): value is T {
+  return ajv.validate(schema, value);
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => null)) !== null;
 }
 
 function indexOf(corpora: readonly Corpus[], request: ScoringRequest): ScoresIndex {
-  const dimensions = Object.fromEntries(corpora.map(({ dimension, calibration }) => [dimension, digestOf(calibration)]));
+  const dimensions = Object.fromEntries(corpora.map(({ dimension, calibration }) => [dimension, tokensDigestOf(calibration)]));
   const vocabulary = request.vocabulary === null ? null : vocabularyFingerprint(request.vocabulary);
   return { kinds: request.kinds.toSorted(), mapChange: request.mapChange, vocabulary, dimensions };
 }
@@ -128,15 +184,12 @@ function holds(index: ScoresIndex, wanted: ScoresIndex): boolean {
   );
 }
 
-function digestOf(documents: readonly TokenDocument[]): string {
-  return createHash("sha256").update(documents.map(documentFingerprint).join()).digest("hex");
+/** Relevances depend on tokens alone. */
+function tokensDigestOf(documents: readonly TokenDocument[]): string {
+  return digestOf(documents.map(documentFingerprint));
 }
 
-/** A parsed file; null if it does not exist or cannot be read, for example because an older version wrote it. */
-async function readJson<T>(path: string): Promise<T | null> {
-  try {
-    return JSON.parse(await readFile(path, "utf8")) as T;
-  } catch {
-    return null;
-  }
+/** Bits per byte depend on the length of the text too. */
+function textDigestOf(documents: readonly TokenDocument[]): string {
+  return digestOf(documents.map((document) => [documentFingerprint(document), document.byteLength]));
 }

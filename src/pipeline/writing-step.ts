@@ -21,6 +21,7 @@ import { checkOutputFolder } from "../files.ts";
 import type { JobOptions } from "../progress.ts";
 import type { PlannedCut, PrunePlan } from "../selection/plan.ts";
 import type { Expert } from "../surgery/expert.ts";
+import { checkUnchanged } from "../checkpoint/identity.ts";
 import { expertCheckpoint } from "../surgery/expert-checkpoint.ts";
 import { expertTokenizerFiles } from "../surgery/expert-tokenizer.ts";
 import type { RepairSummary } from "../surgery/repair.ts";
@@ -156,7 +157,7 @@ export async function checkExpertFormats(
 /**
  * Writes an expert.
  * @param model the model's name as the user wrote it.
- * @throws CusprunError the errors of `writeExpertFolder` and of the formats' writers.
+ * @throws CusprunError `MODEL_CHANGED`; the errors of `writeExpertFolder` and of the formats' writers.
  */
 export async function writeExpert(
   model: string,
@@ -170,6 +171,7 @@ export async function writeExpert(
   let measured: PerplexityByDimension = {};
   const card = async (folder: string): Promise<ModelCardInput> => {
     measured = await figures.measure(folder);
+    await checkUnchanged(checkpoint);
     return {
       title: basename(resolve(options.out)),
       baseModelName: base.name,

@@ -5,22 +5,20 @@
 
 import { createHash } from "node:crypto";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { identifyModel } from "../checkpoint/identity.ts";
 import type { TokenDocument } from "../corpora/corpus.ts";
+import type { JobOptions } from "../progress.ts";
 import type { VocabularyFacts } from "./token-relevance.ts";
 
 /**
- * SHA-256 (hex) that identifies a checkpoint without reading it whole: its config, every tensor's name, shape, dtype,
- * and the values of the first row of each matrix and of each vector. Fine-tuning changes every row, so two checkpoints
- * that agree in these are the same.
+ * SHA-256 (hex) of everything that a checkpoint computes with: its config and every byte of its weights.
+ * @throws CusprunError the errors of `identifyModel`.
  */
-export async function checkpointFingerprint(checkpoint: Checkpoint): Promise<string> {
-  const hash = createHash("sha256").update(JSON.stringify(checkpoint.config));
-  for (const { name, shape, dtype } of checkpoint.tensors.values()) {
-    hash.update(JSON.stringify([name, shape, dtype]));
-    const values = await checkpoint.readFloat32(name, shape.length > 1 ? { start: 0, end: 1 } : undefined);
-    hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
-  }
-  return hash.digest("hex");
+export async function checkpointFingerprint(checkpoint: Checkpoint, job: JobOptions = {}): Promise<string> {
+  const { weights } = await identifyModel(checkpoint, job);
+  return createHash("sha256")
+    .update(JSON.stringify([checkpoint.config, weights]))
+    .digest("hex");
 }
 
 /** SHA-256 (hex) of a document's token ids. */
@@ -37,8 +35,9 @@ export function uniqueDocuments(documents: readonly TokenDocument[]): TokenDocum
 }
 
 /** SHA-256 (hex) of the data that tokens are scored from, in addition to the model and the documents. */
-export function vocabularyFingerprint({ counts, alwaysKept }: VocabularyFacts): string {
+export function vocabularyFingerprint({ counts, derivations, alwaysKept }: VocabularyFacts): string {
   const hash = createHash("sha256").update(JSON.stringify([...alwaysKept].toSorted((a, b) => a - b)));
+  hash.update(JSON.stringify([...derivations].toSorted(([a], [b]) => a - b)));
   for (const [dimension, { halves, words }] of counts) {
     hash.update(dimension);
     for (const { buffer, byteOffset, byteLength } of [...halves, ...(words === null ? [] : [words])])

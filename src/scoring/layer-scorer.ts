@@ -18,6 +18,7 @@
  */
 
 import type { BlockSizes } from "../checkpoint/check-tensors.ts";
+import { isFinite32 } from "../checkpoint/finite.ts";
 import type { BlockRole } from "../families/roles.ts";
 import type { Batch } from "../model/batches.ts";
 import type { EnergyOutput } from "../model/block-energies.ts";
@@ -72,10 +73,12 @@ export class LayerScores {
   /** [N] by reference. */
   readonly references: Map<Reference, Float32Array> = new Map();
   readonly #sizes: BlockSizes;
+  readonly #documentCount: number;
   readonly #columnNorms: Readonly<Partial<Record<RelevanceKind, Float32Array>>>;
 
   constructor(sizes: BlockSizes, kinds: readonly RelevanceKind[], documentCount: number, block: BlockWeights) {
     this.#sizes = sizes;
+    this.#documentCount = documentCount;
     for (const kind of kinds) this.relevances.set(kind, new Float32Array(documentCount * unitCount(kind, sizes)));
     for (const reference of referencesFor(kinds)) this.references.set(reference, new Float32Array(documentCount));
     const norms: Partial<Record<RelevanceKind, Float32Array>> = {};
@@ -104,6 +107,18 @@ export class LayerScores {
     for (const [reference, target] of this.references) {
       const energy = energies[REFERENCE_ENERGIES[reference]]!;
       for (const [row, document] of batch.documents.entries()) target[document] = Math.sqrt(energy[row]!);
+    }
+  }
+
+  /**
+   * Refuses relevances and references that are not finite: with finite weights, the model overflows on a document.
+   * @param refusal makes the error.
+   */
+  checkFinite(refusal: (content: string, document: number) => Error): void {
+    for (const [content, values] of [...this.relevances, ...this.references]) {
+      if (isFinite32(values)) continue;
+      const width = values.length / this.#documentCount;
+      throw refusal(content, Math.floor(values.findIndex((value) => !Number.isFinite(value)) / width));
     }
   }
 

@@ -4,6 +4,7 @@
  */
 
 import type { ModelConfig } from "../checkpoint/config/model-config.ts";
+import type { ModelIdentity } from "../checkpoint/identity.ts";
 import type { Dimension } from "../corpora/corpus.ts";
 import type { RelevanceKind } from "../model/units.ts";
 
@@ -44,6 +45,8 @@ export interface VocabularyRelevance {
  * Influence, the mean over the document's tokens of 1 − cos(input of the layer, output of the layer), in [0, 2].
  */
 export interface RelevanceScores {
+  /** The model that was scored. */
+  readonly model: ModelIdentity;
   readonly config: ModelConfig;
   /** SHA-256 (hex) over the model's identity, the documents and the scoring options. */
   readonly fingerprint: string;

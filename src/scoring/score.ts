@@ -5,6 +5,7 @@
 
 import { createHash } from "node:crypto";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { checkUnchanged, identifyModel } from "../checkpoint/identity.ts";
 import { inOnePiece, writeSafetensors } from "../checkpoint/safetensors/write.ts";
 import type { Corpus, Dimension, TokenDocument } from "../corpora/corpus.ts";
 import { writeFileAtomically } from "../files.ts";
@@ -18,15 +19,11 @@ import { checkpointFingerprint, documentFingerprint, vocabularyFingerprint } fro
 import type { HiddenStates } from "../model/hidden-states.ts";
 import { LayerProgram } from "../model/layer-program.ts";
 import { LayerScores, OutputGram, energiesFor } from "./layer-scorer.ts";
+import { modelOverflow } from "./overflow.ts";
 import { planMemory, type MemoryPlan } from "../model/memory-plan.ts";
 import type { RelevanceKind } from "../model/units.ts";
-import {
-  SCORES_FORMAT_VERSION,
-  planScoresTensors,
-  planVocabularyTensors,
-  scoresMetadata,
-  vocabularyValues,
-} from "./scores-file.ts";
+import { planScoresTensors, planVocabularyTensors, vocabularyValues } from "./scores-file.ts";
+import { SCORES_FORMAT_VERSION, scoresMetadata } from "./scores-header.ts";
 import { scoreTokens, type VocabularyFacts } from "./token-relevance.ts";
 
 /** Options of a scoring run. */
@@ -50,23 +47,26 @@ interface SharedDocument {
 
 /**
  * SHA-256 (hex) of everything that the scores depend on. It is known before scoring, and written into the file.
+ * @throws CusprunError the errors of `identifyModel`.
  */
 export async function scoresFingerprint(
   checkpoint: Checkpoint,
   corpora: readonly Corpus[],
-  options: Pick<ScoreOptions, "kinds" | "mapChange" | "vocabulary"> = {},
+  options: ScoreOptions = {},
 ): Promise<string> {
   const { kinds = DEFAULT_KINDS, mapChange = "first-order", vocabulary } = options;
   const documents = shareDocuments(corpora).map(({ document, dimensions }) => [documentFingerprint(document), dimensions]);
   const tokens = vocabulary ? vocabularyFingerprint(vocabulary) : null;
-  const parts = [SCORES_FORMAT_VERSION, await checkpointFingerprint(checkpoint), documents, kinds.toSorted(), mapChange, tokens];
+  const model = await checkpointFingerprint(checkpoint, options);
+  const parts = [SCORES_FORMAT_VERSION, model, documents, kinds.toSorted(), mapChange, tokens];
   return createHash("sha256").update(JSON.stringify(parts)).digest("hex");
 }
 
 /**
  * Scores every unit of the requested kinds on the calibration documents of all corpora, and writes the relevances to
  * `out` (format: docs/scores-file.md).
- * @throws CusprunError `MEMORY_LIMIT`; errors of reading the checkpoint, of writing files and of `openHiddenStates`.
+ * @throws CusprunError `MEMORY_LIMIT`; `MODEL_OVERFLOW`; the errors of `identifyModel`, `checkUnchanged`, of reading the
+ *   checkpoint, of writing files and of `openHiddenStates`.
  */
 export async function scoreCorpora(
   checkpoint: Checkpoint,
@@ -80,6 +80,7 @@ export async function scoreCorpora(
   const documents = shared.map(({ document }) => document);
   const metadata = scoresMetadata({
     fingerprint: await scoresFingerprint(checkpoint, corpora, options),
+    model: await identifyModel(checkpoint, options),
     config,
     kinds,
     mapChange,
@@ -115,7 +116,10 @@ export async function scoreCorpora(
     pieces: inOnePiece(async () => (await scorer.tokens(vocabulary!, shared))[index]!),
   }));
   try {
-    await writeFileAtomically(out, (temporary) => writeSafetensors(temporary, [...tensors, ...tokenTensors], metadata));
+    await writeFileAtomically(out, async (temporary) => {
+      await writeSafetensors(temporary, [...tensors, ...tokenTensors], metadata);
+      await checkUnchanged(checkpoint);
+    });
   } finally {
     await scorer.close();
   }
@@ -227,6 +231,13 @@ class Scorer {
         this.#options.onProgress?.({ stage: "scoring", done: this.#tokensDone, total: tokenTotal, unit: "layer tokens" });
       },
       this.#options,
+    );
+    scores.checkFinite((content, document) =>
+      modelOverflow(
+        `${this.#checkpoint.path}: layer ${layer}`,
+        `a relevance (${content}) that is not finite`,
+        this.#documents[document]!.source,
+      ),
     );
     return scores;
   }

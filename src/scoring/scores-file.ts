@@ -5,31 +5,16 @@
 
 import { blockSizes } from "../checkpoint/check-tensors.ts";
 import type { ModelConfig } from "../checkpoint/config/model-config.ts";
+import type { ModelIdentity } from "../checkpoint/identity.ts";
 import { SafetensorsFile } from "../checkpoint/safetensors/read.ts";
 import type { Dimension } from "../corpora/corpus.ts";
-import { DIMENSIONS } from "../corpora/corpus.ts";
-import { CusprunError } from "../errors.ts";
-import type { MapChange } from "../model/block-energies.ts";
 import { RELEVANCE_SOURCES, referencesFor } from "./layer-scorer.ts";
 import type { Reference } from "./layer-scorer.ts";
 import { unitCount } from "../model/units.ts";
 import type { RelevanceKind } from "../model/units.ts";
 import type { RelevanceScores, ScoredDocument, TokenRelevance, VocabularyRelevance } from "./relevance.ts";
-
-/** Raised whenever the file's layout or the meaning of a number in it changes. */
-export const SCORES_FORMAT_VERSION = 2;
-
-/** The description of the scores in the file. */
-export interface ScoresHeader {
-  readonly fingerprint: string;
-  readonly config: ModelConfig;
-  readonly kinds: readonly RelevanceKind[];
-  readonly mapChange: MapChange;
-  readonly corpora: Readonly<Partial<Record<Dimension, string>>>;
-  readonly documents: readonly ScoredDocument[];
-  /** Whether tokens were scored. */
-  readonly vocabulary: boolean;
-}
+import { dimensionsOf, parseScoresMetadata, scoresInvalid, type ScoresHeader } from "./scores-header.ts";
+import { checkFlags, checkParts, checkReferences, checkRelevances, checkShares } from "./scores-values.ts";
 
 /** What one tensor of the file holds. */
 export type ScoresContent =
@@ -119,11 +104,6 @@ function join([first, second]: readonly [Float64Array, Float64Array]): Float32Ar
   return joined;
 }
 
-/** The header as safetensors metadata, whose values must be strings. */
-export function scoresMetadata(header: ScoresHeader): Readonly<Record<string, string>> {
-  return { format: `cusprun-scores-${SCORES_FORMAT_VERSION}`, scores: JSON.stringify(header) };
-}
-
 /**
  * Opens a scores file and checks that it is complete.
  * @throws CusprunError `SCORES_INVALID`, and errors of reading safetensors.
@@ -144,17 +124,17 @@ export function scoresMetadata(header: ScoresHeader): Readonly<Record<string, st
 export async function openScores(path: string): Promise<RelevanceScores> {
   const file = await SafetensorsFile.open(path);
   try {
-    const header = parseHeader(path, file.metadata);
+    const header = parseScoresMetadata(path, file.metadata);
     // Counted first: a false layer count must not lead to a plan of any size.
     const vocabulary = header.vocabulary ? planVocabularyTensors(header.config, dimensionsOf(header)) : [];
     const tensorCount =
       header.config.numHiddenLayers * (header.kinds.length + referencesFor(header.kinds).length) + vocabulary.length;
-    if (tensorCount !== file.tensors.size) throw invalid(path, `${file.tensors.size} tensors`, `${tensorCount} tensors`);
+    if (tensorCount !== file.tensors.size) throw scoresInvalid(path, `${file.tensors.size} tensors`, `${tensorCount} tensors`);
     const layers = planScoresTensors(header.config, header.kinds, header.documents.length);
     for (const { name, shape } of [...layers, ...vocabulary]) {
       const found = file.tensors.get(name);
       if (found === undefined || found.dtype !== "F32" || found.shape.join() !== shape.join()) {
-        throw invalid(
+        throw scoresInvalid(
           `${path}: tensor '${name}'`,
           found === undefined ? "no such tensor" : `${found.dtype} [${found.shape.join(", ")}]`,
           `F32 [${shape.join(", ")}]`,
@@ -169,6 +149,7 @@ export async function openScores(path: string): Promise<RelevanceScores> {
 }
 
 class ScoresReader implements RelevanceScores {
+  readonly model: ModelIdentity;
   readonly config: ModelConfig;
   readonly fingerprint: string;
   readonly documents: readonly ScoredDocument[];
@@ -180,6 +161,7 @@ class ScoresReader implements RelevanceScores {
   constructor(file: SafetensorsFile, header: ScoresHeader) {
     this.#file = file;
     this.#scoredDimensions = header.vocabulary ? dimensionsOf(header) : null;
+    this.model = header.model;
     this.config = header.config;
     this.fingerprint = header.fingerprint;
     this.documents = header.documents;
@@ -188,20 +170,21 @@ class ScoresReader implements RelevanceScores {
   }
 
   async read(layer: number, kind: RelevanceKind): Promise<Float32Array> {
-    return this.#file.readFloat32(relevanceName(layer, kind));
+    const N = this.documents.length;
+    return this.#values(relevanceName(layer, kind), (where, values) => checkRelevances(where, kind, values, N));
   }
 
   async readReference(layer: number, kind: RelevanceKind): Promise<Float32Array> {
     const { reference } = RELEVANCE_SOURCES[kind];
     if (reference === null) return new Float32Array(this.documents.length).fill(1);
-    return this.#file.readFloat32(referenceName(layer, reference));
+    return this.#values(referenceName(layer, reference), checkReferences);
   }
 
   async readVocabulary(): Promise<VocabularyRelevance | null> {
     if (this.#scoredDimensions === null) return null;
     const V = this.config.vocabSize;
     const readHalves = async (name: string): Promise<[Float64Array, Float64Array]> => {
-      const values = await this.#file.readFloat32(name);
+      const values = await this.#values(name, checkShares);
       return [Float64Array.from(values.subarray(0, V)), Float64Array.from(values.subarray(V))];
     };
     const relevances = new Map<Dimension, TokenRelevance>();
@@ -209,12 +192,12 @@ class ScoresReader implements RelevanceScores {
       const halves = await readHalves(tokenRelevanceName(dimension));
       relevances.set(dimension, { halves, counted: await readHalves(tokenCountsName(dimension)) });
     }
-    const [parts, kept] = [await this.#file.readFloat32(TOKEN_PARTS), await this.#file.readFloat32(TOKENS_KEPT)];
+    const parts = await this.#values(TOKEN_PARTS, checkParts);
+    const kept = await this.#values(TOKENS_KEPT, checkFlags);
     const derivations = new Map<number, readonly [number, number]>();
     const alwaysKept = new Set<number>();
     for (let id = 0; id < V; id++) {
-      const [left, right] = [parts[2 * id]!, parts[2 * id + 1]!];
-      if (isToken(left, V) && isToken(right, V)) derivations.set(id, [left, right]);
+      if (parts[2 * id] !== -1) derivations.set(id, [parts[2 * id]!, parts[2 * id + 1]!]);
       if (kept[id] === 1) alwaysKept.add(id);
     }
     return { relevances, derivations, alwaysKept };
@@ -223,15 +206,13 @@ class ScoresReader implements RelevanceScores {
   async close(): Promise<void> {
     await this.#file.close();
   }
-}
 
-function isToken(id: number, V: number): boolean {
-  return Number.isInteger(id) && id >= 0 && id < V;
-}
-
-/** The scored dimensions, in the fixed order. */
-function dimensionsOf({ corpora }: ScoresHeader): readonly Dimension[] {
-  return DIMENSIONS.filter((dimension) => corpora[dimension] !== undefined);
+  /** Values of a tensor, checked as they are read. */
+  async #values(name: string, check: (where: string, values: Float32Array) => void): Promise<Float32Array> {
+    const values = await this.#file.readFloat32(name);
+    check(`${this.#file.path}: tensor '${name}'`, values);
+    return values;
+  }
 }
 
 function relevanceName(layer: number, kind: RelevanceKind): string {
@@ -240,51 +221,4 @@ function relevanceName(layer: number, kind: RelevanceKind): string {
 
 function referenceName(layer: number, reference: Reference): string {
   return `layers.${layer}.reference.${reference}`;
-}
-
-function parseHeader(path: string, metadata: Readonly<Record<string, string>>): ScoresHeader {
-  const expected = `cusprun-scores-${SCORES_FORMAT_VERSION}`;
-  if (metadata["format"] !== expected) {
-    throw invalid(path, `format ${JSON.stringify(metadata["format"] ?? null)}`, JSON.stringify(expected));
-  }
-  try {
-    const header = JSON.parse(metadata["scores"] ?? "") as ScoresHeader;
-    if (isHeader(header)) return header;
-  } catch {
-    // Reported below as the same error.
-  }
-  throw invalid(`${path}: metadata 'scores'`, "other content", "the description of a scoring run");
-}
-
-/** Checks the structure only: sizes are compared with the tensors later. */
-function isHeader(header: ScoresHeader): boolean {
-  const known = Object.keys(RELEVANCE_SOURCES);
-  return (
-    typeof header.fingerprint === "string" &&
-    Number.isSafeInteger(header.config?.numHiddenLayers) &&
-    Array.isArray(header.config.layerSizes) &&
-    header.config.layerSizes.length === header.config.numHiddenLayers &&
-    Array.isArray(header.kinds) &&
-    header.kinds.every((kind: RelevanceKind) => known.includes(kind)) &&
-    typeof header.corpora === "object" &&
-    header.corpora !== null &&
-    typeof header.vocabulary === "boolean" &&
-    Array.isArray(header.documents) &&
-    header.documents.every(
-      ({ source, tokenCount, dimensions }) =>
-        typeof source === "string" &&
-        Number.isSafeInteger(tokenCount) &&
-        Array.isArray(dimensions) &&
-        dimensions.every((dimension: Dimension) => DIMENSIONS.includes(dimension)),
-    )
-  );
-}
-
-function invalid(where: string, found: string, expected: string): CusprunError {
-  return new CusprunError("SCORES_INVALID", {
-    where,
-    found,
-    expected,
-    remedy: "Score the model again with this version of cusprun",
-  });
 }

@@ -48,16 +48,25 @@ export async function scoreTokens(
   for (const [dimension, { halves: counted, words }] of facts.counts) {
     const isOwn = (document: number): boolean => dimensionsOf(document).includes(dimension);
     const { rows, owners } = await samplePositions(checkpoint.config.hiddenSize, documents, batches, states, isOwn);
-    const weights = ([0, 1] as const).map((half) => {
-      const inHalf = owners.map((owner) => halfOf(documents[owner]!.tokens) === half);
-      const count = inHalf.filter(Boolean).length;
-      return Float32Array.from(inHalf, (is) => (is ? 1 / count : 0));
-    });
+    const weights = halfWeights(owners.map((owner) => halfOf(documents[owner]!.tokens)));
     const expected = await sumProbabilities(checkpoint, rows, weights, options);
     const ofHalf = (half: 0 | 1): Float64Array => meanOf([expected[half]!, counted[half], ...(words === null ? [] : [words])]);
     relevances.set(dimension, { halves: [ofHalf(0), ofHalf(1)], counted });
   }
   return { relevances, derivations: facts.derivations, alwaysKept: facts.alwaysKept };
+}
+
+/**
+ * Weights of positions [M] in the mean over each half. If all are in one half, it is used for both, as in the counts:
+ * a half without positions would expect no token at all.
+ */
+function halfWeights(halves: readonly (0 | 1)[]): readonly Float32Array<ArrayBuffer>[] {
+  const counts = [0, 0];
+  for (const half of halves) counts[half]! += 1;
+  return ([0, 1] as const).map((half) => {
+    const filled = counts[half]! > 0 ? half : 1 - half;
+    return Float32Array.from(halves, (own) => (own === filled ? 1 / counts[filled]! : 0));
+  });
 }
 
 /**

@@ -4,18 +4,29 @@
  */
 
 import { readFile, stat, writeFile } from "node:fs/promises";
+import type { ModelIdentity } from "../checkpoint/identity.ts";
 import { DIMENSIONS } from "../corpora/corpus.ts";
 import type { Dimension } from "../corpora/corpus.ts";
 import { CusprunError } from "../errors.ts";
 import { writeFileAtomically } from "../files.ts";
+import { isJsonObject, type JsonObject, parseJsonBytes, showValue } from "../json.ts";
+import { asReadError } from "../system-errors.ts";
 import { parseAggregate } from "./aggregate.ts";
 import { ALLOCATIONS, cutKindsOf, LAYOUTS } from "./plan.ts";
 import type { CutKind, LayerCut, LayerPlan, PrunePlan, VocabularyCut } from "./plan.ts";
 
 /** Largest plan that is read: that of a 70B model is under 40 MiB, and JSON.parse needs several times a file's size. */
 const MAX_PLAN_BYTES = 256 * 2 ** 20;
+/** Longest key in a message. */
+const MAX_KEY_CHARACTERS = 80;
+const A_PLAN = "a plan that `cusprun select` wrote";
 /** More layers than any model has; limits the work on a file that is not a plan. */
 const MAX_LAYERS = 10_000;
+
+/** More tensors than any model has. */
+const MAX_TENSORS = 100_000;
+/** Raised whenever a plan of the version before would be read in another sense, or lacks something. */
+const FORMAT_VERSION = 2;
 
 /** A plan as JSON text: indented, each list of indices on one line, ending in a newline. */
 export function formatPlan(plan: PrunePlan): string {
@@ -53,23 +64,23 @@ export async function writePlan(path: string, plan: PrunePlan): Promise<void> {
  * ```
  */
 export async function readPlan(path: string): Promise<PrunePlan> {
-  const size = await stat(path).then(
-    (found) => found.size,
-    () => null,
-  );
-  if (size === null) throw invalid(path, "no readable file", "a plan that `cusprun select` wrote");
-  if (size > MAX_PLAN_BYTES) throw invalid(path, `${size} bytes`, `at most ${MAX_PLAN_BYTES}`);
+  const bytes = await readPlanBytes(path).catch((error: unknown) => {
+    throw asReadError(error, "PLAN_INVALID", path, A_PLAN);
+  });
   let json: unknown;
   try {
-    json = JSON.parse(await readFile(path, "utf8"));
+    json = parseJsonBytes(bytes);
   } catch (error) {
-    throw invalid(
-      path,
-      `invalid JSON (${error instanceof Error ? error.message.slice(0, 120) : "unreadable"})`,
-      "a plan that `cusprun select` wrote",
-    );
+    throw invalid(path, `invalid JSON (${(error as SyntaxError).message})`, A_PLAN);
   }
   return parsePlan(json, path);
+}
+
+async function readPlanBytes(path: string): Promise<Uint8Array> {
+  const found = await stat(path);
+  if (!found.isFile()) throw invalid(path, found.isDirectory() ? "a folder" : "a device, a pipe or a socket", A_PLAN);
+  if (found.size > MAX_PLAN_BYTES) throw invalid(path, `${found.size} bytes`, `at most ${MAX_PLAN_BYTES}`);
+  return readFile(path);
 }
 
 /**
@@ -79,18 +90,19 @@ export async function readPlan(path: string): Promise<PrunePlan> {
  */
 export function parsePlan(json: unknown, where: string): PrunePlan {
   const root = new Fields(json, where);
-  if (root.get("formatVersion") !== 1) throw root.error("formatVersion", "1, the only format there is");
+  if (root.get("formatVersion") !== FORMAT_VERSION)
+    throw root.error("formatVersion", `${FORMAT_VERSION}, which this version of cusprun reads and writes`);
   const layout = root.oneOf("layout", LAYOUTS);
   const granularity = root.oneOf("granularity", ["structural", "matrix"] as const);
   if (layout !== "masked" && granularity === "matrix") throw root.error("granularity", `structural in layout ${layout}`);
   const aggregate = root.text("aggregate");
-  parseAggregate(aggregate);
+  checkAggregate(root, aggregate);
   const parameters = root.fields("parameters");
   const layers = root.get("layers");
   if (!Array.isArray(layers) || layers.length > MAX_LAYERS) throw root.error("layers", `a list of at most ${MAX_LAYERS} layers`);
   const allowed = cutKindsOf(layout, granularity);
   return {
-    formatVersion: 1,
+    formatVersion: FORMAT_VERSION,
     layout,
     granularity,
     budget: root.text("budget"),
@@ -114,6 +126,29 @@ export function parsePlan(json: unknown, where: string): PrunePlan {
     ),
     ...(root.get("vocabulary") !== undefined && { vocabulary: parseVocabulary(root.fields("vocabulary")) }),
     layers: layers.map((entry, layer) => parseLayer(new Fields(entry, `${where}: layer ${layer}`), layer, allowed)),
+    model: root.get("model") === null ? null : parseModel(root.fields("model")),
+  };
+}
+
+function checkAggregate(root: Fields, aggregate: string): void {
+  try {
+    parseAggregate(aggregate);
+  } catch (error) {
+    if (!(error instanceof CusprunError)) throw error;
+    throw root.error("aggregate", error.parts.expected);
+  }
+}
+
+function parseModel(fields: Fields): ModelIdentity {
+  const tensors = fields.fields("tensors");
+  const names = tensors.keys();
+  if (names.length > MAX_TENSORS) throw fields.error("tensors", `at most ${MAX_TENSORS} tensors`);
+  const weights = fields.text("weights");
+  if (!/^[0-9a-f]{64}$/.test(weights)) throw fields.error("weights", "a SHA-256 in hexadecimal");
+  return {
+    family: fields.text("family"),
+    tensors: Object.fromEntries(names.map((name) => [name, tensors.shape(name)])),
+    weights,
   };
 }
 
@@ -152,12 +187,12 @@ function parseCut(fields: Fields): LayerCut {
 
 /** A JSON object under inspection. Only its own keys count. */
 class Fields {
-  private readonly object: Readonly<Record<string, unknown>>;
+  private readonly object: JsonObject;
   private readonly where: string;
 
   constructor(json: unknown, where: string) {
-    if (typeof json !== "object" || json === null || Array.isArray(json)) throw invalid(where, describe(json), "an object");
-    this.object = json as Readonly<Record<string, unknown>>;
+    if (!isJsonObject(json)) throw invalid(where, showValue(json), "an object");
+    this.object = json;
     this.where = where;
   }
 
@@ -170,7 +205,7 @@ class Fields {
   }
 
   fields(key: string): Fields {
-    return new Fields(this.get(key), `${this.where}: ${key}`);
+    return new Fields(this.get(key), `${this.where}: ${shortKey(key)}`);
   }
 
   text(key: string): string {
@@ -181,7 +216,8 @@ class Fields {
 
   number(key: string): number {
     const value = this.get(key);
-    if (typeof value !== "number") throw this.error(key, "a number");
+    // A number too large for a double is parsed as infinity.
+    if (typeof value !== "number" || !Number.isFinite(value)) throw this.error(key, "a number");
     return value;
   }
 
@@ -200,6 +236,17 @@ class Fields {
     return list as number[];
   }
 
+  /** A tensor's shape: one or two sizes. */
+  shape(key: string): readonly number[] {
+    const sizes = this.get(key);
+    const isShape =
+      Array.isArray(sizes) &&
+      (sizes.length === 1 || sizes.length === 2) &&
+      sizes.every((size) => Number.isSafeInteger(size) && size > 0);
+    if (!isShape) throw this.error(key, "one or two sizes from 1");
+    return sizes as number[];
+  }
+
   oneOf<T extends string>(key: string, choices: readonly T[]): T {
     const value = choices.find((choice) => choice === this.get(key));
     if (value === undefined) throw this.error(key, choices.join(" or "));
@@ -215,12 +262,13 @@ class Fields {
   }
 
   error(key: string, expected: string): CusprunError {
-    return invalid(`${this.where}: ${key}`, describe(this.get(key)), expected);
+    return invalid(`${this.where}: ${shortKey(key)}`, showValue(this.get(key)), expected);
   }
 }
 
-function describe(value: unknown): string {
-  return value === undefined ? "nothing" : (JSON.stringify(value) ?? typeof value).slice(0, 80);
+/** A key of the file, for messages. */
+function shortKey(key: string): string {
+  return key.length > MAX_KEY_CHARACTERS ? `${key.slice(0, MAX_KEY_CHARACTERS)}…` : key;
 }
 
 function invalid(where: string, found: string, expected: string): CusprunError {

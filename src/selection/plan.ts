@@ -3,6 +3,7 @@
  * checkpoint and the plan's `PlannedCut` and nothing else.
  */
 
+import type { ModelIdentity } from "../checkpoint/identity.ts";
 import type { Dimension } from "../corpora/corpus.ts";
 import { MATRIX_KINDS, UNIT_KINDS } from "../model/units.ts";
 import type { MatrixKind, RelevanceKind, UnitKind } from "../model/units.ts";
@@ -94,7 +95,7 @@ export interface VocabularyCut extends RemovedTokens {
 
 /** Which units of which layers are removed, which tokens, and how they were chosen. */
 export interface PrunePlan extends PlannedCut {
-  readonly formatVersion: 1;
+  readonly formatVersion: 2;
   /** The requested budget, as the user wrote it, e.g. `25% of blocks`. */
   readonly budget: string;
   /** The rule that chose, and how it shared the cut between layers; absent in plans that do not record them. */
@@ -119,6 +120,8 @@ export interface PrunePlan extends PlannedCut {
   readonly overlap: Readonly<Record<string, number>>;
   readonly vocabulary?: VocabularyCut;
   readonly layers: readonly LayerPlan[];
+  /** The model that the plan was made for; null if it may be applied to any model of its sizes. */
+  readonly model: ModelIdentity | null;
 }
 
 /**

@@ -42,7 +42,7 @@ export async function selectUnits(scores: RelevanceScores, options: SelectionOpt
   const layers = choices.map((choice, layer) => layerPlan(context, layer, choice));
   const tokenParameters = context.vocabulary?.parameters ?? 0;
   return {
-    formatVersion: 1,
+    formatVersion: 2,
     layout: context.layout,
     granularity: context.granularity,
     budget: String(options.budget),
@@ -61,6 +61,7 @@ export async function selectUnits(scores: RelevanceScores, options: SelectionOpt
     overlap: overlaps(context.dimensions, choices),
     ...(context.vocabulary !== null && { vocabulary: context.vocabulary.cut }),
     layers,
+    model: scores.model,
   };
 }
 

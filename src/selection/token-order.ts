@@ -40,12 +40,12 @@ export function orderTokens(
   const seen = watched.map((values) => Float64Array.from(values));
   const keyOf = (id: number): number => keys.reduce((most, { weight }, index) => Math.max(most, weight * own[index]![id]!), 0);
   const isKept = new Uint8Array(size);
-  const keep = (id: number): void => {
-    if (isKept[id] === 1) return;
+  const kept = [...alwaysKept];
+  for (let id = kept.pop(); id !== undefined; id = kept.pop()) {
+    if (isKept[id] === 1) continue;
     isKept[id] = 1;
-    for (const part of derivations.get(id) ?? []) keep(part);
-  };
-  for (const id of alwaysKept) keep(id);
+    kept.push(...(derivations.get(id) ?? []));
+  }
 
   const dependents = new Int32Array(size);
   for (const pair of derivations.values()) for (const part of pair) dependents[part]! += 1;

@@ -7,6 +7,8 @@
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { isFinite32 } from "../checkpoint/finite.ts";
+import { checkUnchanged } from "../checkpoint/identity.ts";
 import { blockTensorName, familyNamed } from "../families/index.ts";
 import type { SafetensorsFile } from "../checkpoint/safetensors/read.ts";
 import { inOnePiece, writeSafetensors } from "../checkpoint/safetensors/write.ts";
@@ -14,6 +16,7 @@ import type { TokenDocument } from "../corpora/corpus.ts";
 import { CusprunError } from "../errors.ts";
 import { writeFileAtomically } from "../files.ts";
 import type { JobOptions } from "../progress.ts";
+import { modelOverflow } from "../scoring/overflow.ts";
 import { keptLayers, type PrunePlan } from "../selection/plan.ts";
 import type { Expert, ExpertTensor } from "./expert.ts";
 import { RepairRun } from "./repair-run.ts";
@@ -52,7 +55,7 @@ export interface RepairSummary {
  * repaired model.
  * @param expert the cut model; `checkpoint` is the one that it was cut from.
  * @param documents at least two.
- * @throws CusprunError `REPAIR_UNSUPPORTED`; errors of reading the checkpoint and of writing files.
+ * @throws CusprunError `REPAIR_UNSUPPORTED`; `MODEL_OVERFLOW`; `MODEL_CHANGED`; errors of reading the checkpoint and of writing files.
  */
 export async function repairExpert(
   checkpoint: Checkpoint,
@@ -73,12 +76,12 @@ export async function repairExpert(
       name: importanceName(layer, step),
       dtype: "F32" as const,
       shape: [shapes.get(blockTensorName(family, layer, FITTED_MATRICES[step][0]!))![1]!],
-      pieces: inOnePiece(async () => (await result()).importances.get(step)!),
+      pieces: inOnePiece(async () => finite(checkpoint, layer, step, (await result()).importances.get(step)!)),
     }));
     const fitted = steps.flatMap((step) => [
       ...FITTED_MATRICES[step].map((role) => {
         const name = blockTensorName(family, layer, role);
-        const pieces = inOnePiece(async () => (await result()).matrices.get(role)!);
+        const pieces = inOnePiece(async () => finite(checkpoint, layer, step, (await result()).matrices.get(role)!));
         return { name, dtype: "F32" as const, shape: shapes.get(name)!, pieces };
       }),
       {
@@ -91,10 +94,24 @@ export async function repairExpert(
     return [...fitted, ...importances];
   });
   try {
-    await writeFileAtomically(out, (temporary) => writeSafetensors(temporary, tensors, { format: REPAIR_FORMAT }));
+    await writeFileAtomically(out, async (temporary) => {
+      await writeSafetensors(temporary, tensors, { format: REPAIR_FORMAT });
+      await checkUnchanged(checkpoint);
+    });
   } finally {
     await run.close();
   }
+}
+
+/** Refuses a result that is not finite: it would be kept, and written into the expert. */
+function finite(
+  { path }: Checkpoint,
+  layer: number,
+  step: RepairStep,
+  values: Float32Array<ArrayBuffer>,
+): Float32Array<ArrayBuffer> {
+  if (isFinite32(values)) return values;
+  throw modelOverflow(`${path}: layer ${layer}`, `a repair (${step}) that is not finite`, null);
 }
 
 /**

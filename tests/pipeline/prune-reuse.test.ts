@@ -76,7 +76,7 @@ test("a finished repair is reused, and only the newest is kept", () =>
     const again = { ...options, overwrite: true };
     expect(await stagesOf(again)).not.toContain("repairing");
     const repairs = async (): Promise<string[]> =>
-      (await readdir(join(folder, "work"), { recursive: true })).filter((name) => name.includes("repair-"));
+      (await readdir(join(folder, "work"), { recursive: true })).filter((name) => /repair-.*safetensors$/.test(name));
     const first = await repairs();
     expect(first).toHaveLength(1);
     expect(await stagesOf({ ...again, selection: { budget: "35% of blocks", layout: "uniform" } })).toContain("repairing");

@@ -121,7 +121,7 @@ describe("the intersection", () => {
     expect(Object.keys(plan.overlap)).toEqual(["language∩domain", "language∩task", "domain∩task"]);
     for (const share of Object.values(plan.overlap)) expect(share).toBeGreaterThan(0.2);
     expect(plan).toMatchObject({
-      formatVersion: 1,
+      formatVersion: 2,
       budget: "10%",
       aggregate: "mean",
       weights: { language: 1, domain: 1, task: 1 },

@@ -48,6 +48,7 @@ export function madeUpScores(config: ModelConfig, made: MadeUpScores = {}): Rele
     })),
   );
   return {
+    model: { family: config.family, tensors: {}, weights: "e".repeat(64) },
     config,
     fingerprint: "f".repeat(64),
     documents,

@@ -10,7 +10,7 @@ export type Removed = Partial<Record<CutKind, readonly number[]>>;
 /** A plan that removes the given units, one entry per layer. */
 export function planOf(layout: PrunePlan["layout"], removed: readonly Removed[], changes: Partial<PrunePlan> = {}): PrunePlan {
   return {
-    formatVersion: 1,
+    formatVersion: 2,
     layout,
     granularity: "structural",
     budget: "25% of blocks",
@@ -24,6 +24,7 @@ export function planOf(layout: PrunePlan["layout"], removed: readonly Removed[],
       layer,
       cuts: Object.fromEntries(Object.entries(cuts).map(([kind, indices]) => [kind, cutOf(indices)])),
     })),
+    model: null,
     ...changes,
   };
 }

@@ -11,6 +11,8 @@ import { elementCount, FLOAT_DTYPE_BYTES } from "../../tensor.ts";
 import type { FloatDType } from "../../tensor.ts";
 import { checkTensors } from "../check-tensors.ts";
 import type { Checkpoint, GgufOrigin, RowRange, StoredDType, TensorInfo, TokenizerFiles } from "../checkpoint.ts";
+import { stampOf } from "../file-stamp.ts";
+import { checkFinite } from "../finite.ts";
 import { dequantizeInto } from "./ggml-dequantize.ts";
 import { configFromGguf, type GgufConfig } from "./config.ts";
 import { readFully } from "./cursor.ts";
@@ -44,13 +46,14 @@ interface MappedTensor {
 export async function openGguf(path: string): Promise<Checkpoint> {
   const file = await openFile(path);
   try {
+    const stamp = await stampOf(file);
     const header = await readGgufHeader(file, path);
     const ropeFactors = await readRopeFactors(file, header, path);
     const made = configFromGguf(header.metadata, header.tensors, ropeFactors, path);
     const tensors = mapTensors({ ...header, tensors: splitQueryKeyValue(header.tensors, made.config) }, made, path);
     const infos = new Map([...tensors].map(([name, { info }]) => [name, info]));
     checkTensors(made.config, infos, path, hasAttentionBias(made.configJson, path) ? "present" : "absent");
-    return new GgufCheckpoint(file, path, header, made, tensors, infos);
+    return new GgufCheckpoint(file, stamp, path, header, made, tensors, infos);
   } catch (error) {
     await file.close();
     throw error;
@@ -131,11 +134,13 @@ class GgufCheckpoint implements Checkpoint {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   readonly gguf: GgufOrigin;
   readonly #file: FileHandle;
+  readonly #stamp: string;
   readonly #header: GgufHeader;
   readonly #mapped: ReadonlyMap<string, MappedTensor>;
 
   constructor(
     file: FileHandle,
+    stamp: string,
     path: string,
     header: GgufHeader,
     made: GgufConfig,
@@ -148,6 +153,7 @@ class GgufCheckpoint implements Checkpoint {
     this.generationConfigJson = made.generationConfigJson;
     this.tensors = tensors;
     this.#file = file;
+    this.#stamp = stamp;
     this.#header = header;
     this.#mapped = mapped;
     this.gguf = {
@@ -162,14 +168,14 @@ class GgufCheckpoint implements Checkpoint {
   }
 
   async readFloat32(name: string, rows?: RowRange): Promise<Float32Array<ArrayBuffer>> {
-    const { stored, mapping } = this.#find(name);
+    const { stored, mapping, info } = this.#find(name);
     const { start, end } = rows ?? { start: 0, end: rowFormat(stored).rowCount };
     checkRows(stored, { start, end });
     const values = await readValues(this.#file, stored, { start, end }, this.#interleavedHeadDim(mapping), this.path);
     if (mapping.storedOffset !== 0) {
       for (let i = 0; i < values.length; i++) values[i]! -= mapping.storedOffset;
     }
-    return values;
+    return checkFinite(info, values, start);
   }
 
   async readBytes(name: string, rows?: RowRange): Promise<Uint8Array<ArrayBuffer>> {
@@ -184,6 +190,10 @@ class GgufCheckpoint implements Checkpoint {
   async readTokenizerFiles(): Promise<TokenizerFiles | null> {
     const { metadata } = this.#header;
     return metadata.has("tokenizer.ggml.model") ? tokenizerFilesFromGguf(metadata, this.path) : null;
+  }
+
+  async changedFile(): Promise<string | null> {
+    return (await stampOf(this.#file)) === this.#stamp ? null : this.path;
   }
 
   async close(): Promise<void> {

@@ -2,10 +2,13 @@
  * @file A Hugging Face folder (config.json, safetensors, tokenizer) → `Checkpoint`.
  */
 
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { CusprunError } from "../../errors.ts";
 import { checkTensors } from "../check-tensors.ts";
 import type { Checkpoint, LeftOutTensors, RowRange, TensorInfo, TokenizerFiles } from "../checkpoint.ts";
+import { checkFinite } from "../finite.ts";
+import { modelChanged } from "../identity.ts";
 import type { JsonObject } from "../../json.ts";
 import type { Family } from "../../families/family.ts";
 import { familyNamed, modelClass, modelTensorName } from "../../families/index.ts";
@@ -110,6 +113,7 @@ class SafetensorsCheckpoint implements Checkpoint {
   readonly leftOut: LeftOutTensors | null;
   readonly #files: readonly SafetensorsFile[];
   readonly #places: ReadonlyMap<string, TensorPlace>;
+  #tokenizerDigests: ReadonlyMap<string, string> | null = null;
 
   constructor(path: string, opened: OpenedFolder) {
     this.path = path;
@@ -124,7 +128,7 @@ class SafetensorsCheckpoint implements Checkpoint {
 
   async readFloat32(name: string, rows?: RowRange): Promise<Float32Array<ArrayBuffer>> {
     const { file, storedName } = this.#placeOf(name);
-    return file.readFloat32(storedName, rows);
+    return checkFinite(this.tensors.get(name)!, await file.readFloat32(storedName, rows), rows?.start);
   }
 
   async readBytes(name: string, rows?: RowRange): Promise<Uint8Array<ArrayBuffer>> {
@@ -138,6 +142,7 @@ class SafetensorsCheckpoint implements Checkpoint {
       const bytes = await readSmallFile(join(this.path, name));
       if (bytes !== null) files.set(name, bytes);
     }
+    this.#checkTokenizer(files);
     const tokenizer = files.get("tokenizer.json");
     if (tokenizer === undefined) return null;
     const tokenizerJson = parseJsonObject(tokenizer, join(this.path, "tokenizer.json"));
@@ -149,8 +154,24 @@ class SafetensorsCheckpoint implements Checkpoint {
     return { tokenizerJson, tokenizerConfig: { ...configJson, ...chatTemplate }, files };
   }
 
+  async changedFile(): Promise<string | null> {
+    for (const file of this.#files) if (await file.hasChanged()) return file.path;
+    return null;
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.#files.map((file) => file.close()));
+  }
+
+  /**
+   * The files are read at the beginning, to encode the corpora, and again when the expert is written.
+   * @throws CusprunError `MODEL_CHANGED`.
+   */
+  #checkTokenizer(files: ReadonlyMap<string, Uint8Array>): void {
+    const digests = new Map([...files].map(([name, bytes]) => [name, createHash("sha256").update(bytes).digest("hex")]));
+    const before = (this.#tokenizerDigests ??= digests);
+    const changed = TOKENIZER_FILE_NAMES.find((name) => before.get(name) !== digests.get(name));
+    if (changed !== undefined) throw modelChanged(join(this.path, changed));
   }
 
   #placeOf(name: string): TensorPlace {

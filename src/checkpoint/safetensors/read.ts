@@ -8,6 +8,7 @@ import { CusprunError } from "../../errors.ts";
 import { widenToFloat32 } from "../../float-convert.ts";
 import { elementCount, FLOAT_DTYPE_BYTES, type FloatDType } from "../../tensor.ts";
 import type { RowRange } from "../checkpoint.ts";
+import { stampOf } from "../file-stamp.ts";
 import {
   HEADER_LENGTH_BYTES,
   parseHeaderLength,
@@ -31,12 +32,14 @@ export class SafetensorsFile {
   /** By name, in the order of their bytes. */
   readonly tensors: ReadonlyMap<string, SafetensorsEntry>;
   readonly #handle: FileHandle;
+  readonly #stamp: string;
 
-  private constructor(path: string, header: SafetensorsHeader, handle: FileHandle) {
+  private constructor(path: string, header: SafetensorsHeader, handle: FileHandle, stamp: string) {
     this.path = path;
     this.metadata = header.metadata;
     this.tensors = header.tensors;
     this.#handle = handle;
+    this.#stamp = stamp;
   }
 
   /**
@@ -48,11 +51,12 @@ export class SafetensorsFile {
       throw missingFile(path, error);
     });
     try {
+      const stamp = await stampOf(handle);
       const { size } = await handle.stat();
       const start = await readRange(handle, 0, Math.min(size, HEADER_LENGTH_BYTES), path);
       const headerByteLength = parseHeaderLength(start, size, path);
       const header = await readRange(handle, HEADER_LENGTH_BYTES, HEADER_LENGTH_BYTES + headerByteLength, path);
-      return new SafetensorsFile(path, parseSafetensorsHeader(header, size, path), handle);
+      return new SafetensorsFile(path, parseSafetensorsHeader(header, size, path), handle, stamp);
     } catch (error) {
       await handle.close();
       throw error;
@@ -96,6 +100,11 @@ export class SafetensorsFile {
       throw new RangeError(`rows ${start} to ${end} are not inside tensor '${name}' of ${rowCount} rows`);
     const rowBytes = elementCount(shape.slice(1)) * FLOAT_DTYPE_BYTES[dtype];
     return this.readBytes(name, start * rowBytes, end * rowBytes);
+  }
+
+  /** Whether the file has been written to since it was opened (`stampOf`). */
+  async hasChanged(): Promise<boolean> {
+    return (await stampOf(this.#handle)) !== this.#stamp;
   }
 
   /** Closes the file. */

@@ -47,9 +47,10 @@ export type UnitValues = (layer: number, kind: UnitKind) => Promise<Float32Array
 
 /** Scores whose values do not depend on documents: the same units are irrelevant in every dimension. */
 export function withUnitValues(scores: RelevanceScores, name: string, values: UnitValues): RelevanceScores {
-  const { config, corpora, kinds } = scores;
+  const { model, config, corpora, kinds } = scores;
   const dimensions = [...new Set(scores.documents.flatMap((document) => document.dimensions))];
   return {
+    model,
     config,
     corpora,
     kinds,
