@@ -3,8 +3,8 @@
  * with only a config.json, or that file alone, is sufficient.
  */
 
-import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { readFolder, statPath } from "../regular-files.ts";
 import { elementCount } from "../tensor.ts";
 import type { Checkpoint, LeftOutTensors, StoredDType } from "./checkpoint.ts";
 import type { JsonObject } from "../json.ts";
@@ -79,10 +79,9 @@ export interface ModelDescription {
  * ```
  */
 export async function describeModel(path: string): Promise<ModelDescription> {
-  const found = await stat(path).catch(() => null);
-  if (found?.isFile() && path.endsWith(".json")) {
-    const json = (await readJsonObject(path)) ?? {};
-    return describeConfig(path, json, path);
+  const found = await statPath(path, "MODEL_NOT_FOUND", "a model or its config.json");
+  if (found?.isDirectory() === false && path.endsWith(".json")) {
+    return describeConfig(path, (await readJsonObject(path)) ?? {}, path);
   }
   const location = await locateCheckpoint(path);
   if (location.format === "safetensors" && !(await hasWeights(location.folder))) {
@@ -97,7 +96,7 @@ export async function describeModel(path: string): Promise<ModelDescription> {
 }
 
 async function hasWeights(folder: string): Promise<boolean> {
-  const names = await readdir(folder);
+  const names = await readFolder(folder, "MODEL_FILE_MISSING", "a readable model folder");
   return names.some((name) => name.endsWith(".safetensors") || name.endsWith(".safetensors.index.json"));
 }
 
@@ -118,7 +117,7 @@ async function describeCheckpoint(checkpoint: Checkpoint): Promise<ModelDescript
   const { config, tensors } = checkpoint;
   const family = familyNamed(config.family);
   const files = new Set([...tensors.values()].map((tensor) => tensor.file));
-  const sizes = await Promise.all([...files].map(async (file) => (await stat(file)).size));
+  const sizes = await Promise.all([...files].map(sizeOf));
   return {
     ...describeSizes(
       checkpoint.path,
@@ -132,6 +131,11 @@ async function describeCheckpoint(checkpoint: Checkpoint): Promise<ModelDescript
     bytesOnDisk: sizes.reduce((sum, size) => sum + size, 0),
     leftOut: checkpoint.leftOut ?? null,
   };
+}
+
+async function sizeOf(file: string): Promise<number> {
+  const found = await statPath(file, "MODEL_FILE_MISSING", "the file that was opened");
+  return found?.size ?? 0;
 }
 
 function describeSizes(

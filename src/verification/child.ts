@@ -8,6 +8,8 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { isJsonObject, parseJson, showValue } from "../json.ts";
+import { asWriteError, systemCodeOf } from "../system-errors.ts";
 import { type RuntimeAnswer, RuntimeFailure, type RuntimeRequest } from "./runtime.ts";
 
 /**
@@ -38,12 +40,16 @@ export async function askChild(
   request: RuntimeRequest & Readonly<Record<string, unknown>>,
   signal?: AbortSignal,
 ): Promise<RuntimeAnswer> {
-  const folder = await mkdtemp(join(tmpdir(), "cusprun-verify-"));
+  const folder = await mkdtemp(join(tmpdir(), "cusprun-verify-")).catch((error: unknown) => {
+    throw asWriteError(error, tmpdir(), "TMPDIR");
+  });
   try {
     const logitsPath = join(folder, "logits.f32");
     const output = await run(command, JSON.stringify({ ...request, logitsPath }), signal);
     const answer = parseAnswer(output);
-    const bytes = await readFile(logitsPath);
+    const bytes = await readFile(logitsPath).catch((error: unknown) => {
+      throw systemCodeOf(error) === null ? error : new RuntimeFailure("answered without logits");
+    });
     const logits = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
     if (logits.length !== request.ids.length * answer.vocabSize) {
       throw new RuntimeFailure(
@@ -52,7 +58,8 @@ export async function askChild(
     }
     return { ...answer, logits };
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    // If it cannot be removed, the answer is still the one to report.
+    await rm(folder, { recursive: true, force: true }).catch(() => undefined);
   }
 }
 
@@ -83,11 +90,22 @@ function run([file, ...args]: readonly [string, ...string[]], request: string, s
 }
 
 function parseAnswer(output: string): Omit<RuntimeAnswer, "logits"> {
+  let answer: unknown;
   try {
-    return JSON.parse(output.trimEnd().split("\n").at(-1) ?? "") as Omit<RuntimeAnswer, "logits">;
+    answer = parseJson(output.trimEnd().split("\n").at(-1) ?? "");
   } catch {
     throw new RuntimeFailure(`exited without an answer: ${lastLines(output)}`);
   }
+  const { version, vocabSize, continuation, textIds = null } = isJsonObject(answer) ? answer : {};
+  const isCount = Number.isSafeInteger(vocabSize) && (vocabSize as number) > 0;
+  if (typeof version === "string" && isCount && isIdList(continuation) && (textIds === null || isIdList(textIds))) {
+    return { version, vocabSize: vocabSize as number, continuation, textIds };
+  }
+  throw new RuntimeFailure(`gave an unknown answer: ${showValue(answer)}`);
+}
+
+function isIdList(value: unknown): value is readonly number[] {
+  return Array.isArray(value) && value.every((id) => Number.isSafeInteger(id));
 }
 
 /** The last lines of an error message; in Python stack traces they hold the error. */

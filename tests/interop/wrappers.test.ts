@@ -54,7 +54,7 @@ let saved: Readonly<Record<string, Saved>>;
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), "cusprun-interop-"));
   saved = await runPython("wrappers.py", ["save", home, IDS.join(","), ...WRAPPED, ...BODIES, WRAPPED_BODY, ...HEADLESS]);
-});
+}, 600_000);
 afterAll(() => rm(home, { recursive: true, force: true }));
 
 const folderOf = (name: string): string => join(home, name.replaceAll(":", "-"));

@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { CusprunError } from "../../errors.ts";
+import { readFolder, readHead } from "../../regular-files.ts";
 import { checkTensors } from "../check-tensors.ts";
 import type { Checkpoint, LeftOutTensors, RowRange, TensorInfo, TokenizerFiles } from "../checkpoint.ts";
 import { checkFinite } from "../finite.ts";
@@ -15,6 +16,8 @@ import { familyNamed, modelClass, modelTensorName } from "../../families/index.t
 import { elementCount } from "../../tensor.ts";
 import { hasAttentionBias } from "../config/hf-config.ts";
 import { parseModelConfig } from "../config/text-config.ts";
+import { HEAD_BYTES, recogniseStandIn } from "../foreign-file.ts";
+import { describeFolder } from "../folder-kinds.ts";
 import { parseJsonObject, readJsonObject, readSmallFile } from "../json-files.ts";
 import type { ModelConfig } from "../config/model-config.ts";
 import { isFloatDType, type SafetensorsFile } from "./read.ts";
@@ -47,6 +50,7 @@ export async function openSafetensors(folder: string): Promise<Checkpoint> {
   const json = await readConfigJson(folder);
   const { config: parsed, wrapper } = parseModelConfig(json, path);
   const generationConfigJson = await readJsonObject(join(folder, "generation_config.json"));
+  await refuseStandIns(folder);
   const { files, fileOfTensor } = await openWeights(folder);
   try {
     const family = familyNamed(parsed.family);
@@ -81,12 +85,26 @@ export async function readConfigJson(folder: string): Promise<JsonObject> {
   const path = join(folder, "config.json");
   const json = await readJsonObject(path);
   if (json !== null) return json;
+  const names = await readFolder(folder, "MODEL_FILE_MISSING", "a readable model folder");
   throw new CusprunError("MODEL_FILE_MISSING", {
-    where: path,
-    found: "no such file",
-    expected: "the model's config.json",
-    remedy: "Pass the folder of a model, a GGUF file, or the name of a model on the hub",
+    where: folder,
+    expected: "a model's folder, with config.json",
+    ...(await describeFolder(folder, names, "config")),
   });
+}
+
+/**
+ * Refuses files of the tokenizer that are Git LFS pointers or web pages instead, which they would be copied as.
+ * @throws CusprunError `TOKENIZER_INVALID`, `MODEL_FILE_MISSING`.
+ */
+async function refuseStandIns(folder: string): Promise<void> {
+  for (const name of TOKENIZER_FILE_NAMES) {
+    const path = join(folder, name);
+    const head = await readHead(path, HEAD_BYTES, "MODEL_FILE_MISSING", "a readable file of the tokenizer");
+    const standIn = head === null || head.length === 0 ? null : recogniseStandIn(head);
+    if (standIn !== null)
+      throw new CusprunError("TOKENIZER_INVALID", { where: path, expected: "a file of the tokenizer", ...standIn });
+  }
 }
 
 /** Where a tensor is stored. */
