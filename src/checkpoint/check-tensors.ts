@@ -8,6 +8,7 @@ import type { TensorInfo } from "./checkpoint.ts";
 import type { BlockRole, ModelRole } from "../families/roles.ts";
 import { blockTensorName, familyNamed, modelTensorName } from "../families/index.ts";
 import type { Family } from "../families/family.ts";
+import { presentOptionalRoles } from "./optional-roles.ts";
 import type { LayerSizes, ModelConfig } from "./config/model-config.ts";
 
 /** Maximum number of names that a message lists; the rest are only counted. */
@@ -82,11 +83,11 @@ export function checkTensors(
 
   const missing = [...expected.keys()].filter((name) => !tensors.has(name));
   if (missing.length > 0) {
+    const names = `${tensors.size} tensors, without ${listNames(missing)}`;
     throw new CusprunError("TENSOR_MISSING", {
       where,
-      found: `${tensors.size} tensors, without ${listNames(missing)}`,
       expected: `the ${expected.size} tensors of a ${family.name} model with ${config.numHiddenLayers} layers`,
-      remedy: "Download the model again; if it is complete, its config belongs to another model",
+      ...explainMissing(family, missing, tensors, names),
     });
   }
   const unknown = [...tensors.keys()].filter((name) => !expected.has(name));
@@ -99,6 +100,33 @@ export function checkTensors(
     });
   }
   for (const [name, shape] of expected) checkShape(tensors.get(name)!, shape);
+}
+
+/** The cause of missing tensors, which stock transformers would fill with random values. */
+function explainMissing(
+  family: Family,
+  missing: readonly string[],
+  tensors: ReadonlyMap<string, TensorInfo>,
+  found: string,
+): { readonly found: string; readonly remedy: string } {
+  const [first = ""] = missing;
+  if (missing.length === 1 && first === modelTensorName(family, "outputHead")) {
+    return {
+      found: `${found}, although tie_word_embeddings is false`,
+      remedy:
+        "The model was saved without its output head: load the original with transformers' AutoModelForCausalLM and save it " +
+        "with save_pretrained",
+    };
+  }
+  const longer = [...tensors.keys()].find((name) => name.endsWith(`.${first}`));
+  const prefix = longer?.slice(0, -first.length);
+  if (prefix !== undefined && missing.every((name) => tensors.has(prefix + name))) {
+    return {
+      found: `names that start with '${prefix.slice(0, 120)}', such as '${longer!.slice(0, 120)}'`,
+      remedy: "A wrapper was saved with the model: save the model inside it with transformers' save_pretrained",
+    };
+  }
+  return { found, remedy: "Download the model again; if it is complete, its config belongs to another model" };
 }
 
 function checkShape(tensor: TensorInfo, expected: readonly number[]): void {
@@ -124,7 +152,7 @@ function presentRoles(
     case "absent":
       return [];
     case "either":
-      return family.optionalRoles.filter((role) => tensors.has(blockTensorName(family, 0, role)));
+      return presentOptionalRoles({ config: { family: family.name }, tensors });
     default:
       throw optionalRoles satisfies never;
   }

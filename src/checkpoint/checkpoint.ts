@@ -64,6 +64,15 @@ export interface GgufOrigin {
   readonly tokenIds: ReadonlyMap<number, number> | null;
 }
 
+/** Tensors of a model that are not part of its text model. */
+export interface LeftOutTensors {
+  /** Names of the parts, e.g. `vision_tower`. */
+  readonly parts: readonly string[];
+  readonly tensors: number;
+  readonly parameters: number;
+  readonly bytes: number;
+}
+
 /** An opened checkpoint. Opening it checks headers, sizes, offsets and shapes, and reads no weights. */
 export interface Checkpoint {
   /** The path that was opened. */
@@ -94,6 +103,8 @@ export interface Checkpoint {
   readImportance?(name: string): Promise<Float32Array | null>;
   /** Reads the tokenizer's files, or null if the checkpoint has no tokenizer. */
   readTokenizerFiles(): Promise<TokenizerFiles | null>;
+  /** What the files hold besides the text model, e.g. an image encoder; absent or null if there is nothing else. */
+  readonly leftOut?: LeftOutTensors | null;
   /**
    * The path of a weight file whose size or times have changed since it was opened, or null; a file that was replaced
    * by another one of its name stays open and unchanged. Absent for checkpoints that are not read from files.

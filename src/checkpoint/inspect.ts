@@ -3,18 +3,21 @@
  * with only a config.json, or that file alone, is sufficient.
  */
 
-import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { readFolder, statPath } from "../regular-files.ts";
 import { elementCount } from "../tensor.ts";
-import type { Checkpoint, StoredDType } from "./checkpoint.ts";
+import type { Checkpoint, LeftOutTensors, StoredDType } from "./checkpoint.ts";
 import type { JsonObject } from "../json.ts";
 import type { BlockRole } from "../families/roles.ts";
-import { blockTensorName, familyNamed, modelTensorName } from "../families/index.ts";
-import { configDType, hasAttentionBias, parseHfConfig } from "./config/hf-config.ts";
+import { familyNamed, modelTensorName } from "../families/index.ts";
+import { configDType, hasAttentionBias } from "./config/hf-config.ts";
+import { parseModelConfig } from "./config/text-config.ts";
 import { readJsonObject } from "./json-files.ts";
 import type { ModelConfig } from "./config/model-config.ts";
 import { locateCheckpoint, openCheckpoint } from "./open.ts";
 import { countParameters } from "./parameters.ts";
-import { readModelConfig } from "./safetensors/open-safetensors.ts";
+import { presentOptionalRoles } from "./optional-roles.ts";
+import { readConfigJson } from "./safetensors/open-safetensors.ts";
 
 /** Parameters of a part of a model, and its share of the total. */
 export interface PartDescription {
@@ -58,6 +61,8 @@ export interface ModelDescription {
   readonly configDType: StoredDType | null;
   /** Size of all files with tensors in bytes; null if there are none. */
   readonly bytesOnDisk: number | null;
+  /** What the files hold besides the text model, e.g. an image encoder; null if nothing else. An expert lacks it. */
+  readonly leftOut: LeftOutTensors | null;
 }
 
 /**
@@ -74,15 +79,13 @@ export interface ModelDescription {
  * ```
  */
 export async function describeModel(path: string): Promise<ModelDescription> {
-  const found = await stat(path).catch(() => null);
-  if (found?.isFile() && path.endsWith(".json")) {
-    const json = (await readJsonObject(path)) ?? {};
-    return describeConfig(path, json, parseHfConfig(json, path));
+  const found = await statPath(path, "MODEL_NOT_FOUND", "a model or its config.json");
+  if (found?.isDirectory() === false && path.endsWith(".json")) {
+    return describeConfig(path, (await readJsonObject(path)) ?? {}, path);
   }
   const location = await locateCheckpoint(path);
   if (location.format === "safetensors" && !(await hasWeights(location.folder))) {
-    const { configJson, config } = await readModelConfig(location.folder);
-    return describeConfig(path, configJson, config);
+    return describeConfig(path, await readConfigJson(location.folder), join(location.folder, "config.json"));
   }
   const checkpoint = await openCheckpoint(path);
   try {
@@ -93,34 +96,46 @@ export async function describeModel(path: string): Promise<ModelDescription> {
 }
 
 async function hasWeights(folder: string): Promise<boolean> {
-  const names = await readdir(folder);
+  const names = await readFolder(folder, "MODEL_FILE_MISSING", "a readable model folder");
   return names.some((name) => name.endsWith(".safetensors") || name.endsWith(".safetensors.index.json"));
 }
 
-function describeConfig(path: string, json: JsonObject, config: ModelConfig): ModelDescription {
-  const optionalRoles = hasAttentionBias(json, path) ? familyNamed(config.family).configRules.attentionBiasRoles : [];
+function describeConfig(path: string, json: JsonObject, where: string): ModelDescription {
+  const { config, configJson } = parseModelConfig(json, where);
+  const optionalRoles = hasAttentionBias(configJson, where) ? familyNamed(config.family).configRules.attentionBiasRoles : [];
   return {
     ...describeSizes(path, config, optionalRoles, false),
     format: "config",
     storedDTypes: [],
-    configDType: configDType(json),
+    configDType: configDType(configJson),
     bytesOnDisk: null,
+    leftOut: null,
   };
 }
 
 async function describeCheckpoint(checkpoint: Checkpoint): Promise<ModelDescription> {
   const { config, tensors } = checkpoint;
   const family = familyNamed(config.family);
-  const optionalRoles = family.optionalRoles.filter((role) => tensors.has(blockTensorName(family, 0, role)));
   const files = new Set([...tensors.values()].map((tensor) => tensor.file));
-  const sizes = await Promise.all([...files].map(async (file) => (await stat(file)).size));
+  const sizes = await Promise.all([...files].map(sizeOf));
   return {
-    ...describeSizes(checkpoint.path, config, optionalRoles, tensors.has(modelTensorName(family, "outputHead"))),
+    ...describeSizes(
+      checkpoint.path,
+      config,
+      presentOptionalRoles(checkpoint),
+      tensors.has(modelTensorName(family, "outputHead")),
+    ),
     format: checkpoint.format,
     storedDTypes: countDTypes(checkpoint),
     configDType: configDType(checkpoint.configJson),
     bytesOnDisk: sizes.reduce((sum, size) => sum + size, 0),
+    leftOut: checkpoint.leftOut ?? null,
   };
+}
+
+async function sizeOf(file: string): Promise<number> {
+  const found = await statPath(file, "MODEL_FILE_MISSING", "the file that was opened");
+  return found?.size ?? 0;
 }
 
 function describeSizes(

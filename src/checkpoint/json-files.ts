@@ -2,28 +2,24 @@
  * @file Reads the small files of a model, JSON objects and bytes, after checking their size.
  */
 
-import { readFile, realpath, stat } from "node:fs/promises";
+import { realpath } from "node:fs/promises";
 import { basename, dirname, join, sep } from "node:path";
 import { CusprunError } from "../errors.ts";
 import { isJsonObject, parseJsonBytes, type JsonObject } from "../json.ts";
-import { asReadError, systemCodeOf } from "../system-errors.ts";
+import { readRegularFile } from "../regular-files.ts";
+import { asReadError } from "../system-errors.ts";
+import { recogniseFile } from "./foreign-file.ts";
 
 /** The largest known file, Gemma's tokenizer.json, has 33 MB; V8 strings are limited to 512 MB. */
 export const MAX_SMALL_FILE_BYTES: number = 256 * 2 ** 20;
 
 /**
  * Reads a small file, or returns null if it does not exist.
- * @throws CusprunError `MODEL_FILE_MISSING` if it cannot be read, `JSON_INVALID` above `MAX_SMALL_FILE_BYTES`.
+ * @throws CusprunError `MODEL_FILE_MISSING` if it cannot be read, is not a regular file, or has more than
+ * `MAX_SMALL_FILE_BYTES`.
  */
 export async function readSmallFile(path: string): Promise<Uint8Array | null> {
-  try {
-    const { size } = await stat(path);
-    if (size > MAX_SMALL_FILE_BYTES) throw invalid(path, `${size} bytes`, `at most ${MAX_SMALL_FILE_BYTES} bytes`);
-    return await readFile(path);
-  } catch (error) {
-    if (systemCodeOf(error) === "ENOENT") return null;
-    throw asReadError(error, "MODEL_FILE_MISSING", path);
-  }
+  return readRegularFile(path, "MODEL_FILE_MISSING", "a readable file", MAX_SMALL_FILE_BYTES);
 }
 
 /**
@@ -74,16 +70,20 @@ export function parseJsonObject(bytes: Uint8Array, path: string): JsonObject {
   try {
     json = parseJsonBytes(bytes);
   } catch (error) {
-    throw invalid(path, `invalid JSON (${(error as Error).message})`, "JSON in UTF-8", error);
+    const foreign = recogniseFile(bytes, "json");
+    const found = foreign?.found ?? `invalid JSON (${(error as Error).message})`;
+    throw invalid(path, found, "JSON in UTF-8", foreign?.remedy, error);
   }
   if (!isJsonObject(json)) throw invalid(path, Array.isArray(json) ? "a JSON list" : "a JSON value", "a JSON object");
   return json;
 }
 
-function invalid(path: string, found: string, expected: string, cause?: unknown): CusprunError {
-  return new CusprunError(
-    "JSON_INVALID",
-    { where: path, found, expected, remedy: "Download the file again, or correct it" },
-    { cause },
-  );
+function invalid(
+  path: string,
+  found: string,
+  expected: string,
+  remedy: string = "Download the file again, or correct it",
+  cause?: unknown,
+): CusprunError {
+  return new CusprunError("JSON_INVALID", { where: path, found, expected, remedy }, { cause });
 }

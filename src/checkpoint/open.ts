@@ -2,15 +2,22 @@
  * @file A path → an opened `Checkpoint`, whatever its format.
  */
 
-import { open, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { CusprunError } from "../errors.ts";
+import { readFolder, readHead, statPath } from "../regular-files.ts";
 import type { Checkpoint } from "./checkpoint.ts";
+import { describeBytes, HEAD_BYTES, recogniseFile } from "./foreign-file.ts";
 import { openGguf } from "./gguf/open-gguf.ts";
+import { ggufModels } from "./gguf/parts.ts";
 import { openSafetensors } from "./safetensors/open-safetensors.ts";
 
 /** The first bytes of every GGUF file. */
 const GGUF_MAGIC = "GGUF";
+const MODEL = "a folder with config.json and safetensors, or a GGUF file";
+/** Files that are published next to a model: image encoders, and measured importances. */
+const COMPANION = /mmproj|imatrix/i;
+/** Names of the pieces into which large files are cut, without being a GGUF model in several parts. */
+const PIECE = /\.(?:part\d+of\d+|part-?[a-z0-9]{1,4}|split-[a-z]{2})$/i;
 
 /** The location of a model's weights, and their format. */
 export type CheckpointLocation =
@@ -18,7 +25,8 @@ export type CheckpointLocation =
   | { readonly format: "gguf"; readonly file: string };
 
 /**
- * Opens a model: a Hugging Face folder, a GGUF file, or a folder with exactly one GGUF file.
+ * Opens a model: a Hugging Face folder, a GGUF file, any part of a GGUF model in several parts, or a folder with exactly
+ * one GGUF model.
  * @throws CusprunError `MODEL_NOT_FOUND`, `MODEL_FILE_MISSING`, and what `openSafetensors` and `openGguf` throw.
  * @example
  * ```ts
@@ -41,46 +49,48 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
 
 /**
  * Determines the format of the model at a path.
- * @throws CusprunError `MODEL_NOT_FOUND`, `MODEL_FILE_MISSING`.
+ * @throws CusprunError `MODEL_NOT_FOUND`.
  */
 export async function locateCheckpoint(path: string): Promise<CheckpointLocation> {
-  const found = await stat(path).catch(() => null);
+  const found = await statPath(path, "MODEL_NOT_FOUND", MODEL);
   if (found === null) throw notFound(path, "nothing");
-  if (found.isFile()) {
-    if (await isGguf(path)) return { format: "gguf", file: path };
-    const isWeights = path.endsWith(".safetensors");
-    throw notFound(path, isWeights ? "a safetensors file by itself" : "a file that does not start with the GGUF magic");
-  }
-  const names = await readdir(path);
+  if (!found.isDirectory()) return { format: "gguf", file: await checkGguf(path) };
+  const names = await readFolder(path, "MODEL_NOT_FOUND", MODEL);
   if (names.some((name) => name.endsWith(".safetensors"))) return { format: "safetensors", folder: path };
-  const ggufs = names.filter((name) => name.endsWith(".gguf"));
+  const ggufs = ggufModels(names);
   if (ggufs.length === 0) return { format: "safetensors", folder: path };
   if (ggufs.length === 1) return { format: "gguf", file: join(path, ggufs[0]!) };
+  const models = ggufs.filter((name) => !COMPANION.test(name));
   throw new CusprunError("MODEL_NOT_FOUND", {
     where: path,
-    found: `${ggufs.length} GGUF files: ${ggufs.toSorted().slice(0, 3).join(", ")}${ggufs.length > 3 ? ", …" : ""}`,
+    found: `${ggufs.length} GGUF files: ${ggufs.slice(0, 3).join(", ")}${ggufs.length > 3 ? ", …" : ""}`,
     expected: "one model",
-    remedy: "Pass the path of one of the files",
+    remedy: models.length === 1 ? `Pass ${join(path, models[0]!)}` : "Pass the path of one of the files",
   });
 }
 
-async function isGguf(path: string): Promise<boolean> {
-  const handle = await open(path, "r").catch((error: NodeJS.ErrnoException) => {
-    throw notFound(path, `the system error ${error.code}`);
-  });
-  try {
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(GGUF_MAGIC.length), 0, GGUF_MAGIC.length, 0);
-    return buffer.toString("latin1", 0, bytesRead) === GGUF_MAGIC;
-  } finally {
-    await handle.close();
+/** Returns the path of a file that starts as GGUF files do. */
+async function checkGguf(path: string): Promise<string> {
+  const head = await readHead(path, HEAD_BYTES, "MODEL_NOT_FOUND", MODEL);
+  if (head === null) throw notFound(path, "nothing");
+  if (Buffer.from(head).toString("latin1").startsWith(GGUF_MAGIC)) {
+    if (!PIECE.test(path)) return path;
+    throw notFound(
+      path,
+      "the first piece of a file that was cut",
+      "Join the pieces, in order, into one .gguf file: cat PIECE1 PIECE2 > FILE",
+    );
   }
+  const isSafetensors = path.endsWith(".safetensors");
+  const foreign = recogniseFile(head, isSafetensors ? "safetensors" : "gguf");
+  if (foreign !== null) throw notFound(path, foreign.found, foreign.remedy);
+  if (PIECE.test(path))
+    throw notFound(path, "a later piece of a file that was cut", "Join the pieces, in order, into one .gguf file");
+  throw isSafetensors
+    ? notFound(path, "a safetensors file by itself", "Pass its folder, which also has the model's config.json")
+    : notFound(path, `${describeBytes(head)}, not with those of a GGUF file`);
 }
 
-function notFound(path: string, found: string): CusprunError {
-  return new CusprunError("MODEL_NOT_FOUND", {
-    where: path,
-    found,
-    expected: "a folder with config.json and safetensors, or a GGUF file",
-    remedy: "Pass the model's folder or its GGUF file",
-  });
+function notFound(path: string, found: string, remedy = "Pass the model's folder or its GGUF file"): CusprunError {
+  return new CusprunError("MODEL_NOT_FOUND", { where: path, found, expected: MODEL, remedy });
 }

@@ -6,7 +6,7 @@ import { COMMANDS } from "./commands.ts";
 import type { OptionType } from "./option.ts";
 import { OPTION_NAMES, OPTIONS } from "./options.ts";
 import type { OptionName } from "./settings.ts";
-import { suggestName } from "./suggest.ts";
+import { suggestName } from "../suggest.ts";
 import { usageError } from "./usage-error.ts";
 
 /** A value of `Settings`. */

@@ -10,7 +10,7 @@ import { COMMANDS } from "./commands.ts";
 import { configSchema } from "./option-values.ts";
 import { OPTIONS } from "./options.ts";
 import type { OptionName, Settings } from "./settings.ts";
-import { suggestName } from "./suggest.ts";
+import { suggestName } from "../suggest.ts";
 import { usageError } from "./usage-error.ts";
 
 /** Far more than any configuration needs; prevents a wrong path, e.g. of a model, from being read into memory. */

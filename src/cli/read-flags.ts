@@ -8,7 +8,7 @@ import { COMMAND_NAMES, COMMANDS, type CommandName } from "./commands.ts";
 import { OPTION_NAMES, OPTIONS } from "./options.ts";
 import type { OptionName, Settings } from "./settings.ts";
 import { parseOptionText } from "./option-values.ts";
-import { nearestName, suggestName } from "./suggest.ts";
+import { nearestName, suggestName } from "../suggest.ts";
 import { usageError } from "./usage-error.ts";
 
 /** A parsed command line. */

@@ -86,7 +86,8 @@ function renderPlan(plan: SelectedPlan): string {
   ].join("\n");
 }
 
-function renderModel({ path, format, config, parameters, unitsPerLayer, storedDTypes, bytesOnDisk }: ModelDescription): string {
+function renderModel(description: ModelDescription): string {
+  const { path, format, config, parameters, unitsPerLayer, storedDTypes, bytesOnDisk, leftOut } = description;
   const part = (name: string, { parameters: count, share }: { parameters: number; share: number }): string[] => [
     `  ${name}`,
     formatCount(count),
@@ -97,6 +98,9 @@ function renderModel({ path, format, config, parameters, unitsPerLayer, storedDT
   return [
     path,
     `${config.family}, ${format}, ${size}${dtypes === "" ? "" : `: ${dtypes}`}`,
+    ...(leftOut === null
+      ? []
+      : [`text only: ${leftOut.parts.join(", ")} left out (${formatCount(leftOut.parameters)} parameters)`]),
     "",
     ...renderColumns(
       [

@@ -51,10 +51,23 @@ export interface FamilyConfigRules {
   readonly sliding: SlidingRule;
   /** Block tensors that are present if and only if the config says `"attention_bias": true`. */
   readonly attentionBiasRoles: readonly BlockRole[];
+  /**
+   * Sizes of absent keys in a `text_config`: transformers 4 saved there only what differs from the class's defaults. In
+   * a config.json of its own, a family's sizes are required.
+   */
+  readonly nestedSizes: Readonly<Record<NestedSizeKey, number>>;
 }
+
+/** Keys that a `text_config` may leave out although the same keys of a config.json are required. */
+export type NestedSizeKey = "vocab_size" | "hidden_size" | "intermediate_size" | "num_hidden_layers" | "num_attention_heads";
 
 /** A family's tensor names in safetensors files. */
 export interface FamilyTensorNames {
+  /**
+   * transformers' `base_model_prefix` with a full stop: the start of all names except the output head's. A model that
+   * was saved without its head has names without it.
+   */
+  readonly basePrefix: string;
   /** Prefix of a block tensor's own name; `{layer}` is the number of its layer. */
   readonly blockPrefix: string;
   /** Name of a block tensor after the prefix, for each role that the family has. */
@@ -89,6 +102,25 @@ export interface TransformersNames {
   readonly configClass: string;
 }
 
+/**
+ * A model of several parts, for example for images, one of which is a text model of this family. Its config.json has
+ * the text model's under `text_config`. Only the text model is read.
+ */
+export interface FamilyWrapper {
+  /** `model_type` of its config.json. */
+  readonly modelType: string;
+  /** `model_type` of the text model's config. */
+  readonly textModelType: string;
+  /** Whether `text_config` is of this family if it has no `model_type`. */
+  readonly isDefault: boolean;
+  /** Starts of the text model's tensor names, and of the family's own instead; the first that fits counts. */
+  readonly textPrefixes: readonly (readonly [stored: string, own: string])[];
+  /** Starts of the names of all other tensors, which are left out. */
+  readonly otherPrefixes: readonly string[];
+  /** `tie_word_embeddings` of the outer config if neither config has the key and no output head is stored. */
+  readonly defaultTieWordEmbeddings: boolean;
+}
+
 /** Everything in which one family differs from another. */
 export interface Family {
   readonly name: FamilyName;
@@ -107,6 +139,8 @@ export interface Family {
   /** Block tensors that a checkpoint has in all layers or in none. */
   readonly optionalRoles: readonly BlockRole[];
   readonly tensorNames: FamilyTensorNames;
+  /** Models of several parts that contain a text model of this family; absent if none is read. */
+  readonly wrappers?: readonly FamilyWrapper[];
   /**
    * Architectures of llama.cpp that compute this family. A model is written as the first that can hold it. A file is
    * read as the first family of the table that has its architecture and exactly its tensors.

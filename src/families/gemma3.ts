@@ -7,11 +7,11 @@
 import type { Family } from "./family.ts";
 import { GEMMA3_ARCHITECTURE } from "./llama-cpp.ts";
 import { LLAMA_BLOCK_ROLES, LLAMA_CONFIG_RULES, QK_NORM_TENSOR_NAMES, QKVO_BIAS_ROLES } from "./llama.ts";
+import { llavaWrapper } from "./wrappers.ts";
 
 export const GEMMA3: Family = {
   name: "gemma3",
-  // `gemma3` is the multimodal model; it is accepted if its config is that of the text model alone.
-  modelTypes: ["gemma3_text", "gemma3"],
+  modelTypes: ["gemma3_text"],
   transformers: { module: "gemma3", stem: "Gemma3", configClass: "Gemma3TextConfig" },
   configRules: {
     ...LLAMA_CONFIG_RULES,
@@ -29,6 +29,13 @@ export const GEMMA3: Family = {
     ropePerLayerType: true,
     // Five sliding layers, then one with full attention.
     sliding: { kind: "pattern", defaultWindow: 4096, defaultPeriod: 6 },
+    nestedSizes: {
+      vocab_size: 262_208,
+      hidden_size: 2304,
+      intermediate_size: 9216,
+      num_hidden_layers: 26,
+      num_attention_heads: 8,
+    },
   },
   normOffset: 1,
   requiredRoles: [...LLAMA_BLOCK_ROLES, "qNorm", "kNorm", "postAttentionNorm", "postFfnNorm"],
@@ -42,6 +49,9 @@ export const GEMMA3: Family = {
       postFfnNorm: "post_feedforward_layernorm.weight",
     },
   },
+  wrappers: [
+    llavaWrapper({ modelType: "gemma3", textModelType: "gemma3_text", isDefault: true, defaultTieWordEmbeddings: true }),
+  ],
   ggufArchitectures: [GEMMA3_ARCHITECTURE],
   // Gemma3TextConfig refuses such head counts even with `head_dim`; verified on transformers 5.18 and 5.23.
   stockHeads: { mustDivide: true, rewrite: null },

@@ -3,7 +3,7 @@
  */
 
 import { CusprunError } from "../errors.ts";
-import type { Family, FamilyName } from "./family.ts";
+import type { Family, FamilyName, FamilyWrapper } from "./family.ts";
 import type { BlockRole, ModelRole } from "./roles.ts";
 import { FAMILIES } from "./table.ts";
 
@@ -28,6 +28,27 @@ export function familyNamed(name: FamilyName): Family {
 export function familyOfModelType(modelType: string, where: string): Family {
   const stock = isRaggedModelType(modelType) ? modelType.slice(RAGGED_MODEL_TYPE_PREFIX.length) : modelType;
   return findFamilies("model_type", (family) => family.modelTypes, stock, where)[0]!;
+}
+
+/** A model of several parts, and the family of its text model. */
+export interface WrappedFamily {
+  readonly family: Family;
+  readonly wrapper: FamilyWrapper;
+}
+
+/**
+ * The families of text models that a model of several parts may contain, by its `model_type`; empty if cusprun does not
+ * know it.
+ */
+export function familiesOfWrapper(modelType: string): readonly WrappedFamily[] {
+  return FAMILIES.flatMap((family) =>
+    (family.wrappers ?? []).filter((wrapper) => wrapper.modelType === modelType).map((wrapper) => ({ family, wrapper })),
+  );
+}
+
+/** `model_type` of every model of several parts whose text model is read. */
+export function wrapperModelTypes(): readonly string[] {
+  return [...new Set(FAMILIES.flatMap(({ wrappers }) => (wrappers ?? []).map(({ modelType }) => modelType)))];
 }
 
 /**
@@ -64,6 +85,17 @@ export function blockTensorName({ name, tensorNames }: Family, layer: number, ro
 /** Name of a tensor outside the blocks in safetensors files, e.g. `model.norm.weight`. */
 export function modelTensorName({ tensorNames }: Family, role: ModelRole): string {
   return tensorNames.model[role];
+}
+
+/**
+ * Name of a tensor as the family's full model has it: a model that was saved without its output head has names without
+ * `basePrefix`, which transformers adds when it loads the full model.
+ */
+export function nameWithBasePrefix({ tensorNames }: Family, name: string): string {
+  const { basePrefix, blockPrefix, model } = tensorNames;
+  const own = basePrefix + name;
+  const [blocks = ""] = blockPrefix.split("{layer}");
+  return own.startsWith(blocks) || Object.values(model).includes(own) ? own : name;
 }
 
 /**

@@ -6,12 +6,14 @@
 import type { Family, FamilyConfigRules, FamilyTensorNames } from "./family.ts";
 import { DECI_ARCHITECTURE, LLAMA_ARCHITECTURE } from "./llama-cpp.ts";
 import type { BlockRole } from "./roles.ts";
+import { llavaWrapper } from "./wrappers.ts";
 
 export const LLAMA_BLOCK_ROLES: readonly BlockRole[] = ["attentionNorm", "q", "k", "v", "o", "ffnNorm", "gate", "up", "down"];
 export const QKV_BIAS_ROLES: readonly BlockRole[] = ["qBias", "kBias", "vBias"];
 export const QKVO_BIAS_ROLES: readonly BlockRole[] = [...QKV_BIAS_ROLES, "oBias"];
 
 export const LLAMA_TENSOR_NAMES: FamilyTensorNames = {
+  basePrefix: "model.",
   blockPrefix: "model.layers.{layer}.",
   block: {
     attentionNorm: "input_layernorm.weight",
@@ -56,6 +58,13 @@ export const LLAMA_CONFIG_RULES: FamilyConfigRules = {
   ropePerLayerType: false,
   sliding: { kind: "none" },
   attentionBiasRoles: QKVO_BIAS_ROLES,
+  nestedSizes: {
+    vocab_size: 32_000,
+    hidden_size: 4096,
+    intermediate_size: 11_008,
+    num_hidden_layers: 32,
+    num_attention_heads: 32,
+  },
 };
 
 export const LLAMA: Family = {
@@ -67,6 +76,7 @@ export const LLAMA: Family = {
   requiredRoles: LLAMA_BLOCK_ROLES,
   optionalRoles: QKVO_BIAS_ROLES,
   tensorNames: LLAMA_TENSOR_NAMES,
+  wrappers: [llavaWrapper({ modelType: "llava", textModelType: "llama", isDefault: true, defaultTieWordEmbeddings: false })],
   ggufArchitectures: [LLAMA_ARCHITECTURE, DECI_ARCHITECTURE],
   // LlamaConfig refuses such head counts even with `head_dim`; verified on transformers 5.18 and 5.23.
   stockHeads: {

@@ -6,6 +6,7 @@
 import type { Family } from "./family.ts";
 import { DECI_ARCHITECTURE, LLAMA_ARCHITECTURE } from "./llama-cpp.ts";
 import { LLAMA_BLOCK_ROLES, LLAMA_CONFIG_RULES, LLAMA_TENSOR_NAMES } from "./llama.ts";
+import { llavaWrapper } from "./wrappers.ts";
 
 export const MISTRAL: Family = {
   name: "mistral",
@@ -17,11 +18,16 @@ export const MISTRAL: Family = {
     defaultMaxPositionEmbeddings: 131_072,
     sliding: { kind: "all", defaultWindow: 4096 },
     attentionBiasRoles: [],
+    nestedSizes: { ...LLAMA_CONFIG_RULES.nestedSizes, intermediate_size: 14_336 },
   },
   normOffset: 0,
   requiredRoles: LLAMA_BLOCK_ROLES,
   optionalRoles: [],
   tensorNames: LLAMA_TENSOR_NAMES,
+  wrappers: [
+    llavaWrapper({ modelType: "mistral3", textModelType: "mistral", isDefault: true, defaultTieWordEmbeddings: true }),
+    llavaWrapper({ modelType: "llava", textModelType: "mistral", isDefault: false, defaultTieWordEmbeddings: false }),
+  ],
   // GGUF files of Mistral have the architecture `llama` and are read as that family. llama.cpp's `mistral3` is another
   // model, which scales queries by position.
   ggufArchitectures: [LLAMA_ARCHITECTURE, DECI_ARCHITECTURE],

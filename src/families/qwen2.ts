@@ -6,6 +6,7 @@
 import type { Family, FamilyConfigRules } from "./family.ts";
 import { DECI_ARCHITECTURE, LLAMA_ARCHITECTURE, QWEN2_ARCHITECTURE } from "./llama-cpp.ts";
 import { LLAMA_BLOCK_ROLES, LLAMA_CONFIG_RULES, LLAMA_TENSOR_NAMES, QKV_BIAS_ROLES } from "./llama.ts";
+import { llavaWrapper } from "./wrappers.ts";
 
 export const QWEN_CONFIG_RULES: FamilyConfigRules = {
   ...LLAMA_CONFIG_RULES,
@@ -13,6 +14,7 @@ export const QWEN_CONFIG_RULES: FamilyConfigRules = {
   defaultMaxPositionEmbeddings: 32_768,
   defaultBosTokenId: null,
   defaultEosTokenId: null,
+  nestedSizes: { ...LLAMA_CONFIG_RULES.nestedSizes, vocab_size: 151_936, intermediate_size: 22_016 },
   sliding: { kind: "upper", defaultWindow: 4096, defaultFirstLayer: 28 },
 };
 
@@ -25,6 +27,10 @@ export const QWEN2: Family = {
   requiredRoles: [...LLAMA_BLOCK_ROLES, ...QKV_BIAS_ROLES],
   optionalRoles: [],
   tensorNames: LLAMA_TENSOR_NAMES,
+  wrappers: [
+    llavaWrapper({ modelType: "internvl", textModelType: "qwen2", isDefault: true, defaultTieWordEmbeddings: true }),
+    llavaWrapper({ modelType: "llava", textModelType: "qwen2", isDefault: false, defaultTieWordEmbeddings: false }),
+  ],
   // If the heads do not fill the hidden size, which `qwen2` refuses, a model is written as a Llama with biases.
   ggufArchitectures: [QWEN2_ARCHITECTURE, LLAMA_ARCHITECTURE, DECI_ARCHITECTURE],
   stockHeads: { mustDivide: false, rewrite: null },

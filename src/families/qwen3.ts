@@ -7,6 +7,7 @@ import type { Family } from "./family.ts";
 import { OPENELM_ARCHITECTURE, QWEN3_ARCHITECTURE } from "./llama-cpp.ts";
 import { LLAMA_BLOCK_ROLES, QK_NORM_TENSOR_NAMES, QKVO_BIAS_ROLES } from "./llama.ts";
 import { QWEN_CONFIG_RULES } from "./qwen2.ts";
+import { llavaWrapper } from "./wrappers.ts";
 
 export const QWEN3: Family = {
   name: "qwen3",
@@ -17,6 +18,7 @@ export const QWEN3: Family = {
   requiredRoles: [...LLAMA_BLOCK_ROLES, "qNorm", "kNorm"],
   optionalRoles: QKVO_BIAS_ROLES,
   tensorNames: QK_NORM_TENSOR_NAMES,
+  wrappers: [llavaWrapper({ modelType: "internvl", textModelType: "qwen3", isDefault: false, defaultTieWordEmbeddings: true })],
   ggufArchitectures: [QWEN3_ARCHITECTURE, OPENELM_ARCHITECTURE],
   stockHeads: { mustDivide: false, rewrite: null },
   deciLM: null,

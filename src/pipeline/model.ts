@@ -11,7 +11,7 @@ import { createTokenizer, type Tokenizer } from "../corpora/tokenizer.ts";
 import { CusprunError } from "../errors.ts";
 import type { JobOptions } from "../progress.ts";
 import { checkDevice } from "../model/sessions.ts";
-import { presentOptionalRoles } from "../surgery/expert.ts";
+import { presentOptionalRoles } from "../checkpoint/optional-roles.ts";
 
 /** Optional tensors, which selection and surgery need to count parameters. */
 export interface ModelExtras {

@@ -5,11 +5,11 @@
  */
 
 import type { Checkpoint, RowRange, RowReader, StoredDType, TensorInfo } from "../checkpoint/checkpoint.ts";
-import { blockTensorName, familyNamed, renumberedTensorName } from "../families/index.ts";
-import type { BlockRole } from "../families/roles.ts";
+import { familyNamed, renumberedTensorName } from "../families/index.ts";
 import { raggedConfigKeys } from "../checkpoint/config/hf-ragged.ts";
 import { sameLayerSizes } from "../checkpoint/config/model-config.ts";
 import type { ModelConfig } from "../checkpoint/config/model-config.ts";
+import { presentOptionalRoles } from "../checkpoint/optional-roles.ts";
 import { renumberConfig, withPaddingToken, type RenumberedConfig } from "../checkpoint/config/token-ids.ts";
 import type { JsonObject } from "../json.ts";
 import type { WeightSource } from "../model/layer-program.ts";
@@ -63,12 +63,6 @@ export interface Expert {
   readonly leftOut: readonly string[];
   /** In the order of the checkpoint. */
   readonly tensors: readonly ExpertTensor[];
-}
-
-/** The family's optional block tensors (biases) that a checkpoint holds. */
-export function presentOptionalRoles(checkpoint: Checkpoint): readonly BlockRole[] {
-  const family = familyNamed(checkpoint.config.family);
-  return family.optionalRoles.filter((role) => checkpoint.tensors.has(blockTensorName(family, 0, role)));
 }
 
 /**

@@ -7,6 +7,8 @@ import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { isJsonObject, parseJson, showValue } from "../json.ts";
+import { systemCodeOf } from "../system-errors.ts";
 import { withTemporaryFolder } from "../temporary-files.ts";
 import { type RuntimeAnswer, RuntimeFailure, type RuntimeRequest } from "./runtime.ts";
 
@@ -42,7 +44,9 @@ export async function askChild(
     const logitsPath = join(folder, "logits.f32");
     const output = await run(command, JSON.stringify({ ...request, logitsPath }), signal);
     const answer = parseAnswer(output);
-    const bytes = await readFile(logitsPath);
+    const bytes = await readFile(logitsPath).catch((error: unknown) => {
+      throw systemCodeOf(error) === null ? error : new RuntimeFailure("answered without logits");
+    });
     const logits = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
     if (logits.length !== request.ids.length * answer.vocabSize) {
       throw new RuntimeFailure(
@@ -80,11 +84,22 @@ function run([file, ...args]: readonly [string, ...string[]], request: string, s
 }
 
 function parseAnswer(output: string): Omit<RuntimeAnswer, "logits"> {
+  let answer: unknown;
   try {
-    return JSON.parse(output.trimEnd().split("\n").at(-1) ?? "") as Omit<RuntimeAnswer, "logits">;
+    answer = parseJson(output.trimEnd().split("\n").at(-1) ?? "");
   } catch {
     throw new RuntimeFailure(`exited without an answer: ${lastLines(output)}`);
   }
+  const { version, vocabSize, continuation, textIds = null } = isJsonObject(answer) ? answer : {};
+  const isCount = Number.isSafeInteger(vocabSize) && (vocabSize as number) > 0;
+  if (typeof version === "string" && isCount && isIdList(continuation) && (textIds === null || isIdList(textIds))) {
+    return { version, vocabSize: vocabSize as number, continuation, textIds };
+  }
+  throw new RuntimeFailure(`gave an unknown answer: ${showValue(answer)}`);
+}
+
+function isIdList(value: unknown): value is readonly number[] {
+  return Array.isArray(value) && value.every((id) => Number.isSafeInteger(id));
 }
 
 /** The last lines of an error message; in Python stack traces they hold the error. */

@@ -2,25 +2,26 @@
  * @file llama.cpp, through node-llama-cpp: loads GGUF files.
  */
 
-import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { openGguf } from "../checkpoint/gguf/open-gguf.ts";
+import { readFolder, statPath } from "../regular-files.ts";
+import { ggufModels } from "../checkpoint/gguf/parts.ts";
 import { FLOAT_DTYPE_BYTES } from "../tensor.ts";
 import { askChild, scriptPath } from "./child.ts";
 import { absenceOfPackage, folderWithPackage } from "./find-package.ts";
 import { type Runtime, RuntimeFailure, type RuntimeTarget } from "./runtime.ts";
 
 const PACKAGE = "node-llama-cpp";
+const PART = "an expert's folder or one of its files";
 
 /** llama.cpp as bundled with node-llama-cpp. */
 export const LLAMA_CPP: Runtime = {
   name: "llama.cpp",
   targetsOf: async (path) => {
-    const isFile = (await stat(path)).isFile();
-    const files = isFile
-      ? [path]
-      : (await readdir(path)).filter((name) => name.endsWith(".gguf")).map((name) => join(path, name));
-    return Promise.all(files.toSorted().map(targetOf));
+    const found = await statPath(path, "MODEL_NOT_FOUND", PART);
+    const names = found?.isDirectory() === true ? await readFolder(path, "MODEL_NOT_FOUND", PART) : null;
+    const files = names === null ? [path] : ggufModels(names).map((name) => join(path, name));
+    return Promise.all(files.map(targetOf));
   },
   absence: () => Promise.resolve(folderWithPackage(PACKAGE) === null ? absenceOfPackage(PACKAGE) : null),
   ask: (_target, request, signal) => {

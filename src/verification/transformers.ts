@@ -4,8 +4,8 @@
  */
 
 import { execFile } from "node:child_process";
-import { readdir, stat } from "node:fs/promises";
 import { promisify } from "node:util";
+import { readFolder, statPath } from "../regular-files.ts";
 import { askChild, scriptPath } from "./child.ts";
 import type { Runtime } from "./runtime.ts";
 
@@ -15,8 +15,9 @@ const PYTHON_VARIABLE = "CUSPRUN_PYTHON";
 export const TRANSFORMERS: Runtime = {
   name: "transformers",
   targetsOf: async (path) => {
-    if (!(await stat(path)).isDirectory()) return [];
-    const names = await readdir(path);
+    const found = await statPath(path, "MODEL_NOT_FOUND", "an expert's folder or one of its files");
+    if (found?.isDirectory() !== true) return [];
+    const names = await readFolder(path, "MODEL_NOT_FOUND", "a readable folder");
     return names.some((name) => name.endsWith(".safetensors"))
       ? [{ label: "safetensors", path, reference: path, weights: "float" }]
       : [];

@@ -16,6 +16,7 @@ export const RIMU: Family = {
   requiredRoles: ["q", "k", "v", "o", "postAttentionNorm", "gate", "up", "down", "postFfnNorm"],
   optionalRoles: [],
   tensorNames: {
+    basePrefix: "transformer.",
     blockPrefix: "transformer.h.{layer}.",
     block: {
       q: "attn.wq.weight",

@@ -5,7 +5,7 @@
 
 import type { FloatDType } from "../../tensor.ts";
 import { ConfigFields } from "./config-fields.ts";
-import { type JsonObject } from "../../json.ts";
+import { isJsonObject, type JsonObject } from "../../json.ts";
 import { familyOfModelType, isRaggedModelType } from "../../families/index.ts";
 import type { FamilyConfigRules } from "../../families/family.ts";
 import { parseLayerWidths } from "./hf-ragged.ts";
@@ -22,19 +22,19 @@ const REFUSED_UNLESS: readonly { readonly key: string; readonly harmless: false 
   { key: "attn_logit_softcapping", harmless: undefined },
   { key: "final_logit_softcapping", harmless: undefined },
   { key: "use_bidirectional_attention", harmless: false },
-  { key: "quantization_config", harmless: undefined, remedy: "Choose the unquantised model, or its GGUF file" },
+  { key: "transformers_weights", harmless: undefined, remedy: "Remove the key and name the weights model.safetensors" },
 ];
 
 /**
- * Reads a config.json.
+ * Reads the config.json of a text model; `parseModelConfig` also reads those of models of several parts.
  * @param json the parsed file.
  * @param where the file, for error messages.
  * @throws CusprunError `UNKNOWN_FAMILY`, `CONFIG_INVALID`, `CONFIG_UNSUPPORTED`.
  */
 export function parseHfConfig(json: JsonObject, where: string): ModelConfig {
   const fields = new ConfigFields(json, where);
-  refuseMultimodal(fields);
   const family = familyOfModelType(fields.string("model_type"), where);
+  refuseQuantized(fields);
   refuseUnknownArithmetic(fields);
 
   const rules = family.configRules;
@@ -96,15 +96,16 @@ export function configDType(json: JsonObject): FloatDType | null {
   }
 }
 
-function refuseMultimodal(fields: ConfigFields): void {
-  for (const key of ["text_config", "vision_config", "audio_config"]) {
-    if (fields.value(key) === undefined) continue;
-    throw fields.unsupported(
-      key,
-      fields.value(key),
-      "the config of a text model",
-      "Choose a text-only model of this family, or save this model's language model separately with transformers",
-    );
+/** Keys of quantised weights: transformers' own, MLX's and the older one of compressed-tensors. */
+const QUANTIZATION_KEYS = ["quantization_config", "quantization", "compression_config"];
+
+function refuseQuantized(fields: ConfigFields): void {
+  for (const key of QUANTIZATION_KEYS) {
+    const value = fields.value(key);
+    if (value === undefined) continue;
+    const method = isJsonObject(value) && typeof value["quant_method"] === "string" ? value["quant_method"] : null;
+    const found = method === null ? value : `quantised with ${method}`;
+    throw fields.unsupported(key, found, "an unquantised model", "Choose the unquantised model, or its GGUF file");
   }
 }
 

@@ -45,6 +45,13 @@ const REFUSED_UNLESS: readonly (readonly [key: string, harmless: number | boolea
   ["residual_scale", 0],
 ];
 
+/** What to do with a file that is not a model, by `general.type`. */
+const OTHER_FILES: Readonly<Record<string, string>> = {
+  adapter: "Merge it into its base model with llama-export-lora, and pass the merged file",
+  imatrix: "Pass the model's GGUF file; cusprun measures importances itself",
+  mmproj: "Pass the language model's GGUF file, which is published next to this one",
+};
+
 /** llama.cpp's `rope_freq_base` if a file has none. */
 const DEFAULT_ROPE_THETA = 10_000;
 
@@ -54,7 +61,7 @@ const HF_DTYPE_NAMES: Readonly<Record<FloatDType, string>> = { F32: "float32", F
  * Builds the configuration.
  * @param tensors by GGUF name.
  * @param ropeFactors values of `rope_freqs.weight`; null if the file has no such tensor.
- * @throws CusprunError `UNKNOWN_FAMILY`, `GGUF_KEY_MISSING`, `GGUF_KEY_INVALID`, `GGUF_RAGGED`, `GGUF_SPLIT`,
+ * @throws CusprunError `UNKNOWN_FAMILY`, `GGUF_KEY_MISSING`, `GGUF_KEY_INVALID`, `GGUF_RAGGED`,
  * `GGUF_UNSUPPORTED`, `TENSOR_MISSING`, and those of `parseHfConfig`.
  */
 export function configFromGguf(
@@ -105,17 +112,7 @@ function hasBlockTensors({ requiredRoles, optionalRoles }: Family, tensors: Read
 
 function readArchitecture(fields: GgufFields): string {
   const type = fields.optionalString("general.type") ?? "model";
-  if (type !== "model") throw fields.unsupported("general.type", "a model");
-  const splitCount = fields.optionalInteger("split.count") ?? 0;
-  if (splitCount > 1) {
-    throw fields.error(
-      "GGUF_SPLIT",
-      "split.count",
-      `one of ${splitCount} parts`,
-      "a complete model in one file",
-      "Join the parts with llama-gguf-split --merge",
-    );
-  }
+  if (type !== "model") throw fields.unsupported("general.type", "a model", OTHER_FILES[type]);
   const architecture = fields.optionalString("general.architecture");
   if (architecture !== undefined) return architecture;
   throw fields.error(

@@ -6,6 +6,7 @@
 import type { FileHandle } from "node:fs/promises";
 import { CusprunError } from "../../errors.ts";
 import type { ErrorCode } from "../../errors.ts";
+import { asReadError } from "../../system-errors.ts";
 import { GGUF_NUMBER_FORMATS } from "./values.ts";
 import type { GgufArray, GgufNumberType } from "./values.ts";
 
@@ -204,7 +205,9 @@ export class GgufCursor {
 export async function readFully(file: FileHandle, target: Uint8Array, positionBytes: number, path: string): Promise<void> {
   let done = 0;
   while (done < target.length) {
-    const { bytesRead } = await file.read(target, done, target.length - done, positionBytes + done);
+    const { bytesRead } = await file.read(target, done, target.length - done, positionBytes + done).catch((error: unknown) => {
+      throw asReadError(error, "MODEL_FILE_MISSING", path, "a readable GGUF file");
+    });
     if (bytesRead === 0) {
       throw new CusprunError("GGUF_TRUNCATED", {
         where: path,

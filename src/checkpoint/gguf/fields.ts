@@ -5,14 +5,12 @@
 
 import { CusprunError } from "../../errors.ts";
 import type { ErrorCode } from "../../errors.ts";
+import { showValue } from "../../json.ts";
 import { MAX_SIZES } from "../config/model-config-check.ts";
 import type { GgufArray, GgufMetadata, GgufValue } from "./values.ts";
 
 /** Remedy for a file that lacks something that current converters write. */
 export const CONVERT_AGAIN = "Convert the model again with a current llama.cpp";
-
-/** Characters of a value that error messages show. */
-const MAX_SHOWN_CHARACTERS = 80;
 
 /** Significant decimal digits that distinguish every f32 from every other. */
 const FLOAT32_DIGITS = 9;
@@ -123,17 +121,23 @@ export class GgufFields {
 
   /** The error for an invalid value. */
   invalid(key: string, expected: string): CusprunError {
-    return this.error("GGUF_KEY_INVALID", key, showValue(this.value(key)), expected, "The file is damaged: download it again");
+    return this.error(
+      "GGUF_KEY_INVALID",
+      key,
+      describeValue(this.value(key)),
+      expected,
+      "The file is damaged: download it again",
+    );
   }
 
   /** The error for a value that would need arithmetic that cusprun does not have. */
-  unsupported(key: string, expected: string): CusprunError {
+  unsupported(key: string, expected: string, remedy = "Choose another model"): CusprunError {
     return this.error(
       "GGUF_UNSUPPORTED",
       key,
-      showValue(this.value(key)),
+      describeValue(this.value(key)),
       `${expected}, since cusprun does not support anything else`,
-      "Choose another model",
+      remedy,
     );
   }
 
@@ -158,10 +162,7 @@ export function shortestDecimal(value: number): number {
   return value;
 }
 
-function showValue(value: GgufValue | undefined): string {
+function describeValue(value: GgufValue | undefined): string {
   if (value === undefined) return "no such key";
-  if (isArray(value)) return `an array of ${value.length}`;
-  if (typeof value !== "string") return String(value);
-  const shown = JSON.stringify(value);
-  return shown.length > MAX_SHOWN_CHARACTERS ? `${shown.slice(0, MAX_SHOWN_CHARACTERS)}…` : shown;
+  return isArray(value) ? `an array of ${value.length}` : showValue(value);
 }

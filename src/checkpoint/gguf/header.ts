@@ -10,7 +10,7 @@
 
 import type { FileHandle } from "node:fs/promises";
 import { GgufCursor } from "./cursor.ts";
-import { describeForeignFile } from "./foreign.ts";
+import { describeBytes, HEAD_BYTES, recogniseFile } from "../foreign-file.ts";
 import { placeTensors } from "./layout.ts";
 import type { GgufTensor, GgufTensorEntry } from "./layout.ts";
 import { GGUF_NUMBER_FORMATS, GGUF_VALUE_TYPES } from "./values.ts";
@@ -82,14 +82,13 @@ export async function readGgufHeader(file: FileHandle, path: string): Promise<Gg
 }
 
 async function checkMagic(cursor: GgufCursor): Promise<void> {
-  const head = await cursor.peek(64);
+  const head = await cursor.peek(HEAD_BYTES);
   if (head.length >= 4 && (await cursor.readUint32()) === MAGIC) return;
-  throw cursor.error(
-    "GGUF_MAGIC",
-    describeForeignFile(head),
-    "a GGUF file, which begins with 'GGUF'",
-    "Pass a .gguf file, or a folder",
-  );
+  const { found, remedy } = recogniseFile(head, "gguf") ?? {
+    found: describeBytes(head),
+    remedy: "Pass a .gguf file, or a folder",
+  };
+  throw cursor.error("GGUF_MAGIC", found, "a GGUF file, which begins with 'GGUF'", remedy);
 }
 
 async function readVersion(cursor: GgufCursor): Promise<2 | 3> {

@@ -3,7 +3,6 @@
  * dequantised when they are read.
  */
 
-import { open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { CusprunError } from "../../errors.ts";
 import { narrowFromFloat32 } from "../../float-convert.ts";
@@ -18,70 +17,54 @@ import { configFromGguf, type GgufConfig } from "./config.ts";
 import { readFully } from "./cursor.ts";
 import { CONVERT_AGAIN } from "./fields.ts";
 import { splitQueryKeyValue } from "./fused.ts";
-import { type GgufHeader, readGgufHeader } from "./header.ts";
 import type { GgufTensor } from "./layout.ts";
 import { type GgufTensorMapping, mapGgufTensor, ROPE_FACTORS_NAME } from "./names.ts";
+import { closeParts, type GgufPart, type GgufParts, openGgufParts } from "./parts.ts";
 import { readRows, rowFormat } from "./rows.ts";
 import { tokenizerFilesFromGguf } from "./tokenizer.ts";
 import { hasAttentionBias } from "../config/hf-config.ts";
 import { MAX_SIZES } from "../config/model-config-check.ts";
 import type { ModelConfig } from "../config/model-config.ts";
 
-/** A tensor of the file and the Hugging Face tensor that it corresponds to. */
+/** A tensor of a file and the Hugging Face tensor that it corresponds to. */
 interface MappedTensor {
+  readonly part: GgufPart;
   readonly stored: GgufTensor;
   readonly mapping: GgufTensorMapping;
   readonly info: TensorInfo;
 }
 
 /**
- * Opens a GGUF file. Reads and checks its header and the few values of `rope_freqs.weight`, but no weights.
+ * Opens a GGUF model. Reads and checks headers and the few values of `rope_freqs.weight`, but no weights.
  *
  * The values differ from the file's in three ways. Rows of q and k, weights and biases, are reordered from llama.cpp's
  * rotary order to Hugging Face's. 1 is subtracted from the norm weights of families with `normOffset` (in f32, as in
  * transformers). `rope_freqs.weight` is part of the config instead of a tensor.
- * @throws CusprunError `MODEL_FILE_MISSING`; those of `readGgufHeader`, `configFromGguf` and `checkTensors`;
- * `TENSOR_UNKNOWN`; `GGUF_TENSOR_TYPE` for a quantised vector.
+ * @param path the file; of a model in several parts, any part.
+ * @throws CusprunError those of `openGgufParts`, `configFromGguf` and `checkTensors`; `TENSOR_UNKNOWN`;
+ * `GGUF_TENSOR_TYPE` for a quantised vector.
  */
 export async function openGguf(path: string): Promise<Checkpoint> {
-  const file = await openFile(path);
+  const opened = await openGgufParts(path);
   try {
-    const stamp = await stampOf(file);
-    const header = await readGgufHeader(file, path);
-    const ropeFactors = await readRopeFactors(file, header, path);
-    const made = configFromGguf(header.metadata, header.tensors, ropeFactors, path);
-    const tensors = mapTensors({ ...header, tensors: splitQueryKeyValue(header.tensors, made.config) }, made, path);
+    const ropeFactors = await readRopeFactors(opened.parts);
+    const made = configFromGguf(opened.metadata, opened.tensors, ropeFactors, path);
+    const tensors = new Map(opened.parts.flatMap((part) => mapTensors(part, made)));
     const infos = new Map([...tensors].map(([name, { info }]) => [name, info]));
     checkTensors(made.config, infos, path, hasAttentionBias(made.configJson, path) ? "present" : "absent");
-    return new GgufCheckpoint(file, stamp, path, header, made, tensors, infos);
+    return new GgufCheckpoint(path, opened, made, tensors, infos);
   } catch (error) {
-    await file.close();
+    await closeParts(opened.parts);
     throw error;
   }
 }
 
-async function openFile(path: string): Promise<FileHandle> {
-  try {
-    return await open(path);
-  } catch (cause) {
-    const systemCode = (cause as NodeJS.ErrnoException).code;
-    throw new CusprunError(
-      "MODEL_FILE_MISSING",
-      {
-        where: path,
-        found: systemCode === "ENOENT" ? "no such file" : `the system error ${systemCode}`,
-        expected: "a readable GGUF file",
-        remedy: "Check the path",
-      },
-      { cause },
-    );
-  }
-}
-
-/** The values of `rope_freqs.weight`, checked; null if the file has no such tensor. */
-async function readRopeFactors(file: FileHandle, header: GgufHeader, path: string): Promise<readonly number[] | null> {
-  const tensor = header.tensors.get(ROPE_FACTORS_NAME);
-  if (tensor === undefined) return null;
+/** The values of `rope_freqs.weight`, checked; null if no part has this tensor. */
+async function readRopeFactors(parts: readonly GgufPart[]): Promise<readonly number[] | null> {
+  const part = parts.find(({ header }) => header.tensors.has(ROPE_FACTORS_NAME));
+  if (part === undefined) return null;
+  const { file, path } = part;
+  const tensor = part.header.tensors.get(ROPE_FACTORS_NAME)!;
   if (elementCount(tensor.shape) <= MAX_SIZES.headDim / 2 && tensor.dtype === "F32") {
     const factors = [...(await readValues(file, tensor, { start: 0, end: rowFormat(tensor).rowCount }, null, path))];
     if (factors.every((factor) => Number.isFinite(factor) && factor > 0)) return factors;
@@ -94,9 +77,11 @@ async function readRopeFactors(file: FileHandle, header: GgufHeader, path: strin
   });
 }
 
-function mapTensors(header: GgufHeader, { family, architecture }: GgufConfig, path: string): Map<string, MappedTensor> {
-  const tensors = new Map<string, MappedTensor>();
-  for (const stored of header.tensors.values()) {
+/** The tensors of one part by Hugging Face's name. */
+function mapTensors(part: GgufPart, { family, architecture, config }: GgufConfig): [string, MappedTensor][] {
+  const { path } = part;
+  const tensors: [string, MappedTensor][] = [];
+  for (const stored of splitQueryKeyValue(part.header.tensors, config).values()) {
     if (stored.name === ROPE_FACTORS_NAME) continue;
     const { shape, dtype, byteLength } = stored;
     const mapping = mapGgufTensor(stored.name, family, architecture);
@@ -116,7 +101,8 @@ function mapTensors(header: GgufHeader, { family, architecture }: GgufConfig, pa
         remedy: "Choose another file of the same model",
       });
     }
-    tensors.set(mapping.name, { stored, mapping, info: { name: mapping.name, shape, dtype, byteLength, file: path } });
+    const info = { name: mapping.name, shape, dtype, byteLength, file: path };
+    tensors.push([mapping.name, { part, stored, mapping, info }]);
   }
   return tensors;
 }
@@ -133,16 +119,12 @@ class GgufCheckpoint implements Checkpoint {
   readonly generationConfigJson: Readonly<Record<string, unknown>>;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   readonly gguf: GgufOrigin;
-  readonly #file: FileHandle;
-  readonly #stamp: string;
-  readonly #header: GgufHeader;
+  readonly #parts: readonly GgufPart[];
   readonly #mapped: ReadonlyMap<string, MappedTensor>;
 
   constructor(
-    file: FileHandle,
-    stamp: string,
     path: string,
-    header: GgufHeader,
+    { parts, metadata }: GgufParts,
     made: GgufConfig,
     mapped: ReadonlyMap<string, MappedTensor>,
     tensors: ReadonlyMap<string, TensorInfo>,
@@ -152,12 +134,10 @@ class GgufCheckpoint implements Checkpoint {
     this.configJson = made.configJson;
     this.generationConfigJson = made.generationConfigJson;
     this.tensors = tensors;
-    this.#file = file;
-    this.#stamp = stamp;
-    this.#header = header;
+    this.#parts = parts;
     this.#mapped = mapped;
     this.gguf = {
-      metadata: header.metadata,
+      metadata,
       readValue: (key) => this.#readValue(key),
       rowsAsStored: (name) => {
         const tensor = this.#find(name);
@@ -168,10 +148,10 @@ class GgufCheckpoint implements Checkpoint {
   }
 
   async readFloat32(name: string, rows?: RowRange): Promise<Float32Array<ArrayBuffer>> {
-    const { stored, mapping, info } = this.#find(name);
+    const { part, stored, mapping, info } = this.#find(name);
     const { start, end } = rows ?? { start: 0, end: rowFormat(stored).rowCount };
     checkRows(stored, { start, end });
-    const values = await readValues(this.#file, stored, { start, end }, this.#interleavedHeadDim(mapping), this.path);
+    const values = await readValues(part.file, stored, { start, end }, this.#interleavedHeadDim(mapping), part.path);
     if (mapping.storedOffset !== 0) {
       for (let i = 0; i < values.length; i++) values[i]! -= mapping.storedOffset;
     }
@@ -188,33 +168,35 @@ class GgufCheckpoint implements Checkpoint {
   }
 
   async readTokenizerFiles(): Promise<TokenizerFiles | null> {
-    const { metadata } = this.#header;
+    const { metadata } = this.gguf;
     return metadata.has("tokenizer.ggml.model") ? tokenizerFilesFromGguf(metadata, this.path) : null;
   }
 
   async changedFile(): Promise<string | null> {
-    return (await stampOf(this.#file)) === this.#stamp ? null : this.path;
+    for (const { file, stamp, path } of this.#parts) if ((await stampOf(file)) !== stamp) return path;
+    return null;
   }
 
   async close(): Promise<void> {
-    await this.#file.close();
+    await closeParts(this.#parts);
   }
 
-  async #readStoredRows({ stored, mapping }: MappedTensor, rows: RowRange): Promise<Uint8Array<ArrayBuffer>> {
+  async #readStoredRows({ part, stored, mapping }: MappedTensor, rows: RowRange): Promise<Uint8Array<ArrayBuffer>> {
     checkRows(stored, rows);
     const { rowBytes } = rowFormat(stored);
     const bytes = new Uint8Array((rows.end - rows.start) * rowBytes);
-    await readRows(this.#file, stored, rows, this.#interleavedHeadDim(mapping), this.path, (piece, firstRow) => {
+    await readRows(part.file, stored, rows, this.#interleavedHeadDim(mapping), part.path, (piece, firstRow) => {
       bytes.set(piece, firstRow * rowBytes);
     });
     return bytes;
   }
 
   async #readValue(key: string): Promise<Uint8Array<ArrayBuffer>> {
-    const range = this.#header.valueRanges.get(key);
+    const { file, path, header } = this.#parts[0]!;
+    const range = header.valueRanges.get(key);
     if (range === undefined) throw new RangeError(`${this.path} has no key '${key}'`);
     const bytes = new Uint8Array(range.endByte - range.startByte);
-    await readFully(this.#file, bytes, range.startByte, this.path);
+    await readFully(file, bytes, range.startByte, path);
     return bytes;
   }
 

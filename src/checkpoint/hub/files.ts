@@ -4,6 +4,7 @@
  */
 
 import { CusprunError } from "../../errors.ts";
+import { partPaths } from "../gguf/parts.ts";
 import type { HubModelId } from "./id.ts";
 import { TOKENIZER_FILE_NAMES } from "../safetensors/open-safetensors.ts";
 import { INDEX_FILE_NAME, SINGLE_FILE_NAME } from "../safetensors/write.ts";
@@ -32,13 +33,15 @@ const SHARD = /^model-\d{5}-of-\d{5}\.safetensors$/;
 export function selectHubFiles(files: readonly HubFile[], id: HubModelId): readonly HubFile[] {
   const ggufs = files.filter((file) => file.path.endsWith(".gguf"));
   if (id.ggufFile !== null) {
-    const file = ggufs.find((candidate) => candidate.path === id.ggufFile);
-    if (file !== undefined) return [file];
+    const paths = partPaths(id.ggufFile);
+    const found = ggufs.filter(({ path }) => paths.includes(path));
+    if (found.length === paths.length) return found;
+    const isPart = found.length > 0;
     throw new CusprunError("HUB_NOT_FOUND", {
       where: id.repo,
-      found: `no file ${id.ggufFile}`,
-      expected: `one of its GGUF files${listPaths(ggufs)}`,
-      remedy: "Correct the file name",
+      found: isPart ? `${found.length} of ${paths.length} parts of ${id.ggufFile}` : `no file ${id.ggufFile}`,
+      expected: isPart ? "all parts" : `one of its GGUF files${listPaths(ggufs)}`,
+      remedy: isPart ? "Choose another file of the repository" : "Correct the file name",
     });
   }
   const small = files.filter(({ path }) => isSmallFile(path));

@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import { CusprunError } from "../../errors.ts";
 import { showValue } from "../../json.ts";
+import { partPaths } from "../gguf/parts.ts";
 import { readJsonObject } from "../json-files.ts";
 import { parseShardIndex } from "../safetensors/shards.ts";
 import { INDEX_FILE_NAME, SINGLE_FILE_NAME } from "../safetensors/write.ts";
@@ -61,8 +62,8 @@ async function findComplete(cache: HubRepoCache, id: HubModelId, revision: strin
   if (commit === null) return null;
   const folder = cache.snapshotPath(commit);
   if (id.ggufFile !== null) {
-    const file = join(folder, id.ggufFile);
-    return (await exists(file)) ? file : null;
+    const found = await Promise.all(partPaths(id.ggufFile).map((path) => exists(join(folder, path))));
+    return found.every(Boolean) ? join(folder, id.ggufFile) : null;
   }
   return (await isCompleteModel(folder)) ? folder : null;
 }

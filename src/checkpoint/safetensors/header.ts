@@ -9,6 +9,7 @@
 
 import { CusprunError, type ErrorCode } from "../../errors.ts";
 import { isJsonObject, parseJson, showValue } from "../../json.ts";
+import { recogniseFile } from "../foreign-file.ts";
 import { findDuplicateKey } from "../json-duplicates.ts";
 
 /** Bits per element of every dtype of the format. */
@@ -65,30 +66,24 @@ export const MAX_HEADER_BYTES = 100_000_000;
 const MAX_RANK = 16;
 /** Longer than any real tensor name. */
 const MAX_NAME_CHARACTERS = 1024;
-/** `version ` read as a header length: the first 8 bytes of a Git LFS pointer, the most common kind of invalid file. */
-const GIT_LFS_POINTER_START = 0x206e_6f69_7372_6576n;
-
 const REMEDY = "Download the file again; if it is complete, the program that wrote it has a bug";
 
 /**
  * Reads the length of the JSON header.
- * @param start the first bytes of the file, up to 8.
+ * @param start the first `HEAD_BYTES` bytes of the file, or all of a shorter file.
  * @param fileByteLength length of the whole file.
  * @throws CusprunError `SAFETENSORS_TOO_SHORT`, `SAFETENSORS_HEADER_LENGTH`.
  */
 export function parseHeaderLength(start: Uint8Array, fileByteLength: number, file: string): number {
+  const foreign = recogniseFile(start, "safetensors");
+  if (foreign !== null) {
+    const code = fileByteLength < HEADER_LENGTH_BYTES ? "SAFETENSORS_TOO_SHORT" : "SAFETENSORS_HEADER_LENGTH";
+    throw new CusprunError(code, { where: file, expected: "a safetensors file", ...foreign });
+  }
   if (fileByteLength < HEADER_LENGTH_BYTES || start.byteLength < HEADER_LENGTH_BYTES) {
     throw failure("SAFETENSORS_TOO_SHORT", file, `${fileByteLength} bytes`, `at least ${HEADER_LENGTH_BYTES} bytes`);
   }
   const length = new DataView(start.buffer, start.byteOffset).getBigUint64(0, true);
-  if (length === GIT_LFS_POINTER_START) {
-    throw new CusprunError("SAFETENSORS_HEADER_LENGTH", {
-      where: file,
-      found: "a Git LFS pointer",
-      expected: "the file that it points to",
-      remedy: "Run `git lfs pull` in the model's folder, or download the model with `cusprun fetch`",
-    });
-  }
   if (length > MAX_HEADER_BYTES) {
     throw failure("SAFETENSORS_HEADER_LENGTH", file, `a header of ${length} bytes`, `at most ${MAX_HEADER_BYTES} bytes`);
   }

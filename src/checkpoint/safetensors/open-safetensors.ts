@@ -5,20 +5,25 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { CusprunError } from "../../errors.ts";
+import { readFolder, readHead } from "../../regular-files.ts";
 import { checkTensors } from "../check-tensors.ts";
-import type { Checkpoint, RowRange, TensorInfo, TokenizerFiles } from "../checkpoint.ts";
+import type { Checkpoint, LeftOutTensors, RowRange, TensorInfo, TokenizerFiles } from "../checkpoint.ts";
 import { checkFinite } from "../finite.ts";
 import { modelChanged } from "../identity.ts";
 import type { JsonObject } from "../../json.ts";
 import type { Family } from "../../families/family.ts";
-import { familyNamed, modelTensorName } from "../../families/index.ts";
-import { hasAttentionBias, parseHfConfig } from "../config/hf-config.ts";
-import { parseJsonObject, readJsonObject, readModelFile } from "../json-files.ts";
+import { familyNamed, modelClass, modelTensorName } from "../../families/index.ts";
+import { elementCount } from "../../tensor.ts";
+import { hasAttentionBias } from "../config/hf-config.ts";
+import { parseModelConfig } from "../config/text-config.ts";
 import { checkNeededTokenIds } from "../config/token-ids.ts";
+import { HEAD_BYTES, recogniseStandIn } from "../foreign-file.ts";
+import { describeFolder } from "../folder-kinds.ts";
+import { parseJsonObject, readJsonObject, readModelFile } from "../json-files.ts";
 import type { ModelConfig } from "../config/model-config.ts";
-import type { SafetensorsEntry } from "./header.ts";
 import { isFloatDType, type SafetensorsFile } from "./read.ts";
 import { openWeights } from "./shards.ts";
+import { findTextTensors } from "./tensor-names.ts";
 
 /** Files of a tokenizer; existing ones are copied unchanged to an output. */
 export const TOKENIZER_FILE_NAMES: readonly string[] = [
@@ -32,32 +37,43 @@ export const TOKENIZER_FILE_NAMES: readonly string[] = [
   "chat_template.jinja",
 ];
 
-/** Tensors in old files that are computed from the config. */
-const IGNORED_TENSORS = /\.rotary_emb\.inv_freq$/;
 /** Block size for comparing two matrices. */
 const COMPARE_BYTES = 2 ** 24;
 
 /**
  * Opens a folder. Checks the config, all headers and all shapes, and reads no weights, except to compare a stored
  * output head with the embedding that it should be tied to.
- * @throws CusprunError `MODEL_FILE_MISSING`, `JSON_INVALID`, the codes of `parseHfConfig`, `openWeights` and
+ * @throws CusprunError `MODEL_FILE_MISSING`, `JSON_INVALID`, the codes of `parseModelConfig`, `openWeights` and
  * `checkTensors`, `TENSOR_DTYPE`, `CONFIG_INVALID`.
  */
 export async function openSafetensors(folder: string): Promise<Checkpoint> {
-  const { configJson, config } = await readModelConfig(folder);
+  const path = join(folder, "config.json");
+  const json = await readConfigJson(folder);
+  const { config: parsed, wrapper } = parseModelConfig(json, path);
   const generationPath = join(folder, "generation_config.json");
   const generationConfigJson = await readJsonObject(generationPath);
-  checkNeededTokenIds(generationConfigJson ?? {}, config.vocabSize, generationPath);
+  checkNeededTokenIds(generationConfigJson ?? {}, parsed.vocabSize, generationPath);
+  await refuseStandIns(folder);
   const { files, fileOfTensor } = await openWeights(folder);
   try {
-    const tensors = new Map<string, TensorInfo>();
-    for (const [name, file] of fileOfTensor) {
-      if (!IGNORED_TENSORS.test(name)) tensors.set(name, tensorInfo(file, file.tensors.get(name)!));
-    }
+    const family = familyNamed(parsed.family);
+    const { stored, leftOut, isBare } = findTextTensors(fileOfTensor.keys(), family, wrapper, folder);
+    const { configJson, config } = parseModelConfig(json, path, stored.has(modelTensorName(family, "outputHead")));
+    const places = new Map([...stored].map(([name, storedName]) => [name, { file: fileOfTensor.get(storedName)!, storedName }]));
+    const tensors = new Map([...places].map(([name, place]) => [name, tensorInfo(name, place)]));
     const biases = hasAttentionBias(configJson, folder) ? "present" : "absent";
     checkTensors(config, tensors, folder, biases);
-    if (config.tieWordEmbeddings) await checkTiedHead(folder, familyNamed(config.family), fileOfTensor);
-    return new SafetensorsCheckpoint(folder, config, configJson, generationConfigJson, tensors, files, fileOfTensor);
+    if (config.tieWordEmbeddings) await checkTiedHead(folder, family, places);
+    return new SafetensorsCheckpoint(folder, {
+      config,
+      // The class of a model without its head is that of the body only.
+      configJson: isBare ? { ...configJson, architectures: [modelClass(family)] } : configJson,
+      generationConfigJson,
+      tensors,
+      files,
+      places,
+      leftOut: describeLeftOut(leftOut, fileOfTensor),
+    });
   } catch (error) {
     await Promise.all(files.map((file) => file.close()));
     throw error;
@@ -66,20 +82,46 @@ export async function openSafetensors(folder: string): Promise<Checkpoint> {
 
 /**
  * Reads a folder's config.json.
- * @throws CusprunError `MODEL_FILE_MISSING`, `JSON_INVALID`, and the codes of `parseHfConfig`.
+ * @throws CusprunError `MODEL_FILE_MISSING`, `JSON_INVALID`.
  */
-export async function readModelConfig(
-  folder: string,
-): Promise<{ readonly configJson: JsonObject; readonly config: ModelConfig }> {
+export async function readConfigJson(folder: string): Promise<JsonObject> {
   const path = join(folder, "config.json");
-  const configJson = await readJsonObject(path);
-  if (configJson !== null) return { configJson, config: parseHfConfig(configJson, path) };
+  const json = await readJsonObject(path);
+  if (json !== null) return json;
+  const names = await readFolder(folder, "MODEL_FILE_MISSING", "a readable model folder");
   throw new CusprunError("MODEL_FILE_MISSING", {
-    where: path,
-    found: "no such file",
-    expected: "the model's config.json",
-    remedy: "Pass the folder of a model, a GGUF file, or the name of a model on the hub",
+    where: folder,
+    expected: "a model's folder, with config.json",
+    ...(await describeFolder(folder, names, "config")),
   });
+}
+
+/**
+ * Refuses files of the tokenizer that are Git LFS pointers or web pages instead, which they would be copied as.
+ * @throws CusprunError `TOKENIZER_INVALID`, `MODEL_FILE_MISSING`.
+ */
+async function refuseStandIns(folder: string): Promise<void> {
+  for (const name of TOKENIZER_FILE_NAMES) {
+    const path = join(folder, name);
+    const head = await readHead(path, HEAD_BYTES, "MODEL_FILE_MISSING", "a readable file of the tokenizer");
+    const standIn = head === null || head.length === 0 ? null : recogniseStandIn(head);
+    if (standIn !== null)
+      throw new CusprunError("TOKENIZER_INVALID", { where: path, expected: "a file of the tokenizer", ...standIn });
+  }
+}
+
+/** Where a tensor is stored. */
+interface TensorPlace {
+  readonly file: SafetensorsFile;
+  /** Its name in the file. */
+  readonly storedName: string;
+}
+
+/** The parts of a checkpoint that opening it finds. */
+interface OpenedFolder extends Pick<Checkpoint, "config" | "configJson" | "generationConfigJson" | "tensors" | "leftOut"> {
+  readonly files: readonly SafetensorsFile[];
+  /** By the family's names. */
+  readonly places: ReadonlyMap<string, TensorPlace>;
 }
 
 class SafetensorsCheckpoint implements Checkpoint {
@@ -89,36 +131,30 @@ class SafetensorsCheckpoint implements Checkpoint {
   readonly configJson: JsonObject;
   readonly generationConfigJson: JsonObject | null;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
+  readonly leftOut: LeftOutTensors | null;
   readonly #files: readonly SafetensorsFile[];
-  readonly #fileOfTensor: ReadonlyMap<string, SafetensorsFile>;
+  readonly #places: ReadonlyMap<string, TensorPlace>;
   #tokenizerDigests: ReadonlyMap<string, string> | null = null;
 
-  constructor(
-    path: string,
-    config: ModelConfig,
-    configJson: JsonObject,
-    generationConfigJson: JsonObject | null,
-    tensors: ReadonlyMap<string, TensorInfo>,
-    files: readonly SafetensorsFile[],
-    fileOfTensor: ReadonlyMap<string, SafetensorsFile>,
-  ) {
+  constructor(path: string, opened: OpenedFolder) {
     this.path = path;
-    this.config = config;
-    this.configJson = configJson;
-    this.generationConfigJson = generationConfigJson;
-    this.tensors = tensors;
-    this.#files = files;
-    this.#fileOfTensor = fileOfTensor;
+    this.config = opened.config;
+    this.configJson = opened.configJson;
+    this.generationConfigJson = opened.generationConfigJson;
+    this.tensors = opened.tensors;
+    this.leftOut = opened.leftOut ?? null;
+    this.#files = opened.files;
+    this.#places = opened.places;
   }
 
   async readFloat32(name: string, rows?: RowRange): Promise<Float32Array<ArrayBuffer>> {
-    const values = await this.#fileOf(name).readFloat32(name, rows);
-    return checkFinite(this.tensors.get(name)!, values, rows?.start);
+    const { file, storedName } = this.#placeOf(name);
+    return checkFinite(this.tensors.get(name)!, await file.readFloat32(storedName, rows), rows?.start);
   }
 
   async readBytes(name: string, rows?: RowRange): Promise<Uint8Array<ArrayBuffer>> {
-    const file = this.#fileOf(name);
-    return rows === undefined ? file.readBytes(name) : file.readRows(name, rows);
+    const { file, storedName } = this.#placeOf(name);
+    return rows === undefined ? file.readBytes(storedName) : file.readRows(storedName, rows);
   }
 
   async readTokenizerFiles(): Promise<TokenizerFiles | null> {
@@ -159,37 +195,47 @@ class SafetensorsCheckpoint implements Checkpoint {
     if (changed !== undefined) throw modelChanged(join(this.path, changed));
   }
 
-  #fileOf(name: string): SafetensorsFile {
-    const file = this.tensors.has(name) ? this.#fileOfTensor.get(name) : undefined;
-    if (file === undefined) throw new RangeError(`${this.path} has no tensor '${name}'`);
-    return file;
+  #placeOf(name: string): TensorPlace {
+    const place = this.#places.get(name);
+    if (place === undefined) throw new RangeError(`${this.path} has no tensor '${name}'`);
+    return place;
   }
 }
 
-function tensorInfo(file: SafetensorsFile, entry: SafetensorsEntry): TensorInfo {
-  const { name, dtype, shape } = entry;
+function tensorInfo(name: string, { file, storedName }: TensorPlace): TensorInfo {
+  const { dtype, shape, startByte, endByte } = file.tensors.get(storedName)!;
   if (!isFloatDType(dtype)) {
     throw new CusprunError("TENSOR_DTYPE", {
-      where: `${file.path}: tensor '${name}'`,
+      where: `${file.path}: tensor '${storedName}'`,
       found: dtype,
       expected: "F32, F16 or BF16",
       remedy: "Choose the unquantised model, or its GGUF file",
     });
   }
-  return { name, shape, dtype, byteLength: entry.endByte - entry.startByte, file: file.path };
+  return { name, shape, dtype, byteLength: endByte - startByte, file: file.path };
+}
+
+/** Counts the tensors of other parts; null if there are none. */
+function describeLeftOut(names: readonly string[], fileOfTensor: ReadonlyMap<string, SafetensorsFile>): LeftOutTensors | null {
+  if (names.length === 0) return null;
+  const entries = names.map((name) => fileOfTensor.get(name)!.tensors.get(name)!);
+  return {
+    parts: [...new Set(names.map((name) => name.replace(/^model\./, "").split(".", 1)[0]!))].toSorted(),
+    tensors: names.length,
+    parameters: entries.reduce((sum, { shape }) => sum + elementCount(shape), 0),
+    bytes: entries.reduce((sum, { startByte, endByte }) => sum + endByte - startByte, 0),
+  };
 }
 
 /**
  * A tied model may nevertheless store an output head. transformers 4 ignores it; transformers 5 uses it if it differs
  * from the embedding. If they are equal, it has no effect; if they differ, the checkpoint is ambiguous.
  */
-async function checkTiedHead(folder: string, family: Family, fileOfTensor: ReadonlyMap<string, SafetensorsFile>): Promise<void> {
+async function checkTiedHead(folder: string, family: Family, places: ReadonlyMap<string, TensorPlace>): Promise<void> {
   const embedding = modelTensorName(family, "embedding");
   const outputHead = modelTensorName(family, "outputHead");
-  const headFile = fileOfTensor.get(outputHead);
-  const embeddingFile = fileOfTensor.get(embedding);
-  if (headFile === undefined || embeddingFile === undefined) return;
-  if (await sameBytes(headFile, outputHead, embeddingFile, embedding)) return;
+  const [headPlace, embeddingPlace] = [places.get(outputHead), places.get(embedding)];
+  if (headPlace === undefined || embeddingPlace === undefined || (await sameBytes(headPlace, embeddingPlace))) return;
   throw new CusprunError("CONFIG_INVALID", {
     where: `${join(folder, "config.json")}: tie_word_embeddings`,
     found: `true, but ${outputHead} differs from ${embedding}`,
@@ -198,7 +244,10 @@ async function checkTiedHead(folder: string, family: Family, fileOfTensor: Reado
   });
 }
 
-async function sameBytes(fileA: SafetensorsFile, nameA: string, fileB: SafetensorsFile, nameB: string): Promise<boolean> {
+async function sameBytes(
+  { file: fileA, storedName: nameA }: TensorPlace,
+  { file: fileB, storedName: nameB }: TensorPlace,
+): Promise<boolean> {
   const a = fileA.tensors.get(nameA)!;
   const b = fileB.tensors.get(nameB)!;
   const byteLength = a.endByte - a.startByte;

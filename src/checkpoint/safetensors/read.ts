@@ -3,8 +3,11 @@
  * read.
  */
 
-import { open, type FileHandle } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { CusprunError } from "../../errors.ts";
+import { openRegularFile } from "../../regular-files.ts";
+import { asReadError } from "../../system-errors.ts";
+import { HEAD_BYTES } from "../foreign-file.ts";
 import { widenToFloat32 } from "../../float-convert.ts";
 import { elementCount, FLOAT_DTYPE_BYTES, type FloatDType } from "../../tensor.ts";
 import type { RowRange } from "../checkpoint.ts";
@@ -47,14 +50,12 @@ export class SafetensorsFile {
    * @throws CusprunError `MODEL_FILE_MISSING`, and the codes of `parseHeaderLength` and `parseSafetensorsHeader`.
    */
   static async open(path: string): Promise<SafetensorsFile> {
-    const handle = await open(path, "r").catch((error: NodeJS.ErrnoException) => {
-      throw missingFile(path, error);
-    });
+    const handle = await openRegularFile(path, "MODEL_FILE_MISSING", "a readable safetensors file");
     try {
       const stamp = await stampOf(handle);
       const { size } = await handle.stat();
-      const start = await readRange(handle, 0, Math.min(size, HEADER_LENGTH_BYTES), path);
-      const headerByteLength = parseHeaderLength(start, size, path);
+      const head = await readRange(handle, 0, Math.min(size, HEAD_BYTES), path);
+      const headerByteLength = parseHeaderLength(head, size, path);
       const header = await readRange(handle, HEADER_LENGTH_BYTES, HEADER_LENGTH_BYTES + headerByteLength, path);
       return new SafetensorsFile(path, parseSafetensorsHeader(header, size, path), handle, stamp);
     } catch (error) {
@@ -136,7 +137,9 @@ async function readRange(handle: FileHandle, startByte: number, endByte: number,
   let done = 0;
   while (done < bytes.byteLength) {
     const length = Math.min(bytes.byteLength - done, MAX_READ_BYTES);
-    const { bytesRead } = await handle.read(bytes, done, length, startByte + done);
+    const { bytesRead } = await handle.read(bytes, done, length, startByte + done).catch((error: unknown) => {
+      throw asReadError(error, "MODEL_FILE_MISSING", path, "a readable safetensors file");
+    });
     if (bytesRead === 0) {
       throw new CusprunError("SAFETENSORS_TRUNCATED", {
         where: path,
@@ -148,17 +151,4 @@ async function readRange(handle: FileHandle, startByte: number, endByte: number,
     done += bytesRead;
   }
   return bytes;
-}
-
-function missingFile(path: string, cause: NodeJS.ErrnoException): CusprunError {
-  return new CusprunError(
-    "MODEL_FILE_MISSING",
-    {
-      where: path,
-      found: cause.code === "ENOENT" ? "no such file" : `the system error ${cause.code}`,
-      expected: "a readable safetensors file",
-      remedy: "Download the model again, or check the path and its permissions",
-    },
-    { cause },
-  );
 }

@@ -3,11 +3,12 @@
  * checked against the index. Source: transformers, `utils/hub.py` (`get_checkpoint_shard_files`).
  */
 
-import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { CusprunError } from "../../errors.ts";
+import { readFolder } from "../../regular-files.ts";
 import { ConfigFields } from "../config/config-fields.ts";
 import { isJsonObject, showValue } from "../../json.ts";
+import { describeFolder } from "../folder-kinds.ts";
 import { readJsonObject } from "../json-files.ts";
 import { SafetensorsFile } from "./read.ts";
 import { INDEX_FILE_NAME, SINGLE_FILE_NAME } from "./write.ts";
@@ -30,7 +31,7 @@ export async function openWeights(folder: string): Promise<{
   readonly files: readonly SafetensorsFile[];
   readonly fileOfTensor: ReadonlyMap<string, SafetensorsFile>;
 }> {
-  const names = await readdir(folder);
+  const names = await readFolder(folder, "MODEL_FILE_MISSING", "a readable model folder");
   const files: SafetensorsFile[] = [];
   try {
     // If a folder has both, transformers reads the single file.
@@ -41,7 +42,7 @@ export async function openWeights(folder: string): Promise<{
     }
     const indexPath = join(folder, INDEX_FILE_NAME);
     const index = await readJsonObject(indexPath);
-    if (index === null) throw noWeights(folder, names);
+    if (index === null) throw await noWeights(folder, names);
     const weightMap = parseShardIndex(index, indexPath);
     for (const shard of [...new Set(weightMap.values())].toSorted()) {
       if (!names.includes(shard)) throw missingShard(folder, shard, indexPath);
@@ -134,14 +135,7 @@ function missingShard(folder: string, shard: string, indexPath: string): Cusprun
   });
 }
 
-function noWeights(folder: string, names: readonly string[]): CusprunError {
-  const hasPickle = names.some((name) => name.endsWith(".bin") || name.endsWith(".pth") || name.endsWith(".pt"));
-  return new CusprunError("MODEL_FILE_MISSING", {
-    where: folder,
-    found: hasPickle ? "only PyTorch pickle weights" : "no weights",
-    expected: `${SINGLE_FILE_NAME}, or ${INDEX_FILE_NAME} and its shards`,
-    remedy: hasPickle
-      ? "Save the model as safetensors first, with transformers (save_pretrained)"
-      : "Pass the folder of a model, a GGUF file, or the name of a model on the hub",
-  });
+async function noWeights(folder: string, names: readonly string[]): Promise<CusprunError> {
+  const expected = `${SINGLE_FILE_NAME}, or ${INDEX_FILE_NAME} and its shards`;
+  return new CusprunError("MODEL_FILE_MISSING", { where: folder, expected, ...(await describeFolder(folder, names, "weights")) });
 }

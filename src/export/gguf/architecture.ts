@@ -12,7 +12,7 @@ import { uniformLayerSizes } from "../../checkpoint/config/model-config.ts";
 import type { ModelConfig, RopeConfig } from "../../checkpoint/config/model-config.ts";
 import { CusprunError } from "../../errors.ts";
 import { inverseFrequencies } from "../../model/rope.ts";
-import { presentOptionalRoles } from "../../surgery/expert.ts";
+import { presentOptionalRoles } from "../../checkpoint/optional-roles.ts";
 
 /** How a model is written to a GGUF file. */
 export interface GgufForm {

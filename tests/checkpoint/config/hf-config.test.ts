@@ -151,11 +151,6 @@ describe("published models", () => {
     expect(configDType({ dtype: "bfloat16", torch_dtype: "float32" })).toBe("BF16");
     expect(configDType({})).toBeNull();
   });
-
-  test("accepts gemma3 if its config is that of the text model", () => {
-    const json = { ...readConfig("gemma-3-270m"), model_type: "gemma3" };
-    expect(parseHfConfig(json, "config.json")).toEqual(parseHfConfig(readConfig("gemma-3-270m"), "config.json"));
-  });
 });
 
 describe("rejects", () => {
@@ -232,7 +227,6 @@ describe("rejects", () => {
     ["CONFIG_UNSUPPORTED", "gemma3", { attn_logit_softcapping: 50 }, /attn_logit_softcapping: found 50/],
     ["CONFIG_UNSUPPORTED", "gemma3", { final_logit_softcapping: 30 }, /final_logit_softcapping: found 30/],
     ["CONFIG_UNSUPPORTED", "gemma3", { use_bidirectional_attention: true }, /use_bidirectional_attention: found true/],
-    ["CONFIG_UNSUPPORTED", "gemma3", { model_type: "gemma3", text_config: {} }, /text_config: .*Choose a text-only model/],
     [
       "CONFIG_INVALID",
       "gemma3",
