@@ -33,7 +33,7 @@ const TYPES = `
   ExpertFormat ExpertPart ExportFormat ExportOptions ExportType ExportedModel FamilyName Figure FigureName
   FloatDType GgmlQuantType GgufArray GgufFileType GgufMetadata GgufOrigin GgufStorage GgufValue Granularity
   Interval JobOptions LayerCut LayerPlan LayerSizes LayerType Layout MapChange MatrixKind MeasuredTrial
-  MemoryPlan MemoryReport MethodComparison MethodName MethodRun MethodVariant ModelConfig ModelDescription
+  MemoryPlan MemoryReport MethodComparison MethodName MethodRun MethodVariant ModelConfig ModelDescription ModelIdentity
   ModelExtras OnnxType PartDescription PerplexityFigure PlannedCut ProgressEvent PruneOptions PrunePlan
   PruneReport RelevanceKind RelevanceScores RemovedFromLayer RemovedTokens RemovedUnits RepairSummary
   ResolveOptions RopeConfig RopeScaling RowRange RowReader ScoreModelOptions ScoredDocument ScoredModel

@@ -1,4 +1,4 @@
-/** @file Scores files that are damaged, edited or written by another program: refused with a code, or read as they are. */
+/** @file Scores files that are damaged, edited or written by another program: refused with a code, or read unchanged. */
 
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -30,15 +30,15 @@ beforeAll(async () => {
   path = join(folder, "scores.safetensors");
   const checkpoint = tinyCheckpoint(tinyModel("llama", { numHiddenLayers: 2 }));
   const V = checkpoint.config.vocabSize;
-  const document = (...tokens: number[]) => ({ tokens: Int32Array.from(tokens), byteLength: 9, source: `${tokens}` });
+  const document = (...tokens: number[]) => ({ tokens: Int32Array.from(tokens), byteLength: 9, source: `${tokens.join()}` });
   const [one, two, three] = [document(1, 2, 3, 4), document(5, 6, 7, 8), document(9, 3, 1, 2)];
   const shares = (): Float64Array => new Float64Array(V).fill(1 / V);
   const counts = { halves: [shares(), shares()], words: null } as const;
   await scoreCorpora(
     checkpoint,
     [
-      { dimension: "language", label: "en", calibration: [one!, two!], heldOut: [] },
-      { dimension: "domain", label: "medical", calibration: [two!, three!], heldOut: [] },
+      { dimension: "language", label: "en", calibration: [one, two], heldOut: [] },
+      { dimension: "domain", label: "medical", calibration: [two, three], heldOut: [] },
     ],
     path,
     {
@@ -48,7 +48,10 @@ beforeAll(async () => {
           ["language", counts],
           ["domain", counts],
         ]),
-        derivations: new Map([[40, [3, 4]], [41, [40, 5]]] as const),
+        derivations: new Map([
+          [40, [3, 4]],
+          [41, [40, 5]],
+        ] as const),
         alwaysKept: new Set([1, 2, 41]),
       },
     },
@@ -126,7 +129,12 @@ describe("the header", () => {
     ["heads that do not divide", "config.layerSizes.0.numKeyValueHeads", 5, /num_key_value_heads/],
     ["an enormous size", "config.hiddenSize", 2 ** 40, /hidden_size: found 1099511627776/],
     ["a flag that is a text", "vocabulary", "no", /vocabulary: found "no"/],
-    ["other units than the tensors", "config.layerSizes.0.intermediateSize", 8, /gate_proj\.weight': found shape \[\d+, \d+\], expected \[8,/],
+    [
+      "other units than the tensors",
+      "config.layerSizes.0.intermediateSize",
+      8,
+      /gate_proj\.weight': found shape \[\d+, \d+\], expected \[8,/,
+    ],
     ["another kind than the tensors", "kinds.0", "head", /no such tensor|tensors/],
     ["no vocabulary although there are tensors", "vocabulary", false, /found \d+ tensors, expected \d+ tensors/],
   ])("with %s is refused", async (_, keys, value, message) => {

@@ -15,7 +15,9 @@ const V = CHECKPOINT.config.vocabSize;
 
 /** Documents whose first tokens put them into a half. */
 function documentsOf(half: 0 | 1, count: number): TokenDocument[] {
-  const all = Array.from({ length: 64 }, (_, index) => Int32Array.from({ length: 12 }, (__, t) => 3 + ((index * 7 + t * 5) % 40)));
+  const all = Array.from({ length: 64 }, (_, index) =>
+    Int32Array.from({ length: 12 }, (__, t) => 3 + ((index * 7 + t * 5) % 40)),
+  );
   return all
     .filter((tokens) => halfOf(tokens) === half)
     .slice(0, count)
