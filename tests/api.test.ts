@@ -33,8 +33,8 @@ const TYPES = `
   ExpertFormat ExpertPart ExportFormat ExportOptions ExportType ExportedModel FamilyName Figure FigureName
   FloatDType GgmlQuantType GgufArray GgufFileType GgufMetadata GgufOrigin GgufStorage GgufValue Granularity
   Interval JobOptions LayerCut LayerPlan LayerSizes LayerType Layout MapChange MatrixKind MeasuredTrial
-  MemoryPlan MemoryReport MethodComparison MethodName MethodRun MethodVariant ModelConfig ModelDescription ModelIdentity
-  ModelExtras OnnxType PartDescription PerplexityFigure PlannedCut ProgressEvent PruneOptions PrunePlan
+  MemoryPlan MemoryReport MethodComparison MethodName MethodRun MethodVariant ModelConfig ModelDescription
+  ModelExtras ModelIdentity OnnxType PartDescription PerplexityFigure PlannedCut ProgressEvent PruneOptions PrunePlan
   PruneReport RelevanceKind RelevanceScores RemovedFromLayer RemovedTokens RemovedUnits RepairSummary
   ResolveOptions RopeConfig RopeScaling RowRange RowReader ScoreModelOptions ScoredDocument ScoredModel
   SelectFromScoresOptions SelectedPlan SelectionChoice SelectionOptions StoredDType TaskResult TensorInfo
