@@ -122,8 +122,9 @@ export interface TrialTexts {
 
 /**
  * The documents that trials use, shortened, per dimension. Damage is measured on no document that a trial is repaired
- * on, since a fit looks better there than it is: fewer than 8 documents are divided, and what another dimension measures
- * on is left out too if that leaves any. Only if a single document is all there is, it is used for both.
+ * on, since a fit looks better there than it is: fewer than 8 documents are divided, and the documents that another
+ * dimension measures on are left out too if that leaves any. Only if a single document is all there is, it is used for
+ * both.
  */
 export function trialTexts(corpora: readonly Corpus[], repairs: boolean): readonly TrialTexts[] {
   const measured = corpora.map(({ calibration }) =>
