@@ -142,7 +142,7 @@ describe("temporary files", () => {
       await mkdir(join(folder, "precious"));
       await writeFile(join(folder, "precious", "thesis"), "mine");
       await symlink("precious", temporaryPath(folder));
-      const [link = ""] = (await readdir(folder)).filter((name) => name.startsWith(".cusprun-"));
+      const link = (await readdir(folder)).find((name) => name.startsWith(".cusprun-")) ?? "";
       await rename(join(folder, link), join(folder, OTHERS.killed));
       await writeFileAtomically(join(folder, "file"), (temporary) => writeFile(temporary, ""));
       expect((await readdir(folder)).toSorted()).toEqual(["file", "precious"]);

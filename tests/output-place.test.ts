@@ -1,9 +1,10 @@
 /** @file Places of outputs: what is replaced, what never is, and where an output ends up. */
 
-import { chmod, link, mkdir, readdir, readFile, readlink, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, readlink, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
-import { withOutputFile, withOutputFolder, type FolderPlaceOptions, type OutputPlace } from "../src/output-place.ts";
+import { withOutputFolder } from "../src/output-place.ts";
+import { filling, outputTree, tree, writeOutput } from "./support/output-trees.ts";
 import { withFolder } from "./support/temporary-folder.ts";
 
 /** Folders whose name contains "mounted" cannot be moved aside, as if they were mount points. */
@@ -11,35 +12,6 @@ vi.mock("../src/mount-points.ts", () => ({
   isReplaceable: (path: string) => Promise.resolve(!path.includes("mounted")),
   isMountPoint: (path: string) => Promise.resolve(path.includes("mounted")),
 }));
-
-/** Everything below a folder with the text of files, sorted. */
-async function tree(folder: string): Promise<Record<string, string>> {
-  const found: Record<string, string> = {};
-  for (const name of (await readdir(folder, { recursive: true })).toSorted()) {
-    const path = join(folder, name);
-    if ((await stat(path)).isFile()) found[name] = await readFile(path, "utf8");
-  }
-  return found;
-}
-
-/** The tree of an output without the list of its files. */
-async function outputTree(folder: string): Promise<Record<string, string>> {
-  const { "cusprun-files.json": list, ...rest } = await tree(folder);
-  expect(JSON.parse(list ?? "")).toMatchObject({ format: "cusprun-files-1" });
-  return rest;
-}
-
-const filling =
-  (files: Readonly<Record<string, string>>) =>
-  async (folder: string): Promise<void> => {
-    for (const [name, text] of Object.entries(files)) {
-      await mkdir(join(folder, name, ".."), { recursive: true });
-      await writeFile(join(folder, name), text);
-    }
-  };
-
-const write = (path: string, files: Readonly<Record<string, string>>, options: FolderPlaceOptions = {}): Promise<void> =>
-  withOutputFolder(path, options, (place) => place.write(filling(files)));
 
 const OLD = { "model.safetensors": "old weights", "part/onnx/model.onnx": "old graph", "only-old": "" };
 const NEW = { "model.safetensors": "new weights", "part/config.json": "{}", "README.md": "card" };
@@ -53,13 +25,13 @@ describe("a folder", () => {
         await symlink("elsewhere", join(folder, "link"));
         await symlink("far/away", join(folder, "link-to-nothing"));
         const out = join(folder, name);
-        await write(out, OLD);
+        await writeOutput(out, OLD);
         expect(await outputTree(out)).toEqual(OLD);
-        await expect(write(out, NEW)).rejects.toMatchObject({
+        await expect(writeOutput(out, NEW)).rejects.toMatchObject({
           code: "OUTPUT_EXISTS",
           parts: { found: "a folder with 4 entries", remedy: "Choose another --out, or pass --overwrite to replace it" },
         });
-        await write(out, NEW, { overwrite: true });
+        await writeOutput(out, NEW, { overwrite: true });
         expect(await outputTree(out)).toEqual(NEW);
         expect((await readdir(folder, { recursive: true })).filter((entry) => entry.includes(".cusprun-"))).toEqual([]);
         if (name.startsWith("link")) expect(await readlink(out)).toMatch(/elsewhere|far\/away/);
@@ -72,9 +44,9 @@ describe("a folder", () => {
       await mkdir(out);
       await chmod(out, 0o750);
       const { ino } = await stat(out);
-      await write(out, OLD);
+      await writeOutput(out, OLD);
       expect(await stat(out)).toMatchObject({ ino, mode: 0o40750 });
-      await write(out, NEW, { overwrite: true });
+      await writeOutput(out, NEW, { overwrite: true });
       expect((await stat(out)).mode).toBe(0o40750);
       if (name === "mounted") expect((await stat(out)).ino).toBe(ino);
     }),
@@ -93,7 +65,7 @@ describe("a folder", () => {
       expect(await readdir(folder)).toEqual([]);
       for (const name of ["out", "mounted"]) {
         if (name === "mounted") await mkdir(join(folder, name));
-        await write(join(folder, name), OLD);
+        await writeOutput(join(folder, name), OLD);
         await expect(failing(join(folder, name), true)).rejects.toThrow("stop");
         expect(await outputTree(join(folder, name))).toEqual(OLD);
       }
@@ -159,10 +131,10 @@ describe("overwrite refuses", () => {
       const [change, shown] = CHANGES[name]!;
       for (const out of [join(folder, "out"), join(folder, "mounted")]) {
         if (out.endsWith("mounted")) await mkdir(out);
-        await write(out, OLD);
+        await writeOutput(out, OLD);
         await change(out);
         const before = await tree(folder);
-        await expect(write(out, NEW, { overwrite: true })).rejects.toMatchObject({
+        await expect(writeOutput(out, NEW, { overwrite: true })).rejects.toMatchObject({
           code: "OUTPUT_EXISTS",
           parts: { found: `files that cusprun did not write: ${shown}` },
         });
@@ -175,7 +147,7 @@ describe("overwrite refuses", () => {
     withFolder(async (folder) => {
       for (const out of [join(folder, "out"), join(folder, "mounted")]) {
         if (out.endsWith("mounted")) await mkdir(out);
-        await write(out, OLD);
+        await writeOutput(out, OLD);
         const writing = withOutputFolder(out, { overwrite: true }, async (place) => {
           await writeFile(join(out, "thesis.tex"), "mine");
           await place.write(filling(NEW));
@@ -195,11 +167,11 @@ describe("overwrite refuses", () => {
         await writeFile(join(folder, "thesis.tex"), "mine");
         if (list !== "no list") await writeFile(join(out, "cusprun-files.json"), list);
         const before = await tree(folder);
-        await expect(write(out, NEW, { overwrite: true })).rejects.toMatchObject({
+        await expect(writeOutput(out, NEW, { overwrite: true })).rejects.toMatchObject({
           code: "OUTPUT_EXISTS",
           parts: { found: expect.stringMatching(/^a folder that cusprun did not write, with a, b, c, .* and more$/) as string },
         });
-        await expect(write(out, NEW)).rejects.toMatchObject({
+        await expect(writeOutput(out, NEW)).rejects.toMatchObject({
           parts: { remedy: "Choose another --out: --overwrite replaces nothing but outputs of earlier runs" },
         });
         expect(await tree(folder)).toEqual(before);
@@ -209,10 +181,10 @@ describe("overwrite refuses", () => {
   test("but not an output of which files were removed", () =>
     withFolder(async (folder) => {
       const out = join(folder, "out");
-      await write(out, OLD);
+      await writeOutput(out, OLD);
       await rm(join(out, "model.safetensors"));
       await rm(join(out, "part"), { recursive: true });
-      await write(out, NEW, { overwrite: true });
+      await writeOutput(out, NEW, { overwrite: true });
       expect(await outputTree(out)).toEqual(NEW);
     }));
 
@@ -220,123 +192,8 @@ describe("overwrite refuses", () => {
     withFolder(async (folder) => {
       for (const out of [join(folder, "out"), join(folder, "mounted")]) {
         await filling(OLD)(out);
-        await write(out, NEW, { overwrite: true, recognises: (path) => Promise.resolve(path === out) });
+        await writeOutput(out, NEW, { overwrite: true, recognises: (path) => Promise.resolve(path === out) });
         expect(await outputTree(out)).toEqual(NEW);
       }
-    }));
-});
-
-describe("what a run reads or keeps", () => {
-  /** An output in `out`, which is also inside of, or contains, other places. */
-  const place = (folder: string): Promise<void> => write(join(folder, "models", "out"), OLD);
-  const replace = (out: string, path: string, more: object = {}): Promise<void> =>
-    write(out, NEW, { overwrite: true, inputs: [{ path, what: "the model", ...more }] });
-
-  test.each([
-    ["itself", "models/out", "is"],
-    ["a file in it", "models/out/model.safetensors", "holds"],
-    ["a folder in it", "models/out/part", "holds"],
-    ["something in it that is not there yet", "models/out/later/work", "holds"],
-    ["its parent", "models", "is inside"],
-    ["itself by a link", "link", "is"],
-    ["a parent by a link", "parents", "is inside"],
-  ])("is not replaced: %s", (_, input, relation) =>
-    withFolder(async (folder) => {
-      await place(folder);
-      await symlink("models/out", join(folder, "link"));
-      await symlink("models", join(folder, "parents"));
-      for (const out of ["models/out", "link", "parents/out", "models/../models/out"]) {
-        const path = join(folder, input);
-        await expect(replace(join(folder, out), path)).rejects.toMatchObject({
-          code: "OUTPUT_EXISTS",
-          parts: { found: `a place that ${relation} the model (${path})` },
-        });
-      }
-      expect(await outputTree(join(folder, "models", "out"))).toEqual(OLD);
-    }),
-  );
-
-  test("is not replaced when it becomes known after the place was reserved", () =>
-    withFolder(async (folder) => {
-      await place(folder);
-      const out = join(folder, "models", "out");
-      const protect = (output: OutputPlace): Promise<void> =>
-        output.protect([{ path: join(out, "model.safetensors"), what: "the model" }]);
-      await expect(withOutputFolder(out, { overwrite: true }, protect)).rejects.toMatchObject({ code: "OUTPUT_EXISTS" });
-    }));
-
-  test("may hold a new output, and the folder of works and the current one also an old one", () =>
-    withFolder(async (folder) => {
-      await place(folder);
-      await write(join(folder, "models", "new"), NEW, { inputs: [{ path: join(folder, "models"), what: "the model" }] });
-      await replace(join(folder, "models", "out"), join(folder, "models"), { holdsOutputs: true });
-      await mkdir(join(folder, "empty"));
-      const current = { path: join(folder, "empty"), what: "the current folder", holdsOutputs: true, mayBeFilled: true };
-      await write(join(folder, "empty"), NEW, { inputs: [current] });
-      await expect(write(join(folder, "empty"), OLD, { overwrite: true, inputs: [current] })).rejects.toMatchObject({
-        parts: { found: expect.stringContaining("is the current folder") as string },
-      });
-    }));
-});
-
-describe("a file", () => {
-  const options = {
-    kind: "a plan",
-    recognises: async (path: string): Promise<boolean> => (await readFile(path, "utf8")).startsWith("plan"),
-  };
-  const writePlan = (path: string, overwrite: boolean, inputs: FolderPlaceOptions["inputs"] = []): Promise<void> =>
-    withOutputFile(path, { ...options, overwrite, inputs }, (place) =>
-      place.write((temporary) => writeFile(temporary, "plan, new")),
-    );
-
-  test.each(["plan", "far/plan", "link", "dangling"])("at %s is written, and replaced only with overwrite", (name) =>
-    withFolder(async (folder) => {
-      await mkdir(join(folder, "there"));
-      await symlink("there/plan", join(folder, "dangling"));
-      await writeFile(join(folder, "there", "old"), "plan, old");
-      await symlink("there/old", join(folder, "link"));
-      const path = join(folder, name);
-      if (name !== "link") await writePlan(path, false);
-      await expect(writePlan(path, false)).rejects.toMatchObject({
-        code: "OUTPUT_EXISTS",
-        parts: { remedy: "Choose another --out, or pass --overwrite to replace it" },
-      });
-      await writePlan(path, true);
-      expect(await readFile(path, "utf8")).toBe("plan, new");
-      if (name === "link") expect(await readlink(path)).toBe("there/old");
-      expect((await readdir(folder, { recursive: true })).filter((entry) => entry.includes(".cusprun-"))).toEqual([]);
-    }),
-  );
-
-  test("of another kind, a folder, a device and an input are not written over; an empty file is", () =>
-    withFolder(async (folder) => {
-      const [thesis, empty, plan] = ["thesis", "empty", "plan"].map((name) => join(folder, name)) as [string, string, string];
-      await writeFile(thesis, "mine");
-      await writeFile(empty, "");
-      await writeFile(plan, "plan, old");
-      await link(plan, join(folder, "same"));
-      const inputs = [{ path: plan, what: "the plan" }];
-      await expect(writePlan(thesis, true)).rejects.toMatchObject({ parts: { found: "a file that is not a plan" } });
-      await expect(writePlan(folder, true)).rejects.toMatchObject({ parts: { found: "a folder" } });
-      await expect(writePlan("/dev/null", true)).rejects.toMatchObject({ parts: { found: "a device, pipe or socket" } });
-      await expect(writePlan(plan, true, inputs)).rejects.toMatchObject({
-        parts: { found: `a place that is the plan (${plan})` },
-      });
-      await expect(writePlan(join(folder, "same"), true, inputs)).rejects.toMatchObject({ code: "OUTPUT_EXISTS" });
-      await writePlan(empty, true);
-      expect(await tree(folder)).toEqual({ thesis: "mine", empty: "plan, new", plan: "plan, old", same: "plan, old" });
-    }));
-
-  test("that appears while the run is working is not written over", () =>
-    withFolder(async (folder) => {
-      const path = join(folder, "plan");
-      const writing = withOutputFile(path, options, (place) =>
-        place.write(async (temporary) => {
-          await writeFile(temporary, "plan, new");
-          await writeFile(path, "plan, of another program");
-        }),
-      );
-      await expect(writing).rejects.toMatchObject({ code: "OUTPUT_EXISTS" });
-      expect(await tree(folder)).toEqual({ plan: "plan, of another program" });
     }));
 });
