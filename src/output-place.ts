@@ -53,8 +53,12 @@ export interface OutputPlace {
   write(write: (temporary: string) => Promise<void>): Promise<void>;
 }
 
+/** Remedies for what is there already. */
+const OVERWRITE = "Choose another --out, or pass --overwrite to replace it";
+const OVERWRITES_OWN = "Choose another --out: --overwrite replaces nothing but outputs of earlier runs";
+
 /** What is at a place. */
-type Found = "nothing" | "an empty folder" | "an output";
+type Found = "nothing" | "an empty folder" | "something";
 
 /**
  * Reserves the place of a folder while `work` runs. Links are followed; an existing empty folder is filled, and so is a
@@ -102,8 +106,10 @@ abstract class Place implements OutputPlace {
     this.#inputs = [...inputs];
   }
 
-  /** What is at the place. @throws CusprunError `OUTPUT_EXISTS` for what must not be replaced. */
+  /** What is at the place. @throws CusprunError `OUTPUT_EXISTS` for what no output can replace. */
   protected abstract find(): Promise<Found>;
+  /** @throws CusprunError `OUTPUT_EXISTS` if something is at the place that must not be replaced. */
+  protected abstract checkReplaced(): Promise<void>;
   /** The stage is inside the folder that is filled. */
   protected abstract isFilled(found: Found): Promise<boolean>;
   protected abstract fill(write: (temporary: string) => Promise<void>): Promise<void>;
@@ -156,7 +162,9 @@ abstract class Place implements OutputPlace {
 
   async #check(): Promise<Found> {
     const found = await this.find();
-    await checkProtected(this.target, this.path, this.#inputs, found === "an output");
+    const replaces = found === "something";
+    await checkProtected(this.target, this.path, this.#inputs, replaces);
+    if (replaces) await this.checkReplaced();
     return found;
   }
 }
@@ -178,15 +186,18 @@ class FolderPlace extends Place {
     if (!found.isDirectory()) {
       throw exists(this.path, found.isFile() ? "a file" : "a device, pipe or socket", "a folder, or nothing");
     }
+    return (await entriesOf(this.target)).length === 0 ? "an empty folder" : "something";
+  }
+
+  protected async checkReplaced(): Promise<void> {
+    if (this.overwrite) return this.#checkOwn(this.target);
     const entries = await entriesOf(this.target);
-    if (entries.length === 0) return "an empty folder";
-    if (!this.overwrite) {
-      const count = `a folder with ${entries.length} ${entries.length === 1 ? "entry" : "entries"}`;
-      const remedy = "Choose another --out, or pass --overwrite to replace an output of an earlier run";
-      throw exists(this.path, count, "an absent or empty folder", remedy);
-    }
-    await this.#checkOwn(this.target);
-    return "an output";
+    const isOwn = await this.#checkOwn(this.target).then(
+      () => true,
+      () => false,
+    );
+    const count = `a folder with ${entries.length} ${entries.length === 1 ? "entry" : "entries"}`;
+    throw exists(this.path, count, "an absent or empty folder", isOwn ? OVERWRITE : OVERWRITES_OWN);
   }
 
   async #checkOwn(folder: string): Promise<void> {
@@ -203,7 +214,7 @@ class FolderPlace extends Place {
   }
 
   protected async isFilled(found: Found): Promise<boolean> {
-    this.#isInside = found === "an empty folder" || (found === "an output" && !(await isReplaceable(this.target)));
+    this.#isInside = found === "an empty folder" || (found === "something" && !(await isReplaceable(this.target)));
     return this.#isInside;
   }
 
@@ -216,11 +227,9 @@ class FolderPlace extends Place {
 
   protected async moveIn(found: Found): Promise<void> {
     const { folder, content } = this.stage!;
-    if (this.#isInside) {
-      if (this.#isUnlisted) await writeList(this.target);
-      return fillFolder(folder);
-    }
-    if (found !== "an output") return moveIn(folder, this.target);
+    if (this.#isUnlisted) await writeList(this.target);
+    if (this.#isInside) return fillFolder(folder);
+    if (found !== "something") return moveIn(folder, this.target);
     // The new folder is open to the same people.
     await chmod(content, (await stat(this.target)).mode & 0o7777);
     return replaceFolder(folder, this.target, (old) => this.#checkOwn(old));
@@ -236,18 +245,20 @@ class FilePlace extends Place {
   }
 
   protected async find(): Promise<Found> {
-    const { kind, recognises } = this.#options;
     const found = await statOrNull(this.target);
     if (found === null) return "nothing";
     if (found.isDirectory()) throw exists(this.path, "a folder", "the path of a file");
     if (!found.isFile()) throw exists(this.path, "a device, pipe or socket", "the path of a file");
     if (await isMountPoint(this.target)) throw exists(this.path, "a file that is a mount point", "a file that can be replaced");
-    if (!this.overwrite) {
-      const remedy = "Choose another --out, or pass --overwrite to replace an output of an earlier run";
-      throw exists(this.path, "a file", "nothing", remedy);
-    }
+    return "something";
+  }
+
+  protected async checkReplaced(): Promise<void> {
+    const { kind, recognises } = this.#options;
     // An empty file holds nothing to lose.
-    if (found.size === 0 || (await recognises(this.target))) return "an output";
+    const isOwn = (await stat(this.target)).size === 0 || (await recognises(this.target));
+    if (!this.overwrite) throw exists(this.path, "a file", "nothing", isOwn ? OVERWRITE : OVERWRITES_OWN);
+    if (isOwn) return;
     throw exists(this.path, `a file that is not ${kind}`, `${kind}, or nothing`, "Choose another --out, or remove the file");
   }
 

@@ -41,9 +41,6 @@ const OWNER_WAIT_STEP_MS = 50;
 /** Attempts to get a place that others keep leaving, or that a run is just clearing of a killed one's files. */
 const MAX_ATTEMPTS = 200;
 
-/** A stage without an owner is being made, unless it is older than this. */
-const MAKING_MS = 60_000;
-
 /** Name of the stage of an output. Letter case does not count, as on some file systems. */
 export function stageName(outputName: string): string {
   const digest = createHash("sha256").update(outputName.normalize("NFC").toLowerCase()).digest("hex");
@@ -144,8 +141,13 @@ export async function sweepFolder(folder: string): Promise<void> {
   for (const name of await readdir(folder).catch(() => [])) {
     if (!STAGE_NAME.test(name)) continue;
     const path = join(folder, name);
+    // Empty, it is about to be taken, or was just left. Whoever is about to take it makes it again.
+    const isGone = await rmdir(path).then(
+      () => true,
+      () => false,
+    );
+    if (isGone) continue;
     const owners = await ownersOf(path).catch(() => []);
-    if (owners.length === 0 && (await ageMs(path)) < MAKING_MS) continue;
     // A stage whose owner runs, or that this user may not remove, stays.
     const isFree = await isBeingSwept(path, owners, folder).then(
       (isSwept) => !isSwept,
@@ -156,9 +158,9 @@ export async function sweepFolder(folder: string): Promise<void> {
   }
 }
 
-/** The names in a folder, without the stage of this folder itself. */
+/** The names in a folder, sorted, without the stage of this folder itself. */
 export async function entriesOf(folder: string): Promise<string[]> {
-  return (await readdir(folder)).filter((name) => name !== stageName("."));
+  return (await readdir(folder)).filter((name) => name !== stageName(".")).toSorted();
 }
 
 /** Writes a file in a stage through to the disk, and renames it: what the output will need. */

@@ -4,9 +4,11 @@
  */
 
 import { randomBytes } from "node:crypto";
-import { lstat, open, readdir, rm } from "node:fs/promises";
+import { lstat, mkdir, open, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MARK_PATTERN, ownMark, processState } from "./process-mark.ts";
+import { asWriteError, relocateWriteError } from "./system-errors.ts";
 
 /** The name does not contain that of the target, which may already be as long as a name can be. */
 const TEMPORARY_NAME = new RegExp(`^\\.cusprun-(${MARK_PATTERN})-[0-9a-f]{8}$`);
@@ -16,6 +18,9 @@ const TEMPORARY_NAME = new RegExp(`^\\.cusprun-(${MARK_PATTERN})-[0-9a-f]{8}$`);
  * day is more than any program needs between two writes to the same file.
  */
 const ABANDONED_AFTER_MS = 24 * 60 * 60 * 1000;
+
+/** Calls of the system on an open file, whose errors do not say which. */
+const WRITE_CALLS: ReadonlySet<string> = new Set(["fsync", "ftruncate", "write", "writev"]);
 
 /** A path in a folder for something temporary of this process. Nothing is there yet. */
 export function temporaryPath(folder: string): string {
@@ -54,5 +59,29 @@ export async function ageMs(path: string): Promise<number> {
     return 0;
   } finally {
     await rm(clock, { force: true }).catch(() => undefined);
+  }
+}
+
+/**
+ * Runs `work` with an empty folder in the system's folder for temporary files (`TMPDIR`), which is then removed.
+ * @throws CusprunError `DISK_FULL`, `OUTPUT_UNWRITABLE`; what `work` throws.
+ */
+export async function withTemporaryFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+  const root = tmpdir();
+  const folder = temporaryPath(root);
+  try {
+    await sweepTemporaries(root);
+    await mkdir(folder, { mode: 0o700 });
+  } catch (error) {
+    throw asWriteError(error, root, "TMPDIR");
+  }
+  try {
+    return await work(folder);
+  } catch (error) {
+    const { path, syscall = "" } = (error ?? {}) as Partial<NodeJS.ErrnoException>;
+    const isOurs = path === undefined ? WRITE_CALLS.has(syscall) : path.startsWith(folder);
+    throw relocateWriteError(isOurs ? asWriteError(error, folder, "TMPDIR") : error, folder, root, "TMPDIR");
+  } finally {
+    await rm(folder, { recursive: true, force: true }).catch(() => undefined);
   }
 }

@@ -6,22 +6,21 @@ import { describe, expect, test } from "vitest";
 import { writeFileAtomically } from "../src/atomic-write.ts";
 import { ownMark, processState } from "../src/process-mark.ts";
 import { temporaryPath } from "../src/temporary-files.ts";
+import { ELSEWHERE_MARK, ENDED_MARK, REUSED_MARK } from "./support/ended-process.ts";
 import { withFolder } from "./support/temporary-folder.ts";
 
-/** A process id that no process has: above the largest on Linux. */
-const DEAD_PROCESS = 4_194_305;
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-const [machine = "", , start = ""] = ownMark().split("-");
+const [machine = ""] = ownMark().split("-");
 
 const systemError = (code: string): Error => Object.assign(new Error(code), { code, syscall: "write" });
 
 /** Names of temporary files of other processes. */
 const OTHERS = {
-  killed: `.cusprun-${machine}-${DEAD_PROCESS}-${start}-00000000`,
-  reusedId: `.cusprun-${machine}-${process.pid}-${Number(start) + 1}-00000000`,
+  killed: `.cusprun-${ENDED_MARK}-00000000`,
+  reusedId: `.cusprun-${REUSED_MARK}-00000000`,
   running: `.cusprun-${ownMark()}-00000000`,
-  elsewhere: `.cusprun-0123456789ab-${DEAD_PROCESS}-${start}-00000000`,
+  elsewhere: `.cusprun-${ELSEWHERE_MARK}-00000000`,
 };
 
 describe("a file", () => {
@@ -132,7 +131,7 @@ describe("temporary files", () => {
       });
       for (const name of names) {
         expect(name).toMatch(/^\.cusprun-[0-9a-f]{12}-\d+-\d+-[0-9a-f]{8}$/);
-        await writeFile(join(folder, name.replace(`-${process.pid}-`, `-${DEAD_PROCESS}-`)), "");
+        await writeFile(join(folder, name.replace(ownMark(), ENDED_MARK)), "");
       }
       await writeFileAtomically(join(folder, "file"), (temporary) => writeFile(temporary, ""));
       expect(await readdir(folder)).toEqual(["file"]);
@@ -143,7 +142,7 @@ describe("temporary files", () => {
       await mkdir(join(folder, "precious"));
       await writeFile(join(folder, "precious", "thesis"), "mine");
       await symlink("precious", temporaryPath(folder));
-      const [link = ""] = (await readdir(folder)).filter((name) => name.startsWith(".cusprun-"));
+      const link = (await readdir(folder)).find((name) => name.startsWith(".cusprun-")) ?? "";
       await rename(join(folder, link), join(folder, OTHERS.killed));
       await writeFileAtomically(join(folder, "file"), (temporary) => writeFile(temporary, ""));
       expect((await readdir(folder)).toSorted()).toEqual(["file", "precious"]);
@@ -156,8 +155,9 @@ describe("the mark of a process", () => {
     ["its own", ownMark(), "running"],
     ["its parent's id with another start", `${machine}-${process.ppid}-1`, process.platform === "linux" ? "ended" : "running"],
     ["its parent's id without a start", `${machine}-${process.ppid}-0`, "running"],
-    ["no process", `${machine}-${DEAD_PROCESS}-${start}`, "ended"],
-    ["another machine", `0123456789ab-${process.pid}-${start}`, "elsewhere"],
+    ["its own id before it was reused", REUSED_MARK, process.platform === "linux" ? "ended" : "running"],
+    ["no process", ENDED_MARK, "ended"],
+    ["another machine", ELSEWHERE_MARK, "elsewhere"],
   ])("%s", (_, mark, state) => {
     expect(processState(mark)).toBe(state);
   });

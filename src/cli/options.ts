@@ -228,7 +228,11 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
       "a folder for transformers",
   },
   out: { group: "Output", type: { kind: "text" }, hint: "PATH", help: "Output file or folder" },
-  overwrite: { group: "Output", type: { kind: "switch" }, help: "Replace an existing output" },
+  overwrite: {
+    group: "Output",
+    type: { kind: "switch" },
+    help: "Replace an output of an earlier run; anything else is never replaced",
+  },
   keep: { group: "Output", type: { kind: "switch" }, help: "Keep the pruned models, in the folder 'experts' inside --out" },
   formats: {
     group: "Output",

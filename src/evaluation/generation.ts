@@ -1,18 +1,16 @@
 /**
  * @file Prompts → the model's continuations, decoded greedily: the most likely token each time, the first of equally
- * likely ones. The model is written once as an ONNX decoder with a cache of keys and values (`exportOnnx`, f32) into a
+ * likely ones. The model is written once as an ONNX decoder with a cache of keys and values (`writeOnnxFolder`, f32) into a
  * temporary folder, so that a step costs one token instead of the whole text before it.
  */
 
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 import type { Tokenizer } from "../corpora/tokenizer.ts";
-import { exportOnnx, onnxModelPath } from "../export/onnx/export-onnx.ts";
+import { onnxModelPath, writeOnnxFolder } from "../export/onnx/export-onnx.ts";
 import { type JobOptions, pause } from "../progress.ts";
 import { type Feed, GraphSession } from "../model/sessions.ts";
+import { withTemporaryFolder } from "../temporary-files.ts";
 import { indexOfLargest } from "./index-of-largest.ts";
 
 /** Most prompts that are continued together: enough to share the cost of reading the weights. */
@@ -36,7 +34,7 @@ export interface Prompt {
 /**
  * Continues every prompt.
  * @returns the continuations, without the token that ended them.
- * @throws CusprunError the errors of `exportOnnx`.
+ * @throws CusprunError the errors of `writeOnnxFolder` and `withTemporaryFolder`.
  */
 export async function continuePrompts(
   checkpoint: Checkpoint,
@@ -47,11 +45,9 @@ export async function continuePrompts(
 ): Promise<readonly string[]> {
   const texts: string[] = prompts.map(() => "");
   if (prompts.length === 0) return texts;
-  const folder = await mkdtemp(join(tmpdir(), "cusprun-generation-"));
-  try {
-    const out = join(folder, "model");
-    await exportOnnx(checkpoint, out, { ...options, type: "f32" });
-    const session = await GraphSession.create(onnxModelPath(out, "f32"));
+  await withTemporaryFolder(async (folder) => {
+    await writeOnnxFolder(checkpoint, folder, { ...options, type: "f32" });
+    const session = await GraphSession.create(onnxModelPath(folder, "f32"));
     try {
       let done = 0;
       for (const indices of batchPrompts(prompts, checkpoint.config)) {
@@ -72,9 +68,7 @@ export async function continuePrompts(
     } finally {
       await session.close();
     }
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  });
   return texts;
 }
 

@@ -2,11 +2,13 @@
  * @file The hidden states of batches between two layers: in memory, or in a scratch file if they do not fit.
  */
 
-import { randomUUID } from "node:crypto";
-import { mkdir, open, rm, type FileHandle } from "node:fs/promises";
+import { open, rm, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { cusprunCacheDir } from "../checkpoint/hub/catalog.ts";
 import { CusprunError } from "../errors.ts";
+import { makeFolders } from "../folders.ts";
+import { asWriteError, describeSystemCode, systemCodeOf } from "../system-errors.ts";
+import { sweepTemporaries, temporaryPath } from "../temporary-files.ts";
 
 /** Hidden states of every batch, [B, T, D] in f32 each, zeros at first. Close them when done, also after an error. */
 export interface HiddenStates {
@@ -32,15 +34,16 @@ export function scratchFolder(): string {
  * Room for the hidden states of batches.
  * @param sizes number of values of each batch.
  * @param spills whether they live in a scratch file. Its name is removed once it is open, so that nothing is left
- * behind, however the process ends.
+ * behind, however the process ends; where the system does not allow that, the next run removes what a killed one left.
  * @throws CusprunError `DISK_FULL`, `OUTPUT_UNWRITABLE`, here and in `set`; `SCRATCH_LOST` in `get`.
  */
 export async function openHiddenStates(sizes: readonly number[], spills: boolean): Promise<HiddenStates> {
   if (!spills) return new MemoryStates(sizes);
   const folder = scratchFolder();
-  const path = join(folder, `states-${process.pid}-${randomUUID()}`);
+  const path = temporaryPath(folder);
   return orScratchError(folder, async () => {
-    await mkdir(folder, { recursive: true });
+    await makeFolders(folder);
+    await sweepTemporaries(folder);
     const handle = await open(path, "wx+", 0o600);
     const isUnlinked = await rm(path).then(
       () => true,
@@ -108,7 +111,10 @@ class FileStates implements HiddenStates {
     const bytes = this.#buffer.subarray(0, end - start);
     for (let done = 0; done < bytes.length;) {
       const length = Math.min(bytes.length - done, MAX_TRANSFER_BYTES);
-      const { bytesRead } = await orScratchError(scratchFolder(), () => this.#handle.read(bytes, done, length, start + done));
+      const reading = this.#handle.read(bytes, done, length, start + done);
+      const { bytesRead } = await reading.catch((error: unknown) => {
+        throw lost(describeSystemCode(systemCodeOf(error) ?? "EIO"), error);
+      });
       if (bytesRead === 0) throw lost(`${done} of ${bytes.length} bytes of a batch`);
       done += bytesRead;
     }
@@ -139,16 +145,7 @@ async function orScratchError<T>(folder: string, work: () => Promise<T>): Promis
   try {
     return await work();
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    const elsewhere = "set CUSPRUN_CACHE to a folder on another disk, or keep more in memory with --memory";
-    if (code === "ENOSPC" || code === "EDQUOT") {
-      const parts = { where: folder, found: "no space left for hidden states", expected: "room for a scratch file" };
-      throw new CusprunError("DISK_FULL", { ...parts, remedy: `Free space, ${elsewhere}` }, { cause: error });
-    }
-    if (code === "EIO") throw lost("a disk that cannot be read or written", error);
-    if (code === undefined) throw error;
-    const parts = { where: folder, found: `the system error ${code}`, expected: "a folder for a scratch file" };
-    throw new CusprunError("OUTPUT_UNWRITABLE", { ...parts, remedy: `Make the folder writable, ${elsewhere}` }, { cause: error });
+    throw asWriteError(error, folder, "CUSPRUN_CACHE");
   }
 }
 

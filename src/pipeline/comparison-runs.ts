@@ -26,6 +26,7 @@ import { pruneModel } from "./prune.ts";
 import { ensureScores } from "./scoring-step.ts";
 import { scoredKinds } from "./selection-step.ts";
 import { gatherVocabulary } from "./vocabulary-step.ts";
+import { withWorkErrors } from "./work-errors.ts";
 import { openWorkFolder } from "./work-folder.ts";
 
 /** A requested run, with the fingerprint that distinguishes it from others. */
@@ -60,9 +61,11 @@ export async function prepareSeed(
   const vocabulary =
     trimming === undefined ? null : await gatherVocabulary(checkpoint, options.corpora, documents, tokenizer, trimming, [], job);
   const request = { kinds: sharedKinds(checkpoint.config, wanted), mapChange: "first-order", vocabulary } as const;
-  const { scores } = await ensureScores(checkpoint, documents, request, workFolder, job);
-  await scores.close();
-  await measureDense(checkpoint, documents, workFolder, job);
+  await withWorkErrors(options.work, async () => {
+    const { scores } = await ensureScores(checkpoint, documents, request, workFolder, job);
+    await scores.close();
+    await measureDense(checkpoint, documents, workFolder, job);
+  });
 }
 
 /** The relevances that are scored for all experts at once. */

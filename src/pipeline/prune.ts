@@ -31,6 +31,7 @@ import { chosenDimensions, dropsLayers, scoredKinds, withMethod, type SelectionC
 import { ensureTrials, needsTrials } from "./trial-step.ts";
 import { gatherVocabulary } from "./vocabulary-step.ts";
 import { openWorkFolder, type ScoringRequest } from "./work-folder.ts";
+import { withWorkErrors } from "./work-errors.ts";
 import {
   checkExpertFormats,
   withExpertFolder,
@@ -99,7 +100,7 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
     withModel(options.model, jobOptions(options), async (checkpoint) => {
       await place.protect(openedInputs(checkpoint, null));
       const run = await PruneRun.prepare(checkpoint, dimensions, choice, options, place);
-      const report = await run.make();
+      const report = await withWorkErrors(options.work, () => run.make());
       return { ...report, elapsedMs: Math.round(performance.now() - startedAtMs) };
     }),
   );

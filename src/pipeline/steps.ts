@@ -30,6 +30,7 @@ import { gatherRepairDocuments, withRepairedExpert, type RepairOptions } from ".
 import { chosenDimensions, neededKinds, type SelectionChoice } from "./selection-step.ts";
 import { countTokensOf, countUnits } from "./unit-report.ts";
 import { gatherVocabulary } from "./vocabulary-step.ts";
+import { withWorkErrors } from "./work-errors.ts";
 import { openWorkFolder } from "./work-folder.ts";
 import {
   checkExpertFormats,
@@ -267,5 +268,5 @@ async function repairOn(
   const workFolder = await openWorkFolder(checkpoint, work);
   await place.protect(openedInputs(checkpoint, workFolder));
   const documents = await gatherRepairDocuments(corpora, tokenizer, repair, options, job);
-  return withRepairedExpert(checkpoint, cut, plan, documents, workFolder, job, writing);
+  return withWorkErrors(work, () => withRepairedExpert(checkpoint, cut, plan, documents, workFolder, job, writing));
 }

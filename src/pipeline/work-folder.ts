@@ -4,7 +4,7 @@
  */
 
 import { createHash } from "node:crypto";
-import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { asWriteError } from "../system-errors.ts";
 import { cusprunCacheDir } from "../checkpoint/hub/catalog.ts";
@@ -12,6 +12,7 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Corpus, Dimension, TokenDocument } from "../corpora/corpus.ts";
 import type { Perplexity } from "../evaluation/perplexity.ts";
 import { writeFileAtomically } from "../atomic-write.ts";
+import { makeFolders } from "../folders.ts";
 import { checkpointFingerprint, documentFingerprint, vocabularyFingerprint } from "../scoring/fingerprint.ts";
 import type { MapChange } from "../model/block-energies.ts";
 import type { RelevanceKind } from "../model/units.ts";
@@ -42,7 +43,7 @@ interface ScoresIndex extends Omit<ScoringRequest, "vocabulary"> {
 }
 
 /** The default place of work folders: the user's cache. */
-function defaultWorkRoot(): string {
+export function defaultWorkRoot(): string {
   return join(cusprunCacheDir(), "work");
 }
 
@@ -54,7 +55,7 @@ function defaultWorkRoot(): string {
 export async function openWorkFolder(checkpoint: Checkpoint, root: string | undefined): Promise<string> {
   const folder = join(root ?? defaultWorkRoot(), (await checkpointFingerprint(checkpoint)).slice(0, NAME_DIGITS));
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolders(folder);
   } catch (error) {
     throw asWriteError(error, folder, root === undefined ? "CUSPRUN_CACHE" : "--work");
   }

@@ -4,10 +4,10 @@
  */
 
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { withTemporaryFolder } from "../temporary-files.ts";
 import { type RuntimeAnswer, RuntimeFailure, type RuntimeRequest } from "./runtime.ts";
 
 /**
@@ -31,15 +31,14 @@ export function scriptPath(name: string): string {
 /**
  * Runs a script of `runtimes/` and reads its answer.
  * @param command the interpreter and the arguments before the request.
- * @throws RuntimeFailure.
+ * @throws RuntimeFailure; CusprunError `DISK_FULL`, `OUTPUT_UNWRITABLE` for the temporary folder.
  */
 export async function askChild(
   command: readonly [string, ...string[]],
   request: RuntimeRequest & Readonly<Record<string, unknown>>,
   signal?: AbortSignal,
 ): Promise<RuntimeAnswer> {
-  const folder = await mkdtemp(join(tmpdir(), "cusprun-verify-"));
-  try {
+  return withTemporaryFolder(async (folder) => {
     const logitsPath = join(folder, "logits.f32");
     const output = await run(command, JSON.stringify({ ...request, logitsPath }), signal);
     const answer = parseAnswer(output);
@@ -51,9 +50,7 @@ export async function askChild(
       );
     }
     return { ...answer, logits };
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 function run([file, ...args]: readonly [string, ...string[]], request: string, signal: AbortSignal | undefined): Promise<string> {

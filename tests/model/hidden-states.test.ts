@@ -41,8 +41,13 @@ describe("hidden states", () => {
       const probe = await open(import.meta.filename);
       const handles = Object.getPrototypeOf(probe) as { read: () => unknown; write: () => unknown };
       await probe.close();
-      vi.spyOn(handles, "write").mockRejectedValueOnce(Object.assign(new Error("full"), { code: "ENOSPC" }));
-      await expect(states.set(0, Float32Array.of(1, 2))).rejects.toMatchObject({ code: "DISK_FULL" });
+      vi.spyOn(handles, "write").mockRejectedValueOnce(Object.assign(new Error("full"), { code: "ENOSPC", syscall: "write" }));
+      await expect(states.set(0, Float32Array.of(1, 2))).rejects.toMatchObject({
+        code: "DISK_FULL",
+        parts: { where: scratchFolder(), remedy: expect.stringContaining("set CUSPRUN_CACHE to a folder elsewhere") as string },
+      });
+      vi.spyOn(handles, "read").mockRejectedValueOnce(Object.assign(new Error("broken"), { code: "EIO", syscall: "read" }));
+      await expect(states.get(0)).rejects.toMatchObject({ code: "SCRATCH_LOST" });
       vi.spyOn(handles, "read").mockResolvedValueOnce({ bytesRead: 0 });
       await expect(states.get(0)).rejects.toMatchObject({ code: "SCRATCH_LOST" });
       await states.close();
