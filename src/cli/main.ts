@@ -27,10 +27,7 @@ const printsJson = process.argv.includes("--json");
 // A reader that stops early (`| head`) is not an error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : DEFECT_EXIT_CODE));
 
-process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => {
-  const described = describeError(error);
-  return described.type === "refused" || described.type === "defect" ? fail(described) : DEFECT_EXIT_CODE;
-});
+process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => fail(describeError(error)));
 
 async function main(argv: readonly string[]): Promise<number> {
   const request = readFlags(argv);

@@ -29,7 +29,7 @@ export type FromWorker =
   | { readonly type: "defect"; readonly message: string; readonly stack: string };
 
 /** Describes an error as a final message. */
-export function describeError(error: unknown): FromWorker {
+export function describeError(error: unknown): Extract<FromWorker, { type: "refused" | "defect" }> {
   if (error instanceof CusprunError) {
     return { type: "refused", code: error.code, parts: { ...error.parts }, stack: stackOf(error) };
   }

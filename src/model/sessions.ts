@@ -7,7 +7,9 @@ import { env, InferenceSession, listSupportedBackends, Tensor } from "onnxruntim
 import { DEVICES, type Device } from "../device.ts";
 import { CusprunError } from "../errors.ts";
 import { OnnxGraph } from "./onnx-graph.ts";
+import { disableTelemetry } from "./telemetry.ts";
 
+disableTelemetry();
 // Errors are thrown; the runtime must not also print them to stderr.
 env.logLevel = "fatal";
 
