@@ -8,14 +8,12 @@ import { cp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { checkLeft, checkNextRun, EMPTY, errorOf } from "./checks.ts";
 import { type Change, type Ended, runToEnd } from "./command.ts";
-import { argumentsOf, countReadCalls, oncePer, type Reference } from "./references.ts";
+import { argumentsOf, readCallsOf, type Reference } from "./references.ts";
 import { holdsSame, partOf, snapshotOf, type Snapshot } from "./snapshot.ts";
 import type { Trial, TrialSetting } from "./trial.ts";
 import { clearPlaces, type Workbench } from "./workbench.ts";
 
 const KINDS = ["truncate", "append", "rewrite", "replace", "remove"] as const;
-
-const readCallsOf = oncePer(countReadCalls);
 
 /** Changes one input of a random command at a random call that reads it, then checks. */
 export async function tryChange({ bench, references, random }: TrialSetting): Promise<Trial> {

@@ -6,7 +6,7 @@
 import { execFileSync } from "node:child_process";
 import { checkInputs, checkLeft, checkNextRun, EMPTY, errorOf } from "./checks.ts";
 import { type Ended, runToEnd } from "./command.ts";
-import { argumentsOf, makeEarlier, measureRoom, oncePer, usedRoom } from "./references.ts";
+import { argumentsOf, earlierOf, roomOf, usedRoom } from "./references.ts";
 import { snapshotOf } from "./snapshot.ts";
 import type { Trial, TrialSetting } from "./trial.ts";
 import { clearPlaces, mountSmallDisk, type Place, resizeDisk, unmountSmallDisk } from "./workbench.ts";
@@ -23,9 +23,6 @@ const SETTINGS: Readonly<Record<Place, RegExp>> = {
   home: /\bHOME\b/,
   here: /\bfolder\b/,
 };
-
-const roomOf = oncePer(measureRoom);
-const earlierOf = oncePer(makeEarlier);
 
 /** Runs a random command with a small disk in a random place, then checks. */
 export async function tryFullDisk({ bench, references, random }: TrialSetting): Promise<Trial> {

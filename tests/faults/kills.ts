@@ -6,7 +6,7 @@ import { execFileSync } from "node:child_process";
 import { checkInputs, checkLeft, checkNextRun, EMPTY } from "./checks.ts";
 import { type Ended, type Fault, runToEnd, type Signal } from "./command.ts";
 import type { Random } from "./random.ts";
-import { argumentsOf, makeEarlier, oncePer, type Reference } from "./references.ts";
+import { argumentsOf, earlierOf, type Reference } from "./references.ts";
 import { snapshotOf } from "./snapshot.ts";
 import type { Trial, TrialSetting } from "./trial.ts";
 import { clearPlaces } from "./workbench.ts";
@@ -19,8 +19,6 @@ const STOPPED: Readonly<Partial<Record<Signal, number>>> = { SIGINT: 130, SIGTER
 
 /** Most time between two signals. */
 const SECOND_SIGNAL_MS = 300;
-
-const earlierOf = oncePer(makeEarlier);
 
 /** Breaks one run of a random command by a signal, then checks. */
 export async function tryKill({ bench, references, random }: TrialSetting): Promise<Trial> {

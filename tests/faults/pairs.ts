@@ -7,15 +7,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { join } from "node:path";
 import { checkLeft, checkNextRun, EMPTY, errorOf } from "./checks.ts";
 import { type Ended, runToEnd } from "./command.ts";
-import { argumentsOf, countReadCalls, oncePer, type Reference, strict, takeTrace } from "./references.ts";
+import { argumentsOf, readCallsOf, type Reference, strict, takeTrace } from "./references.ts";
 import { differences, snapshotOf } from "./snapshot.ts";
 import type { Trial, TrialSetting } from "./trial.ts";
 import { clearPlaces, outputOf, type Workbench } from "./workbench.ts";
 
 /** A refused run makes less than this share of the calls that read inputs in a whole run. */
 const REFUSED_SHARE = 0.25;
-
-const readCallsOf = oncePer(countReadCalls);
 
 /** A run, and the number of its calls that read inputs. */
 interface Traced {

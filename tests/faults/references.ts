@@ -64,8 +64,7 @@ export async function makeReference(bench: Workbench, command: TriedCommand): Pr
   return { command, after, elapsedMs: plain.elapsedMs, writeCalls: calls };
 }
 
-/** Number of the calls that read each input of a command, by its name within the folder of inputs. */
-export async function countReadCalls(bench: Workbench, command: TriedCommand): Promise<ReadonlyMap<string, number>> {
+async function countReadCalls(bench: Workbench, command: TriedCommand): Promise<ReadonlyMap<string, number>> {
   const calls = await traceCalls(bench, command, "read", bench.inputs);
   return new Map(command.reads.map((name) => [name, calls.filter(({ path }) => path === join(bench.inputs, name)).length]));
 }
@@ -102,8 +101,7 @@ export async function takeTrace(trace: string): Promise<readonly TracedCall[]> {
   });
 }
 
-/** Makes an output to be replaced. */
-export async function makeEarlier(bench: Workbench, command: TriedCommand): Promise<EarlierOutput> {
+async function makeEarlier(bench: Workbench, command: TriedCommand): Promise<EarlierOutput> {
   await clearPlaces(bench);
   const args = argumentsOf(bench, command).map((word) => word.replace(bench.inputs, bench.otherInputs));
   mustSucceed(command, await runToEnd(args, bench.surroundings));
@@ -114,7 +112,7 @@ export async function makeEarlier(bench: Workbench, command: TriedCommand): Prom
 }
 
 /** Makes something of each reference once, when it is first asked for. */
-export function oncePer<T>(
+function oncePer<T>(
   make: (bench: Workbench, command: TriedCommand) => Promise<T>,
 ): (bench: Workbench, reference: Reference) => Promise<T> {
   const made = new WeakMap<Reference, T>();
@@ -125,8 +123,16 @@ export function oncePer<T>(
   };
 }
 
+/** The output to be replaced of each command. */
+export const earlierOf = oncePer(makeEarlier);
+
+/** The number of the calls of each command that read each input, by its name within the folder of inputs. */
+export const readCallsOf = oncePer(countReadCalls);
+
 /** The room that a run takes in each place. Needs the right to mount. */
-export async function measureRoom(bench: Workbench, command: TriedCommand): Promise<ReadonlyMap<Place, Room>> {
+export const roomOf = oncePer(measureRoom);
+
+async function measureRoom(bench: Workbench, command: TriedCommand): Promise<ReadonlyMap<Place, Room>> {
   await clearPlaces(bench);
   for (const place of PLACES) mountSmallDisk(bench.placeOf(place), {});
   const most = new Map<Place, Room>(PLACES.map((place) => [place, { bytes: 0, entries: 0 }]));
