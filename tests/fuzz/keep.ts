@@ -47,7 +47,11 @@ export async function keepFaults(
       const name = `${fault}-${digits(signature)}`;
       const path = isKept ? store(target, name, input, { fault, found: detail }) : null;
       defects.push({
-        ...{ target, fault, detail, index, path },
+        target,
+        fault,
+        detail,
+        index,
+        path,
         count: group.length,
         change: describeChange(source, input),
         isConfirmed: found !== null,
@@ -92,7 +96,8 @@ function describeChange({ bases }: Source, { base, changed }: Input): string {
         const text = JSON.stringify(part.subarray(0, MAX_SHOWN).toString("latin1"));
         return part.length > MAX_SHOWN ? `${text}… (${part.length} bytes)` : text;
       };
-      return `${base}/${name} at ${start}: ${show(original.subarray(start, original.length - end))} → ${show(bytes.subarray(start, bytes.length - end))}`;
+      const [before, after] = [original, bytes].map((each) => show(each.subarray(start, each.length - end)));
+      return `${base}/${name} at ${start}: ${before} → ${after}`;
     })
     .join("; ");
 }
