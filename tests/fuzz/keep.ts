@@ -66,7 +66,10 @@ function groupsOf(faults: readonly Fault[]): Map<string, Fault[]> {
   const groups = new Map<string, Fault[]>();
   for (const fault of faults) {
     const [message = "", ...frames] = fault.detail.split("\n");
-    const place = frames.length > 0 ? `${message.split(":")[0]} ${frames[0]}` : message.replace(/["'].*["']|[-\d.e+]+/g, "#");
+    // A promise's first words name it; the rest are values.
+    const isPromise = message.startsWith("BrokenPromise");
+    const place =
+      frames.length > 0 && !isPromise ? `${message.split(":")[0]} ${frames[0]}` : message.replace(/["'].*["']|[-\d.e+]+/g, "#");
     const signature = `${fault.fault} ${place}`;
     groups.set(signature, [...(groups.get(signature) ?? []), fault]);
   }
