@@ -1,6 +1,6 @@
 /**
- * @file Compiles the fuzzer and src to tests/fuzz/dist, since its processes are started by Node alone. Types are checked
- * with all tests (`npm run typecheck`).
+ * @file Compiles the fuzzer and src to tests/fuzz/dist, since its processes are started by Node alone. Types are
+ * checked with all tests (`npm run typecheck`).
  */
 
 import { spawnSync } from "node:child_process";

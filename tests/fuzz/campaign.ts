@@ -1,6 +1,6 @@
 /**
- * @file Runs a target's inputs in worker processes, one after the other, and gathers what became of them. A process that
- * hangs or dies is replaced, and the run goes on after the input that was to blame.
+ * @file Runs a target's inputs in worker processes, one after the other, and gathers what became of them. A process
+ * that hangs or dies is replaced, and the run goes on after the input that was to blame.
  */
 
 import { mkdtempSync, rmSync } from "node:fs";

@@ -47,7 +47,11 @@ export async function keepFaults(
       const name = `${fault}-${digits(signature)}`;
       const path = isKept ? store(target, name, input, { fault, found: detail }) : null;
       defects.push({
-        ...{ target, fault, detail, index, path },
+        target,
+        fault,
+        detail,
+        index,
+        path,
         count: group.length,
         change: describeChange(source, input),
         isConfirmed: found !== null,
@@ -62,7 +66,10 @@ function groupsOf(faults: readonly Fault[]): Map<string, Fault[]> {
   const groups = new Map<string, Fault[]>();
   for (const fault of faults) {
     const [message = "", ...frames] = fault.detail.split("\n");
-    const place = frames.length > 0 ? `${message.split(":")[0]} ${frames[0]}` : message.replace(/["'].*["']|[-\d.e+]+/g, "#");
+    // A promise's first words name it; the rest are values.
+    const isPromise = message.startsWith("BrokenPromise");
+    const place =
+      frames.length > 0 && !isPromise ? `${message.split(":")[0]} ${frames[0]}` : message.replace(/["'].*["']|[-\d.e+]+/g, "#");
     const signature = `${fault.fault} ${place}`;
     groups.set(signature, [...(groups.get(signature) ?? []), fault]);
   }
@@ -92,7 +99,8 @@ function describeChange({ bases }: Source, { base, changed }: Input): string {
         const text = JSON.stringify(part.subarray(0, MAX_SHOWN).toString("latin1"));
         return part.length > MAX_SHOWN ? `${text}… (${part.length} bytes)` : text;
       };
-      return `${base}/${name} at ${start}: ${show(original.subarray(start, original.length - end))} → ${show(bytes.subarray(start, bytes.length - end))}`;
+      const [before, after] = [original, bytes].map((each) => show(each.subarray(start, each.length - end)));
+      return `${base}/${name} at ${start}: ${before} → ${after}`;
     })
     .join("; ");
 }

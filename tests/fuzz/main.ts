@@ -1,6 +1,6 @@
 /**
- * @file The fuzzer's command: `npm run fuzz -- --inputs 1000000 --seed 7`. Mutated files go into every reader of cusprun;
- * the only outcomes allowed are acceptance and a coded error, within 5 s and 500 MiB.
+ * @file The fuzzer's command: `npm run fuzz -- --inputs 1000000 --seed 7`. Mutated files go into every reader of
+ * cusprun; the only outcomes allowed are acceptance and a coded error, within 5 s and 500 MiB.
  */
 
 import { writeFileSync } from "node:fs";

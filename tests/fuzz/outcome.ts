@@ -42,7 +42,7 @@ function describe(error: unknown): string {
   if (!(error instanceof Error)) return `thrown: ${String(error).slice(0, 200)}`;
   const frames = (error.stack ?? "")
     .split("\n")
-    .map((line) => /at (?:(?:async )?([^ ]+) \()?.*?\/((?:src|node_modules)\/[^:]+:\d+)/.exec(line))
+    .map((line) => /at (?:(?:async )?([^ ]+) \()?.*\/((?:src|node_modules)\/[^:]+:\d+)/.exec(line))
     .filter((match) => match !== null)
     .map(([, name, place]) => (name === undefined ? place : `${name} (${place})`));
   return `${error.name}: ${error.message.slice(0, 200)}\n${frames.slice(0, SHOWN_FRAMES).join("\n")}`;

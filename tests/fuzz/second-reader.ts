@@ -1,6 +1,6 @@
 /**
- * @file Shows files to readers of other projects, `safetensors` and `gguf` in Python, in one process that stays open. What
- * cusprun accepts and they refuse is a fault, unless the difference is listed here.
+ * @file Shows files to readers of other projects, `safetensors` and `gguf` in Python, in one process that stays open.
+ * What cusprun accepts and they refuse is a fault, unless the difference is listed here.
  */
 
 import { type ChildProcessByStdio, spawn } from "node:child_process";

@@ -1,6 +1,6 @@
 /**
- * @file Inputs that once failed, kept as folders: `corpus/{target}/{name}/` holds the changed files and `input.json`, which
- * names the base, the fault and where it came from.
+ * @file Inputs that once failed, kept as folders: `corpus/{target}/{name}/` holds the changed files and `input.json`,
+ * which names the base and the fault.
  */
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";

@@ -74,7 +74,9 @@ function secondReaders(reports: readonly TargetReport[]): string {
     .filter(({ shown }) => shown > 0)
     .map(({ target, shown, stricter, faults }) => {
       const refused = faults.filter(({ fault }) => fault === "accepted").length;
-      return `${target}: of ${shown} accepted inputs the second reader refuses ${refused}; of a sample of the refused ones it accepts: ${commonCodes(stricter) || "none"}.\n`;
+      const accepted = commonCodes(stricter) || "none";
+      const looser = `of a sample of the refused ones it accepts: ${accepted}`;
+      return `${target}: the second reader refuses ${refused} of ${shown} accepted inputs; ${looser}.\n`;
     })
     .join("");
 }

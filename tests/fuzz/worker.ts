@@ -1,7 +1,7 @@
 /**
- * @file The process that runs inputs: `worker.js TARGET FOLDER`. Receives ranges of indices and stored inputs, writes the
- * index that it is about to run into a state file, and answers with a report. The parent ends it if an input takes too
- * long.
+ * @file The process that runs inputs: `worker.js TARGET FOLDER`. Receives ranges of indices and stored inputs, writes
+ * the index that it is about to run into a state file, and answers with a report. The parent ends it if an input takes
+ * too long.
  */
 
 import { closeSync, openSync, writeSync } from "node:fs";

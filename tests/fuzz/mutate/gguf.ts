@@ -1,7 +1,7 @@
 /**
  * @file Mutates a GGUF file by its fields: counts, lengths, types, sizes and offsets take interesting values; keys and
  * tensors are removed, repeated, renamed and moved.
- * Source: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+ * Source: the GGUF specification of https://github.com/ggml-org/ggml
  */
 
 import type { Random } from "../random.ts";

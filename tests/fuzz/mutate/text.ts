@@ -1,6 +1,6 @@
 /**
- * @file Mutates text by its lines and marks: JSON Lines by their JSON, tables by their separators and quotes, YAML by its
- * indents; and bytes that are not UTF-8.
+ * @file Mutates text by its lines and marks: JSON Lines by their JSON, tables by their separators and quotes, YAML by
+ * its indents; and bytes that are not UTF-8.
  */
 
 import type { Random } from "../random.ts";
@@ -8,49 +8,19 @@ import { oddJson, STRINGS } from "../values.ts";
 import { mutateBytes, replaced } from "./bytes.ts";
 import { mutateJson } from "./json.ts";
 
-/** What separates, quotes or begins something in one of the formats, and bytes that no UTF-8 text has. */
-const MARKS: readonly (string | readonly number[])[] = [
-  ...[
-    "\n",
-    "\r",
-    "\r\n",
-    "\n\n",
-    "\t",
-    ",",
-    ";",
-    '"',
-    '""',
-    "'",
-    "\\",
-    "\u0000",
-    "\ufeff",
-    "\u2028",
-    "#",
-    ": ",
-    "- ",
-    "  ",
-    "{",
-    "}",
-    "[",
-  ],
-  ...[
-    "]",
-    "|",
-    ">",
-    "&a ",
-    "*a ",
-    "!!binary ",
-    "!!js/function ",
-    "? ",
-    "---\n",
-    "...\n",
-    "%YAML 1.2\n",
-    "<<: ",
-    "null",
-    "\u001b[31m",
-  ],
-  ...[[0xff], [0xc3], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80], [0xc0, 0x80], [0xff, 0xfe], [0xfe, 0xff], [0x80]],
-];
+/** What separates, quotes or begins something in one of the formats. */
+const TEXT_MARKS: readonly string[] = [
+  ["\n", "\r", "\r\n", "\n\n", "\t", ": ", "- ", "  ", "&a ", "*a ", "!!binary ", "!!js/function ", "? ", "---\n", "...\n"],
+  ["%YAML 1.2\n", "<<: ", "\u0000", "\ufeff", "\u2028", "\u001b[31m"],
+  String.raw`, ; " "" ' \ # { } [ ] | > null`.split(" "),
+].flat();
+
+/** Bytes that no UTF-8 text has. */
+const BYTE_MARKS: readonly string[] = "ff c3 eda080 f4908080 c080 fffe feff 80".split(" ");
+
+function mark(random: Random): Buffer {
+  return random.chance(0.8) ? Buffer.from(random.pick(TEXT_MARKS)) : Buffer.from(random.pick(BYTE_MARKS), "hex");
+}
 
 /** Lines that are JSON: one of them is changed by its structure, or the text as a text. */
 export function mutateJsonLines(contents: Buffer, random: Random, others: readonly Buffer[]): Buffer {
@@ -74,14 +44,13 @@ function changeOne(contents: Buffer, random: Random, others: readonly Buffer[]):
   const at = random.below(contents.length + 1);
   const kind = random.next();
   if (kind < 0.35) {
-    const mark = random.pick(MARKS);
-    return replaced(contents, at, random.chance(0.5) ? at : Math.min(at + 1, contents.length), Buffer.from(mark as string));
+    return replaced(contents, at, random.chance(0.5) ? at : Math.min(at + 1, contents.length), mark(random));
   }
   if (kind < 0.45) return replaced(contents, at, at, Buffer.from(random.pick(STRINGS)));
   if (kind < 0.55) return mutateBytes(contents, random, others);
   if (kind < 0.62) {
-    const mark = Buffer.from(random.pick(MARKS) as string);
-    return replaced(contents, at, at, Buffer.concat(Array.from({ length: random.pick([10, 1000, 20_000]) }, () => mark)));
+    const repeated = mark(random);
+    return replaced(contents, at, at, Buffer.concat(Array.from({ length: random.pick([10, 1000, 20_000]) }, () => repeated)));
   }
   if (kind < 0.7) return replaced(contents, at, at, Buffer.from(oddJson(random)));
   return changeLines(contents, random);

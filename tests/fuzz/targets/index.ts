@@ -15,9 +15,9 @@ import { comparison, work } from "./work.ts";
 
 /** The targets of a run, in the order of the data's way through the program. */
 export const TARGETS: readonly Target[] = [
-  ...[safetensors, shards, config, gguf, ggufSplit, tokenizer],
-  ...[corpus, parquet, tasks, scores, plan, comparison, work, settings],
-];
+  [safetensors, shards, config, gguf, ggufSplit, tokenizer],
+  [corpus, parquet, tasks, scores, plan, comparison, work, settings],
+].flat();
 
 /** A target by its name; also the one that tests the fuzzer itself. */
 export function targetNamed(name: string): Target {
