@@ -81,8 +81,8 @@ export function hasFileExtension(path: string): boolean {
 
 /**
  * Lists the files that a path stands for.
- * @throws CusprunError `CORPUS_NOT_FOUND`; `CORPUS_FORMAT` for a file with another extension; `CORPUS_EMPTY` for a folder
- * without corpus files; `CORPUS_TOO_LARGE` for a folder of more than `MAX_FILES`.
+ * @throws CusprunError `CORPUS_NOT_FOUND`; `CORPUS_FORMAT` for a file with another extension; `CORPUS_EMPTY` for a
+ * folder without corpus files; `CORPUS_TOO_LARGE` for a folder of more than `MAX_FILES`.
  */
 export async function findCorpusFiles(path: string): Promise<CorpusFiles> {
   const found = await stat(path).catch((error: unknown) => {
@@ -98,7 +98,10 @@ export async function findCorpusFiles(path: string): Promise<CorpusFiles> {
   throw listing.describeEmpty(path);
 }
 
-/** The corpus files of a folder; what cannot be read is noted. Links to folders are not followed: they may lead in circles. */
+/**
+ * The corpus files of a folder; what cannot be read is noted. Links to folders are not followed: they may lead in
+ * circles.
+ */
 class Listing {
   readonly files: string[] = [];
   readonly passedOver: string[] = [];
@@ -129,7 +132,8 @@ class Listing {
         remedy: "Check the links and permissions",
       });
     }
-    const found = this.#others.length === 0 ? "no file" : `${this.#others.length} files of other kinds (${shortList(this.#others)})`;
+    const found =
+      this.#others.length === 0 ? "no file" : `${this.#others.length} files of other kinds (${shortList(this.#others)})`;
     const withoutExtension = this.#others.find((path) => extname(path) === "");
     return new CusprunError("CORPUS_EMPTY", {
       where: folder,
@@ -193,9 +197,8 @@ function unknownFormat(path: string): CusprunError {
     where: path,
     found: extension === "" ? "no extension" : `the extension '${extension}'`,
     expected: `one of ${CORPUS_EXTENSIONS.join(", ")}, also compressed (${COMPRESSED_EXTENSIONS.join(", ")})`,
-    remedy: (remedy ?? "Convert the file, or rename it if it has one of these formats, e.g. to FILE.txt").replaceAll(
-      "FILE",
-      () => shellQuote(path),
+    remedy: (remedy ?? "Convert the file, or rename it if it has one of these formats, e.g. to FILE.txt").replaceAll("FILE", () =>
+      shellQuote(path),
     ),
   });
 }

@@ -68,8 +68,8 @@ export function pairMessages({ prompt, completion, input, system }: Pair, row: J
 }
 
 /**
- * A pair as one text, for a model that was not trained on chats; null if it holds messages. Instructions as in Stanford's
- * Alpaca, questions as in lm-evaluation-harness, others one after the other, as in TRL, on a new line if no space is
+ * A pair as one text, for a model that was not trained on chats; null if it holds messages. Instructions as in
+ * Stanford's Alpaca, questions as in lm-evaluation-harness, others one after the other, as in TRL, on a new line if no space is
  * between them.
  */
 export function pairText({ prompt, completion, input, system }: Pair, row: JsonObject): string | null {
@@ -105,6 +105,7 @@ function textOrEmpty(row: JsonObject, name: string | null): string | null {
 
 function kindOf(row: JsonObject, name: string | null): string {
   const value = name === null ? undefined : row[name];
-  const kind = value === undefined ? "nothing" : Array.isArray(value) ? "a list" : isJsonObject(value) ? "an object" : typeof value;
+  const kind =
+    value === undefined ? "nothing" : Array.isArray(value) ? "a list" : isJsonObject(value) ? "an object" : typeof value;
   return `${kind} in '${name}'`;
 }

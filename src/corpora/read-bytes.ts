@@ -29,8 +29,8 @@ type Chunks = AsyncIterable<Uint8Array>;
 
 /**
  * Reads a file. The byte order mark of UTF-8 is kept; that of UTF-16 is removed with its encoding.
- * @throws CusprunError `CORPUS_NOT_FOUND` for what the system does not let read; `CORPUS_FORMAT` for a pipe or a device;
- * `CORPUS_COMPRESSED` for damaged compressed data; `CORPUS_TOO_LARGE` above the bounds of this file; `CORPUS_ENCODING`
+ * @throws CusprunError `CORPUS_NOT_FOUND` for what the system does not let read; `CORPUS_FORMAT` for a pipe or a
+ * device; `CORPUS_COMPRESSED` for damaged compressed data; `CORPUS_TOO_LARGE` above the bounds of this file; `CORPUS_ENCODING`
  * for broken UTF-16 and for UTF-32.
  */
 export async function* readBytes(path: string): AsyncGenerator<Uint8Array> {

@@ -31,7 +31,7 @@ export interface Tokenizer {
   readonly chatTemplate?: ChatTemplate | null;
   /**
    * Token ids of a text. Special tokens in it are recognised; BOS or EOS are added if the tokenizer's files say so.
-   * @param isRendered the text is a chat with its own special tokens: none is added, except the prefix if it is missing.
+   * @param isRendered the text is a chat with its own special tokens: none is added, except a missing prefix.
    */
   encode(text: string, isRendered?: boolean): Int32Array;
   /** Text of token ids, including special tokens. Invalid UTF-8 becomes U+FFFD. */

@@ -1,6 +1,6 @@
 /**
- * @file Zstandard data → its content, block by block. `fzstd` decompresses; frames and blocks are told apart here, since
- * it would allocate any window that a header claims, and give out all blocks of its input at once.
+ * @file Zstandard data → its content, block by block. `fzstd` decompresses; frames and blocks are told apart here,
+ * since it would allocate any window that a header claims, and give out all blocks of its input at once.
  * Source: RFC 8878, sections 3.1.1 and 3.1.2.
  */
 
@@ -55,7 +55,7 @@ async function* readFrame(magic: Uint8Array, input: Input): AsyncGenerator<Uint8
   };
   const { header, hasChecksum } = await readFrameHeader(input);
   push(Buffer.concat([magic, header]));
-  for (let isLast = false; !isLast; ) {
+  for (let isLast = false; !isLast;) {
     const block = await input.take(3);
     const fields = readLittleEndian(block);
     isLast = (fields & 1) === 1;

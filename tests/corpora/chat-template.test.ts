@@ -59,7 +59,7 @@ describe.each(goldens.formats)("the format of $name", ({ name, tokenizerJson, to
     }
     expect(rendered).toEqual({ text: expected.text });
     const ids = Array.from(tokenizer.encode(expected.text, true));
-    // Where the template writes no BOS and the tokenizer adds one, llama.cpp adds it to chats as well; transformers does not.
+    // Where the template writes no BOS and the tokenizer adds one, llama.cpp adds it to chats; transformers does not.
     const isAdded = name === "bos-by-tokenizer";
     expect(ids).toEqual(isAdded ? [...tokenizer.prefix, ...expected.ids] : expected.ids);
     expect(ids.filter((id) => tokenizer.prefix.includes(id))).toHaveLength(tokenizer.prefix.length);
@@ -115,7 +115,11 @@ describe("a template", () => {
     ["that does not end", endless, "no result within"],
     ["that is not Jinja", "{% for x in %}", "cannot be read"],
     ["of 20,000 brackets", `{{ ${"(".repeat(20_000)}1${")".repeat(20_000)} }}`, "cannot be read"],
-    ["that grows without bound", `{% set ns = namespace(x='xxxxxxxx') %}${"{% set ns.x = ns.x ~ ns.x %}".repeat(24)}{{ ns.x }}`, "more than"],
+    [
+      "that grows without bound",
+      `{% set ns = namespace(x='xxxxxxxx') %}${"{% set ns.x = ns.x ~ ns.x %}".repeat(24)}{{ ns.x }}`,
+      "more than",
+    ],
   ])("%s is refused", ([, source, part]) => {
     const error = errorOf(() => render(source));
     expect(error.code).toBe("CHAT_TEMPLATE");
@@ -130,7 +134,9 @@ describe("a template", () => {
 
   test("reaches nothing but what it is given", () => {
     for (const name of ["constructor", "__proto__", "constructor.constructor"]) {
-      expect(render(`{{ messages.${name} }}{{ ''.${name} }}`)).not.toEqual({ text: expect.stringContaining("unction") as string });
+      expect(render(`{{ messages.${name} }}{{ ''.${name} }}`)).not.toEqual({
+        text: expect.stringContaining("unction") as string,
+      });
     }
   });
 });

@@ -56,7 +56,12 @@ const SEVEN = Array.from({ length: 7 }, (_, i) => `text ${i}`);
 
 describe("a dataset", () => {
   test("is read from its Parquet files, the split `train` unless another is named", async () => {
-    const paths = ["README.md", "data/test-00000-of-00001.parquet", "data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet"];
+    const paths = [
+      "README.md",
+      "data/test-00000-of-00001.parquet",
+      "data/train-00000-of-00002.parquet",
+      "data/train-00001-of-00002.parquet",
+    ];
     const { texts, report, requests } = await read(paths, "tiny/data");
     expect(texts).toEqual([...SEVEN, ...SEVEN]);
     expect(report).toMatchObject({ spec: "tiny/data", documents: 14, notes: ["split train, commit 0123456, 2 of 2 files"] });

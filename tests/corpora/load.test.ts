@@ -88,7 +88,9 @@ describe("presets", () => {
   test("the error for an unknown name lists the known names", async () => {
     const error = await errorOf(loadCorpora({ language: ["klingon"] }, bytes));
     expect(error.code).toBe("PRESET_UNKNOWN");
-    expect(error.message).toMatch(/--language: found 'klingon', which is neither a preset nor a path, expected one of de, en, .*OWNER\/klingon/);
+    expect(error.message).toMatch(
+      /--language: found 'klingon', which is neither a preset nor a path, expected one of de, en, .*OWNER\/klingon/,
+    );
   });
 });
 
