@@ -47,7 +47,7 @@ async function* readFrame(magic: Uint8Array, input: Input): AsyncGenerator<Uint8
   const decompressor = new Decompress((chunk) => output.push(chunk));
   const push = (bytes: Uint8Array, isLast = false): Uint8Array[] => {
     try {
-      withinTime(() => decompressor.push(bytes, isLast));
+      withinTime(() => void decompressor.push(bytes, isLast));
     } catch (error) {
       throw new ZstdError(error instanceof Error ? error.message : String(error), { cause: error });
     }
