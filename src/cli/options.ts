@@ -23,19 +23,21 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     group: "Corpora",
     type: { kind: "texts" },
     hint: "NAME|FILE",
-    help: "Language corpus: a preset, or a JSONL, text or Parquet file (FILE#FIELD); repeat to mix several",
+    help:
+      "Language corpus: a preset; a file or a folder of text, JSONL, JSON, CSV or Parquet (FILE#FIELD); or a dataset on the " +
+      "hub (OWNER/NAME); repeat to mix several",
   },
   domain: {
     group: "Corpora",
     type: { kind: "texts" },
     hint: "NAME|FILE",
-    help: "Domain corpus: a preset or a file; repeat to mix several",
+    help: "Domain corpus: a preset, file, folder or dataset; repeat to mix several",
   },
   task: {
     group: "Corpora",
     type: { kind: "texts" },
     hint: "NAME|FILE",
-    help: "Task corpus: a preset or a file; repeat to mix several",
+    help: "Task corpus: a preset, file, folder or dataset; repeat to mix several",
   },
   dimensions: {
     group: "Corpora",

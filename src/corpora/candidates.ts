@@ -47,7 +47,11 @@ export async function readCandidates(
 ): Promise<readonly Candidate[]> {
   let kept = new Map<string, Candidate>();
   let count = 0;
-  for await (const document of await openSpec(dimension, spec, options)) {
+  const onReport = (report: SourceReport): void => {
+    options.onReport?.(report);
+    options.onProgress?.({ stage: `read ${describe(report)}`, done: count, total: null, unit: "documents" });
+  };
+  for await (const document of await openSpec(dimension, spec, { ...options, onReport })) {
     const cut = wellFormed(cutText(document.text, options.maxCharacters));
     const rank = createHash("sha256").update(`${options.seed}\n${cut}`).digest("hex");
     if (!kept.has(rank)) kept.set(rank, { ...document, text: cut, rank });
@@ -58,7 +62,6 @@ export async function readCandidates(
       await pause(options.signal);
     }
   }
-  options.onProgress?.({ stage: `read ${specLabel(spec)}`, done: count, total: null, unit: "documents" });
   return [...firstOf(kept, options.limit).values()];
 }
 
@@ -90,6 +93,15 @@ async function* readPreset(dimension: Dimension, name: string, options: ReadOpti
   const onReport = (report: SourceReport): void => options.onReport?.({ ...report, spec: name });
   for await (const { text, source } of readDocuments(path, { ...options, onReport }))
     yield { text, source: source.replace(path, `preset ${dimension}/${name}`) };
+}
+
+/** What was read, for the line of progress that stays in a log. */
+function describe({ spec, fields, withoutText, unusable }: SourceReport): string {
+  const from = fields.every((field) => field === "text") ? [] : [fields.join(", ")];
+  const without = withoutText === 0 ? [] : [`${withoutText} rows without a text`];
+  const skipped = unusable === 0 ? [] : [`${unusable} unusable rows skipped`];
+  const details = [...from, ...without, ...skipped].join("; ");
+  return `${specLabel(spec)}${details === "" ? "" : ` (${details})`}`;
 }
 
 /** The start of a text, as a copy: a slice would keep the whole text in memory. */

@@ -18,8 +18,11 @@ interface Environment {
 }
 const Environment = UntypedEnvironment as unknown as new () => Environment;
 const Interpreter = UntypedInterpreter as unknown as new (environment: Environment) => {
-  run(program: Template["parsed"]): { readonly value: unknown };
+  run(program: Program): { readonly value: unknown };
 };
+
+/** A parsed template; its own type does not resolve either. */
+type Program = object;
 
 /** Time for one chat; real ones take less than a millisecond. */
 const MAX_RENDER_MS = 1000;
@@ -88,9 +91,9 @@ export function chatTemplateOf(value: unknown): string | null {
  * @throws CusprunError `CHAT_TEMPLATE` if it is not valid Jinja.
  */
 export function compileChatTemplate({ source, tokens, where }: ChatTemplate): RenderChat {
-  let program: Template["parsed"];
+  let program: Program;
   try {
-    program = withinTime(() => new Template(source), MAX_RENDER_MS).parsed;
+    program = withinTime(() => new Template(source), MAX_RENDER_MS).parsed as Program;
   } catch (error) {
     throw templateError(where, `a template that cannot be read (${showError(error)})`, "valid Jinja", error);
   }

@@ -81,8 +81,8 @@ export function hasFileExtension(path: string): boolean {
 
 /**
  * Lists the files that a path stands for.
- * @throws CusprunError `CORPUS_NOT_FOUND`; `CORPUS_FORMAT` for a file with another extension; `CORPUS_EMPTY` for a folder
- * without corpus files; `CORPUS_TOO_LARGE` for a folder of more than `MAX_FILES`.
+ * @throws CusprunError `CORPUS_NOT_FOUND`; `CORPUS_FORMAT` for a file with another extension; `CORPUS_EMPTY` for a
+ * folder without corpus files; `CORPUS_TOO_LARGE` for a folder of more than `MAX_FILES`.
  */
 export async function findCorpusFiles(path: string): Promise<CorpusFiles> {
   const found = await stat(path).catch((error: unknown) => {
@@ -98,7 +98,10 @@ export async function findCorpusFiles(path: string): Promise<CorpusFiles> {
   throw listing.describeEmpty(path);
 }
 
-/** The corpus files of a folder; what cannot be read is noted. Links to folders are not followed: they may lead in circles. */
+/**
+ * The corpus files of a folder; what cannot be read is noted. Links to folders are not followed: they may lead in
+ * circles.
+ */
 class Listing {
   readonly files: string[] = [];
   readonly passedOver: string[] = [];

@@ -57,8 +57,8 @@ export async function parseDatasetSpec(text: string): Promise<DatasetSpec | null
 /**
  * Downloads a dataset's files, or finds them in the cache that all Hugging Face tools share.
  * @returns local paths, in the order of their names in the dataset, and notes on what was chosen.
- * @throws CusprunError `DATASET_PART` if the dataset has several configurations and none is named, or none of this name;
- * and what `fetchDatasetFiles` throws.
+ * @throws CusprunError `DATASET_PART` if the dataset has several configurations and none is named, or not the named
+ * split; and what `fetchDatasetFiles` throws.
  */
 export async function fetchHubDataset(
   { name, split }: DatasetSpec,

@@ -47,7 +47,7 @@ export function findPair(row: JsonObject): Pair | null {
 export function pairMessages({ prompt, completion, input, system }: Pair, row: JsonObject): readonly ChatMessage[] | string {
   const turns: ChatMessage[] = [];
   const [before, extra] = [textOrEmpty(row, system), textOrEmpty(row, input)];
-  if (before === null || extra === null) return `${kindOf(row, before === null ? system : input)}`;
+  if (before === null || extra === null) return kindOf(row, before === null ? system : input);
   if (before !== "") turns.push({ role: "system", content: before });
   for (const [name, role] of [
     [prompt, "user"],
@@ -68,9 +68,9 @@ export function pairMessages({ prompt, completion, input, system }: Pair, row: J
 }
 
 /**
- * A pair as one text, for a model that was not trained on chats; null if it holds messages. Instructions as in Stanford's
- * Alpaca, questions as in lm-evaluation-harness, others one after the other, as in TRL, on a new line if no space is
- * between them.
+ * A pair as one text, for a model that was not trained on chats; null if it holds messages. Instructions as in
+ * Stanford's Alpaca, questions as in lm-evaluation-harness, others one after the other, as in TRL, on a new line if no
+ * space is between them.
  */
 export function pairText({ prompt, completion, input, system }: Pair, row: JsonObject): string | null {
   const [asked, answered] = [row[prompt], row[completion]];

@@ -206,6 +206,7 @@ function readTexts(
       checkPrefixes(readerOf(bytes), count);
       deltaByteArray(reader, count, output);
       return output.map(decodeText);
+    case undefined:
     default:
       throw new Error(`the encoding ${encoding ?? "(unknown)"} of strings`);
   }
@@ -279,7 +280,7 @@ function decompress(bytes: Uint8Array, size: number, codec: string): Uint8Array 
   return page;
 }
 
-function readerOf(bytes: Uint8Array): { view: DataView<ArrayBufferLike>; offset: number } {
+function readerOf(bytes: Uint8Array): { view: DataView; offset: number } {
   return { view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), offset: 0 };
 }
 

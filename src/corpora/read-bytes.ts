@@ -29,9 +29,9 @@ type Chunks = AsyncIterable<Uint8Array>;
 
 /**
  * Reads a file. The byte order mark of UTF-8 is kept; that of UTF-16 is removed with its encoding.
- * @throws CusprunError `CORPUS_NOT_FOUND` for what the system does not let read; `CORPUS_FORMAT` for a pipe or a device;
- * `CORPUS_COMPRESSED` for damaged compressed data; `CORPUS_TOO_LARGE` above the bounds of this file; `CORPUS_ENCODING`
- * for broken UTF-16 and for UTF-32.
+ * @throws CusprunError `CORPUS_NOT_FOUND` for what the system does not let read; `CORPUS_FORMAT` for a pipe or a
+ * device; `CORPUS_COMPRESSED` for damaged compressed data; `CORPUS_TOO_LARGE` above the bounds of this file;
+ * `CORPUS_ENCODING` for broken UTF-16 and for UTF-32.
  */
 export async function* readBytes(path: string): AsyncGenerator<Uint8Array> {
   const byteLength = await checkRegularFile(path);
@@ -95,7 +95,8 @@ async function* bounded(decompressed: Chunks, path: string, byteLength: number):
 
 /** Whether an error is about the compressed data. */
 function isDamage(error: unknown): error is Error {
-  return error instanceof ZstdError || (error instanceof Error && /^Z_/.test((error as NodeJS.ErrnoException).code ?? ""));
+  if (!(error instanceof Error)) return false;
+  return error instanceof ZstdError || (error as NodeJS.ErrnoException).code?.startsWith("Z_") === true;
 }
 
 function damaged(path: string, cause: Error): CusprunError {

@@ -6,11 +6,11 @@
 import { stat } from "node:fs/promises";
 import { parseHubDatasetId } from "../checkpoint/hub/id.ts";
 import { CusprunError } from "../errors.ts";
+import type { JobOptions } from "../progress.ts";
 import { type ChatTemplate, compileChatTemplate, type RenderChat } from "./chat-template.ts";
-import { type CorpusFormat, findCorpusFiles, formatOf, shortList } from "./corpus-files.ts";
+import { type CorpusFormat, findCorpusFiles, formatOf, hasFileExtension, shortList } from "./corpus-files.ts";
 import type { SourceReport, TextDocument } from "./corpus.ts";
 import { fetchHubDataset, parseDatasetSpec } from "./hub-dataset.ts";
-import type { JobOptions } from "../progress.ts";
 import { readCsvRows } from "./read-csv.ts";
 import { readJsonlRows } from "./read-jsonl.ts";
 import { readJsonRows } from "./read-json.ts";
@@ -41,6 +41,8 @@ interface Located {
   readonly field: string | null;
   readonly isFolder: boolean;
   readonly notes: readonly string[];
+  /** Entries of the folder that cannot be read, each with the reason. */
+  readonly passedOver: readonly string[];
 }
 
 /**
@@ -48,22 +50,35 @@ interface Located {
  * the hub. Rows without a text are skipped, and so are single rows that cannot be used (`MAX_UNUSABLE_SHARE`).
  * @param spec a path or a dataset's name, followed by `#field` if the text is not in one of the fields that
  * `chooseReader` knows. What exists as a path is one.
- * @throws CusprunError `CORPUS_EMPTY` if there is no document; `CORPUS_FIELD`, `CORPUS_CHAT` and `CHAT_TEMPLATE_MISSING`
+ * @throws CusprunError `CORPUS_EMPTY` if there is no document; `CORPUS_FIELD`, `CORPUS_CHAT`, `CHAT_TEMPLATE_MISSING`
  * for rows of another form; `CHAT_TEMPLATE`; and what `findCorpusFiles`, `fetchHubDataset` and the readers throw.
  */
 export async function* readDocuments(spec: string, options: ReadOptions = { chatTemplate: null }): AsyncGenerator<TextDocument> {
-  const { files, field, isFolder, notes } = await locate(spec, options);
-  const tally = { documents: 0, withoutText: 0, unusable: 0, fields: new Set<string>(), notes: [...notes] };
+  const { files, field, isFolder, notes, passedOver } = await locate(spec, options);
+  const tally: Tally = {
+    documents: 0,
+    withoutText: 0,
+    unusable: 0,
+    fields: new Set(),
+    notes: [...notes],
+    passedOver: [...passedOver],
+  };
   for (const file of files) {
-    const reading = readFile(file, field, isFolder, options, tally);
-    for await (const document of reading) {
-      tally.documents++;
-      yield document;
+    const before = tally.documents;
+    try {
+      for await (const document of readFile(file, field, isFolder, options, tally)) {
+        tally.documents++;
+        yield document;
+      }
+    } catch (error) {
+      if (!isFolder || tally.documents > before || !isOtherFile(file, error)) throw error;
+      tally.passedOver.push(`${file}: ${error.parts.found}`);
     }
   }
   const { documents, withoutText, unusable, fields } = tally;
-  if (documents === 0) throw empty(spec, withoutText, isFolder ? files : []);
-  options.onReport?.({ spec, documents, withoutText, unusable, fields: [...fields], notes: tally.notes });
+  if (documents === 0) throw empty(spec, withoutText, isFolder ? (tally.passedOver.length > 0 ? tally.passedOver : files) : []);
+  const others = tally.passedOver.length === 0 ? [] : [`passed over what cannot be read: ${shortList(tally.passedOver)}`];
+  options.onReport?.({ spec, documents, withoutText, unusable, fields: [...fields], notes: [...tally.notes, ...others] });
 }
 
 /** Finds the files. If a path with `#` in it exists, the `#` belongs to the path. */
@@ -73,12 +88,11 @@ async function locate(spec: string, options: JobOptions): Promise<Located> {
   const path = mark === -1 ? spec : spec.slice(0, mark);
   const field = mark === -1 ? null : spec.slice(mark + 1);
   const dataset = (await isPath(path)) ? null : await parseDatasetSpec(path);
-  if (dataset !== null) return { ...(await fetchHubDataset(dataset, options)), field, isFolder: true };
+  if (dataset !== null) return { ...(await fetchHubDataset(dataset, options)), field, isFolder: true, passedOver: [] };
   const { files, isFolder, passedOver } = await findCorpusFiles(path).catch((error: unknown) => {
-    throw parseHubDatasetId(path) === null ? error : withDatasetHint(error, path);
+    throw parseHubDatasetId(path) === null || hasFileExtension(path) ? error : withDatasetHint(error, path);
   });
-  const notes = passedOver.length === 0 ? [] : [`passed over what cannot be read: ${shortList(passedOver)}`];
-  return { files, field, isFolder, notes };
+  return { files, field, isFolder, notes: [], passedOver };
 }
 
 /** What looks like a dataset's name was taken for a path, for example because a folder of the owner's name exists. */
@@ -89,10 +103,19 @@ function withDatasetHint(error: unknown, path: string): unknown {
 }
 
 interface Tally {
+  documents: number;
   withoutText: number;
   unusable: number;
   readonly fields: Set<string>;
   readonly notes: string[];
+  readonly passedOver: string[];
+}
+
+/** Whether a file of a folder is no corpus at all: many folders hold a JSON file of settings, or a table of numbers. */
+function isOtherFile(path: string, error: unknown): error is CusprunError {
+  const format = formatOf(path);
+  if (format !== "json" && format !== "csv") return false;
+  return error instanceof CusprunError && ["CORPUS_FIELD", "CORPUS_JSON", "CORPUS_CSV", "CORPUS_ENCODING"].includes(error.code);
 }
 
 async function* readFile(
@@ -142,7 +165,10 @@ async function* readRows(
   }
   counter.check();
   tally.unusable += counter.unusable;
-  if (counter.first !== null) tally.notes.push(`skipped ${counter.unusable} unusable rows, the first: ${counter.first.message}`);
+  if (counter.first !== null) {
+    const { where, found } = counter.first.parts;
+    tally.notes.push(`skipped ${counter.unusable} that cannot be used, the first ${where}: ${found}`);
+  }
   if (reader !== null) tally.fields.add(render === null ? reader.fields : `${reader.fields} (chat template)`);
 }
 

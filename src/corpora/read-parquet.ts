@@ -93,12 +93,7 @@ function checkRows({ num_rows }: RowGroup, where: string): number {
 }
 
 /** The values of a column in a row group, one per row: a string, a list of strings, a list of objects, or null. */
-async function* readColumn(
-  file: AsyncBuffer,
-  group: RowGroup,
-  { leaves, isList }: ParquetColumn,
-  where: string,
-): AsyncGenerator<unknown> {
+async function* readColumn(file: AsyncBuffer, group: RowGroup, { leaves, isList }: ParquetColumn, where: string): AsyncGenerator {
   const lists = leaves.map((leaf) => readLeaf(file, chunkOf(group, leaf, file.byteLength, where), leaf));
   for (;;) {
     const next = await Promise.all(lists.map((list) => list.next()));
@@ -110,7 +105,11 @@ async function* readColumn(
     else if (leaves[0]?.key === null) yield first;
     else {
       const parts = [first, ...others];
-      yield first.map((_, item) => Object.fromEntries(leaves.map(({ key }, leaf) => [key, parts[leaf]?.[item] ?? null])));
+      const valueOf = (leaf: number, item: number): string | null => parts[leaf]?.[item] ?? null;
+      yield first.map((_, item): JsonObject => {
+        const entries = leaves.map(({ key }, leaf): [string, string | null] => [key ?? "", valueOf(leaf, item)]);
+        return Object.fromEntries<string | null>(entries);
+      });
     }
   }
 }

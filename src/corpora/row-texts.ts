@@ -1,6 +1,6 @@
 /**
- * @file A row of a structured file → its text. Which fields hold it is decided by their names: `text`, the messages of a
- * chat, or a prompt and its completion; or the user names a field.
+ * @file A row of a structured file → its text. Which fields hold it is decided by their names: `text`, the messages of
+ * a chat, or a prompt and its completion; or the user names a field.
  */
 
 import { CusprunError } from "../errors.ts";
@@ -14,6 +14,13 @@ import type { Row } from "./rows.ts";
 
 /** Fields that hold a chat by default. */
 const CHAT_FIELDS = ["messages", "conversations", "conversation"];
+
+const KNOWN_FIELDS =
+  "'text', 'messages', 'conversations', or a prompt and its completion ('prompt' + 'completion', 'instruction' + 'output', …)";
+
+/** Keys that a message shows, and characters of each. */
+const SHOWN_KEYS = 20;
+const SHOWN_CHARACTERS = 40;
 
 /** What a row holds. */
 export type RowText =
@@ -76,11 +83,9 @@ export function unknownFields({ value, source }: Row, field: string | null, path
     return fieldError(source, kindOf(value), expected, `Write objects such as {"text": "…"}`);
   }
   const keys = Object.keys(value);
-  const found = keys.length === 0 ? "no fields" : `the fields ${keys.map((key) => `'${key}'`).join(", ")}`;
-  const expected =
-    field === null
-      ? `'text', 'messages', 'conversations', or a prompt and its completion ('prompt' + 'completion', 'instruction' + 'output', …)`
-      : `the field '${field}'`;
+  const names = keys.slice(0, SHOWN_KEYS).map((key) => `'${key.slice(0, SHOWN_CHARACTERS)}'`);
+  const found = keys.length === 0 ? "no fields" : `the fields ${names.join(", ")}${keys.length > names.length ? ", …" : ""}`;
+  const expected = field === null ? KNOWN_FIELDS : `the field '${field}'`;
   return fieldError(source, found, expected, remedyFor(value, path));
 }
 
@@ -90,8 +95,10 @@ function remedyFor(value: JsonObject, path: string): string {
   const [name, text] = Object.entries(value).toSorted(([, a], [, b]) => lengthOf(b) - lengthOf(a))[0] ?? [];
   if (typeof text === "string") return `Name the field that holds the text, e.g. ${path}#${name}`;
   const list = Object.entries(value).find(([, candidate]) => Array.isArray(candidate))?.[0];
-  if (list !== undefined)
-    return `If the documents are in '${list}': jq -c ${shellQuote(`.${JSON.stringify(list)}[]`)} ${shellQuote(path)} > FILE.jsonl`;
+  if (list !== undefined) {
+    const filter = shellQuote(`.${JSON.stringify(list)}[]`);
+    return `If the documents are in '${list}': jq -c ${filter} ${shellQuote(path)} > FILE.jsonl`;
+  }
   return `Name the field that holds the text: ${path}#FIELD`;
 }
 
@@ -143,8 +150,8 @@ function readString(value: unknown, path: string): RowText {
 }
 
 /**
- * The value of a field. A key with dots in its name comes first; otherwise dots lead into objects, and into all items of
- * a list.
+ * The value of a field. A key with dots in its name comes first; otherwise dots lead into objects, and into all items
+ * of a list.
  */
 function valueAt(value: unknown, field: string): unknown {
   if (Array.isArray(value)) return value.map((item) => valueAt(item, field)).filter((item) => item !== undefined);

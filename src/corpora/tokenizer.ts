@@ -57,7 +57,7 @@ export interface Tokenizer {
    * Token ids of a text, all of them rows of the embedding. Special tokens in it are recognised; BOS or EOS are added if
    * the tokenizer's files say so.
    * @param source where the text is from, for messages.
-   * @param isRendered the text is a chat with its own special tokens: none is added, except the prefix if it is missing.
+   * @param isRendered the text is a chat with its own special tokens: none is added, except a missing prefix.
    * @throws CusprunError `TOKEN_WITHOUT_ROW` for a token past the end of the embedding.
    */
   encode(text: string, source?: string, isRendered?: boolean): Int32Array;

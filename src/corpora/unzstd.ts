@@ -1,6 +1,6 @@
 /**
- * @file Zstandard data → its content, block by block. `fzstd` decompresses; frames and blocks are told apart here, since
- * it would allocate any window that a header claims, and give out all blocks of its input at once.
+ * @file Zstandard data → its content, block by block. `fzstd` decompresses; frames and blocks are told apart here,
+ * since it would allocate any window that a header claims, and give out all blocks of its input at once.
  * Source: RFC 8878, sections 3.1.1 and 3.1.2.
  */
 
@@ -47,7 +47,7 @@ async function* readFrame(magic: Uint8Array, input: Input): AsyncGenerator<Uint8
   const decompressor = new Decompress((chunk) => output.push(chunk));
   const push = (bytes: Uint8Array, isLast = false): Uint8Array[] => {
     try {
-      withinTime(() => decompressor.push(bytes, isLast));
+      withinTime(() => void decompressor.push(bytes, isLast));
     } catch (error) {
       throw new ZstdError(error instanceof Error ? error.message : String(error), { cause: error });
     }

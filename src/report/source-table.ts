@@ -15,16 +15,15 @@ export function renderSources(
   return lines.length === 0 ? [] : ["read", ...lines];
 }
 
-function isNotable({ fields, withoutText, unusable, notes }: SourceReport): boolean {
-  return fields.some((field) => field !== "text") || withoutText + unusable + notes.length > 0;
+function isNotable({ fields, withoutText, notes }: SourceReport): boolean {
+  return fields.some((field) => field !== "text") || withoutText + notes.length > 0;
 }
 
-function describe(dimension: Dimension, { spec, documents, fields, withoutText, unusable, notes }: SourceReport): string {
+function describe(dimension: Dimension, { spec, documents, fields, withoutText, notes }: SourceReport): string {
   const from = fields.length === 0 ? "" : ` from ${fields.join(", ")}`;
   const parts = [
     `${formatCount(documents)} documents${from}`,
     ...(withoutText === 0 ? [] : [`${formatCount(withoutText)} rows without a text`]),
-    ...(unusable === 0 ? [] : [`${formatCount(unusable)} unusable rows skipped`]),
     ...notes,
   ];
   return `  ${dimension}  ${spec}: ${parts.join("; ")}`;

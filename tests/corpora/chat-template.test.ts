@@ -59,7 +59,7 @@ describe.each(goldens.formats)("the format of $name", ({ name, tokenizerJson, to
     }
     expect(rendered).toEqual({ text: expected.text });
     const ids = Array.from(tokenizer.encode(expected.text, "a chat", true));
-    // Where the template writes no BOS and the tokenizer adds one, llama.cpp adds it to chats as well; transformers does not.
+    // Where the template writes no BOS and the tokenizer adds one, llama.cpp adds it to chats; transformers does not.
     const isAdded = name === "bos-by-tokenizer";
     expect(ids).toEqual(isAdded ? [...tokenizer.prefix, ...expected.ids] : expected.ids);
     expect(ids.filter((id) => tokenizer.prefix.includes(id))).toHaveLength(tokenizer.prefix.length);

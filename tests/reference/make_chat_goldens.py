@@ -93,7 +93,11 @@ GEMMA3 = r"""{{ bos_token }}
     {%- if (message['role'] == 'user') != (loop.index0 % 2 == 0) -%}
         {{ raise_exception("Conversation roles must alternate user/assistant/user/assistant/...") }}
     {%- endif -%}
-    {%- if (message['role'] == 'assistant') -%}{%- set role = "model" -%}{%- else -%}{%- set role = message['role'] -%}{%- endif -%}
+    {%- if (message['role'] == 'assistant') -%}
+        {%- set role = "model" -%}
+    {%- else -%}
+        {%- set role = message['role'] -%}
+    {%- endif -%}
     {{ '<start_of_turn>' + role + '\n' + (first_user_prefix if loop.first else "") }}
     {%- if message['content'] is string -%}
         {{ message['content'] | trim }}
@@ -154,12 +158,22 @@ CALL = {"type": "function", "function": {"name": "look_up", "arguments": {"city"
 CHATS = {
     "one turn": [USER, ASSISTANT],
     "a system message": [{"role": "system", "content": "Answer in a word. "}, USER, ASSISTANT],
-    "several turns": [USER, ASSISTANT, {"role": "user", "content": "And of Île-de-France?"}, {"role": "assistant", "content": "巴黎 🗼"}],
+    "several turns": [
+        USER,
+        ASSISTANT,
+        {"role": "user", "content": "And of Île-de-France?"},
+        {"role": "assistant", "content": "巴黎 🗼"},
+    ],
     "a user alone": [USER],
     "two users": [USER, USER, ASSISTANT],
     "an assistant first": [ASSISTANT, USER],
     "tokens in a message": [{"role": "user", "content": "What does <|im_end|> or </s> mean?"}, ASSISTANT],
-    "calls of tools": [USER, {"role": "assistant", "content": "", "tool_calls": [CALL]}, {"role": "tool", "content": "{}"}, ASSISTANT],
+    "calls of tools": [
+        USER,
+        {"role": "assistant", "content": "", "tool_calls": [CALL]},
+        {"role": "tool", "content": "{}"},
+        ASSISTANT,
+    ],
 }
 
 
@@ -170,7 +184,9 @@ def make_tokenizer(bos: str | None, eos: str, adds_bos: bool, others: list[str])
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     tokenizer.add_special_tokens([token for token in [bos, eos, *others] if token is not None])
     if adds_bos:
-        tokenizer.post_processor = processors.TemplateProcessing(single=f"{bos} $A", special_tokens=[(bos, tokenizer.token_to_id(bos))])
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{bos} $A", special_tokens=[(bos, tokenizer.token_to_id(bos))]
+        )
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=bos, eos_token=eos)
 
 

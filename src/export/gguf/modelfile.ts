@@ -6,8 +6,8 @@
  */
 
 import type { TokenizerFiles } from "../../checkpoint/checkpoint.ts";
+import { chatTemplateOf } from "../../corpora/chat-template.ts";
 import { isJsonObject } from "../../json.ts";
-import { chatTemplate } from "./tokenizer-keys.ts";
 
 /** A chat format that many models share. */
 interface ChatFormat {
@@ -76,7 +76,7 @@ const CHAT_FORMATS: readonly ChatFormat[] = [
  * @param eosTokenIds tokens that end a text.
  */
 export function modelfile(ggufName: string, tokenizer: TokenizerFiles, eosTokenIds: readonly number[]): string {
-  const jinja = chatTemplate(tokenizer.tokenizerConfig["chat_template"]);
+  const jinja = chatTemplateOf(tokenizer.tokenizerConfig["chat_template"]);
   const format = jinja === null ? null : chatFormatOf(jinja);
   const stops = new Set([
     ...eosTokenIds.flatMap((id) => specialText(tokenizer, id) ?? []),

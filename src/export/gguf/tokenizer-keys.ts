@@ -9,6 +9,7 @@ import type { TokenizerFiles } from "../../checkpoint/checkpoint.ts";
 import { isJsonObject } from "../../json.ts";
 import type { ModelConfig } from "../../checkpoint/config/model-config.ts";
 import { readBpe, type BpeModel, unsupportedTokenizer } from "../../corpora/bpe.ts";
+import { chatTemplateOf } from "../../corpora/chat-template.ts";
 import { createTokenizer } from "../../corpora/tokenizer.ts";
 import { ggufPreName } from "./pre-names.ts";
 import { ggufVocabulary, type GgufVocabulary } from "./vocabulary-tokens.ts";
@@ -27,7 +28,7 @@ export function tokenizerPairs(files: TokenizerFiles, config: ModelConfig, where
   const bpe = readBpe(files, config.vocabSize, where);
   const vocabulary = ggufVocabulary(bpe, config.vocabSize);
   const ids = specialIds(files, bpe, vocabulary, config);
-  const template = chatTemplate(files.tokenizerConfig["chat_template"]);
+  const template = chatTemplateOf(files.tokenizerConfig["chat_template"]);
   const keys: [string, GgufTypedValue][] = [
     ...(bpe.isByteLevel ? byteLevelKeys(files, bpe, where) : sentencePieceKeys(files, bpe, vocabulary, where)),
     ["ggml.tokens", ["array", "string", vocabulary.tokens]],
@@ -161,12 +162,4 @@ function framing(files: TokenizerFiles, { bos, eos }: SpecialIds, rows: number, 
     ["ggml.add_bos_token", ["bool", before.length > 0]],
     ["ggml.add_eos_token", ["bool", eos !== null && last === eos]],
   ];
-}
-
-/** A tokenizer config's chat template, or the one named `default` of several; null if there is none. */
-export function chatTemplate(value: unknown): string | null {
-  if (typeof value === "string") return value;
-  if (!Array.isArray(value)) return null;
-  const named = value.filter(isJsonObject).find((entry) => entry["name"] === "default");
-  return typeof named?.["template"] === "string" ? named["template"] : null;
 }
