@@ -170,7 +170,7 @@ function checkModel(root: Root, isRust: boolean, where: string): void {
   if (model["byte_fallback"] === true) {
     if (isByteLevel) refuse("byte_fallback", "false with a byte-level pre-tokenizer");
     if (isRust) checkByteTokens(model, ids, where);
-  } else if (unknown === null && (!isByteLevel || (model["ignore_merges"] === true && lostBytes(root).length > 0))) {
+  } else if (isRust && unknown === null && (!isByteLevel || (model["ignore_merges"] === true && lostBytes(root).length > 0))) {
     refuse("unk_token", "a token for unknown characters, since the vocabulary does not hold every byte");
   }
 }
