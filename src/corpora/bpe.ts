@@ -65,7 +65,7 @@ export function readBpe({ tokenizerJson }: TokenizerFiles, vocabSize: number, wh
     vocab: new Map(vocab),
     added: added.filter(({ id }) => id < vocabSize),
     withoutRow: added.filter(({ id }) => id >= vocabSize).map(({ text }) => text),
-    merges: [...readMerges(model["merges"], where)],
+    merges: readMerges(model["merges"], where),
     ignoresMerges: model["ignore_merges"] === true,
     unknown: typeof model["unk_token"] === "string" ? model["unk_token"] : null,
   };

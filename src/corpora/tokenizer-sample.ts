@@ -6,7 +6,7 @@
 
 import { CusprunError } from "../errors.ts";
 import { type JsonObject, showValue } from "../json.ts";
-import { BYTE_CHARACTERS, TEXT_BYTES } from "./byte-characters.ts";
+import { BYTE_CHARACTERS, byteToken, TEXT_BYTES } from "./byte-characters.ts";
 import type { TokenIds } from "./tokenizer-ids.ts";
 import { partsOf } from "./tokenizer-parts.ts";
 
@@ -126,7 +126,8 @@ function losslessForm(json: JsonObject, ids: TokenIds): ((text: string) => strin
   const marksSpaces = normalizers.every(
     ({ type, content = "▁", prepend = "▁" }) => type !== "NFC" && content === "▁" && prepend === "▁",
   );
-  if (model["byte_fallback"] !== true || !marksSpaces || !decoders.includes("ByteFallback")) return null;
+  const isWhole = BYTE_CHARACTERS.every((_, byte) => ids.has(byteToken(byte)));
+  if (model["byte_fallback"] !== true || !isWhole || !marksSpaces || !decoders.includes("ByteFallback")) return null;
   // The mark of a space becomes one, and spaces before the text are added or removed.
   return (text) => text.replaceAll("▁", " ").replace(/^ +/, "");
 }
