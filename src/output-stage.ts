@@ -10,7 +10,7 @@
  */
 
 import { createHash } from "node:crypto";
-import { mkdir, open, readdir, readFile, rename, rm, rmdir, unlink, writeFile } from "node:fs/promises";
+import { lstat, mkdir, open, readdir, readFile, rename, rm, rmdir, unlink, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -20,10 +20,14 @@ import { isJsonObject, parseJson } from "./json.ts";
 import { ownMark, processState } from "./process-mark.ts";
 import { systemCodeOf } from "./system-errors.ts";
 import { ageMs, sweepTemporaries } from "./temporary-files.ts";
-import { finishSwap, OLD_NAME, NEW_NAME, SWAP_NAME } from "./output-swap.ts";
+import { finishSwap, refuseUnfinished, NEW_NAME, OLD_NAME, SWAP_NAME, SWAP_PART_NAME } from "./output-swap.ts";
 
 const STAGE_NAME = /^\.cusprun-out-[0-9a-f]{16}$/;
 const OWNER_NAME = /^owner-(\d+)$/;
+
+const PROBE_NAMES = ["probe", "probe-renamed"] as const;
+/** Everything in a stage but its owners. The swap goes after what it is about. */
+const CONTENT_NAMES = [NEW_NAME, OLD_NAME, SWAP_NAME, SWAP_PART_NAME, ...PROBE_NAMES];
 
 /** How often an owner shows that it is alive, for processes on other machines and in other containers. */
 const SIGN_OF_LIFE_MS = 15_000;
@@ -68,9 +72,7 @@ export class OutputStage {
    */
   static async open(folder: string, shown: string, sweeps = false): Promise<OutputStage> {
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      await mkdir(folder).catch((error: unknown) => {
-        if (systemCodeOf(error) !== "EEXIST") throw error;
-      });
+      await makeStage(folder);
       const owners = await ownersOf(folder);
       if (await isBeingSwept(folder, owners, shown)) {
         await setTimeout(OWNER_WAIT_STEP_MS);
@@ -122,12 +124,14 @@ export class OutputStage {
     await rmdir(this.#folder).catch(() => undefined);
   }
 
-  /** Removes everything but the owner. The list of a swap goes last: without it, nothing can be finished. */
+  /** Removes what stages hold, but for the owner, and nothing else that somebody may have put there. */
   async #clear(): Promise<void> {
-    for (const name of [NEW_NAME, OLD_NAME, SWAP_NAME]) await rm(join(this.#folder, name), { recursive: true, force: true });
-    for (const name of await readdir(this.#folder)) {
-      const path = join(this.#folder, name);
-      if (path !== this.#owner) await rm(path, { recursive: true, force: true });
+    await refuseUnfinished(this.#folder);
+    for (const name of CONTENT_NAMES) await rm(join(this.#folder, name), { recursive: true, force: true });
+    await sweepTemporaries(this.#folder);
+    for (const number of await ownersOf(this.#folder)) {
+      const path = join(this.#folder, `owner-${number}`);
+      if (path !== this.#owner) await rm(path, { force: true });
     }
   }
 }
@@ -158,6 +162,15 @@ export async function sweepFolder(folder: string): Promise<void> {
   }
 }
 
+/** Makes a stage, unless there is one. Not a link, which would lead to somebody's own folder. */
+async function makeStage(folder: string): Promise<void> {
+  try {
+    await mkdir(folder);
+  } catch (error) {
+    if (systemCodeOf(error) !== "EEXIST" || (await lstat(folder).catch(() => null))?.isSymbolicLink() === true) throw error;
+  }
+}
+
 /** The names in a folder, sorted, without the stage of this folder itself. */
 export async function entriesOf(folder: string): Promise<string[]> {
   return (await readdir(folder)).filter((name) => name !== stageName(".")).toSorted();
@@ -165,11 +178,11 @@ export async function entriesOf(folder: string): Promise<string[]> {
 
 /** Writes a file in a stage through to the disk, and renames it: what the output will need. */
 async function proveWritable(folder: string): Promise<void> {
-  const path = join(folder, "probe");
+  const [path, renamed] = PROBE_NAMES.map((name) => join(folder, name)) as [string, string];
   await writeFile(path, "probe");
   await syncTree(path);
-  await rename(path, `${path}-renamed`);
-  await rm(`${path}-renamed`);
+  await rename(path, renamed);
+  await rm(renamed);
 }
 
 /** The numbers of a stage's owners, ascending. */

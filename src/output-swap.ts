@@ -3,8 +3,9 @@
  * is moved in. A run that is killed in between is finished by the next one, see `finishSwap`.
  */
 
-import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
+import { lstat, mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { CusprunError } from "./errors.ts";
 import { statOrNull, syncFolder, syncTree } from "./folders.ts";
 import { isJsonObject, parseJson } from "./json.ts";
 import { writtenEntries } from "./written-files.ts";
@@ -13,6 +14,7 @@ import { writtenEntries } from "./written-files.ts";
 export const NEW_NAME = "new";
 export const OLD_NAME = "old";
 export const SWAP_NAME = "swap.json";
+export const SWAP_PART_NAME = "swap.json.part";
 
 /**
  * Moves a new file or folder to a place next to the stage where nothing is, or a file or an empty folder.
@@ -51,9 +53,10 @@ export async function fillFolder(stage: string): Promise<void> {
 /** @param name of the output next to the stage; null if the stage is in it. */
 async function writeSwap(stage: string, name: string | null): Promise<void> {
   const path = join(stage, SWAP_NAME);
-  await writeFile(`${path}.part`, JSON.stringify({ name }));
-  await syncTree(`${path}.part`);
-  await rename(`${path}.part`, path);
+  const part = join(stage, SWAP_PART_NAME);
+  await writeFile(part, JSON.stringify({ name }));
+  await syncTree(part);
+  await rename(part, path);
   await syncFolder(stage);
 }
 
@@ -71,6 +74,21 @@ export async function finishSwap(stage: string): Promise<void> {
   await moveIn(stage, target);
 }
 
+/**
+ * Checks that no swap is left unfinished, so that nothing in the stage is needed any more.
+ * @throws CusprunError `OUTPUT_EXISTS`: what was replaced is still aside, because something else took its place.
+ */
+export async function refuseUnfinished(stage: string): Promise<void> {
+  const [isReplaced, incoming] = [await statOrNull(join(stage, OLD_NAME)), await readdir(join(stage, NEW_NAME)).catch(() => [])];
+  if (isReplaced === null || incoming.length === 0) return;
+  throw new CusprunError("OUTPUT_EXISTS", {
+    where: stage,
+    found: `an output, '${NEW_NAME}', that could not take the place of '${OLD_NAME}'`,
+    expected: "nothing unfinished",
+    remedy: `Make its place free and run again, or move '${OLD_NAME}' elsewhere and remove this folder`,
+  });
+}
+
 /** Every step may have been taken before. The lists of files go last: they tell which entries belong to which. */
 async function finishFilling(stage: string): Promise<void> {
   const folder = dirname(stage);
@@ -83,8 +101,23 @@ async function finishFilling(stage: string): Promise<void> {
     await syncFolder(old);
   }
   const present = await readdir(news);
-  for (const name of incoming) if (present.includes(name)) await rename(join(news, name), join(folder, name));
+  for (const name of incoming.filter((each) => present.includes(each))) {
+    await refuseIfThere(join(folder, name));
+    await rename(join(news, name), join(folder, name));
+  }
   await syncFolder(folder);
+}
+
+/** What was written earlier has been moved aside: anything that is there now is somebody else's. */
+async function refuseIfThere(path: string): Promise<void> {
+  const found = await lstat(path).catch(() => null);
+  if (found === null) return;
+  throw new CusprunError("OUTPUT_EXISTS", {
+    where: path,
+    found: "something that was put there while an output was taking its place",
+    expected: "nothing",
+    remedy: "Move it elsewhere, then run again",
+  });
 }
 
 async function renameIfThere(from: string, to: string): Promise<void> {

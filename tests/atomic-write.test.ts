@@ -2,10 +2,10 @@
 
 import { mkdir, readdir, readFile, rename, symlink, utimes, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { writeFileAtomically } from "../src/atomic-write.ts";
 import { ownMark, processState } from "../src/process-mark.ts";
-import { temporaryPath } from "../src/temporary-files.ts";
+import { temporaryPath, withTemporaryFolder } from "../src/temporary-files.ts";
 import { ELSEWHERE_MARK, ENDED_MARK, REUSED_MARK } from "./support/ended-process.ts";
 import { withFolder } from "./support/temporary-folder.ts";
 
@@ -147,6 +147,38 @@ describe("temporary files", () => {
       await writeFileAtomically(join(folder, "file"), (temporary) => writeFile(temporary, ""));
       expect((await readdir(folder)).toSorted()).toEqual(["file", "precious"]);
       expect(await readdir(join(folder, "precious"))).toEqual(["thesis"]);
+    }));
+});
+
+describe("a temporary folder", () => {
+  const inTemporary = (root: string, work: (folder: string) => Promise<unknown>): Promise<unknown> => {
+    vi.stubEnv("TMPDIR", root);
+    return withTemporaryFolder(work).finally(() => vi.unstubAllEnvs());
+  };
+
+  test("exists while it is used; those of killed processes are removed", () =>
+    withFolder(async (root) => {
+      await mkdir(join(root, OTHERS.killed, "model"), { recursive: true });
+      await inTemporary(root, async (folder) => {
+        expect(await readdir(root)).toEqual([basename(folder)]);
+        await writeFile(join(folder, "file"), "");
+      });
+      expect(await readdir(root)).toEqual([]);
+    }));
+
+  test("names TMPDIR if it cannot be written", () =>
+    withFolder(async (root) => {
+      await expect(inTemporary(join(root, "nowhere"), () => Promise.resolve())).rejects.toMatchObject({
+        code: "OUTPUT_UNWRITABLE",
+        parts: { where: join(root, "nowhere"), remedy: "Set TMPDIR to a folder elsewhere" },
+      });
+      await expect(inTemporary(root, () => Promise.reject(systemError("ENOSPC")))).rejects.toMatchObject({
+        code: "DISK_FULL",
+        parts: { where: root, remedy: "Free space, or set TMPDIR to a folder elsewhere; then run again" },
+      });
+      const reading = Object.assign(new Error("EIO"), { code: "EIO", syscall: "read" });
+      await expect(inTemporary(root, () => Promise.reject(reading))).rejects.toBe(reading);
+      expect(await readdir(root)).toEqual([]);
     }));
 });
 

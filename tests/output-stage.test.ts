@@ -1,13 +1,12 @@
 /** @file Reserved places: two runs to one output, and what a run that is killed at any moment leaves to the next. */
 
-import { cp, mkdir, readdir, readFile, rename, rm, utimes, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rename, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import type * as FileSystem from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
 import { withOutputFolder } from "../src/output-place.ts";
 import { stageName } from "../src/output-stage.ts";
 import { ownMark } from "../src/process-mark.ts";
-import { withSharedFolder } from "../src/shared-folder.ts";
 import { ELSEWHERE_MARK, ENDED_MARK, ownerText, REUSED_MARK } from "./support/ended-process.ts";
 import { withFolder } from "./support/temporary-folder.ts";
 
@@ -217,19 +216,72 @@ describe("a place", () => {
     }));
 });
 
-describe("a folder to which files are added", () => {
-  test("is reserved, kept if it holds something, and otherwise removed with its parents", () =>
+test("an output that was moved aside is kept if something else takes its place meanwhile", () =>
+  withFolder(async (folder) => {
+    const out = join(folder, "out");
+    const stage = join(folder, stageName("out"));
+    await write(out, "old");
+    onChange = async () => {
+      if ((await readdir(folder)).includes("out") || !(await readdir(stage)).includes("old")) return;
+      onChange = null;
+      await mkdir(out);
+      await writeFile(join(out, "thesis"), "mine");
+    };
+    await expect(write(out, "new", true)).rejects.toMatchObject({ code: "OUTPUT_UNWRITABLE" });
+    expect(await stateOf(join(stage, "old"))).toBe("old");
+    await expect(write(out, "other", true)).rejects.toMatchObject({ code: "OUTPUT_EXISTS" });
+    expect(await readFile(join(out, "thesis"), "utf8")).toBe("mine");
+    expect(await stateOf(join(stage, "old"))).toBe("old");
+    await rename(out, join(folder, "mine"));
+    await expect(write(out, "other")).rejects.toMatchObject({ code: "OUTPUT_EXISTS" });
+    expect(await stateOf(out)).toBe("new");
+    expect((await readdir(folder)).toSorted()).toEqual(["mine", "out"]);
+  }));
+
+describe("what is named like a stage", () => {
+  const link = (folder: string): Promise<void> => symlink("precious", join(folder, stageName("out")));
+
+  test("but is a link, or holds files of the user, is left alone", () =>
     withFolder(async (folder) => {
-      const path = join(folder, "far", "comparison");
-      await expect(withSharedFolder(path, () => Promise.reject(new Error("stop")))).rejects.toThrow("stop");
-      expect(await readdir(folder)).toEqual([]);
-      await withSharedFolder(path, async () => {
-        await expect(withSharedFolder(path, () => Promise.resolve())).rejects.toMatchObject({ code: "OUTPUT_BUSY" });
-        await writeFile(join(path, "results.json"), "");
-      });
-      expect(await readdir(path)).toEqual(["results.json"]);
-      await rm(path, { recursive: true });
-      await writeFile(path, "");
-      await expect(withSharedFolder(path, () => Promise.resolve())).rejects.toMatchObject({ code: "OUTPUT_UNWRITABLE" });
+      await mkdir(join(folder, "precious"));
+      for (const name of ["thesis", "new"]) await writeFile(join(folder, "precious", name), "mine");
+      await link(folder);
+      await mkdir(join(folder, stageName("other")));
+      await writeFile(join(folder, stageName("other"), "thesis"), "mine");
+      await write(join(folder, "another"), "new");
+      await expect(write(join(folder, "out"), "new")).rejects.toMatchObject({ code: "OUTPUT_UNWRITABLE" });
+      await write(join(folder, "other"), "new");
+      expect((await readdir(join(folder, "precious"))).toSorted()).toEqual(["new", "thesis"]);
+      expect(await readdir(join(folder, stageName("other")))).toEqual(["thesis"]);
+    }));
+
+  test("does not make a file of the user be replaced", () =>
+    withFolder(async (folder) => {
+      const stage = join(folder, stageName("."));
+      await mkdir(join(stage, "new"), { recursive: true });
+      await writeFile(join(stage, "swap.json"), '{"name":null}');
+      await writeFile(join(stage, "new", "thesis"), "other");
+      const list = { format: "cusprun-files-1", files: { thesis: { bytes: 5 } } };
+      await writeFile(join(stage, "new", "cusprun-files.json"), JSON.stringify(list));
+      await writeFile(join(folder, "thesis"), "mine");
+      await expect(write(folder, "new", true)).rejects.toMatchObject({ code: "OUTPUT_EXISTS" });
+      expect(await readFile(join(folder, "thesis"), "utf8")).toBe("mine");
     }));
 });
+
+test("a run shows that it is alive by writing to its owner's file", () =>
+  withFolder(async (folder) => {
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+    try {
+      await withOutputFolder(join(folder, "out"), {}, async () => {
+        const owner = join(folder, stageName("out"), "owner-1");
+        const text = await readFile(owner, "utf8");
+        await utimes(owner, 0, 0);
+        vi.advanceTimersByTime(15_000);
+        await vi.waitFor(async () => expect((await stat(owner)).mtimeMs).toBeGreaterThan(0));
+        expect(await readFile(owner, "utf8")).toBe(text);
+      });
+    } finally {
+      vi.useRealTimers();
+    }
+  }));

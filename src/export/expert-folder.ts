@@ -22,7 +22,7 @@ export interface FormatWriter<Part extends WrittenPart = WrittenPart> {
 
 /** Options of `writeExpertFolder`. */
 export interface ExpertFolderOptions extends JobOptions {
-  /** Replace a non-empty folder. Default false. */
+  /** Replace an output of an earlier run. Default false. */
   readonly overwrite?: boolean;
   /** The plan that the expert was pruned with. */
   readonly plan: PrunePlan;

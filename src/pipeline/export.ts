@@ -52,7 +52,7 @@ export interface ExportOptions extends JobOptions {
   readonly type?: ExportType;
   /** The file to write; for ONNX and safetensors, the folder. */
   readonly out: string;
-  /** Replace an existing file or folder. Default false. */
+  /** Replace an output of an earlier run. Default false. */
   readonly overwrite?: boolean;
 }
 

@@ -46,7 +46,7 @@ export type ExpertPart = WrittenWeights | WrittenGgufPart | WrittenOnnxPart;
 export interface WriteOptions {
   /** Folder that becomes the expert. */
   readonly out: string;
-  /** Replace a folder that holds something. Default false. */
+  /** Replace an output of an earlier run. Default false. */
   readonly overwrite?: boolean;
   /**
    * Formats in the folder; default `hf`. Never `onnx` alone: cusprun cannot read it, and so cannot measure the expert.

@@ -1,6 +1,6 @@
 /** @file `cusprun compare`, called as a command on tiny models. */
 
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { pruneModel } from "../../src/pipeline/prune.ts";
@@ -119,7 +119,14 @@ describe("compare", () => {
       expect(refused.stderr).toMatch(/documents 6[^]*--overwrite[^]*OUTPUT_EXISTS/);
       expect(refused.stderr).not.toMatch(WORK);
       expect(await readFile(join(out, "results.json"), "utf8")).toBe(written);
+      await writeFile(join(out, "experts", "thesis.md"), "mine");
+      const kept = await runCommand([...other, "--overwrite"]);
+      expect(kept).toMatchObject({ exitCode: 6, stderr: expect.stringContaining("thesis.md") as string });
+      expect(kept.stderr).not.toMatch(WORK);
+      await rename(join(out, "experts", "thesis.md"), join(out, "task-mine.svg"));
+      expect(await readFile(join(out, "results.json"), "utf8")).toBe(written);
       expect(await runCommand([...other, "--overwrite"])).toMatchObject({ exitCode: 0 });
+      expect(await readFile(join(out, "task-mine.svg"), "utf8")).toBe("mine");
       expect((await readResults(out)).settings).toMatchObject({ documents: 6, repair: false });
     }));
 

@@ -101,7 +101,7 @@ describe("--overwrite", () => {
       expectRefused(await runCommand([...select, thesis, "--overwrite"]), "OUTPUT_EXISTS", /a file that is not a plan/);
       expectRefused(await runCommand([...select, scores!, "--overwrite"]), "OUTPUT_EXISTS", /is the scores/);
       const weights = join(model, "model.safetensors");
-      expectRefused(await runCommand([...score, weights, "--overwrite"]), "OUTPUT_EXISTS", /a file that is not a scores file/);
+      expectRefused(await runCommand([...score, weights, "--overwrite"]), "OUTPUT_EXISTS", /is inside the model/);
       expectRefused(
         await runCommand(["export", model, "--to", "gguf", "--out", gguf!.replace("a.gguf", "thesis.md"), "--overwrite"]),
         "OUTPUT_EXISTS",

@@ -19,7 +19,7 @@ import { tokenizerMissing } from "../tokenizer-missing.ts";
 export interface OnnxOptions extends JobOptions {
   /** Default: f32. */
   readonly type?: OnnxType;
-  /** Replace a folder that is not empty. Default: false. */
+  /** Replace an output of an earlier run. Default: false. */
   readonly overwrite?: boolean;
   /** When weights are written to files next to the model. Default: above 64 MiB, in files of 2 GB. */
   readonly limits?: WeightLimits;
