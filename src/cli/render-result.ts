@@ -7,6 +7,7 @@ import type { SelectedPlan } from "../pipeline/steps.ts";
 import { renderComparison } from "../report/comparison-table.ts";
 import { renderEvaluation } from "../report/evaluation-table.ts";
 import { formatBytes, formatCount, formatPercent, formatSpan } from "../report/format.ts";
+import { shellPath } from "../report/shell.ts";
 import { renderVerifications } from "../report/verification-table.ts";
 import { renderColumns, renderReport, renderUnitTable, renderVocabulary } from "../report/table.ts";
 import type { JobResult } from "./job-result.ts";
@@ -28,7 +29,7 @@ export function renderResult(result: JobResult): string {
         ...renderColumns(counts, 1),
         "",
         `Wrote ${out}. Next:`,
-        `  cusprun select ${out} --reduce 25% --out plan.json`,
+        `  cusprun select ${shellPath(out)} --reduce 25% --out plan.json`,
       ].join("\n");
     }
     case "select":
@@ -79,7 +80,7 @@ function renderPlan(plan: SelectedPlan): string {
     ...renderUnitTable(plan.units, layers, layout),
     "",
     `Wrote ${out}. Next:`,
-    `  cusprun apply MODEL --plan ${out} --out DIR`,
+    `  cusprun apply MODEL --plan ${shellPath(out)} --out DIR`,
   ].join("\n");
 }
 
