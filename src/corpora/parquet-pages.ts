@@ -49,7 +49,7 @@ type Decompress = (input: Uint8Array, outputLength: number) => Uint8Array;
 /** One page's data before decoding: uncompressed, with its levels separated from its values. */
 interface PageData {
   readonly rows: number;
-  readonly encoding: string | undefined;
+  readonly encoding: string;
   /** Definition levels, as runs without a length in front; null if no value may be null. */
   readonly levels: Uint8Array | null;
   readonly values: Uint8Array;
@@ -125,20 +125,21 @@ function readDictionary(header: Header, bytes: Uint8Array, { codec }: StringChun
 /** Decompresses a data page of either version, and separates its levels from its values. */
 function openPage(header: Header, bytes: Uint8Array, { codec, isOptional }: StringChunk, maxRows: number): PageData {
   const { data_page_header: v1, data_page_header_v2: v2, uncompressed_page_size } = header;
+  const encoding = (v2 ?? v1)?.encoding ?? "(unknown)";
   const rows = checkCount("the number of values in a page", (v2 ?? v1)?.num_values, maxRows);
   if (rows === 0) throw new Error("a page without values");
   if (v2 === undefined) {
     const page = decompress(bytes, uncompressed_page_size, codec);
-    if (!isOptional) return { rows, encoding: v1?.encoding, levels: null, values: page };
+    if (!isOptional) return { rows, encoding, levels: null, values: page };
     const length = checkCount("the size of the levels", readerOf(page).view.getUint32(0, true), page.length - 4);
-    return { rows, encoding: v1?.encoding, levels: page.subarray(4, 4 + length), values: page.subarray(4 + length) };
+    return { rows, encoding, levels: page.subarray(4, 4 + length), values: page.subarray(4 + length) };
   }
   const repetition = checkCount("the size of the levels", v2.repetition_levels_byte_length, bytes.length);
   const levelsEnd =
     repetition + checkCount("the size of the levels", v2.definition_levels_byte_length, bytes.length - repetition);
   const rest = bytes.subarray(levelsEnd);
   const values = v2.is_compressed === false ? rest : decompress(rest, uncompressed_page_size - levelsEnd, codec);
-  return { rows, encoding: v2.encoding, levels: isOptional ? bytes.subarray(repetition, levelsEnd) : null, values };
+  return { rows, encoding, levels: isOptional ? bytes.subarray(repetition, levelsEnd) : null, values };
 }
 
 function readValues({ rows, encoding, levels, values }: PageData, dictionary: readonly string[] | null): (string | null)[] {
@@ -149,12 +150,7 @@ function readValues({ rows, encoding, levels, values }: PageData, dictionary: re
   return present === null ? texts : present.map((level) => (level === 1 ? texts[next++]! : null));
 }
 
-function readTexts(
-  bytes: Uint8Array,
-  count: number,
-  encoding: string | undefined,
-  dictionary: readonly string[] | null,
-): string[] {
+function readTexts(bytes: Uint8Array, count: number, encoding: string, dictionary: readonly string[] | null): string[] {
   const reader = readerOf(bytes);
   const output = Array.from<Uint8Array>({ length: count });
   switch (encoding) {
@@ -172,7 +168,7 @@ function readTexts(
       deltaByteArray(reader, count, output);
       return output.map(decodeText);
     default:
-      throw new Error(`the encoding ${encoding ?? "(unknown)"} of strings`);
+      throw new Error(`the encoding ${encoding} of strings`);
   }
 }
 
@@ -244,7 +240,7 @@ function decompress(bytes: Uint8Array, size: number, codec: string): Uint8Array 
   return page;
 }
 
-function readerOf(bytes: Uint8Array): { view: DataView<ArrayBufferLike>; offset: number } {
+function readerOf(bytes: Uint8Array): { view: DataView; offset: number } {
   return { view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), offset: 0 };
 }
 

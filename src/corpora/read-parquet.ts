@@ -91,7 +91,7 @@ function findColumn(metadata: FileMetaData, path: string, column: string): Schem
 }
 
 function listNames(children: readonly { readonly element: SchemaElement }[]): string {
-  const names = children.slice(0, SHOWN_NAMES).map(({ element }) => `'${String(element.name).slice(0, SHOWN_CHARACTERS)}'`);
+  const names = children.slice(0, SHOWN_NAMES).map(({ element }) => `'${element.name.slice(0, SHOWN_CHARACTERS)}'`);
   return `${names.join(", ")}${children.length > SHOWN_NAMES ? ` and ${children.length - SHOWN_NAMES} more` : ""}`;
 }
 

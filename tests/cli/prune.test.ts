@@ -122,7 +122,7 @@ describe("prune", () => {
         env: { CUSPRUN_CACHE: "/dev/null/cache" },
       });
       expect(exitCode).toBe(6);
-      expect(stderr).toContain("Set CUSPRUN_CACHE to a writable folder. [OUTPUT_UNWRITABLE]");
+      expect(stderr).toContain("Set CUSPRUN_CACHE to a folder elsewhere. [OUTPUT_UNWRITABLE]");
     }));
 
   test("names the remedy for a given work folder that cannot be made", () =>
@@ -130,7 +130,7 @@ describe("prune", () => {
       const work = join(model, "config.json", "work");
       const { exitCode, stderr } = await runCommand([...withoutWork(prune), "--work", work, "--out", out]);
       expect(exitCode).toBe(6);
-      expect(stderr).toMatch(/found +the system error ENOTDIR\n +expected +a writable work folder\n/);
+      expect(stderr).toMatch(/found +a file where a folder is expected \(ENOTDIR\)\n +expected +a writable place\n/);
       expect(stderr).toContain("Choose another --work. [OUTPUT_UNWRITABLE]");
     }));
 

@@ -43,7 +43,7 @@ function text(word: string): number[] {
   return [...uint32(bytes.length), ...bytes];
 }
 
-/** DELTA_BINARY_PACKED: the first value, then blocks of 128 differences that are all alike, without bits of their own. */
+/** DELTA_BINARY_PACKED: the first value, then blocks of 128 differences that are all alike. */
 function deltas(count: number, first: number, difference = 0): number[] {
   const zigzag = (value: number): number[] => varint(value >= 0 ? 2 * value : -2 * value - 1);
   return [...varint(128), 1, ...varint(count), ...zigzag(first), ...zigzag(difference), 0];
