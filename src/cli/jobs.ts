@@ -6,6 +6,8 @@ import { fetchCatalogModel } from "../checkpoint/hub/catalog.ts";
 import { describeModel } from "../checkpoint/inspect.ts";
 import { resolveModel } from "../checkpoint/resolve.ts";
 import type { CorpusOptions, CorpusSpecs } from "../corpora/load.ts";
+import { CusprunError } from "../errors.ts";
+import { showValue } from "../json.ts";
 import { defined } from "../pipeline/defined.ts";
 import { compareMethods } from "../pipeline/compare-methods.ts";
 import { evaluateModel } from "../pipeline/evaluate.ts";
@@ -16,6 +18,7 @@ import { applyPlan, scoreModel, selectFromScores } from "../pipeline/steps.ts";
 import { verifyExpert } from "../pipeline/verify.ts";
 import type { WriteOptions } from "../pipeline/writing-step.ts";
 import type { JobOptions } from "../progress.ts";
+import { isNothing, parseBudget } from "../selection/budget.ts";
 import type { VocabularyChoice } from "../selection/select-vocabulary.ts";
 import type { FloatDType } from "../tensor.ts";
 import { parseByteSize } from "./byte-size.ts";
@@ -158,12 +161,28 @@ function reading(settings: Settings): { corpora: CorpusSpecs; corpusOptions: Cor
 }
 
 function choosing(settings: Settings): SelectionChoice {
-  const { reduce = "", granularity, units: kinds, matrices, allocation, floor, snap, aggregate, weights } = settings;
+  const vocabulary = vocabularyChoice(settings);
+  const removesTokens = vocabulary !== undefined && vocabulary !== "keep";
+  const { reduce, budgets = [] } = settings;
+  for (const amount of reduce === undefined ? budgets : [reduce]) if (!removesTokens) checkSomething(amount);
+  const { granularity, units: kinds, matrices, allocation, floor, snap, aggregate, weights } = settings;
   // Removing single rows and columns of a matrix, as in the paper, does not make it smaller.
   const layout = settings.layout ?? (granularity === "matrix" ? "masked" : "uniform");
-  const vocabulary = vocabularyChoice(settings);
   const chosen = { granularity, kinds, matrices, allocation, floor, snap, aggregate, weights, vocabulary };
-  return { budget: reduce, layout, ...defined(chosen) };
+  return { budget: reduce ?? "", layout, ...defined(chosen) };
+}
+
+/** Refuses an amount of nothing: the expert would be a copy, after the work of scoring. */
+function checkSomething(amount: string): void {
+  if (!isNothing(parseBudget(amount))) return;
+  const expected = "an amount above 0";
+  const remedy = "Request more, or, to remove tokens alone, pass --vocabulary SIZE as well";
+  throw new CusprunError("BUDGET_INVALID", {
+    where: "budget",
+    found: `${showValue(amount)}, which removes nothing`,
+    expected,
+    remedy,
+  });
 }
 
 function vocabularyChoice(settings: Settings): VocabularyChoice | undefined {

@@ -6,6 +6,9 @@
 import { readFile, stat } from "node:fs/promises";
 import { Ajv, type ErrorObject } from "ajv";
 import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document } from "yaml";
+import { showValue } from "../json.ts";
+import { asReadError } from "../system-errors.ts";
+import { withinTime } from "../time-limit.ts";
 import { COMMANDS } from "./commands.ts";
 import { configSchema } from "./option-values.ts";
 import { OPTIONS } from "./options.ts";
@@ -14,7 +17,7 @@ import { suggestName } from "../suggest.ts";
 import { usageError } from "./usage-error.ts";
 
 /** Far more than any configuration needs; prevents a wrong path, e.g. of a model, from being read into memory. */
-const MAX_CONFIG_BYTES = 1024 * 1024;
+const MAX_CONFIG_BYTES = 64 * 1024;
 
 /** The contents of a configuration file. */
 export interface Config {
@@ -39,7 +42,7 @@ export async function readConfig(path: string): Promise<Config> {
  */
 export function parseConfig(text: string, path: string): Config {
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, schema: "core" });
+  const document = parseYaml(text, lines, path);
   const [broken] = document.errors;
   if (broken !== undefined) {
     const { line } = lines.linePos(broken.pos[0]);
@@ -48,12 +51,20 @@ export function parseConfig(text: string, path: string): Config {
   const value = resolveAliases(document, path);
   const { options } = COMMANDS.prune;
   const ajv = new Ajv({ allErrors: true, strict: true });
-  if (!ajv.validate(configSchema(options), value)) throw schemaError(deepest(ajv.errors ?? []), document, lines, path);
+  if (!ajv.validate(configSchema(options), value)) throw schemaError(deepest(ajv.errors ?? []), value, document, lines, path);
   const { model, ...rest } = value;
   const settings = Object.fromEntries(
     Object.entries(rest).map(([name, given]) => [name, listWhereListed(name as OptionName, given)]),
   );
   return { model: typeof model === "string" ? model : null, settings };
+}
+
+function parseYaml(text: string, lineCounter: LineCounter, path: string): Document {
+  try {
+    return withinTime(() => parseDocument(text, { lineCounter, prettyErrors: false, schema: "core" }));
+  } catch (error) {
+    throw usageError(path, firstLine((error as Error).message), "a YAML file of a few keys", "Check the path after --config");
+  }
 }
 
 /** The document's plain value, which is then validated against the schema. */
@@ -67,19 +78,15 @@ function resolveAliases(document: Document, path: string): Record<string, unknow
 }
 
 async function readSmallFile(path: string): Promise<string> {
-  const found = await stat(path).catch(() => null);
-  if (found === null || !found.isFile()) {
-    throw usageError(path, found === null ? "no such file" : "not a file", "a YAML file", "Check the path after --config");
+  try {
+    const found = await stat(path);
+    if (!found.isFile()) throw usageError(path, "not a file", "a YAML file", "Check the path after --config");
+    if (found.size <= MAX_CONFIG_BYTES) return await readFile(path, "utf8");
+    const expected = `a YAML file of at most ${MAX_CONFIG_BYTES} bytes`;
+    throw usageError(path, `${found.size} bytes`, expected, "Check the path after --config");
+  } catch (error) {
+    throw asReadError(error, "USAGE", path, "a YAML file");
   }
-  if (found.size > MAX_CONFIG_BYTES) {
-    throw usageError(
-      path,
-      `${found.size} bytes`,
-      `a YAML file of at most ${MAX_CONFIG_BYTES} bytes`,
-      "Check the path after --config",
-    );
-  }
-  return readFile(path, "utf8");
 }
 
 /** `domain: medical` means `domain: [medical]`. */
@@ -95,7 +102,7 @@ function deepest(errors: readonly ErrorObject[]): ErrorObject {
   return errors.reduce((best, error) => (depth(error) > depth(best) ? error : best));
 }
 
-function schemaError(error: ErrorObject, document: Document, lines: LineCounter, path: string): Error {
+function schemaError(error: ErrorObject, value: unknown, document: Document, lines: LineCounter, path: string): Error {
   const keys = error.instancePath.split("/").slice(1);
   const { params } = error as { params: Record<string, unknown> };
   if (error.keyword === "additionalProperties") {
@@ -106,7 +113,7 @@ function schemaError(error: ErrorObject, document: Document, lines: LineCounter,
         : ["model", ...COMMANDS.prune.options.filter((name) => name !== "config")];
     return usageError(place(path, document, lines, [...keys, key]), `the key '${key}'`, "a known key", suggestName(key, known));
   }
-  const found = JSON.stringify(keys.length === 0 ? document.toJS() : document.getIn(keys)) ?? "nothing";
+  const found = showValue(keys.reduce<unknown>((inside, key) => (inside as Record<string, unknown>)[key], value));
   const where = `${place(path, document, lines, keys)}: ${keys.join(".") || "file"}`;
   if (error.keyword === "enum") {
     const allowed = (params["allowedValues"] as string[]).map(String);

@@ -8,6 +8,7 @@ import { renderComparison } from "../report/comparison-table.ts";
 import { renderEvaluation } from "../report/evaluation-table.ts";
 import { formatBytes, formatCount, formatPercent, formatSpan } from "../report/format.ts";
 import { renderSources } from "../report/source-table.ts";
+import { shellPath } from "../shell.ts";
 import { renderVerifications } from "../report/verification-table.ts";
 import { renderColumns, renderReport, renderUnitTable, renderVocabulary } from "../report/table.ts";
 import type { JobResult } from "./job-result.ts";
@@ -30,7 +31,7 @@ export function renderResult(result: JobResult): string {
         ...renderSources(corpora),
         "",
         `Wrote ${out}. Next:`,
-        `  cusprun select ${out} --reduce 25% --out plan.json`,
+        `  cusprun select ${shellPath(out)} --reduce 25% --out plan.json`,
       ].join("\n");
     }
     case "select":
@@ -82,7 +83,7 @@ function renderPlan(plan: SelectedPlan): string {
     ...renderUnitTable(plan.units, layers, layout),
     "",
     `Wrote ${out}. Next:`,
-    `  cusprun apply MODEL --plan ${out} --out DIR`,
+    `  cusprun apply MODEL --plan ${shellPath(out)} --out DIR`,
   ].join("\n");
 }
 

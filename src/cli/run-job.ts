@@ -32,9 +32,9 @@ export interface JobListener {
 }
 
 /**
- * Runs a job to its end. The first SIGINT or SIGTERM asks the worker to stop and to remove its temporary files. A worker
- * that does not end within `GRACE_MS` is terminated, or, inside a native call, the whole process; the next run that
- * writes to the same place removes what they leave. A second signal kills the process at once.
+ * Runs a job to its end. The first SIGINT or SIGTERM asks the worker to stop and to remove its temporary files. A
+ * worker that does not end within `GRACE_MS` is terminated, or, inside a native call, the whole process; the next run
+ * that writes to the same place removes what they leave. A second signal kills the process at once.
  * @param entry the worker's file. Only dist can be run: in src there is no worker.js next to this file.
  */
 export async function runJob(

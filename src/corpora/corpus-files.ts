@@ -6,7 +6,7 @@ import type { Dirent } from "node:fs";
 import { access, constants, readdir, stat } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { CusprunError } from "../errors.ts";
-import { shellQuote } from "../shell-quote.ts";
+import { shellPath } from "../shell.ts";
 import { asReadError, describeSystemCode, systemCodeOf } from "../system-errors.ts";
 import { COMPRESSED_EXTENSIONS } from "./read-bytes.ts";
 
@@ -142,7 +142,7 @@ class Listing {
       remedy:
         withoutExtension === undefined
           ? "Pass a folder that contains such files"
-          : `If they are plain text, give them the extension .txt: for f in ${shellQuote(folder)}/*; do mv "$f" "$f.txt"; done`,
+          : `If they are plain text, give them the extension .txt: for f in ${shellPath(folder)}/*; do mv "$f" "$f.txt"; done`,
     });
   }
 
@@ -198,7 +198,7 @@ function unknownFormat(path: string): CusprunError {
     found: extension === "" ? "no extension" : `the extension '${extension}'`,
     expected: `one of ${CORPUS_EXTENSIONS.join(", ")}, also compressed (${COMPRESSED_EXTENSIONS.join(", ")})`,
     remedy: (remedy ?? "Convert the file, or rename it if it has one of these formats, e.g. to FILE.txt").replaceAll("FILE", () =>
-      shellQuote(path),
+      shellPath(path),
     ),
   });
 }

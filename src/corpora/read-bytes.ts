@@ -9,7 +9,7 @@ import { pipeline } from "node:stream";
 import { TextDecoder } from "node:util";
 import { createGunzip } from "node:zlib";
 import { CusprunError } from "../errors.ts";
-import { shellQuote } from "../shell-quote.ts";
+import { shellPath } from "../shell.ts";
 import { asReadError } from "../system-errors.ts";
 import { unzstd, ZstdError } from "./unzstd.ts";
 
@@ -152,7 +152,7 @@ function transcode(decoder: TextDecoder, bytes: Uint8Array | null, path: string)
 function encodingError(path: string, found: string, command: string, cause?: unknown): CusprunError {
   return new CusprunError(
     "CORPUS_ENCODING",
-    { where: path, found, expected: "text in UTF-8", remedy: `Convert it, e.g. ${command} ${shellQuote(path)} > FILE` },
+    { where: path, found, expected: "text in UTF-8", remedy: `Convert it, e.g. ${command} ${shellPath(path)} > FILE` },
     { cause },
   );
 }

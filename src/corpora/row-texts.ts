@@ -5,7 +5,7 @@
 
 import { CusprunError } from "../errors.ts";
 import { isJsonObject, type JsonObject } from "../json.ts";
-import { shellQuote } from "../shell-quote.ts";
+import { shellPath, shellWord } from "../shell.ts";
 import type { ChatMessage } from "./chat-template.ts";
 import { messagesOf } from "./messages.ts";
 import { findPair, type Pair, pairMessages, pairText } from "./pairs.ts";
@@ -96,8 +96,8 @@ function remedyFor(value: JsonObject, path: string): string {
   if (typeof text === "string") return `Name the field that holds the text, e.g. ${path}#${name}`;
   const list = Object.entries(value).find(([, candidate]) => Array.isArray(candidate))?.[0];
   if (list !== undefined) {
-    const filter = shellQuote(`.${JSON.stringify(list)}[]`);
-    return `If the documents are in '${list}': jq -c ${filter} ${shellQuote(path)} > FILE.jsonl`;
+    const filter = shellWord(`.${JSON.stringify(list)}[]`);
+    return `If the documents are in '${list}': jq -c ${filter} ${shellPath(path)} > FILE.jsonl`;
   }
   return `Name the field that holds the text: ${path}#FIELD`;
 }

@@ -3,7 +3,7 @@
  */
 
 import { CusprunError } from "../errors.ts";
-import { shellQuote } from "../shell-quote.ts";
+import { shellPath } from "../shell.ts";
 import { readBytes } from "./read-bytes.ts";
 
 /** Longest line, in bytes. 64 MiB is far more than any model's context; a file without line ends is a mistake. */
@@ -96,7 +96,7 @@ export function notUtf8(path: string, where: string, offsetBytes: number, cause:
       where,
       found: `bytes that are not UTF-8 at byte ${offsetBytes} of the file`,
       expected: "text in UTF-8",
-      remedy: `Save the file as UTF-8; if it is in Latin-1: iconv -f WINDOWS-1252 -t UTF-8 ${shellQuote(path)} > FILE`,
+      remedy: `Save the file as UTF-8; if it is in Latin-1: iconv -f WINDOWS-1252 -t UTF-8 ${shellPath(path)} > FILE`,
     },
     { cause },
   );

@@ -5,6 +5,7 @@
 import { basename, resolve } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { CusprunError } from "../errors.ts";
+import { showValue } from "../json.ts";
 import { readBaseLicense } from "../export/base-license.ts";
 import { exportGguf, type WrittenGgufFile } from "../export/gguf/export-gguf.ts";
 import { modelfilePath, writeModelfile } from "../export/gguf/part.ts";
@@ -166,7 +167,7 @@ export function knownType<Type extends string>(
   if (known === undefined && type !== undefined) {
     throw new CusprunError("USAGE", {
       where: "type",
-      found: JSON.stringify(type),
+      found: showValue(type),
       expected: `one of ${types.join(", ")}, the types of ${to}`,
       remedy: "Choose another --type, or another --to",
     });

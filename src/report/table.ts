@@ -15,6 +15,7 @@ import {
 } from "./format.ts";
 import { ONNX_PART_FOLDER } from "../export/onnx/part.ts";
 import type { Layout } from "../selection/plan.ts";
+import { shellPath, shellWord } from "../shell.ts";
 import type { PruneReport, UnitReport, VocabularyReport, WrittenReport } from "./report.ts";
 import { renderSources } from "./source-table.ts";
 
@@ -157,20 +158,22 @@ function tryCommand({ format, files }: WrittenReport, out: string, layout: Layou
     case "hf": {
       // Layers of different sizes need the folder's own Python file.
       const trust = layout === "ragged" ? ", trust_remote_code=True" : "";
-      const generate = `pipeline('text-generation', '${out}'${trust})('The doctor said', max_new_tokens=40)`;
-      return `python3 -c "from transformers import pipeline; print(${generate}[0]['generated_text'])"`;
+      // A string of JSON is one of Python, and of JavaScript.
+      const generate = `pipeline("text-generation", ${JSON.stringify(out)}${trust})("The doctor said", max_new_tokens=40)`;
+      const script = `from transformers import pipeline; print(${generate}[0]["generated_text"])`;
+      return `python3 -c ${shellWord(script)}`;
     }
     case "gguf":
-      return `llama-cli -m ${out}/${files[0] ?? ""} -p 'The doctor said' -n 40`;
+      return `llama-cli -m ${shellPath(`${out}/${files[0] ?? ""}`)} -p 'The doctor said' -n 40`;
     case "onnx": {
       // A bare name would refer to the hub.
       const path = `${/^[./]/.test(out) ? "" : "./"}${out}/${ONNX_PART_FOLDER}`;
       const script = [
-        "import { pipeline } from '@huggingface/transformers'",
-        `const write = await pipeline('text-generation', '${path}')`,
-        "console.log((await write('The doctor said', { max_new_tokens: 40 }))[0].generated_text)",
+        `import { pipeline } from "@huggingface/transformers"`,
+        `const write = await pipeline("text-generation", ${JSON.stringify(path)})`,
+        `console.log((await write("The doctor said", { max_new_tokens: 40 }))[0].generated_text)`,
       ];
-      return `node --input-type=module -e "${script.join("; ")}"`;
+      return `node --input-type=module -e ${shellWord(script.join("; "))}`;
     }
     default:
       throw format satisfies never;

@@ -4,6 +4,7 @@
  */
 
 import { CusprunError } from "../errors.ts";
+import { showValue } from "../json.ts";
 
 /** How relevances over documents become one. `mean` is the root mean square, so that energies are averaged. */
 export type Aggregate = { readonly kind: "mean" | "max" } | { readonly kind: "quantile"; readonly quantile: number };
@@ -18,7 +19,7 @@ export function parseAggregate(text: string): Aggregate {
   if (quantile !== undefined && Number(quantile) <= 1) return { kind: "quantile", quantile: Number(quantile) };
   throw new CusprunError("SELECTION_INVALID", {
     where: "aggregate",
-    found: JSON.stringify(text.slice(0, 80)),
+    found: showValue(text),
     expected: "`mean`, `max` or `quantile:Q` with Q from 0 to 1",
     remedy: "Choose one of these, e.g. `quantile:0.9`",
   });

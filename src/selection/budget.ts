@@ -7,6 +7,7 @@
  */
 
 import { CusprunError } from "../errors.ts";
+import { showValue } from "../json.ts";
 
 /** A parsed budget. `share` is a fraction in [0, 1). */
 export type Budget =
@@ -52,6 +53,7 @@ export function parseBudget(written: string | number): Budget {
   const [, amount, unit = "", noun] = AMOUNT_PATTERN.exec(text) ?? [];
   if (amount === undefined) throw invalid(text);
   const value = Number(amount);
+  if (!Number.isFinite(value)) throw invalid(text);
   if (unit === "" && noun === undefined) {
     if (value < 1) return { kind: "share", of: "all", share: value };
     throw invalid(text, "a unit after the number", `Write ${text}% for a share, or ${text}M for millions of parameters`);
@@ -61,6 +63,11 @@ export function parseBudget(written: string | number): Budget {
   const parameters = unit === "" ? 1 : PARAMETER_UNITS[unit.toUpperCase()];
   if (parameters === undefined) throw invalid(text);
   return { kind: "parameters", parameters: Math.round(value * parameters) };
+}
+
+/** Whether a budget requests to remove nothing. */
+export function isNothing(budget: Budget): boolean {
+  return (budget.kind === "share" ? budget.share : budget.kind === "bytes" ? budget.bytes : budget.parameters) === 0;
 }
 
 /**
@@ -99,5 +106,5 @@ function invalid(
   expected = "a share (`25%`, `25% of blocks`), parameters (`30M`, `1.2B`) or bytes (`80MB`, `64MiB`)",
   remedy = "Write how much to remove in one of these forms",
 ): CusprunError {
-  return new CusprunError("BUDGET_INVALID", { where: "budget", found: JSON.stringify(text.slice(0, 80)), expected, remedy });
+  return new CusprunError("BUDGET_INVALID", { where: "budget", found: showValue(text), expected, remedy });
 }

@@ -182,6 +182,32 @@ describe("the single steps", () => {
     }));
 });
 
+describe("an amount of nothing", () => {
+  test.for(["0%", "0", "0 parameters", "0% of blocks"])("%j is refused before any work, with the remedy", (amount) =>
+    withModel(async ({ folder, prune, out }) => {
+      const args = prune.map((word, i) => (prune[i - 1] === "--reduce" ? amount : word));
+      const { exitCode, stderr } = await runCommand([...args, "--out", out, "--json"]);
+      expect(exitCode).toBe(5);
+      expect(JSON.parse(stderr)).toMatchObject({
+        error: {
+          code: "BUDGET_INVALID",
+          found: `"${amount}", which removes nothing`,
+          remedy: expect.stringContaining("--vocabulary SIZE"),
+        },
+      });
+      expect(await readdir(folder)).not.toContain("work");
+    }),
+  );
+
+  test("is accepted with a size of the vocabulary, since tokens are removed then", () =>
+    withModel(async ({ prune, out }) => {
+      const args = prune.map((word, i) => (prune[i - 1] === "--reduce" ? "0%" : word));
+      const { stderr } = await runCommand([...args, "--vocabulary", "40", "--out", out, "--json"]);
+      // The tiny model's tokenizer is a list of words, of which none can be removed.
+      expect(JSON.parse(stderr)).toMatchObject({ error: { code: "TOKENIZER_UNSUPPORTED" } });
+    }));
+});
+
 /** Large enough that a signal arrives while it is working. */
 const LONG = { layers: 8, documents: 150, words: 400 };
 

@@ -65,6 +65,15 @@ describe("configuration file", () => {
     expect(parts.remedy).toContain(remedy);
   });
 
+  test("deep nesting is rejected, and shown shortened", () => {
+    const nested = (levels: number): string => `${"[".repeat(levels)}${"]".repeat(levels)}\n`;
+    expect(refusal(`layout: ${nested(20_000)}`)).toMatchObject({ code: "USAGE", parts: { where: "expert.yaml, line 1" } });
+    expect(refusal(`documents: ${nested(100)}`)).toMatchObject({
+      code: "USAGE",
+      parts: { where: "expert.yaml, line 1: documents", found: "[[[[[…]]]]]" },
+    });
+  });
+
   test("aliases that would expand exponentially are rejected, not expanded", () => {
     const levels = Array.from(
       { length: 12 },
@@ -76,7 +85,7 @@ describe("configuration file", () => {
   test("a missing file is rejected", async () => {
     await expect(readConfig("nowhere.yaml")).rejects.toMatchObject({
       code: "USAGE",
-      parts: { where: "nowhere.yaml", found: "no such file" },
+      parts: { where: "nowhere.yaml", found: "no such file or folder (ENOENT)" },
     });
   });
 

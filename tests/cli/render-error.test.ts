@@ -9,7 +9,7 @@ import { CusprunError } from "../../src/errors.ts";
 type Failure = Extract<Outcome, { type: "refused" | "defect" }>;
 
 /** The error as the main thread receives it: cloned, without its class. */
-const across = (error: unknown): Failure => structuredClone(describeError(error)) as Failure;
+const across = (error: unknown): Failure => structuredClone(describeError(error));
 
 const PARTS = { where: "model.safetensors: tensor 'a'", found: "3 bytes", expected: "4", remedy: "Fetch the file again" };
 

@@ -87,8 +87,8 @@ test("of a uniform expert", () => {
     "
   `);
   expect(commands).toBe(
-    `  python3 -c "from transformers import pipeline; print(pipeline('text-generation', 'experts/medical')` +
-      `('The doctor said', max_new_tokens=40)[0]['generated_text'])"`,
+    `  python3 -c 'from transformers import pipeline; print(pipeline("text-generation", "experts/medical")` +
+      `("The doctor said", max_new_tokens=40)[0]["generated_text"])'`,
   );
 });
 

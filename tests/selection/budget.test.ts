@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseBudget, parametersToRemove } from "../../src/selection/budget.ts";
+import { isNothing, parseBudget, parametersToRemove } from "../../src/selection/budget.ts";
 
 const base = { total: 1_000_000, blocks: 800_000, bytesPerParameter: 2 };
 
@@ -38,10 +38,30 @@ describe("a budget", () => {
     ["", /found ""/],
     [NaN, /found "NaN"/],
     ["1e5%", /found "1e5%"/],
+    ["1e400%", /found "1e400%"/],
+    [`${"9".repeat(400)}%`, /under 100%/],
+    [`${"9".repeat(400)}M`, /found "9{70,80}…/],
+    [`${"9".repeat(400)} parameters`, /found "9{70,80}…/],
+    ["-0%", /found "-0%"/],
+    ["-1M", /found "-1M"/],
   ])("%j is refused", (written, message) => {
     expect(() => parseBudget(written)).toThrowError(
       expect.objectContaining({ code: "BUDGET_INVALID", message: expect.stringMatching(message) }),
     );
+  });
+
+  it.each<[string | number, boolean]>([
+    ["0%", true],
+    ["0.00 % of blocks", true],
+    [0, true],
+    ["0 parameters", true],
+    ["0.4 parameters", true],
+    ["0MB", true],
+    ["0.01%", false],
+    ["1 parameters", false],
+    ["1KB", false],
+  ])("%j requests nothing: %j", (written, expected) => {
+    expect(isNothing(parseBudget(written))).toBe(expected);
   });
 
   it("above the parameters of the blocks is unreachable", () => {
