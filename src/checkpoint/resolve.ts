@@ -21,7 +21,7 @@ export interface ResolveOptions extends CatalogOptions {
  * @param model a path, a short name such as `smollm2`, or `owner/name[/file.gguf][@revision]`.
  * @returns a folder or a GGUF file.
  * @throws CusprunError `MODEL_NAME`, `MODEL_NOT_FOUND` for a path that cannot be looked at, and the errors of
- * `fetchCatalogModel` and `downloadModel` throw.
+ * `fetchCatalogModel` and `downloadModel`.
  * @example
  * ```ts
  * import { resolveModel } from "cusprun";

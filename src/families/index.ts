@@ -3,6 +3,7 @@
  */
 
 import { CusprunError } from "../errors.ts";
+import { showValue } from "../json.ts";
 import type { Family, FamilyName, FamilyWrapper } from "./family.ts";
 import type { BlockRole, ModelRole } from "./roles.ts";
 import { FAMILIES } from "./table.ts";
@@ -66,7 +67,7 @@ function findFamilies(key: string, namesOf: (family: Family) => readonly string[
   if (found.length > 0) return found;
   throw new CusprunError("UNKNOWN_FAMILY", {
     where: `${where}: ${key}`,
-    found: JSON.stringify(name.slice(0, 80)),
+    found: showValue(name),
     expected: `one of ${[...new Set(FAMILIES.flatMap(namesOf))].join(", ")} (dense models only)`,
     remedy: "Choose a model of a supported family",
   });
