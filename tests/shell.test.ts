@@ -7,11 +7,11 @@ import { execFileSync } from "node:child_process";
 import { chmod, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { renderResult } from "../../src/cli/render-result.ts";
-import type { PruneReport, WrittenReport } from "../../src/report/report.ts";
+import { renderResult } from "../src/cli/render-result.ts";
+import type { PruneReport, WrittenReport } from "../src/report/report.ts";
 import { shellPath, shellWord } from "../src/shell.ts";
-import { renderReport } from "../../src/report/table.ts";
-import { withFolder } from "../support/temporary-folder.ts";
+import { renderReport } from "../src/report/table.ts";
+import { withFolder } from "./support/temporary-folder.ts";
 
 const WORDS = [
   "experts/medical",

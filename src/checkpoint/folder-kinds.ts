@@ -86,10 +86,15 @@ function misnamedSafetensors(_folder: string, names: readonly string[], lacking:
     const remedy = `Download ${INDEX_FILE_NAME} too, which says which file has which tensor`;
     return { found: `${weights.length} of ${count} shards, without ${INDEX_FILE_NAME}`, remedy };
   }
-  const found = `${weights.length === 1 ? first : `${weights.length} other safetensors files`}, a name that transformers does not read`;
   return weights.length === 1
-    ? { found, remedy: `Rename it to ${SINGLE_FILE_NAME} if it has all weights of the model` }
-    : { found, remedy: `Rename the one with all weights of the model to ${SINGLE_FILE_NAME}` };
+    ? {
+        found: `${first}, a name that transformers does not read`,
+        remedy: `Rename it to ${SINGLE_FILE_NAME} if it has all weights of the model`,
+      }
+    : {
+        found: `${weights.length} other safetensors files, such as ${first}`,
+        remedy: `Rename the one with all weights of the model to ${SINGLE_FILE_NAME}`,
+      };
 }
 
 function otherFormat(_folder: string, names: readonly string[]): FolderKind | null {

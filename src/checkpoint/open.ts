@@ -25,7 +25,7 @@ export type CheckpointLocation =
   | { readonly format: "gguf"; readonly file: string };
 
 /**
- * Opens a model: a Hugging Face folder, a GGUF file, any part of a GGUF model in several parts, or a folder with exactly
+ * Opens a model: a Hugging Face folder, a GGUF file, any part of a GGUF model in several parts, or a folder with just
  * one GGUF model.
  * @throws CusprunError `MODEL_NOT_FOUND`, `MODEL_FILE_MISSING`, and what `openSafetensors` and `openGguf` throw.
  * @example

@@ -20,7 +20,8 @@ export interface ResolveOptions extends CatalogOptions {
  * Resolves a model to a path: an existing path, else a model of the catalogue, else a model on the hub.
  * @param model a path, a short name such as `smollm2`, or `owner/name[/file.gguf][@revision]`.
  * @returns a folder or a GGUF file.
- * @throws CusprunError `MODEL_NAME`, `MODEL_NOT_FOUND` for a path that cannot be looked at, and what `fetchCatalogModel` and `downloadModel` throw.
+ * @throws CusprunError `MODEL_NAME`, `MODEL_NOT_FOUND` for a path that cannot be looked at, and the errors of
+ * `fetchCatalogModel` and `downloadModel`.
  * @example
  * ```ts
  * import { resolveModel } from "cusprun";

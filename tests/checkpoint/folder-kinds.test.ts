@@ -65,6 +65,11 @@ const cases: readonly [string, Files, RegExp][] = [
     /a folder with 2 models below it.*Pass the model's own folder, such as .*\/checkpoint-1000\.$/,
   ],
   ["nothing", {}, /an empty folder/],
+  [
+    "a config by itself",
+    { "config.json": CONFIG },
+    /found no weights, expected model\.safetensors, or model\.safetensors\.index/,
+  ],
   ["something else", { "notes.txt": "" }, /found no config\.json/],
 ];
 

@@ -17,7 +17,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
-SIZES = dict(vocab_size=48, hidden_size=32, intermediate_size=40, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2)
+SIZES = dict(vocab_size=48, hidden_size=32, intermediate_size=40, num_hidden_layers=3)
+SIZES |= dict(num_attention_heads=4, num_key_value_heads=2)
 VISION = dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=28, patch_size=14)
 
 
@@ -82,5 +83,8 @@ def load(folder: Path, ids: list[int]) -> dict:
 
 action, home, id_list = sys.argv[1:4]
 chosen = [int(i) for i in id_list.split(",")]
-run = {"save": lambda name: save(Path(home) / name.replace(":", "-"), name, chosen), "load": lambda name: load(Path(home) / name, chosen)}
+run = {
+    "save": lambda name: save(Path(home) / name.replace(":", "-"), name, chosen),
+    "load": lambda name: load(Path(home) / name, chosen),
+}
 print(json.dumps({name: run[action](name) for name in sys.argv[4:]}))

@@ -1,6 +1,6 @@
 /**
- * @file Text models inside multimodal ones, and text models without their output head, as stock transformers saves them:
- * cusprun computes the logits that the whole model has for text, and writes text models that stock transformers loads.
+ * @file Text models inside multimodal ones, and text models without their output head, as transformers saves them:
+ * cusprun computes the logits that the whole model has for text, and writes text models that transformers loads.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";

@@ -5,7 +5,7 @@
 
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { verifyExpert } from "../../src/pipeline/verify.ts";
 import { renderVerifications } from "../../src/report/verification-table.ts";
 import { askChild } from "../../src/verification/child.ts";
@@ -118,6 +118,28 @@ test("a runtime that is not installed is reported as absent", () =>
       if (before === undefined) delete process.env["CUSPRUN_PYTHON"];
       else process.env["CUSPRUN_PYTHON"] = before;
     }
+  }));
+
+test.each([
+  ["{}", /gave an unknown answer: \{\}/],
+  ['{"version":"x 1","vocabSize":-1,"continuation":[]}', /gave an unknown answer/],
+  ['{"version":"x 1","vocabSize":8,"continuation":["a"]}', /gave an unknown answer/],
+  ["[".repeat(20_000) + "]".repeat(20_000), /exited without an answer/],
+  ['{"version":"x 1","vocabSize":8,"continuation":[]}', /answered without logits/],
+])("a runtime's answer %j is a failure of the runtime", async (answer, message) => {
+  const request = { path: ".", ids: [1], text: null, newTokens: 1, trustRemoteCode: false };
+  const command = [process.execPath, "-e", `console.log(${JSON.stringify(answer)})`] as const;
+  await expect(askChild(command, request)).rejects.toThrow(message);
+  await expect(askChild(command, request)).rejects.toBeInstanceOf(RuntimeFailure);
+});
+
+test("a temporary folder that does not exist is named", () =>
+  withFolder(async (folder) => {
+    vi.stubEnv("TMPDIR", join(folder, "no"));
+    const request = { path: ".", ids: [1], text: null, newTokens: 1, trustRemoteCode: false };
+    const error = await errorOf(askChild([process.execPath, "-e", ""], request));
+    vi.unstubAllEnvs();
+    expect([error.code, error.message]).toEqual(["OUTPUT_UNWRITABLE", expect.stringMatching(/Set TMPDIR to a folder elsewhere/)]);
   }));
 
 test("the errors for a truncated and an unknown file name the file", () =>

@@ -1,6 +1,7 @@
 /**
- * @file A GGUF model in one file or in several parts, opened by any of them. Source: llama.cpp, `llama_model_loader` and
- * `llama_split_path` (`{prefix}-{number}-of-{count}.gguf`; only the first part has the keys of the model).
+ * @file A GGUF model in one file or in several parts, opened by any of them.
+ * Source: llama.cpp, `llama_model_loader` and `llama_split_path` (`{prefix}-{number}-of-{count}.gguf`; only the first
+ * part has the keys of the model).
  */
 
 import type { FileHandle } from "node:fs/promises";

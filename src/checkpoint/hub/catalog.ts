@@ -7,6 +7,7 @@ import { mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { CusprunError, ERROR_CODES } from "../../errors.ts";
+import { showValue } from "../../json.ts";
 import type { JobOptions } from "../../progress.ts";
 import { asWriteError } from "../../system-errors.ts";
 import { type DownloadOptions, downloadModel } from "./hub.ts";
@@ -103,7 +104,7 @@ export async function fetchCatalogModel(name: string, options: CatalogOptions = 
   if (model === undefined) {
     throw new CusprunError("MODEL_NAME", {
       where: "model",
-      found: JSON.stringify(name.slice(0, 200)),
+      found: showValue(name),
       expected: `one of ${CATALOG.map((entry) => entry.name).join(", ")}`,
       remedy: "Choose one of these names, or pass a path or owner/name on the hub",
     });

@@ -11,6 +11,7 @@ import { join, sep } from "node:path";
 import { promisify } from "node:util";
 import { CusprunError } from "../../errors.ts";
 import type { JobOptions } from "../../progress.ts";
+import { systemCodeOf } from "../../system-errors.ts";
 
 /** A file and the packages that contain it. */
 export interface PackagedFile {
@@ -82,8 +83,8 @@ async function runPython(
     await execFileAsync(python, args, { env: { ...process.env, TMPDIR: temporary }, ...(signal && { signal }) });
   } catch (error) {
     signal?.throwIfAborted();
-    const { code, stderr } = error as NodeJS.ErrnoException & { stderr?: string };
-    const isMissing = code === "ENOENT";
+    const { code, stderr } = error as { readonly code?: string | number; readonly stderr?: string };
+    const isMissing = systemCodeOf(error) === "ENOENT";
     const message = stderr?.trim().split("\n").at(-1)?.slice(0, MAX_SHOWN_CHARACTERS);
     throw new CusprunError(
       "DOWNLOAD_FAILED",

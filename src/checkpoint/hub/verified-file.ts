@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { stat, writeFile } from "node:fs/promises";
+import { asReadError } from "../../system-errors.ts";
 import { readJsonObject } from "../json-files.ts";
 
 /** The expected size and hash of a file. */
@@ -18,27 +19,37 @@ export interface ExpectedFile {
 /**
  * Whether a file exists with the expected size and SHA-256. Hashes it only if no stamp shows that it was hashed before
  * with the same modification time.
- * @throws the signal's reason on abort.
+ * @throws CusprunError `MODEL_FILE_MISSING` if it cannot be read; the signal's reason on abort.
  */
 export async function isVerifiedFile(path: string, expected: ExpectedFile, signal: AbortSignal | undefined): Promise<boolean> {
   const found = await stat(path).catch(() => null);
   if (found === null || !found.isFile() || found.size !== expected.byteLength) return false;
   const stamp = await readJsonObject(stampPath(path)).catch(() => null);
   if (stamp !== null && stamp["sha256"] === expected.sha256 && stamp["mtimeMs"] === found.mtimeMs) return true;
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path, { signal, highWaterMark: 2 ** 20 }) as AsyncIterable<Uint8Array>)
-    hash.update(chunk);
-  if (hash.digest("hex") !== expected.sha256) return false;
+  if ((await sha256Of(path, signal)) !== expected.sha256) return false;
   await stampVerifiedFile(path, expected);
   return true;
+}
+
+async function sha256Of(path: string, signal: AbortSignal | undefined): Promise<string> {
+  const hash = createHash("sha256");
+  try {
+    for await (const chunk of createReadStream(path, { signal, highWaterMark: 2 ** 20 }) as AsyncIterable<Uint8Array>)
+      hash.update(chunk);
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw asReadError(error, "MODEL_FILE_MISSING", path, "the model that was downloaded before");
+  }
+  return hash.digest("hex");
 }
 
 /**
  * Records that a file was verified in its current state. If the stamp cannot be written, the next check hashes again.
  */
 export async function stampVerifiedFile(path: string, { sha256 }: ExpectedFile): Promise<void> {
-  const { mtimeMs } = await stat(path);
-  await writeFile(stampPath(path), `${JSON.stringify({ sha256, mtimeMs })}\n`).catch(() => {});
+  await stat(path)
+    .then(({ mtimeMs }) => writeFile(stampPath(path), `${JSON.stringify({ sha256, mtimeMs })}\n`))
+    .catch(() => {});
 }
 
 function stampPath(path: string): string {

@@ -12,7 +12,6 @@ const refused: readonly (readonly [what: string, options: GgufChanges, code: Err
   ["an unknown architecture", { keys: { "general.architecture": ["string", "mamba"] } }, "UNKNOWN_FAMILY", "mamba", "qwen3"],
   ["an architecture that is not a string", { keys: { "general.architecture": ["uint32", 3] } }, "GGUF_KEY_INVALID", "found 3"],
   ["an adapter", { keys: { "general.type": ["string", "adapter"] } }, "GGUF_UNSUPPORTED", "adapter"],
-  ["a part of a split model", { keys: { "split.count": ["uint16", 3] } }, "GGUF_SPLIT", "3 parts", "llama-gguf-split --merge"],
   ["no layer count", { keys: { "llama.block_count": null } }, "GGUF_KEY_MISSING", "llama.block_count"],
   ["no norm epsilon", { keys: { "llama.attention.layer_norm_rms_epsilon": null } }, "GGUF_KEY_MISSING", "rms_epsilon"],
   ["a size of 0", { keys: { "llama.embedding_length": ["uint32", 0] } }, "GGUF_KEY_INVALID", "llama.embedding_length", "found 0"],

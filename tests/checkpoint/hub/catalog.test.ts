@@ -4,7 +4,7 @@
  */
 
 import { createHash } from "node:crypto";
-import { mkdir, open, readdir, readFile, stat, utimes, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { CATALOG, cusprunCacheDir, fetchCatalogModel, findCatalogModel } from "../../../src/checkpoint/hub/catalog.ts";
@@ -195,6 +195,48 @@ describe("a model's name", () => {
       expect(path).toBe(join(hubCacheDir, "models--tiny--model/snapshots", COMMIT, "tiny.gguf"));
     });
     await hub.close();
+  });
+
+  test("that is nearly a path that exists: the path is named, before any connection", async () => {
+    await withFolder(async (folder) => {
+      await mkdir(join(folder, "models", "llama"), { recursive: true });
+      await mkdir(join(folder, "Qwen", "Qwen2.5-0.5B"), { recursive: true });
+      const before = process.cwd();
+      process.chdir(folder);
+      try {
+        const hub = await startHub(new Map());
+        const messageOf = async (name: string): Promise<string> =>
+          (await errorOf(resolveModel(name, { endpoint: hub.url }))).message;
+        for (const name of ["modles/llama", "models/lama", "Models/llama"]) {
+          expect(await messageOf(name)).toMatch(
+            new RegExp(`Did you mean models/llama\\? Pass it, or ${name}@main for the model on the hub`),
+          );
+        }
+        expect(await messageOf(join(folder, "models", "lamma"))).toContain(`Did you mean ${join(folder, "models", "llama")}?`);
+        expect(hub.requests).toEqual([]);
+        // Another size is another model, not a mistake.
+        expect(await messageOf("Qwen/Qwen2.5-1.5B")).toMatch(/no such model .*; and no file or folder of this name here/);
+        expect(await messageOf("modles/llama@main")).toMatch(/no such model/);
+        expect(hub.requests.length).toBe(2);
+        await hub.close();
+      } finally {
+        process.chdir(before);
+      }
+    });
+  });
+
+  test("a link to nothing, or a path that cannot be looked at, is not looked for on the hub", async () => {
+    await withFolder(async (folder) => {
+      await symlink("/nonexistent/model", join(folder, "model"));
+      await symlink("loop", join(folder, "loop"));
+      for (const [name, found] of [
+        ["model", /a link to \/nonexistent\/model/],
+        ["loop", /ELOOP/],
+      ] as const) {
+        const error = await errorOf(resolveModel(join(folder, name)));
+        expect([error.code, error.message]).toEqual(["MODEL_NOT_FOUND", expect.stringMatching(found)]);
+      }
+    });
   });
 
   test.each(["", "no-such-model", "./no/such/folder", "a/b/c/d"])("the error for %j lists the three forms", async (name) => {

@@ -2,7 +2,7 @@
  * @file Downloads from a local server with the hub's API: selected files, cache layout, resuming, errors, aborts.
  */
 
-import { lstat, mkdir, readdir, readFile, readlink, writeFile } from "node:fs/promises";
+import { lstat, mkdir, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { downloadModel, type DownloadOptions } from "../../../src/checkpoint/hub/hub.ts";
@@ -89,6 +89,27 @@ describe("a model", () => {
       expect(await downloadModel("tiny/model/tiny-q8_0.gguf", options)).toBe(join(root, "snapshots", COMMIT, "tiny-q8_0.gguf"));
       expect(await readdir(join(root, "blobs"))).toHaveLength(1);
     });
+  });
+
+  test("as a GGUF file in several parts, with all of them; offline only if all are there", async () => {
+    const names = ["q4/m-00001-of-00002.gguf", "q4/m-00002-of-00002.gguf"];
+    const parts = await startHub(new Map([...names, "q8/m-00001-of-00002.gguf"].map((name) => [name, text(name)])));
+    await withFolder(async (cacheDir) => {
+      const options = { cacheDir, endpoint: parts.url };
+      const path = await downloadModel(`tiny/model/${names[1]!}`, options);
+      const folder = join(cacheDir, "models--tiny--model/snapshots", COMMIT);
+      expect([path, (await readdir(join(folder, "q4"))).toSorted()]).toEqual([
+        join(folder, names[1]!),
+        ["m-00001-of-00002.gguf", "m-00002-of-00002.gguf"],
+      ]);
+      const error = await errorOf(downloadModel("tiny/model/q8/m-00001-of-00002.gguf", options));
+      expect([error.code, error.message]).toEqual(["HUB_NOT_FOUND", expect.stringMatching(/1 of 2 parts of q8/)]);
+      vi.stubEnv("HF_HUB_OFFLINE", "on");
+      expect(await downloadModel(`tiny/model/${names[1]!}`, options)).toBe(path);
+      await rm(join(folder, names[0]!));
+      expect((await errorOf(downloadModel(`tiny/model/${names[1]!}`, options))).code).toBe("HUB_UNREACHABLE");
+    });
+    await parts.close();
   });
 
   test("environment: HF_ENDPOINT and HF_HUB_CACHE", async () => {
