@@ -13,6 +13,7 @@ import { targetNamed } from "./targets/index.ts";
 /** Members of a group that are run again alone until one fails; a hang costs seconds. */
 const MAX_CONFIRMED = 3;
 const MAX_SHOWN = 120;
+const PROMISE_CHARACTERS = 50;
 
 /** A defect, as far as faults tell. */
 export interface Defect {
@@ -68,8 +69,11 @@ function groupsOf(faults: readonly Fault[]): Map<string, Fault[]> {
     const [message = "", ...frames] = fault.detail.split("\n");
     // A promise's first words name it; the rest are values.
     const isPromise = message.startsWith("BrokenPromise");
-    const place =
-      frames.length > 0 && !isPromise ? `${message.split(":")[0]} ${frames[0]}` : message.replace(/["'].*["']|[-\d.e+]+/g, "#");
+    const place = isPromise
+      ? message.slice(0, PROMISE_CHARACTERS)
+      : frames.length > 0
+        ? `${message.split(":")[0]} ${frames[0]}`
+        : message.replace(/["'].*["']|[-\d.e+]+/g, "#");
     const signature = `${fault.fault} ${place}`;
     groups.set(signature, [...(groups.get(signature) ?? []), fault]);
   }
