@@ -12,7 +12,7 @@ const PRELOAD = fileURLToPath(new URL("preload.mjs", import.meta.url));
 /** Other work on the machine comes first. */
 const NICENESS = 10;
 
-/** A run that has not ended after this long hangs; one takes a second or two, on a machine that is busy ten times that. */
+/** A run that has not ended after this long hangs. One takes a second or two, and ten times that on a busy machine. */
 const HANG_MS = 180_000;
 
 export type Signal = "SIGKILL" | "SIGINT" | "SIGTERM";

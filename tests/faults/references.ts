@@ -165,7 +165,7 @@ export function strict(places: Snapshot): Snapshot {
   return new Map([...places].filter(([name]) => !EMPTY_PLACES.test(name)));
 }
 
-/** What is left where nothing should be left: in the folder for temporary files, the home folder and the current one. */
+/** What is left where nothing should be: in the folder for temporary files, the home folder and the current one. */
 export function strays(places: Snapshot): readonly string[] {
   const left = [...places].filter(([name, digest]) => EMPTY_PLACES.test(name) && digest !== "folder");
   return left.map(([name]) => name);
