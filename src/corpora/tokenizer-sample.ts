@@ -8,7 +8,7 @@ import { CusprunError } from "../errors.ts";
 import { type JsonObject, showValue } from "../json.ts";
 import { BYTE_CHARACTERS, byteToken, TEXT_BYTES } from "./byte-characters.ts";
 import type { TokenIds } from "./tokenizer-ids.ts";
-import { partsOf } from "./tokenizer-parts.ts";
+import { partsOf } from "./tokenizer-model-check.ts";
 
 /** Scripts with and without spaces, with marks, in both directions. */
 const SCRIPTS = [
@@ -104,7 +104,9 @@ function triedTokens(added: readonly JsonObject[]): readonly JsonObject[] {
 /** Whether another token may be found where this one begins, or before it and into it. */
 function overlaps(token: string, other: string): boolean {
   if (other.includes(token) || other.includes("a")) return other.includes(token) || `a${token}`.includes(other);
-  return Array.from({ length: Math.min(token.length, other.length) }).some((_, length) => other.endsWith(token.slice(0, length + 1)));
+  return Array.from({ length: Math.min(token.length, other.length) }).some((_, length) =>
+    other.endsWith(token.slice(0, length + 1)),
+  );
 }
 
 /** The form in which a text and its tokens' text must be equal; null if the tokenizer declares a loss. */
@@ -121,7 +123,9 @@ function losslessForm(json: JsonObject, ids: TokenIds): ((text: string) => strin
     if (!isNfc || !isWhole || decoders.length !== 1 || decoders[0] !== "ByteLevel") return null;
     return (text) => (normalizers.length > 0 ? text.normalize("NFC") : text);
   }
-  const marksSpaces = normalizers.every(({ type, content = "▁", prepend = "▁" }) => type !== "NFC" && content === "▁" && prepend === "▁");
+  const marksSpaces = normalizers.every(
+    ({ type, content = "▁", prepend = "▁" }) => type !== "NFC" && content === "▁" && prepend === "▁",
+  );
   const isWhole = BYTE_CHARACTERS.every((_, byte) => ids.has(byteToken(byte)));
   if (model["byte_fallback"] !== true || !isWhole || !marksSpaces || !decoders.includes("ByteFallback")) return null;
   // The mark of a space becomes one, and spaces before the text are added or removed.

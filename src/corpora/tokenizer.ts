@@ -8,7 +8,8 @@ import type { TokenizerFiles } from "../checkpoint/checkpoint.ts";
 import { CusprunError } from "../errors.ts";
 import { showValue } from "../json.ts";
 import { invalidTokenizer, readTokenIds } from "./tokenizer-ids.ts";
-import { checkModelType, exactTokenizerJson, inexact } from "./tokenizer-parts.ts";
+import { checkModelType, inexact } from "./tokenizer-model-check.ts";
+import { exactTokenizerJson } from "./tokenizer-parts.ts";
 import { checkSample } from "./tokenizer-sample.ts";
 
 /**
@@ -110,7 +111,8 @@ function openHubTokenizer({ tokenizerJson, runtime }: TokenizerFiles, where: str
   keepByteOrderMarks(hub.decoder);
   // The library gives a token whose text is an added token's normalised text that token's id.
   for (const [text, { id }] of hub.added_tokens_map) {
-    if ((ids.get(text) ?? id) !== id) throw inexact(where, `the added token ${id}`, text, "a normalised text that is no other token's");
+    if ((ids.get(text) ?? id) !== id)
+      throw inexact(where, `the added token ${id}`, text, "a normalised text that is no other token's");
   }
   const encodeRaw = (text: string, addSpecialTokens: boolean): readonly unknown[] =>
     guarded(where, () => hub.encode(wellFormed(text), { add_special_tokens: addSpecialTokens }).ids);

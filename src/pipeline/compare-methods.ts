@@ -7,7 +7,13 @@
 import { rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Corpus } from "../corpora/corpus.ts";
-import { DEFAULT_DOCUMENTS, DEFAULT_HELD_OUT_DOCUMENTS, DEFAULT_MAX_TOKENS, fitToPositions, loadCorpora } from "../corpora/load.ts";
+import {
+  DEFAULT_DOCUMENTS,
+  DEFAULT_HELD_OUT_DOCUMENTS,
+  DEFAULT_MAX_TOKENS,
+  fitToPositions,
+  loadCorpora,
+} from "../corpora/load.ts";
 import { CusprunError } from "../errors.ts";
 import { readTasks } from "../evaluation/task-file.ts";
 import {

@@ -182,7 +182,18 @@ class PruneRun {
     const written = await this.#repairAndWrite(plan, cut, dense);
     const { model, out, corpusOptions } = options;
     const { path, reused } = scores;
-    return reportPrune({ model, out, checkpoint, corpora, corpusOptions, scores: { path, reused }, plan, dense, written, memory });
+    return reportPrune({
+      model,
+      out,
+      checkpoint,
+      corpora,
+      corpusOptions,
+      scores: { path, reused },
+      plan,
+      dense,
+      written,
+      memory,
+    });
   }
 
   #score(): Promise<ReadyScores> {
@@ -228,7 +239,13 @@ class PruneRun {
     const cutsUnits = plan.layers.some(({ cuts }) => Object.keys(cuts).length > 0);
     if (!rehearsed.repairing || !cutsUnits) return write({ plan, expert: cut, repair: null });
     const repair = defined({ generalShare: options.generalShare });
-    const documents = await gatherRepairDocuments(corpora, tokenizer, repair, fitToPositions(options.corpusOptions, checkpoint.config.maxPositionEmbeddings), this.#job);
+    const documents = await gatherRepairDocuments(
+      corpora,
+      tokenizer,
+      repair,
+      fitToPositions(options.corpusOptions, checkpoint.config.maxPositionEmbeddings),
+      this.#job,
+    );
     return withRepairedExpert(checkpoint, cut, plan, documents, workFolder, this.#job, write);
   }
 

@@ -195,7 +195,8 @@ export async function writeExpert(
   });
   const parameters = expert.tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
   const leftOut = [...expert.leftOut, ...(tokenizer?.leftOut ?? [])];
-  const notes = leftOut.length === 0 ? [] : [`left out, since they name tokens that the expert does not have: ${leftOut.join(", ")}`];
+  const notes =
+    leftOut.length === 0 ? [] : [`left out, since they name tokens that the expert does not have: ${leftOut.join(", ")}`];
   return { parameters, files, parts, repair, notes, figures: measured };
 }
 

@@ -31,7 +31,14 @@ export async function expertTokenizerFiles(
   const { config, configJson, generationConfigJson, path } = checkpoint;
   const { vocabSize } = config;
   const bpe = readBpe(files, vocabSize, path);
-  const needed = alwaysKeptTokens(bpe, files, createTokenizer(files, path, vocabSize), [configJson, generationConfigJson], [], vocabSize);
+  const needed = alwaysKeptTokens(
+    bpe,
+    files,
+    createTokenizer(files, path, vocabSize),
+    [configJson, generationConfigJson],
+    [],
+    vocabSize,
+  );
   for (const id of needed)
     if (!ids.has(id)) throw missing(bpe, id, "every byte, special token, ASCII character and word of the chat template");
   for (const [id, pair] of deriveTokens(bpe)) {

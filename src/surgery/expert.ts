@@ -248,7 +248,5 @@ function cutConfigJson(
 
 /** A config with the ids of the kept tokens. */
 function renumbered(json: JsonObject, ids: TokenIdMap | null, { vocabSize }: ModelConfig): RenumberedConfig {
-  return ids === null
-    ? { json: withPaddingToken(json, vocabSize), leftOut: [] }
-    : renumberConfig(json, (id) => ids.get(id));
+  return ids === null ? { json: withPaddingToken(json, vocabSize), leftOut: [] } : renumberConfig(json, (id) => ids.get(id));
 }

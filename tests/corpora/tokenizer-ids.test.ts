@@ -77,7 +77,10 @@ describe("a token past the end of the embedding", () => {
     const tokenizer = open(json, 256);
     expect(tokenizer.vocabSize).toBe(257);
     expect([...tokenizer.encode("ab", "corpus.jsonl:3")]).toEqual([BYTES["a"], BYTES["b"]]);
-    const refusal = { code: "TOKEN_WITHOUT_ROW", message: expect.stringMatching(/^corpus\.jsonl:4: found token 256 "\[PAD\]", expected tokens below 256/) };
+    const refusal = {
+      code: "TOKEN_WITHOUT_ROW",
+      message: expect.stringMatching(/^corpus\.jsonl:4: found token 256 "\[PAD\]", expected tokens below 256/),
+    };
     expect(() => tokenizer.encode("a [PAD]", "corpus.jsonl:4")).toThrow(expect.objectContaining(refusal));
     expect(() => toTokenDocument({ text: `${"x".repeat(30)}[PAD]`, source: "corpus.jsonl:4" }, tokenizer, 20)).toThrow(
       expect.objectContaining(refusal),
@@ -103,7 +106,27 @@ describe("a token past the end of the embedding", () => {
 });
 
 test("patterns with one meaning in both engines are taken over, others are not", () => {
-  expect(exactRegex("(?i:'s|'re|[kx])|\\p{L}+?(?=a)|[^\\s\\]]{1,3}")).toBe("(?i:'[sſ]|'re|[kx\u212A])|\\p{L}+?(?=a)|[^\\s\\]]{1,3}");
-  const refused = ["a++", "a{2}?", "(?>a)b", "(?i)a", "[[:alpha:]]", "[a&&b]", "(a)\\1", "\\p{Alpha}", "a*", "(a?)+b", "(?i:st)", "a)", "(a", "[a", "\\R", "(?<n>a)", "a|"];
+  expect(exactRegex("(?i:'s|'re|[kx])|\\p{L}+?(?=a)|[^\\s\\]]{1,3}")).toBe(
+    "(?i:'[sſ]|'re|[kx\u212A])|\\p{L}+?(?=a)|[^\\s\\]]{1,3}",
+  );
+  const refused = [
+    "a++",
+    "a{2}?",
+    "(?>a)b",
+    "(?i)a",
+    "[[:alpha:]]",
+    "[a&&b]",
+    "(a)\\1",
+    "\\p{Alpha}",
+    "a*",
+    "(a?)+b",
+    "(?i:st)",
+    "a)",
+    "(a",
+    "[a",
+    "\\R",
+    "(?<n>a)",
+    "a|",
+  ];
   expect(refused.filter((source) => exactRegex(source) !== null)).toEqual([]);
 });

@@ -96,7 +96,9 @@ function mapIds(value: unknown, newId: (id: number) => number | undefined): unkn
 }
 
 function mapEntries(value: unknown, map: (entry: readonly unknown[]) => unknown): unknown {
-  return Array.isArray(value) ? mapAll(value, (entry) => (Array.isArray(entry) && entry.length === 2 ? map(entry) : undefined)) : undefined;
+  return Array.isArray(value)
+    ? mapAll(value, (entry) => (Array.isArray(entry) && entry.length === 2 ? map(entry) : undefined))
+    : undefined;
 }
 
 function withMapped(first: unknown, second: unknown): unknown {
