@@ -67,6 +67,7 @@ function commandsFor(out: string): string[] {
     units: [],
     memory: { limitBytes: 1, stages: [] },
     repair: null,
+    notes: [],
     dimensions: [],
     overlap: {},
     out,

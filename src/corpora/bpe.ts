@@ -6,7 +6,7 @@ import type { TokenizerFiles } from "../checkpoint/checkpoint.ts";
 import { CusprunError } from "../errors.ts";
 import { isJsonObject, type JsonObject, showValue } from "../json.ts";
 import { readMerges, readTokenIds } from "./tokenizer-ids.ts";
-import { holdsByteLevel } from "./tokenizer-parts.ts";
+import { holdsByteLevel } from "./tokenizer-model-check.ts";
 
 /** A token that is matched in the raw text, before any merge. */
 export interface AddedToken {

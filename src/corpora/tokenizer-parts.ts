@@ -4,10 +4,9 @@
  * tests/reference/make_tokenizer_goldens.py.
  */
 
-import { CusprunError } from "../errors.ts";
 import { isJsonObject, type JsonObject, showValue } from "../json.ts";
-import { BYTE_CHARACTERS, byteToken, TEXT_BYTES } from "./byte-characters.ts";
-import { invalidTokenizer, readMerges, type TokenIds } from "./tokenizer-ids.ts";
+import { invalidTokenizer, type TokenIds } from "./tokenizer-ids.ts";
+import { checkModel, inexact, lostBytes, partsOf, type TokenizerRoot } from "./tokenizer-model-check.ts";
 import { exactRegex } from "./tokenizer-regex.ts";
 
 /** The pattern of `ByteLevel`, whose white space the library takes from JavaScript. */
@@ -26,13 +25,7 @@ interface Section {
   /** The key of the parts of a `Sequence`. */
   readonly list: string;
   /** Checked and rewritten parts by type. Null: refused. */
-  readonly parts: Readonly<Record<string, (part: Part, root: Root) => JsonObject | null>>;
-}
-
-/** What a part's exactness may depend on. */
-interface Root {
-  readonly json: JsonObject;
-  readonly ids: TokenIds;
+  readonly parts: Readonly<Record<string, (part: Part, root: TokenizerRoot) => JsonObject | null>>;
 }
 
 const same = ({ json }: Part): JsonObject => json;
@@ -88,7 +81,7 @@ const POST_PROCESSORS: Section = { list: "processors", parts: { ByteLevel: same,
  * @throws CusprunError `TOKENIZER_UNSUPPORTED` for a part without such a form, `TOKENIZER_INVALID` for a damaged one.
  */
 export function exactTokenizerJson(json: JsonObject, ids: TokenIds, isRust: boolean, where: string): JsonObject {
-  const root: Root = { json, ids };
+  const root: TokenizerRoot = { json, ids };
   const section = (key: string, kinds: Section): JsonObject | null => exactPart(json[key], key, kinds, root, where);
   checkModel(root, isRust, where);
   checkAddedTokens(json, where);
@@ -104,15 +97,7 @@ export function exactTokenizerJson(json: JsonObject, ids: TokenIds, isRust: bool
   };
 }
 
-/** The type of a model, `BPE` or `Unigram`. @throws CusprunError `TOKENIZER_UNSUPPORTED` for every other. */
-export function checkModelType(json: JsonObject, where: string): void {
-  const { model } = json;
-  if (!isJsonObject(model)) throw invalidTokenizer(where, "model", showValue(model), "an object");
-  if (model["type"] !== "BPE" && model["type"] !== "Unigram")
-    throw inexact(where, "model.type", model["type"], "BPE, or Unigram");
-}
-
-function exactPart(value: unknown, key: string, section: Section, root: Root, where: string): JsonObject | null {
+function exactPart(value: unknown, key: string, section: Section, root: TokenizerRoot, where: string): JsonObject | null {
   if (value === undefined || value === null) return null;
   if (!isJsonObject(value)) throw invalidTokenizer(where, key, showValue(value), "an object");
   const { type } = value;
@@ -129,16 +114,6 @@ function exactPart(value: unknown, key: string, section: Section, root: Root, wh
   throw inexact(where, key, value, `one of ${Object.keys(section.parts).join(", ")}, in a form that is known to be exact`);
 }
 
-/**
- * Characters of bytes that have no token and no unknown token stands for. The Rust tokenizers drop them before they
- * merge, the library afterwards.
- */
-function lostBytes({ json, ids }: Root): readonly string[] {
-  const model = json["model"] as JsonObject;
-  const isLossy = model["type"] === "BPE" && (model["unk_token"] ?? null) === null && holdsByteLevel(json["pre_tokenizer"]);
-  return isLossy ? BYTE_CHARACTERS.filter((character, byte) => TEXT_BYTES.has(byte) && !ids.has(character)) : [];
-}
-
 /** A pre-tokenizer that only the library has, after all others. */
 function withoutCharacters(preTokenizer: JsonObject | null, characters: readonly string[]): JsonObject | null {
   if (characters.length === 0) return preTokenizer;
@@ -148,55 +123,6 @@ function withoutCharacters(preTokenizer: JsonObject | null, characters: readonly
 
 function escapeInClass(character: string): string {
   return /[\\\]^&[-]/.test(character) ? `\\${character}` : character;
-}
-
-function checkModel(root: Root, isRust: boolean, where: string): void {
-  const { json, ids } = root;
-  const model = json["model"] as JsonObject;
-  const refuse = (key: string, expected: string): never => {
-    throw inexact(where, `model.${key}`, model[key], expected);
-  };
-  if (model["type"] === "Unigram") {
-    if (model["byte_fallback"] === true) refuse("byte_fallback", "false in a Unigram model");
-    const id = model["unk_id"];
-    const isToken = typeof id === "number" && Number.isInteger(id) && id >= 0 && id < (model["vocab"] as unknown[]).length;
-    if (!isToken) refuse("unk_id", "the id of a token");
-    return;
-  }
-  if ((model["dropout"] ?? 0) !== 0) refuse("dropout", "none: merges are left out at random");
-  for (const key of ["continuing_subword_prefix", "end_of_word_suffix"]) if ((model[key] ?? "") !== "") refuse(key, "none");
-  const unknown = model["unk_token"] ?? null;
-  if (unknown !== null && (typeof unknown !== "string" || !ids.has(unknown))) refuse("unk_token", "a token, or none");
-  const isByteLevel = holdsByteLevel(json["pre_tokenizer"]);
-  if (model["byte_fallback"] === true) {
-    if (isByteLevel) refuse("byte_fallback", "false with a byte-level pre-tokenizer");
-    if (isRust) checkByteTokens(model, ids, where);
-  } else if (isRust && unknown === null && (!isByteLevel || (model["ignore_merges"] === true && lostBytes(root).length > 0))) {
-    refuse("unk_token", "a token for unknown characters, since the vocabulary does not hold every byte");
-  }
-}
-
-/** Byte tokens stand for unknown characters: in Rust before merges are applied, in the library afterwards. */
-function checkByteTokens(model: JsonObject, ids: TokenIds, where: string): void {
-  const byteTokens = new Set(Array.from({ length: 256 }, (_, byte) => byteToken(byte)));
-  const absent = [...byteTokens].find((token) => !ids.has(token));
-  if (absent !== undefined) throw inexact(where, "model.vocab", `no token ${absent}`, "a token for each of the 256 bytes");
-  // A merge of a byte token makes a longer token with it at one end.
-  if (![...ids.keys()].some((token) => /^<0x[0-9A-F]{2}>.|.<0x[0-9A-F]{2}>$/su.test(token))) return;
-  const merge = readMerges(model["merges"], where).find((parts) => parts.some((part) => byteTokens.has(part)));
-  if (merge !== undefined) throw inexact(where, "model.merges", merge, "no merges of byte tokens");
-}
-
-/** Whether a pre-tokenizer writes bytes as characters. */
-export function holdsByteLevel(preTokenizer: unknown): boolean {
-  return partsOf(preTokenizer, "pretokenizers").some(({ type }) => type === "ByteLevel");
-}
-
-/** The parts of a section in order, those of sequences included. `list`: the key of a sequence's parts. */
-export function partsOf(value: unknown, list: string): JsonObject[] {
-  if (!isJsonObject(value)) return [];
-  const parts = value[list];
-  return Array.isArray(parts) ? parts.flatMap((part: unknown) => partsOf(part, list)) : [value];
 }
 
 function exactReplace({ json }: Part): JsonObject | null {
@@ -215,7 +141,7 @@ function exactPattern(pattern: unknown): JsonObject | null {
 }
 
 /** The library keeps matches and gaps, or with `invert` the matches alone. */
-function exactSplit({ json }: Part, { json: root }: Root): JsonObject | null {
+function exactSplit({ json }: Part, { json: root }: TokenizerRoot): JsonObject | null {
   const pattern = exactPattern(json["pattern"]);
   if (pattern === null) return null;
   const isInverted = json["invert"] === true;
@@ -230,13 +156,13 @@ function neverOccurs(text: unknown, normalizer: unknown): boolean {
   const last: unknown = normalizer["type"] === "Sequence" && Array.isArray(steps) ? steps.at(-1) : normalizer;
   if (!isJsonObject(last) || last["type"] !== "Replace" || !isJsonObject(last["pattern"])) return false;
   const { content } = last;
-  return last["pattern"]["String"] === text && [...text].length === 1 && typeof content === "string" && !content.includes(text);
+  return last["pattern"]["String"] === text && isOneCharacter(text) && typeof content === "string" && !content.includes(text);
 }
 
 /** The library does not split at the marks that replace spaces, and does not know the older key of the prefix. */
 function exactMetaspace({ json }: Part): JsonObject | null {
   const { replacement = "▁", prepend_scheme: scheme = "always" } = json;
-  if (typeof replacement !== "string" || [...replacement].length !== 1 || /[\\\]^-]/.test(replacement)) return null;
+  if (typeof replacement !== "string" || !isOneCharacter(replacement) || /[\\\]^-]/.test(replacement)) return null;
   if (json["add_prefix_space"] !== undefined && json["add_prefix_space"] !== (scheme !== "never")) return null;
   if (scheme !== "always" && scheme !== "first" && scheme !== "never") return null;
   const mark = { type: "Metaspace", replacement, prepend_scheme: scheme, split: false };
@@ -249,7 +175,7 @@ function isolated(regex: string): JsonObject {
 }
 
 /** The library puts the token of a name in the template, whatever ids the name stands for. */
-function exactTemplate({ json }: Part, { ids }: Root): JsonObject | null {
+function exactTemplate({ json }: Part, { ids }: TokenizerRoot): JsonObject | null {
   const { single, special_tokens: tokens } = json;
   if (!Array.isArray(single) || !isJsonObject(tokens)) return null;
   const isExact = single.every((piece: unknown) => {
@@ -285,12 +211,6 @@ function checkAddedTokens(json: JsonObject, where: string): void {
   }
 }
 
-/** The error for a part that is only nearly implemented. */
-export function inexact(where: string, key: string, found: unknown, expected: string): CusprunError {
-  return new CusprunError("TOKENIZER_UNSUPPORTED", {
-    where: `${where}: tokenizer.json: ${key}`,
-    found: showValue(found),
-    expected: `${expected}, since cusprun would tokenise differently from transformers`,
-    remedy: "Use a GGUF file of the model, which describes its tokenizer in another way, or choose another model",
-  });
+function isOneCharacter(text: string): boolean {
+  return /^.$/su.test(text);
 }

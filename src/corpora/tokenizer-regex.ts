@@ -70,9 +70,9 @@ function quantified(source: string, atom: Piece | null): Piece | null {
 
 function atomAt(source: string, at: number, depth: number): Piece | null {
   const rest = source.slice(at, at + MAX_ATOM_LENGTH);
-  const length = /^[\\[(]/.test(rest) ? 0 : /^[*+?{]/.test(rest) ? -1 : [...rest.slice(0, 2)][0]!.length;
-  if (length === -1) return null;
-  if (length > 0) return piece(at, rest.slice(0, length), /^[$^]/.test(rest));
+  if (/^[*+?{]/.test(rest)) return null;
+  const [character] = /^[^\\[(]/su.exec(rest) ?? [];
+  if (character !== undefined) return piece(at, character, /^[$^]/.test(character));
   if (rest.startsWith("(")) return groupAt(source, at, depth);
   const atom = rest.startsWith("[") ? classIn(rest) : escapeIn(rest);
   return atom === null ? null : piece(at, atom, /^\\[bBAzZ]/.test(atom));
@@ -124,7 +124,7 @@ function groupAt(source: string, at: number, depth: number): Piece | null {
 function withFolds(body: string): string {
   return body.replaceAll(/\[[^\]]*\]|[sk]/gi, (part) => {
     const letters = part.startsWith("[") ? part.slice(1, -1) : part;
-    const folds = [...letters.toLowerCase()].flatMap((letter) => FOLDS[letter] ?? []);
+    const folds = Array.from(letters.toLowerCase()).flatMap((letter) => FOLDS[letter] ?? []);
     return `[${letters}${folds.join("")}]`;
   });
 }

@@ -8,7 +8,7 @@ import { CusprunError } from "../errors.ts";
 import { type JsonObject, showValue } from "../json.ts";
 import { BYTE_CHARACTERS, byteToken, TEXT_BYTES } from "./byte-characters.ts";
 import type { TokenIds } from "./tokenizer-ids.ts";
-import { partsOf } from "./tokenizer-parts.ts";
+import { partsOf } from "./tokenizer-model-check.ts";
 
 /** Scripts with and without spaces, with marks, in both directions. */
 const SCRIPTS = [

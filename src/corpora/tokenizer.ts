@@ -10,7 +10,8 @@ import { isJsonObject, showValue, type JsonObject } from "../json.ts";
 import { withinTime } from "../time-limit.ts";
 import { type ChatTemplate, readChatTemplate } from "./chat-template.ts";
 import { invalidTokenizer, readTokenIds } from "./tokenizer-ids.ts";
-import { checkModelType, exactTokenizerJson, inexact } from "./tokenizer-parts.ts";
+import { checkModelType, inexact } from "./tokenizer-model-check.ts";
+import { exactTokenizerJson } from "./tokenizer-parts.ts";
 import { checkSample } from "./tokenizer-sample.ts";
 
 /**

@@ -34,13 +34,13 @@ export interface GenerationRequest {
 
 /** Makes the request of an item. */
 export function askGeneration(
-  { id, prompt, references, metric, ...item }: GenerationItem,
+  { id, source, prompt, references, metric, ...item }: GenerationItem,
   tokenizer: Tokenizer,
 ): GenerationRequest {
   const { extract = defaultExtract(metric, references) } = item;
   const label = LABEL.exec(prompt)?.[0];
   // After a final space a model would have to continue in the middle of a word.
-  const tokens = tokenizer.encode(prompt.trimEnd());
+  const tokens = tokenizer.encode(prompt.trimEnd(), source);
   const ownPart = (output: string): string => (label === undefined ? output : output.split(`\n${label}`, 1)[0]!);
   return {
     prompt: {

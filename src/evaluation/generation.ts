@@ -104,6 +104,8 @@ class GeneratedBatch {
   readonly #tokenizer: Tokenizer;
   readonly #prompts: readonly Prompt[];
   readonly #written: number[][];
+  /** Tokens that each row may write. */
+  readonly #limits: readonly number[];
   readonly #isDone: boolean[];
   readonly texts: string[];
   /** [B, T] of the next step. */
@@ -118,9 +120,11 @@ class GeneratedBatch {
     this.#tokenizer = tokenizer;
     this.#prompts = prompts;
     this.#written = prompts.map(() => []);
-    this.#isDone = prompts.map(({ maxTokens }) => maxTokens <= 0);
-    this.texts = prompts.map(() => "");
     const rows = prompts.map(({ tokens, maxTokens }) => tokens.slice(-Math.max(1, config.maxPositionEmbeddings - maxTokens)));
+    // The last token that is written is never read.
+    this.#limits = rows.map((row, index) => Math.min(prompts[index]!.maxTokens, config.maxPositionEmbeddings - row.length + 1));
+    this.#isDone = this.#limits.map((limit) => limit <= 0);
+    this.texts = prompts.map(() => "");
     const length = Math.max(...rows.map((row) => row.length));
     this.#ids = rows.map((row) => Array.from({ length }, (_, index) => row[index - (length - row.length)] ?? 0));
     this.#mask = rows.map((row) => Array.from({ length }, (_, index) => (index < length - row.length ? 0 : 1)));
@@ -168,8 +172,7 @@ class GeneratedBatch {
     written.push(token);
     const text = this.#textOf(row);
     this.texts[row] = text;
-    const { maxTokens, isDone } = this.#prompts[row]!;
-    this.#isDone[row] = written.length >= maxTokens || isDone(text);
+    this.#isDone[row] = written.length >= this.#limits[row]! || this.#prompts[row]!.isDone(text);
     return token;
   }
 

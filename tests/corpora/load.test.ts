@@ -13,6 +13,7 @@ import {
   DEFAULT_DOCUMENTS,
   DEFAULT_HELD_OUT_DOCUMENTS,
   DEFAULT_MAX_TOKENS,
+  fitToPositions,
   loadCorpora,
 } from "../../src/corpora/load.ts";
 import { presetNames } from "../../src/corpora/presets.ts";
@@ -237,5 +238,19 @@ describe("errors", () => {
     const reason = new Error("enough");
     const loading = loadCorpora({ domain: ["medical"] }, bytes, { signal: AbortSignal.abort(reason) });
     await expect(loading).rejects.toBe(reason);
+  });
+});
+
+describe("fitToPositions", () => {
+  test("shortens documents to a model's positions by default, and refuses longer ones", () => {
+    expect(fitToPositions(undefined, 8192)).toEqual({ maxTokens: 512 });
+    expect(fitToPositions({ seed: 3 }, 256)).toEqual({ seed: 3, maxTokens: 256 });
+    expect(fitToPositions({ maxTokens: 1024 }, 1024)).toEqual({ maxTokens: 1024 });
+    expect(() => fitToPositions({ maxTokens: 1025 }, 1024)).toThrow(
+      expect.objectContaining({
+        code: "USAGE",
+        message: expect.stringMatching(/--max-tokens: found 1025 tokens.*at most 1024.*Write --max-tokens 1024/),
+      }),
+    );
   });
 });

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { tokenizerFilesFromGguf } from "../../src/checkpoint/gguf/tokenizer.ts";
 import { deriveTokens, readBpe } from "../../src/corpora/bpe.ts";
+import { renumberTokens, trimTokenizer } from "../../src/surgery/trim-tokenizer.ts";
 import { trickyStrings } from "../reference/texts.mjs";
 import { realMetadata } from "../support/gguf-tokenizers.ts";
 import { defectOf, postProcessorIds, smallSentencePiece, trimVocabulary } from "../support/trimmed-vocabularies.ts";
@@ -49,6 +50,40 @@ describe("SentencePiece-style BPE with byte fallback", () => {
         { numRuns: 200, seed },
       );
     }
+  });
+
+  test("leaves out the names of removed tokens, which transformers would add again", () => {
+    const files = smallSentencePiece();
+    const removed = Object.entries((files.tokenizerJson["model"] as { vocab: Record<string, number> }).vocab).at(-1)!;
+    const special = {
+      bos_token: "<s>",
+      pad_token: { content: removed[0] },
+      additional_special_tokens: [removed[0], "</s>", "<later>"],
+    };
+    const named = {
+      ...files,
+      tokenizerConfig: {
+        ...files.tokenizerConfig,
+        pad_token: removed[0],
+        mask_token: "<later>",
+        eos_token_id: 2,
+        sep_token_id: removed[1],
+      },
+      files: new Map([...files.files, ["special_tokens_map.json", Buffer.from(JSON.stringify(special))]]),
+    };
+    const kept = Array.from({ length: SMALL_SIZE }, (_, id) => id).filter((id) => id !== removed[1]);
+    const trimmed = trimTokenizer(named, renumberTokens(kept));
+    expect(trimmed.tokenizerConfig).toMatchObject({ mask_token: "<later>", eos_token_id: 2 });
+    expect(trimmed.tokenizerConfig).not.toHaveProperty("pad_token");
+    expect(JSON.parse(Buffer.from(trimmed.files.get("special_tokens_map.json")!).toString())).toEqual({
+      bos_token: "<s>",
+      additional_special_tokens: ["</s>", "<later>"],
+    });
+    expect(trimmed.leftOut).toEqual([
+      "tokenizer_config.json: sep_token_id",
+      "tokenizer_config.json: pad_token",
+      "special_tokens_map.json: pad_token",
+    ]);
   });
 
   test("renumbers special tokens wherever they occur, and leaves out files that would contradict", () => {

@@ -79,6 +79,13 @@ describe("tokenizerFilesFromGguf", () => {
     expect(parse("tokenizer_config.json")).toEqual(tokenizerConfig);
   });
 
+  test.for([4_294_967_295, 7, -1])("padding with %d, which is no token, is ignored", (id) => {
+    expect(filesOf({ ...GPT2, "tokenizer.ggml.padding_token_id": id }).tokenizerConfig).not.toHaveProperty("pad_token");
+    expect(() => filesOf({ ...GPT2, "tokenizer.ggml.eos_token_id": id })).toThrow(
+      expect.objectContaining({ code: "TOKENIZER_INVALID" }),
+    );
+  });
+
   test("a token named __proto__ is a token", () => {
     const values = { ...GPT2, "tokenizer.ggml.tokens": ["a", "b", "c", "ab", "abc", "<|x|>", "<u>", "__proto__"] };
     expect(createTokenizer(filesOf(values), "m.gguf").decode(Int32Array.of(7))).toBe("__proto__");
