@@ -34,8 +34,8 @@ export interface TokenizerFiles {
   readonly tokenizerConfig: Readonly<Record<string, unknown>>;
   /** Files that are copied unchanged to an output folder: file name → bytes. */
   readonly files: ReadonlyMap<string, Uint8Array>;
-  /** Whose ids a text has, where the two differ: those of the Rust tokenizers unless the files are made from a GGUF file. */
-  readonly runtime?: "llama.cpp";
+  /** Made from a GGUF file: a text has llama.cpp's ids, where those differ from the Rust tokenizers'. */
+  readonly madeFrom?: "gguf";
   /** Keys left out of these files because the tokens that they name were removed; absent for a model's own files. */
   readonly leftOut?: readonly string[];
 }

@@ -41,8 +41,8 @@ export const BYTE_TOKEN: RegExp = /^<0x[0-9A-F]{2}>$/;
  * Parses and checks the BPE model of a tokenizer.
  * @param vocabSize rows of the embedding. Tokens past its end, which the model cannot read, are left out.
  * @param where the file or folder, for error messages.
- * @throws CusprunError the errors of `readTokenIds`; `TOKENIZER_UNSUPPORTED` for models other than BPE that can encode every
- * byte.
+ * @throws CusprunError the errors of `readTokenIds`; `TOKENIZER_UNSUPPORTED` for models other than BPE that can encode
+ * every byte.
  */
 export function readBpe({ tokenizerJson }: TokenizerFiles, vocabSize: number, where: string): BpeModel {
   const model = tokenizerJson["model"];

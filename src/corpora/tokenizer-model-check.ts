@@ -38,6 +38,7 @@ export function checkModel(root: TokenizerRoot, isRust: boolean, where: string):
     const id = model["unk_id"];
     const isToken = typeof id === "number" && Number.isInteger(id) && id >= 0 && id < (model["vocab"] as unknown[]).length;
     if (!isToken) refuse("unk_id", "the id of a token");
+    if (!fusesExactly(root)) throw inexact(where, "pre_tokenizer", json["pre_tokenizer"], "none, or Metaspace");
     return;
   }
   if ((model["dropout"] ?? 0) !== 0) refuse("dropout", "none: merges are left out at random");
@@ -45,12 +46,30 @@ export function checkModel(root: TokenizerRoot, isRust: boolean, where: string):
   const unknown = model["unk_token"] ?? null;
   if (unknown !== null && (typeof unknown !== "string" || !ids.has(unknown))) refuse("unk_token", "a token, or none");
   const isByteLevel = holdsByteLevel(json["pre_tokenizer"]);
+  const isComplete = isByteLevel ? holdsTextBytes(ids) : model["byte_fallback"] === true;
+  if (model["fuse_unk"] === true && !isComplete && !fusesExactly(root)) refuse("fuse_unk", "false where text is split");
   if (model["byte_fallback"] === true) {
     if (isByteLevel) refuse("byte_fallback", "false with a byte-level pre-tokenizer");
     if (isRust) checkByteTokens(model, ids, where);
   } else if (isRust && unknown === null && (!isByteLevel || (model["ignore_merges"] === true && lostBytes(root).length > 0))) {
     refuse("unk_token", "a token for unknown characters where the vocabulary does not hold every byte");
   }
+}
+
+/** Whether the vocabulary of a byte-level tokenizer holds every byte that occurs in text. */
+export function holdsTextBytes(ids: TokenIds): boolean {
+  return BYTE_CHARACTERS.every((character, byte) => !TEXT_BYTES.has(byte) || ids.has(character));
+}
+
+/**
+ * Whether unknown characters are fused as in Rust, within words. The library fuses them across words: no word but the
+ * first may begin with an unknown character.
+ */
+function fusesExactly({ json, ids }: TokenizerRoot): boolean {
+  const parts = partsOf(json["pre_tokenizer"], "pretokenizers");
+  const isExact = ({ type, split, replacement = "▁" }: JsonObject): boolean =>
+    type === "Metaspace" && (split === false || ids.has(replacement as string));
+  return parts.length <= 1 && parts.every(isExact);
 }
 
 /** Byte tokens stand for unknown characters: in Rust before merges are applied, in the library afterwards. */

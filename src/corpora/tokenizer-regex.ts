@@ -4,8 +4,11 @@
  */
 
 /** General categories, and scripts, by the names that both engines have. */
-const PROPERTY =
-  /^(?:[LMNPSZ]|L[ultmo]|M[nce]|N[dlo]|P[cdseifo]|S[mcko]|Z[slp]|C[cf]|Han|Hiragana|Katakana|Hangul|Latin|Greek|Cyrillic|Arabic|Hebrew|Thai|Devanagari)$/;
+const PROPERTY: RegExp = (() => {
+  const categories = "[LMNPSZ]|L[ultmo]|M[nce]|N[dlo]|P[cdseifo]|S[mcko]|Z[slp]|C[cf]";
+  const scripts = "Han|Hiragana|Katakana|Hangul|Latin|Greek|Cyrillic|Arabic|Hebrew|Thai|Devanagari";
+  return new RegExp(`^(?:${categories}|${scripts})$`);
+})();
 
 /** Letters after a backslash whose translation is exact. */
 const ESCAPES = "sSdDwWrntfvbBAzZ";

@@ -6,9 +6,9 @@
 
 import { CusprunError } from "../errors.ts";
 import { type JsonObject, showValue } from "../json.ts";
-import { BYTE_CHARACTERS, byteToken, TEXT_BYTES } from "./byte-characters.ts";
+import { BYTE_CHARACTERS, byteToken } from "./byte-characters.ts";
 import type { TokenIds } from "./tokenizer-ids.ts";
-import { partsOf } from "./tokenizer-model-check.ts";
+import { holdsTextBytes, partsOf } from "./tokenizer-model-check.ts";
 
 /** Scripts with and without spaces, with marks, in both directions. */
 const SCRIPTS = [
@@ -119,8 +119,7 @@ function losslessForm(json: JsonObject, ids: TokenIds): ((text: string) => strin
   if (model["type"] !== "BPE" || removes) return null;
   if (preTokenizers.some(({ type }) => type === "ByteLevel")) {
     const isNfc = normalizers.every(({ type }) => type === "NFC");
-    const isWhole = BYTE_CHARACTERS.every((character, byte) => !TEXT_BYTES.has(byte) || ids.has(character));
-    if (!isNfc || !isWhole || decoders.length !== 1 || decoders[0] !== "ByteLevel") return null;
+    if (!isNfc || !holdsTextBytes(ids) || decoders.length !== 1 || decoders[0] !== "ByteLevel") return null;
     return (text) => (normalizers.length > 0 ? text.normalize("NFC") : text);
   }
   const marksSpaces = normalizers.every(

@@ -1,6 +1,6 @@
 /**
- * @file Text ↔ token ids, with `@huggingface/tokenizers` and a checkpoint's tokenizer files. A tokenizer is exact, which
- * is to say that it yields the ids of the Rust tokenizers (of llama.cpp for a GGUF file), or it is refused.
+ * @file Text ↔ token ids, with `@huggingface/tokenizers` and a checkpoint's tokenizer files. A tokenizer is exact, that
+ * is, it yields the ids of the Rust tokenizers (of llama.cpp for a GGUF file), or it is refused.
  */
 
 import { Tokenizer as UntypedTokenizer } from "@huggingface/tokenizers";
@@ -55,8 +55,8 @@ export interface Tokenizer {
   /** The model's chat template; absent or null if it has none. */
   readonly chatTemplate?: ChatTemplate | null;
   /**
-   * Token ids of a text, all of them rows of the embedding. Special tokens in it are recognised; BOS or EOS are added if
-   * the tokenizer's files say so.
+   * Token ids of a text, all of them rows of the embedding. Special tokens in it are recognised; BOS or EOS are added
+   * if the tokenizer's files say so.
    * @param source where the text is from, for messages.
    * @param isRendered the text is a chat with its own special tokens: none is added, except a missing prefix.
    * @throws CusprunError `TOKEN_WITHOUT_ROW` for a token past the end of the embedding.
@@ -71,8 +71,9 @@ export interface Tokenizer {
  * @param where the file or folder that they come from, for error messages.
  * @param rows rows of the embedding; by default every token has one.
  * @throws CusprunError `TOKENIZER_INVALID` if a part of `tokenizer.json` is missing or malformed, or if the embedding
- * has no row for the tokens that are put around every text; `TOKENIZER_UNSUPPORTED` if the library would yield other ids
- * than the Rust tokenizers. `encode` throws `TOKENIZER_INVALID` for a text that takes longer than any real tokenizer.
+ * has no row for the tokens that are put around every text; `TOKENIZER_UNSUPPORTED` if the library would yield other
+ * ids than the Rust tokenizers. `encode` throws `TOKENIZER_INVALID` for a text that takes longer than any real
+ * tokenizer.
  */
 export function createTokenizer(files: TokenizerFiles, where: string, rows: number = Number.POSITIVE_INFINITY): Tokenizer {
   const { encode, decode, vocabSize } = openHubTokenizer(files, where);
@@ -124,10 +125,10 @@ interface CheckedTokenizer {
  * Checks a tokenizer's files, constructs the library's tokenizer and tries it on a sample of hard texts. Whatever the
  * library throws is an error of the file.
  */
-function openHubTokenizer({ tokenizerJson, runtime }: TokenizerFiles, where: string): CheckedTokenizer {
+function openHubTokenizer({ tokenizerJson, madeFrom }: TokenizerFiles, where: string): CheckedTokenizer {
   checkModelType(tokenizerJson, where);
   const ids = readTokenIds(tokenizerJson, where);
-  const exact = exactTokenizerJson(tokenizerJson, ids, runtime !== "llama.cpp", where);
+  const exact = exactTokenizerJson(tokenizerJson, ids, madeFrom !== "gguf", where);
   // The library's config is left out: the Rust tokenizers do not read it.
   const hub = guarded(where, () =>
     withinTime(() => new HubTokenizer(exact, {}), BASE_LIMIT_MS + entriesOf(tokenizerJson) * LIMIT_MS_PER_ENTRY),

@@ -45,7 +45,7 @@ export function trimTokenizer(files: TokenizerFiles, ids: TokenIdMap): Tokenizer
   const encoder = new TextEncoder();
   const encode = (json: JsonObject): Uint8Array => encoder.encode(`${JSON.stringify(json, null, 2)}\n`);
   return {
-    ...(files.runtime !== undefined && { runtime: files.runtime }),
+    ...(files.madeFrom !== undefined && { madeFrom: files.madeFrom }),
     tokenizerJson,
     tokenizerConfig: config.json,
     files: new Map([

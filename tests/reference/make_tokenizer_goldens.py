@@ -1,4 +1,4 @@
-"""Goldens for the kinds of tokenizers: small ones in which every part of a tokenizer.json varies, and what tokenizers yields.
+"""Goldens for kinds of tokenizers: small ones in which every part of a tokenizer.json varies, and what tokenizers yields.
 
     python tests/reference/make_tokenizer_goldens.py > tests/fixtures/tokenizers/kinds.json
 
@@ -15,24 +15,66 @@ from pathlib import Path
 import tokenizers
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+from tokenizer_parts import ADDED, NORMALIZERS, PRE, added, metaspace, plain, split, template
+
 ROOT = Path(__file__).parent.parent.parent
 SPECIAL = ["<unk>", "<s>", "</s>"]
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 TEXTS = [
-    "", "a", " a", "a ", "  a  b   c    ", "\n", "\n\na\r\nb\tc\x0b\x0cd \n e", "a\x00b\x01\x07\x1b[0m\x7f", "x\x85y \x85z",
-    "\u00a0a\u2003b\u3000c\u2028d\u2029e\u1680f", "a\ufeff b\ufeff\ufeff!!\u200bc\u200dd\u2060e\u00adf", "12 345,678.90 3e-10",
-    "\u0663\u0664 \u0967\u0968 \uff14\uff15 \u00b2\u00b3\u00b9 \u00bd \u2167 \u2460", "don't I'll WE'RE you'VE it'S 'd 'M x'ſt 'ſ ’s",
-    "e\u0301 é n\u0303 \u1e9b\u0323 ﬁ \u212b a\u0300\u0301 \u0301x", "क्षत्रिय नमस्ते ไทยภาษา မြန်မာ 한국어 \u1100\u1161\u11a8", "日本語テキスト、漢字。ｶﾞ 中文,字符。",
-    "العربية abc עברית 123", "ß ẞ İ ı ǅ ſ Σς ŉ K", "👍🏽 👨‍👩‍👧‍👦 🏳️‍🌈 🇩🇪 ❤️ \U00020000\U0010ffff \ufffd\ufffda", "def f(x):\n    return {'a': [1]}  # b\n\n\n\tif x: pass",
-    "http://a.b/c?d=%20#e $&$1 \\n", "<s>a</s> b <mask>c <mask> d  <mask>", "<mask><mask> <s>", "xword y word word. wordy", "foo bar foobar FOO", "▁a ▁▁ b▁",
-    "<0x41><0x0A><unk>a<unk>", "x" * 60, " " * 40, "\n" * 12, "\t" * 9, "ab" * 30, "你" * 20, "!!!???...--- $+<=>^`|~ «»„“—…", "A_b-C_D camelCase HTTPServer",
-    "HELLO Hello hello hELLO the The THE", "ΑΣ ΑΣ.", "thezZthe z Z",
+    "",
+    "a",
+    " a",
+    "a ",
+    "  a  b   c    ",
+    "\n",
+    "\n\na\r\nb\tc\x0b\x0cd \n e",
+    "a\x00b\x01\x07\x1b[0m\x7f",
+    "x\x85y \x85z",
+    "\u00a0a\u2003b\u3000c\u2028d\u2029e\u1680f",
+    "a\ufeff b\ufeff\ufeff!!\u200bc\u200dd\u2060e\u00adf",
+    "12 345,678.90 3e-10",
+    "\u0663\u0664 \u0967\u0968 \uff14\uff15 \u00b2\u00b3\u00b9 \u00bd \u2167 \u2460",
+    "don't I'll WE'RE you'VE it'S 'd 'M x'ſt 'ſ ’s",
+    "e\u0301 é n\u0303 \u1e9b\u0323 ﬁ \u212b a\u0300\u0301 \u0301x",
+    "क्षत्रिय नमस्ते ไทยภาษา မြန်မာ 한국어 \u1100\u1161\u11a8",
+    "日本語テキスト、漢字。ｶﾞ 中文,字符。",
+    "العربية abc עברית 123",
+    "ß ẞ İ ı ǅ ſ Σς ŉ K",
+    "👍🏽 👨‍👩‍👧‍👦 🏳️‍🌈 🇩🇪 ❤️ \U00020000\U0010ffff \ufffd\ufffda",
+    "def f(x):\n    return {'a': [1]}  # b\n\n\n\tif x: pass",
+    "http://a.b/c?d=%20#e $&$1 \\n",
+    "<s>a</s> b <mask>c <mask> d  <mask>",
+    "<mask><mask> <s>",
+    "xword y word word. wordy",
+    "foo bar foobar FOO",
+    "▁a ▁▁ b▁",
+    "<0x41><0x0A><unk>a<unk>",
+    "x" * 60,
+    " " * 40,
+    "\n" * 12,
+    "\t" * 9,
+    "ab" * 30,
+    "你" * 20,
+    "!!!???...--- $+<=>^`|~ «»„“—…",
+    "A_b-C_D camelCase HTTPServer",
+    "HELLO Hello hello hELLO the The THE",
+    "ΑΣ ΑΣ.",
+    "thezZthe z Z",
 ]
-POOLS = [(32, 126), (0, 31), (160, 255), (0x300, 0x36F), (0x400, 0x4FF), (0x600, 0x6FF), (0x900, 0x97F), (0x2000, 0x206F), (0x3000, 0x30FF), (0x4E00, 0x4EFF), (0xFE00, 0xFFEF), (0x1F300, 0x1F64F)]
-GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-TEKKEN = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-DEEPSEEK = r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+POOLS = [
+    (32, 126),
+    (0, 31),
+    (160, 255),
+    (0x300, 0x36F),
+    (0x400, 0x4FF),
+    (0x600, 0x6FF),
+    (0x900, 0x97F),
+    (0x2000, 0x206F),
+    (0x3000, 0x30FF),
+    (0x4E00, 0x4EFF),
+    (0xFE00, 0xFFEF),
+    (0x1F300, 0x1F64F),
+]
 
 
 def random_texts(count: int) -> list[str]:
@@ -40,13 +82,25 @@ def random_texts(count: int) -> list[str]:
     texts = []
     for _ in range(count):
         pools = [source.choice(POOLS) for _ in range(source.randint(1, 3))]
-        pieces = [chr(source.randint(*source.choice(pools))) if source.random() > 0.2 else source.choice([" ", "  ", "\n", " a", "the"]) for _ in range(source.randint(1, 24))]
+        pieces = [
+            (
+                chr(source.randint(*source.choice(pools)))
+                if source.random() > 0.2
+                else source.choice([" ", "  ", "\n", " a", "the"])
+            )
+            for _ in range(source.randint(1, 24))
+        ]
         texts.append("".join(pieces))
     return texts
 
 
 def corpus() -> list[str]:
-    lines = [line for path in sorted((ROOT / "presets").glob("*/*.jsonl")) for line in path.read_text(encoding="utf-8").split("\n")[:20] if line]
+    lines = [
+        line
+        for path in sorted((ROOT / "presets").glob("*/*.jsonl"))
+        for line in path.read_text(encoding="utf-8").split("\n")[:20]
+        if line
+    ]
     return [json.loads(line).get("text", "")[:400] for line in lines] + [text * 3 for text in TEXTS]
 
 
@@ -63,20 +117,41 @@ quiet = {"special_tokens": SPECIAL, "show_progress": False}
 # Without words, tokens cross the places that a pre-tokenizer splits at, and a wrong split shows.
 NO_WORDS = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
 UNSPLIT = pre_tokenizers.Metaspace(prepend_scheme="always", split=False)
-BYTE_LEVEL = train(models.BPE(), trainers.BpeTrainer(vocab_size=900, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), **quiet), NO_WORDS)
+BYTE_LEVEL = train(
+    models.BPE(),
+    trainers.BpeTrainer(vocab_size=900, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), **quiet),
+    NO_WORDS,
+)
 SENTENCE_PIECE = train(
     models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True),
-    trainers.BpeTrainer(vocab_size=1000, limit_alphabet=200, **{**quiet, "special_tokens": SPECIAL + BYTES}), UNSPLIT,
+    trainers.BpeTrainer(vocab_size=1000, limit_alphabet=200, **{**quiet, "special_tokens": SPECIAL + BYTES}),
+    UNSPLIT,
 )
 SENTENCE_PIECE["added_tokens"] = SENTENCE_PIECE["added_tokens"][:3]
 CHARACTERS = train(models.BPE(unk_token="<unk>"), trainers.BpeTrainer(vocab_size=500, limit_alphabet=150, **quiet), UNSPLIT)
 TRAINING = [text for text in TRAINING if text.isascii()]
 UNIGRAM = train(models.Unigram(), trainers.UnigramTrainer(vocab_size=500, unk_token="<unk>", **quiet), UNSPLIT)
-WORD_PIECE = train(models.WordPiece(unk_token="<unk>"), trainers.WordPieceTrainer(vocab_size=400, **quiet), pre_tokenizers.BertPreTokenizer())
+WORD_PIECE = train(
+    models.WordPiece(unk_token="<unk>"),
+    trainers.WordPieceTrainer(vocab_size=400, **quiet),
+    pre_tokenizers.BertPreTokenizer(),
+)
 REPLACE_MARK = {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}
-SP_DECODER = {"type": "Sequence", "decoders": [REPLACE_MARK, {"type": "ByteFallback"}, {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}
+SP_DECODER = {
+    "type": "Sequence",
+    "decoders": [
+        REPLACE_MARK,
+        {"type": "ByteFallback"},
+        {"type": "Fuse"},
+        {"type": "Strip", "content": " ", "start": 1, "stop": 0},
+    ],
+}
 MARK_SPACES = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
-SENTENCE_PIECE |= {"pre_tokenizer": None, "decoder": SP_DECODER, "normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, MARK_SPACES]}}
+SENTENCE_PIECE |= {
+    "pre_tokenizer": None,
+    "decoder": SP_DECODER,
+    "normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, MARK_SPACES]},
+}
 BYTE_LEVEL["decoder"] = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
 BASES = {"bytes": BYTE_LEVEL, "sp": SENTENCE_PIECE, "characters": CHARACTERS, "unigram": UNIGRAM, "wordpiece": WORD_PIECE}
 KINDS: list[dict] = []
@@ -103,61 +178,18 @@ def kind(name: str, base: str, **parts) -> None:
         KINDS.append({"name": name, "base": base, "parts": parts, "sha256": None})
 
 
-def added(content: str, **flags) -> dict:
-    return {"id": None, "content": content, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True} | flags
-
-
-def plain(content: str, **flags) -> dict:
-    return added(content, normalized=True, special=False, **flags)
-
-
-def split(pattern: str, behavior: str = "Isolated", invert: bool = False, kind: str = "Regex") -> dict:
-    return {"type": "Split", "pattern": {kind: pattern}, "behavior": behavior, "invert": invert}
-
-
-def then_bytes(*parts: dict, **options) -> dict:
-    return {"type": "Sequence", "pretokenizers": [*parts, {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False} | options]}
-
-
-def metaspace(scheme: str, **options) -> dict:
-    return {"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": False} | options
-
-
-def template(pieces: list[str], tokens: dict[str, list[int]]) -> dict:
-    single = [{"Sequence": {"id": "A", "type_id": 0}} if piece == "A" else {"SpecialToken": {"id": piece, "type_id": 0}} for piece in pieces]
-    names = {1: "<s>", 2: "</s>"}
-    special = {name: {"id": name, "ids": ids, "tokens": [names[id] for id in ids]} for name, ids in tokens.items()}
-    return {"type": "TemplateProcessing", "single": single, "pair": single, "special_tokens": special}
-
-
-PRE = {
-    "words of GPT-2": then_bytes(use_regex=True), "no words": then_bytes(), "a prefix space": then_bytes(use_regex=True, add_prefix_space=True),
-    "Llama 3": then_bytes(split(LLAMA3)), "Qwen": then_bytes(split(LLAMA3.replace("{1,3}", ""))), "Tekken": then_bytes(split(TEKKEN)),
-    "DeepSeek": then_bytes(split(r"\p{N}{1,3}"), split("[一-龥぀-ゟ゠-ヿ]+"), split(DEEPSEEK)),
-    "digits one by one": then_bytes({"type": "Digits", "individual_digits": True}, use_regex=True), "digits together": then_bytes({"type": "Digits", "individual_digits": False}),
-    "contiguous punctuation": then_bytes({"type": "Punctuation", "behavior": "Contiguous"}), "isolated punctuation": then_bytes({"type": "Punctuation", "behavior": "Isolated"}),
-    "Falcon": {"type": "Sequence", "pretokenizers": [{"type": "Punctuation", "behavior": "Contiguous"}, *then_bytes(use_regex=True)["pretokenizers"], {"type": "Digits", "individual_digits": False}, split("[0-9][0-9][0-9]")]},
-    "an inverted split": then_bytes(split(GPT2, "Removed", True)), "a removing split": then_bytes(split(r"\s", "Removed")), "a removing string": then_bytes(split(" ", "Removed", kind="String")),
-    "an isolated string": then_bytes(split(" ", kind="String")), "merged with previous": then_bytes(split(r"\s", "MergedWithPrevious")), "merged with next": then_bytes(split(r"\s", "MergedWithNext")),
-    "a contiguous split": then_bytes(split(r"\s", "Contiguous")), "an isolating inverted split": then_bytes(split(r"\p{L}+", "Isolated", True)),
-    "white space": then_bytes({"type": "Whitespace"}), "a split at white space": then_bytes({"type": "WhitespaceSplit"}), "BERT's words": then_bytes({"type": "BertPreTokenizer"}),
-    "pieces of a fixed length": then_bytes({"type": "FixedLength", "length": 3}), "scripts": then_bytes({"type": "UnicodeScripts"}), "a delimiter": then_bytes({"type": "CharDelimiterSplit", "delimiter": " "}),
-    "possessive quantifiers": then_bytes(split(r"\p{L}++\w|\p{N}+")), "an atomic group": then_bytes(split(r"(?>\p{L}+)a|.")), "a flag": then_bytes(split("(?i)the|hello")), "a POSIX class": then_bytes(split("[[:punct:]]+")),
-    "an intersection": then_bytes(split(r"[\p{L}&&[^a-z]]+")), "an empty match": then_bytes(split("a*")), "a lazy interval": then_bytes(split("a{2}?b")), "a back-reference": then_bytes(split(r"(.)\1")),
-    "a caseless ligature": then_bytes(split("(?i:fi|st)")), "a caseless k": then_bytes(split("(?i:k|h)e?")), "anchors": then_bytes(split(r"^a|c$|\bthe\b")), "lookarounds": then_bytes(split(r"(?<=a)b|(?<!\s)\d|x(?=y)")), "a script": then_bytes(split(r"\p{Han}+|\p{Hiragana}")),
-    "lazy": then_bytes(split(r"a.*?c")), "a POSIX property": then_bytes(split(r"\p{Punct}+")),
-}
 for name, value in PRE.items():
     kind(f"pre-tokenizer: {name}", "bytes", pre_tokenizer=value)
-NORMALIZERS = {
-    "NFC": {"type": "NFC"}, "NFD": {"type": "NFD"}, "NFKC": {"type": "NFKC"}, "lower case": {"type": "Lowercase"}, "stripped": {"type": "Strip", "strip_left": True, "strip_right": True}, "no accents": {"type": "StripAccents"},
-    "replaced text": {"type": "Replace", "pattern": {"String": "a"}, "content": "b"}, "a dollar": {"type": "Replace", "pattern": {"String": "a"}, "content": "$&x"}, "replaced pattern": {"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": " "},
-    "a prefix": {"type": "Prepend", "prepend": "x"}, "BERT": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None, "lowercase": True}, "NMT": {"type": "Nmt"}, "bytes": {"type": "ByteLevel"},
-    "a sequence": {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Replace", "pattern": {"String": "  "}, "content": " "}]},
-}
 for name, value in NORMALIZERS.items():
     kind(f"normalizer: {name}", "bytes", normalizer=value)
-for name, value in {"ignored merges": {"ignore_merges": True}, "no dropout": {"dropout": 0.0}, "dropout": {"dropout": 0.5}, "a suffix": {"end_of_word_suffix": "</w>"}, "a prefix": {"continuing_subword_prefix": "##"}, "an empty suffix": {"end_of_word_suffix": ""}}.items():
+for name, value in {
+    "ignored merges": {"ignore_merges": True},
+    "no dropout": {"dropout": 0.0},
+    "dropout": {"dropout": 0.5},
+    "a suffix": {"end_of_word_suffix": "</w>"},
+    "a prefix": {"continuing_subword_prefix": "##"},
+    "an empty suffix": {"end_of_word_suffix": ""},
+}.items():
     kind(f"model: {name}", "bytes", model=value)
 
 
@@ -170,12 +202,11 @@ def without(base: str, *tokens: str) -> dict:
 kind("model: absent bytes", "bytes", model=without("bytes", "z", "Š"))
 kind("model: absent bytes, ignored merges", "bytes", model=without("bytes", "z", "Š") | {"ignore_merges": True})
 kind("model: absent bytes, an unknown token", "bytes", model=without("bytes", "z", "Š") | {"unk_token": "<unk>"})
-kind("model: absent bytes, fused unknown tokens", "bytes", model=without("bytes", "z", "Š") | {"unk_token": "<unk>", "fuse_unk": True})
-ADDED = {
-    "plain": [added("<mask>")], "lstrip": [added("<mask>", lstrip=True)], "rstrip": [added("<mask>", rstrip=True)], "both": [added("<mask>", lstrip=True, rstrip=True)], "single word": [added("word", single_word=True)],
-    "normalized": [plain("word"), added("<mask>")], "in others": [added("foo"), added("foobar"), added("bar")], "raw in normalized": [added("bar"), plain("foobar")], "stripping space": [added("<mask>", lstrip=True), added(" ")],
-    "normalized, lstrip": [plain("word", lstrip=True)], "spaces": [added("  ")], "known": [added("<s>")], "a wrong id": [added("<mask>", id=5)], "an id far away": [added("<mask>", id=5000)], "two words": [plain("foo bar")], "newlines": [added("\n\n", special=False)],
-}
+kind(
+    "model: absent bytes, fused unknown tokens",
+    "bytes",
+    model=without("bytes", "z", "Š") | {"unk_token": "<unk>", "fuse_unk": True},
+)
 for base in ("bytes", "sp"):
     for name, value in ADDED.items():
         kind(f"added tokens: {name}, {base}", base, added_tokens=copy.deepcopy(value))
@@ -184,27 +215,71 @@ kind("sp: a prefix by the normalizer", "sp")
 for scheme in ("first", "always", "never"):
     for name, options in {"": {}, ", split": {"split": True}}.items():
         kind(f"sp: Metaspace {scheme}{name}", "sp", normalizer=None, pre_tokenizer=metaspace(scheme, **options))
-        kind(f"sp: Metaspace {scheme}{name}, normalized tokens", "sp", normalizer=None, pre_tokenizer=metaspace(scheme, **options), added_tokens=[plain("word")])
-kind("sp: older Metaspace", "sp", normalizer=None, pre_tokenizer={"type": "Metaspace", "replacement": "▁", "add_prefix_space": True})
-kind("sp: older Metaspace without a prefix", "sp", normalizer=None, pre_tokenizer={"type": "Metaspace", "replacement": "▁", "add_prefix_space": False})
+        kind(
+            f"sp: Metaspace {scheme}{name}, normalized tokens",
+            "sp",
+            normalizer=None,
+            pre_tokenizer=metaspace(scheme, **options),
+            added_tokens=[plain("word")],
+        )
+kind(
+    "sp: older Metaspace",
+    "sp",
+    normalizer=None,
+    pre_tokenizer={"type": "Metaspace", "replacement": "▁", "add_prefix_space": True},
+)
+kind(
+    "sp: older Metaspace without a prefix",
+    "sp",
+    normalizer=None,
+    pre_tokenizer={"type": "Metaspace", "replacement": "▁", "add_prefix_space": False},
+)
 kind("sp: Gemma", "sp", normalizer=MARK_SPACES, pre_tokenizer=split(" ", "MergedWithPrevious", kind="String"))
-for name, value in {"unfused": {"fuse_unk": False}, "no byte fallback": {"byte_fallback": False}, "no unknown token": {"unk_token": None}, "ignored merges": {"ignore_merges": True}, "an absent byte": without("sp", "<0xC3>"), "no byte fallback, no unknown token": {"byte_fallback": False, "unk_token": None}}.items():
+for name, value in {
+    "unfused": {"fuse_unk": False},
+    "no byte fallback": {"byte_fallback": False},
+    "no unknown token": {"unk_token": None},
+    "ignored merges": {"ignore_merges": True},
+    "an absent byte": without("sp", "<0xC3>"),
+    "no byte fallback, no unknown token": {"byte_fallback": False, "unk_token": None},
+}.items():
     kind(f"sp: {name}", "sp", model=value)
 kind("characters", "characters")
 kind("characters: fused", "characters", model={"fuse_unk": True})
 kind("characters: no unknown token", "characters", model={"unk_token": None})
 kind("unigram", "unigram")
 kind("unigram: split", "unigram", pre_tokenizer=metaspace("always", split=True))
-kind("unigram: byte fallback", "unigram", model={"byte_fallback": True, "vocab": UNIGRAM["model"]["vocab"] + [[byte, -10.0] for byte in BYTES]})
-kind("unigram: bytes without fallback", "unigram", model={"vocab": UNIGRAM["model"]["vocab"] + [[byte, -10.0] for byte in BYTES]})
+kind("characters: fused, words", "characters", model={"fuse_unk": True}, pre_tokenizer=split(r"\S+"))
+kind("characters: words", "characters", pre_tokenizer=split(r"\S+"))
+kind("characters: whole words", "characters", model={"ignore_merges": True}, pre_tokenizer=split(r"\S+", "Removed", True))
+kind("unigram: words", "unigram", pre_tokenizer=split(r"\S+"))
+kind(
+    "unigram: byte fallback",
+    "unigram",
+    model={"byte_fallback": True, "vocab": UNIGRAM["model"]["vocab"] + [[byte, -10.0] for byte in BYTES]},
+)
+kind(
+    "unigram: bytes without fallback",
+    "unigram",
+    model={"vocab": UNIGRAM["model"]["vocab"] + [[byte, -10.0] for byte in BYTES]},
+)
 kind("unigram: no unknown token", "unigram", model={"unk_id": None})
 kind("wordpiece", "wordpiece")
 bos = template(["<s>", "A"], {"<s>": [1]})
 kind("post-processor: BOS", "bytes", post_processor=bos)
 kind("post-processor: BOS and EOS", "bytes", post_processor=template(["<s>", "A", "</s>"], {"<s>": [1], "</s>": [2]}))
-kind("post-processor: a sequence", "bytes", post_processor={"type": "Sequence", "processors": [{"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True}, bos]})
+kind(
+    "post-processor: a sequence",
+    "bytes",
+    post_processor={
+        "type": "Sequence",
+        "processors": [{"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True}, bos],
+    },
+)
 kind("post-processor: two ids", "bytes", post_processor=template(["<s>", "A"], {"<s>": [1, 2]}))
 kind("post-processor: another name", "bytes", post_processor=template(["BOS", "A"], {"BOS": [1]}))
 kind("post-processor: another id", "bytes", post_processor=template(["<s>", "A"], {"<s>": [2]}))
 kind("post-processor: BERT", "bytes", post_processor={"type": "BertProcessing", "sep": ["</s>", 2], "cls": ["<s>", 1]})
-print(json.dumps({"tokenizers": tokenizers.__version__, "texts": TEXTS, "bases": BASES, "kinds": KINDS}, ensure_ascii=False))
+print(
+    json.dumps({"tokenizers": tokenizers.__version__, "texts": TEXTS, "bases": BASES, "kinds": KINDS}, ensure_ascii=False)
+)

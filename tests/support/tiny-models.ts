@@ -191,7 +191,7 @@ export function tinyCheckpoint(
   };
 }
 
-/** A word-level tokenizer: `w0` … `w{V-1}`, separated by spaces. */
+/** A tokenizer of whole words: `w0` … `w{V-1}`, separated by white space. */
 export function tinyTokenizerFiles(vocabSize: number): TokenizerFiles {
   const tokenizerJson = {
     version: "1.0",
@@ -199,13 +199,15 @@ export function tinyTokenizerFiles(vocabSize: number): TokenizerFiles {
     padding: null,
     added_tokens: [],
     normalizer: null,
-    pre_tokenizer: { type: "WhitespaceSplit" },
+    pre_tokenizer: { type: "Split", pattern: { Regex: String.raw`\S+` }, behavior: "Removed", invert: true },
     post_processor: null,
     decoder: null,
     model: {
-      type: "WordLevel",
+      type: "BPE",
       vocab: Object.fromEntries(Array.from({ length: vocabSize }, (_, id) => [`w${id}`, id])),
+      merges: [],
       unk_token: "w0",
+      ignore_merges: true,
     },
   };
   const tokenizerConfig = {

@@ -76,7 +76,7 @@ export function tokenizerFilesFromGguf(metadata: GgufMetadata, where: string): T
   const tokenizerConfig = makeConfig(metadata, vocabulary, addBos, addEos);
   const encoder = new TextEncoder();
   return {
-    runtime: "llama.cpp",
+    madeFrom: "gguf",
     tokenizerJson,
     tokenizerConfig,
     files: new Map([
