@@ -13,7 +13,7 @@ export const WRITTEN_FILES_NAME = "cusprun-files.json";
 
 const FORMAT = "cusprun-files-1";
 
-/** Files up to this size are hashed as well, since people edit them, such as a model card. 1 MiB takes a millisecond. */
+/** Files up to this size are hashed as well: people edit some, such as the card. 1 MiB takes a millisecond. */
 const MAX_HASHED_BYTES = 2 ** 20;
 
 /** Far more than the list of any expert needs. */

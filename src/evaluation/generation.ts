@@ -1,7 +1,7 @@
 /**
  * @file Prompts → the model's continuations, decoded greedily: the most likely token each time, the first of equally
- * likely ones. The model is written once as an ONNX decoder with a cache of keys and values (`writeOnnxFolder`, f32) into a
- * temporary folder, so that a step costs one token instead of the whole text before it.
+ * likely ones. The model is written once as an ONNX decoder with a cache of keys and values (`writeOnnxFolder`, f32)
+ * into a temporary folder, so that a step costs one token instead of the whole text before it.
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";

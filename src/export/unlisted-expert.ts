@@ -15,7 +15,7 @@ export const PLAN_FILE_NAME = "cusprun-plan.json";
 export const CARD_FILE_NAME = "README.md";
 
 /** How the plan of such an expert begins, and the tag in its card's header. */
-const PLAN_START = /^\{\s*"formatVersion"\s*:\s*1\s*,/;
+const PLAN_START = /^\{\s*"formatVersion"\s*:\s*\d+\s*,/;
 const CARD_TAG = /^---\n(?:(?!---).*\n)*?tags:\n(?: *- .*\n)*? *- cusprun\n/;
 
 const SHARD_NAME = /^model-\d{5}-of-\d{5}\.safetensors$/;

@@ -13,7 +13,8 @@ const IN_WORK_FOLDER = /^[0-9a-f]{16}(?:[/\\]|$)/;
 /**
  * Runs a step that keeps results in a work folder.
  * @param work as `--work` names it; undefined for the user's cache.
- * @throws CusprunError `DISK_FULL`, `OUTPUT_UNWRITABLE` with `--work` or `CUSPRUN_CACHE` in the remedy; what `run` throws.
+ * @throws CusprunError `DISK_FULL`, `OUTPUT_UNWRITABLE`, with `--work` or `CUSPRUN_CACHE` in the remedy; what `run`
+ *   throws.
  */
 export async function withWorkErrors<T>(work: string | undefined, run: () => Promise<T>): Promise<T> {
   const root = resolve(work ?? defaultWorkRoot());

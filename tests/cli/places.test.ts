@@ -1,4 +1,4 @@
-/** @file Where the compiled command writes: what it replaces, what it refuses before any work, and what a kill leaves. */
+/** @file Where the compiled command writes: what it replaces, what it refuses before any work, what a kill leaves. */
 
 import { chmod, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
