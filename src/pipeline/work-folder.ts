@@ -82,14 +82,19 @@ export function defaultWorkRoot(): string {
  * @throws CusprunError `OUTPUT_UNWRITABLE`, `DISK_FULL`; the errors of `identifyModel`.
  */
 export async function openWorkFolder(checkpoint: Checkpoint, root: string | undefined, job: JobOptions): Promise<string> {
+  const all = root ?? defaultWorkRoot();
+  const make = async (folder: string): Promise<string> => {
+    try {
+      await makeFolders(folder);
+      return folder;
+    } catch (error) {
+      throw asWriteError(error, folder, root === undefined ? "CUSPRUN_CACHE" : "--work");
+    }
+  };
+  // A place that cannot be written is reported before all weights are read.
+  await make(all);
   const key = [cusprunVersion(), job.device ?? "cpu", await checkpointFingerprint(checkpoint, job)];
-  const folder = join(root ?? defaultWorkRoot(), digestOf(key).slice(0, NAME_DIGITS));
-  try {
-    await makeFolders(folder);
-  } catch (error) {
-    throw asWriteError(error, folder, root === undefined ? "CUSPRUN_CACHE" : "--work");
-  }
-  return folder;
+  return make(join(all, digestOf(key).slice(0, NAME_DIGITS)));
 }
 
 /** Names of the files in a work folder, sorted. @throws CusprunError `OUTPUT_UNWRITABLE` if it cannot be read. */

@@ -4,14 +4,14 @@
  */
 
 import { Ajv } from "ajv";
-import { checkTensors } from "../checkpoint/check-tensors.ts";
-import type { TensorInfo } from "../checkpoint/checkpoint.ts";
+import { blockSizes, blockTensorShape, modelTensorShape } from "../checkpoint/check-tensors.ts";
 import type { ModelIdentity } from "../checkpoint/identity.ts";
 import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 import { checkModelConfig } from "../checkpoint/config/model-config-check.ts";
 import type { Dimension } from "../corpora/corpus.ts";
 import { DIMENSIONS } from "../corpora/corpus.ts";
 import { CusprunError } from "../errors.ts";
+import { blockTensorName, familyNamed, modelTensorName } from "../families/index.ts";
 import { FAMILIES } from "../families/table.ts";
 import { isJsonObject, parseJson, showValue } from "../json.ts";
 import type { MapChange } from "../model/block-energies.ts";
@@ -130,12 +130,12 @@ export function parseScoresMetadata(path: string, metadata: Readonly<Record<stri
     throw scoresInvalid(place === "" ? where : `${where}: ${place}`, found, `a value that ${message}`);
   }
   const header = json as ScoresHeader;
-  checkHeader(path, where, header);
+  checkHeader(where, header);
   return header;
 }
 
 /** How the parts of a header fit together. */
-function checkHeader(path: string, where: string, header: ScoresHeader): void {
+function checkHeader(where: string, header: ScoresHeader): void {
   const { config, model, documents } = header;
   const families = FAMILIES.map(({ name }) => name);
   if (!families.includes(config.family))
@@ -144,11 +144,11 @@ function checkHeader(path: string, where: string, header: ScoresHeader): void {
     throw scoresInvalid(`${where}: model.family`, showValue(model.family), `${config.family}, as in the config`);
   try {
     checkModelConfig(config, where);
-    checkTensors(config, tensorsOf(model, path), where);
   } catch (error) {
     if (!(error instanceof CusprunError)) throw error;
     throw scoresInvalid(error.parts.where, error.parts.found, error.parts.expected);
   }
+  checkShapes(where, header);
   const scored = new Set(documents.flatMap(({ dimensions }) => dimensions));
   const labelled = dimensionsOf(header);
   for (const dimension of DIMENSIONS) {
@@ -158,10 +158,24 @@ function checkHeader(path: string, where: string, header: ScoresHeader): void {
   }
 }
 
-/** The scored model's tensors, whose values are not known here. */
-function tensorsOf({ tensors }: ModelIdentity, file: string): ReadonlyMap<string, TensorInfo> {
-  const infos = Object.entries(tensors).map(([name, shape]) => ({ name, shape, dtype: "F32" as const, byteLength: 0, file }));
-  return new Map(infos.map((info) => [info.name, info]));
+/** The scored model's tensors must have the shapes that its config implies: units are counted by the config. */
+function checkShapes(where: string, { config, model }: ScoresHeader): void {
+  const family = familyNamed(config.family);
+  const expected = new Map<string, readonly number[]>();
+  for (const role of ["embedding", "finalNorm", "outputHead"] as const)
+    expected.set(modelTensorName(family, role), modelTensorShape(role, config));
+  for (let layer = 0; layer < config.numHiddenLayers; layer++)
+    for (const role of [...family.requiredRoles, ...family.optionalRoles])
+      expected.set(blockTensorName(family, layer, role), blockTensorShape(role, blockSizes(config, layer)));
+  for (const [name, shape] of Object.entries(model.tensors)) {
+    const implied = expected.get(name)?.join(", ");
+    if (implied === shape.join(", ")) continue;
+    throw scoresInvalid(
+      `${where}: model.tensors: ${name.slice(0, 120)}`,
+      `[${shape.join(", ")}]`,
+      implied === undefined ? "no such tensor" : `[${implied}], by the config`,
+    );
+  }
 }
 
 /** The value at a JSON pointer (RFC 6901) that the validator reports. */

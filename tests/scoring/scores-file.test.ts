@@ -133,7 +133,7 @@ describe("the header", () => {
       "other units than the tensors",
       "config.layerSizes.0.intermediateSize",
       8,
-      /gate_proj\.weight': found shape \[\d+, \d+\], expected \[8,/,
+      /gate_proj\.weight: found \[\d+, \d+\], expected \[8,/,
     ],
     ["another kind than the tensors", "kinds.0", "head", /no such tensor|tensors/],
     ["no vocabulary although there are tensors", "vocabulary", false, /found \d+ tensors, expected \d+ tensors/],
