@@ -34,7 +34,7 @@ const TYPES = `
   FloatDType GgmlQuantType GgufArray GgufFileType GgufMetadata GgufOrigin GgufStorage GgufValue Granularity
   Interval JobOptions LayerCut LayerPlan LayerSizes LayerType Layout MapChange MatrixKind MeasuredTrial
   MemoryPlan MemoryReport MethodComparison MethodName MethodRun MethodVariant ModelConfig ModelDescription
-  ModelExtras OnnxType PartDescription PerplexityFigure PlannedCut ProgressEvent PruneOptions PrunePlan
+  ModelExtras ModelIdentity OnnxType PartDescription PerplexityFigure PlannedCut ProgressEvent PruneOptions PrunePlan
   PruneReport RelevanceKind RelevanceScores RemovedFromLayer RemovedTokens RemovedUnits RepairSummary
   ResolveOptions RopeConfig RopeScaling RowRange RowReader ScoreModelOptions ScoredDocument ScoredModel
   SelectFromScoresOptions SelectedPlan SelectionChoice SelectionOptions StoredDType TaskResult TensorInfo

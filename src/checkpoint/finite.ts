@@ -111,7 +111,6 @@ function refusal({ file, name }: TensorInfo, found: string): CusprunError {
     where: `${file}: tensor '${name}'`,
     found,
     expected: "finite weights",
-    remedy:
-      "Download or convert the model again; if the weights come out the same, choose another model, since this one is damaged",
+    remedy: "Download or convert the model again; if the error remains, the model itself is damaged, and another one is needed",
   });
 }

@@ -16,7 +16,7 @@ import {
   type MethodComparison,
   type MethodRun,
 } from "../report/method-comparison.ts";
-import { checkpointFingerprint, documentFingerprint } from "../scoring/fingerprint.ts";
+import { checkpointFingerprint, documentFingerprint, vocabularyFingerprint } from "../scoring/fingerprint.ts";
 import {
   checkSettings,
   clearComparison,
@@ -27,12 +27,22 @@ import {
   writeComparison,
 } from "./comparison-file.ts";
 import { budgetKey, planExperts, planSeeds, runFingerprint, runKey, runName, type CompareOptions } from "./comparison-plan.ts";
-import { jobOf, makeRun, measureOnTasks, prepareSeed, sharedKinds, type Session, type WantedRun } from "./comparison-runs.ts";
+import {
+  jobOf,
+  makeRun,
+  measureOnTasks,
+  prepareSeed,
+  sharedKinds,
+  sharedVocabulary,
+  type Session,
+  type WantedRun,
+} from "./comparison-runs.ts";
 import { defined } from "./defined.ts";
 import { planRun } from "./memory-step.ts";
 import { openTokenizer, withModel } from "./model.ts";
 import { rehearsePrune } from "./rehearse.ts";
 import { chosenDimensions } from "./selection-step.ts";
+import type { VocabularyFacts } from "../scoring/token-relevance.ts";
 import { mayTrim } from "../selection/selection-options.ts";
 import { cusprunVersion } from "./version.ts";
 import { checkExpertFolder } from "./writing-step.ts";
@@ -99,12 +109,16 @@ export async function compareMethods(options: CompareOptions): Promise<Compariso
 
     const settings = await settingsOf(session);
     if (known !== null) checkSettings(out, known.settings, settings);
-    const wanted = seeds.flatMap((seed) =>
-      experts.map((expert): WantedRun => {
+    const wanted: WantedRun[] = [];
+    for (const seed of seeds) {
+      // Tokens are counted in all of a corpus, not only in the documents that are drawn from it.
+      const vocabulary = await sharedVocabulary(session, experts, seed, job);
+      for (const expert of experts) {
+        const documents = documentsDigest(corpora.get(seed)!, mayTrim(expert.choice) ? vocabulary : null);
         const run = { ...expert, budget: knownBudget(known, expert.budget), seed };
-        return { ...run, fingerprint: runFingerprint(run, settings, documentsDigest(corpora.get(seed)!)) };
-      }),
-    );
+        wanted.push({ ...run, fingerprint: runFingerprint(run, settings, documents) });
+      }
+    }
     if (known !== null) checkRuns(out, known, wanted);
 
     if (overwrite) await clearComparison(out);
@@ -183,15 +197,14 @@ async function settingsOf({ options, checkpoint, tasks, corpora }: Session): Pro
   };
 }
 
-/** SHA-256 of the documents of a seed. */
-function documentsDigest(corpora: readonly Corpus[]): string {
-  return digestOf(
-    corpora.map(({ dimension, calibration, heldOut }) => [
-      dimension,
-      calibration.map(documentFingerprint),
-      heldOut.map(documentFingerprint),
-    ]),
-  );
+/** SHA-256 of the documents of a seed, and of what was counted in the corpora that they were drawn from. */
+function documentsDigest(corpora: readonly Corpus[], vocabulary: VocabularyFacts | null): string {
+  const documents = corpora.map(({ dimension, calibration, heldOut }) => [
+    dimension,
+    calibration.map(documentFingerprint),
+    heldOut.map(documentFingerprint),
+  ]);
+  return digestOf([documents, vocabulary === null ? null : vocabularyFingerprint(vocabulary)]);
 }
 
 /**

@@ -14,6 +14,7 @@ import type { Task } from "../evaluation/task-file.ts";
 import type { JobOptions } from "../progress.ts";
 import type { MethodRun } from "../report/method-comparison.ts";
 import type { RelevanceKind } from "../model/units.ts";
+import type { VocabularyFacts } from "../scoring/token-relevance.ts";
 import { mayTrim } from "../selection/selection-options.ts";
 import { EXPERTS_FOLDER } from "./comparison-file.ts";
 import { expertFolderName, type CompareOptions, type PlannedExpert, type PlannedRun } from "./comparison-plan.ts";
@@ -52,17 +53,27 @@ export async function prepareSeed(
   seed: number,
   prefix: string,
 ): Promise<void> {
-  const { options, checkpoint, tokenizer, corpora } = session;
+  const { options, checkpoint, corpora } = session;
   const job = jobOf(options, prefix);
   const documents = corpora.get(seed)!;
   const workFolder = await openWorkFolder(checkpoint, options.work, job);
-  const trimming = wanted.find(({ choice }) => mayTrim(choice))?.choice;
-  const vocabulary =
-    trimming === undefined ? null : await gatherVocabulary(checkpoint, options.corpora, documents, tokenizer, trimming, [], job);
+  const vocabulary = await sharedVocabulary(session, wanted, seed, job);
   const request = { kinds: sharedKinds(checkpoint.config, wanted), mapChange: "first-order", vocabulary } as const;
   const { scores } = await ensureScores(checkpoint, documents, request, workFolder, job);
   await scores.close();
   await measureDense(checkpoint, documents, workFolder, job);
+}
+
+/** The facts that tokens are scored from for all experts at once; null if none may lose tokens. */
+export async function sharedVocabulary(
+  { options, checkpoint, tokenizer, corpora }: Session,
+  wanted: readonly PlannedExpert[],
+  seed: number,
+  job: JobOptions,
+): Promise<VocabularyFacts | null> {
+  const trimming = wanted.find(({ choice }) => mayTrim(choice))?.choice;
+  if (trimming === undefined) return null;
+  return gatherVocabulary(checkpoint, options.corpora, corpora.get(seed)!, tokenizer, trimming, [], job);
 }
 
 /** The relevances that are scored for all experts at once. */

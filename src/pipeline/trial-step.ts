@@ -122,22 +122,27 @@ export interface TrialTexts {
 
 /**
  * The documents that trials use, shortened, per dimension. Damage is measured on no document that a trial is repaired
- * on, since a fit looks better there than it is: fewer than 8 documents are divided, and a dimension's document that
- * another one measures on is not repaired on. Only if a single document is all there is, it is used for both.
+ * on, since a fit looks better there than it is: fewer than 8 documents are divided, and the documents that another
+ * dimension measures on are left out too if that leaves any. Only if a single document is all there is, it is used for
+ * both.
  */
 export function trialTexts(corpora: readonly Corpus[], repairs: boolean): readonly TrialTexts[] {
   const measured = corpora.map(({ calibration }) =>
     calibration.slice(0, repairs ? Math.min(TRIAL_DOCUMENTS, Math.ceil(calibration.length / 2)) : TRIAL_DOCUMENTS),
   );
-  const isMeasured = new Set(measured.flat().map(documentFingerprint));
-  const fitted = corpora.map(({ calibration }) =>
-    calibration.filter((document) => !isMeasured.has(documentFingerprint(document))).slice(-TRIAL_DOCUMENTS),
-  );
-  const texts = fitted.flat().length > 0 ? fitted : measured;
+  const othersThan = (known: readonly TokenDocument[], { calibration }: Corpus): TokenDocument[] => {
+    const digests = new Set(known.map(documentFingerprint));
+    return calibration.filter((document) => !digests.has(documentFingerprint(document))).slice(-TRIAL_DOCUMENTS);
+  };
+  const choices = [
+    corpora.map((corpus) => othersThan(measured.flat(), corpus)),
+    corpora.map((corpus, index) => othersThan(measured[index]!, corpus)),
+  ];
+  const fitted = choices.find((choice) => choice.flat().length > 0) ?? measured;
   return corpora.map(({ dimension }, index) => ({
     dimension,
     documents: measured[index]!.map(shorten),
-    fitted: repairs ? texts[index]!.map(shorten) : [],
+    fitted: repairs ? fitted[index]!.map(shorten) : [],
   }));
 }
 

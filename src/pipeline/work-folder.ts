@@ -118,7 +118,8 @@ export async function findScores(
   const found: string[] = [];
   for (const path of [own, ...paths.filter((candidate) => candidate !== own)]) {
     const index = await readSeal(path);
-    if (matches<ScoresIndex>(SCORES_INDEX, index) && holds(index, wanted) && (await exists(path))) found.push(path);
+    const isOurs = matches(SCORES_INDEX, index) && holds(index as ScoresIndex, wanted);
+    if (isOurs && (await exists(path))) found.push(path);
   }
   return found;
 }
@@ -156,11 +157,11 @@ export async function recordDensePerplexity(
 async function readDense(folder: string): Promise<Map<string, Perplexity>> {
   const known = await readRecord(join(folder, PERPLEXITY_FILE));
   const entries = isJsonObject(known) ? Object.entries(known) : [];
-  return new Map(entries.filter((entry): entry is [string, Perplexity] => matches<Perplexity>(PERPLEXITY, entry[1])));
+  return new Map(entries.filter((entry): entry is [string, Perplexity] => matches(PERPLEXITY, entry[1])));
 }
 
 /** Whether a value matches a schema; NaN and infinity are no numbers to it. */
-function matches<T>(schema: object, value: unknown): value is T {
+function matches(schema: object, value: unknown): boolean {
   return ajv.validate(schema, value);
 }
 

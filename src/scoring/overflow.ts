@@ -14,9 +14,6 @@ export function modelOverflow(where: string, found: string, source: string | nul
     where,
     found: source === null ? found : `${found} on the document ${source}`,
     expected: "finite numbers, as all weights are finite",
-    remedy:
-      source === null
-        ? "Leave out unusual documents; if others fail too, the model itself overflows, and another one is needed"
-        : "Leave this document out; if others fail too, the model itself overflows, and another one is needed",
+    remedy: `Leave ${source === null ? "unusual documents" : "this document"} out; if others fail too, another model is needed`,
   });
 }

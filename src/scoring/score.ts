@@ -65,8 +65,8 @@ export async function scoresFingerprint(
 /**
  * Scores every unit of the requested kinds on the calibration documents of all corpora, and writes the relevances to
  * `out` (format: docs/scores-file.md).
- * @throws CusprunError `MEMORY_LIMIT`; `MODEL_OVERFLOW`; the errors of `identifyModel`, `checkUnchanged`, of reading the
- *   checkpoint, of writing files and of `openHiddenStates`.
+ * @throws CusprunError `MEMORY_LIMIT`; `MODEL_OVERFLOW`; the errors of `identifyModel`, `checkUnchanged`, of reading
+ *   the checkpoint, of writing files and of `openHiddenStates`.
  */
 export async function scoreCorpora(
   checkpoint: Checkpoint,

@@ -1,6 +1,6 @@
 /**
- * @file The description of a scores file, in its metadata. A file that is read is untrusted: it may be truncated, edited
- * or written by another program. Format: docs/scores-file.md.
+ * @file The description of a scores file, in its metadata. A file that is read is untrusted: it may be truncated,
+ * edited or written by another program. Format: docs/scores-file.md.
  */
 
 import { Ajv } from "ajv";
@@ -124,7 +124,7 @@ export function parseScoresMetadata(path: string, metadata: Readonly<Record<stri
   }
   const ajv = new Ajv({ allowUnionTypes: true });
   if (!ajv.validate(SCHEMA, json)) {
-    const [{ instancePath = "", message = "" } = {}] = ajv.errors ?? [];
+    const { instancePath, message = "is valid" } = ajv.errors![0]!;
     const place = instancePath.slice(1).replaceAll("/", ".").slice(0, 120);
     const found = showValue(valueAt(json, instancePath));
     throw scoresInvalid(place === "" ? where : `${where}: ${place}`, found, `a value that ${message}`);

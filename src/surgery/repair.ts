@@ -55,7 +55,8 @@ export interface RepairSummary {
  * repaired model.
  * @param expert the cut model; `checkpoint` is the one that it was cut from.
  * @param documents at least two.
- * @throws CusprunError `REPAIR_UNSUPPORTED`; `MODEL_OVERFLOW`; `MODEL_CHANGED`; errors of reading the checkpoint and of writing files.
+ * @throws CusprunError `REPAIR_UNSUPPORTED`; `MODEL_OVERFLOW`; `MODEL_CHANGED`; errors of reading the checkpoint and of
+ *   writing files.
  */
 export async function repairExpert(
   checkpoint: Checkpoint,

@@ -43,7 +43,7 @@ describe.each(TYPES)("%s", (dtype) => {
     const rows = fc.tuple(blocks, fc.integer({ min: 0, max: 900 }), fc.infiniteStream(fc.integer({ min: 0, max: 255 })));
     fc.assert(
       fc.property(rows, ([count, firstRow, random]) => {
-        const bytes = Uint8Array.from({ length: count * blockBytes }, () => random.next().value);
+        const bytes = Uint8Array.from({ length: count * blockBytes }, () => Number(random.next().value));
         const values = valuesOf(dtype, bytes);
         const error = refusalOf(() => checkStoredFinite(tensor(dtype, blockSize), bytes, firstRow));
         expect(error === null).toBe(values.every(Number.isFinite));

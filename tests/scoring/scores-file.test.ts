@@ -1,4 +1,4 @@
-/** @file Scores files that are damaged, edited or written by another program: refused with a code, or read as they are. */
+/** @file Scores files that are damaged, edited or made elsewhere: refused with a code, or read unchanged. */
 
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -30,15 +30,15 @@ beforeAll(async () => {
   path = join(folder, "scores.safetensors");
   const checkpoint = tinyCheckpoint(tinyModel("llama", { numHiddenLayers: 2 }));
   const V = checkpoint.config.vocabSize;
-  const document = (...tokens: number[]) => ({ tokens: Int32Array.from(tokens), byteLength: 9, source: `${tokens}` });
+  const document = (...tokens: number[]) => ({ tokens: Int32Array.from(tokens), byteLength: 9, source: tokens.join() });
   const [one, two, three] = [document(1, 2, 3, 4), document(5, 6, 7, 8), document(9, 3, 1, 2)];
   const shares = (): Float64Array => new Float64Array(V).fill(1 / V);
   const counts = { halves: [shares(), shares()], words: null } as const;
   await scoreCorpora(
     checkpoint,
     [
-      { dimension: "language", label: "en", calibration: [one!, two!], heldOut: [] },
-      { dimension: "domain", label: "medical", calibration: [two!, three!], heldOut: [] },
+      { dimension: "language", label: "en", calibration: [one, two], heldOut: [] },
+      { dimension: "domain", label: "medical", calibration: [two, three], heldOut: [] },
     ],
     path,
     {

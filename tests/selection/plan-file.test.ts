@@ -1,12 +1,33 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { CusprunError } from "../../src/errors.ts";
 import { formatPlan, parsePlan, readPlan, writePlan } from "../../src/selection/plan-file.ts";
 import { selectUnits } from "../../src/selection/select.ts";
 import { madeUpScores } from "../support/made-up-scores.ts";
 import { planOf } from "../support/plans.ts";
 import { tinyModel } from "../support/tiny-models.ts";
+
+type Json = Record<string, unknown>;
+
+/** The paths of all keys of a JSON value. */
+function placesOf(value: unknown, above: readonly string[] = []): (readonly string[])[] {
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([key, inner]) => [[...above, key], ...placesOf(inner, [...above, key])]);
+}
+
+/** The value with another one at a path of keys; undefined removes the key. */
+function changed(json: Json, keys: readonly string[], value: unknown): Json {
+  const copy = structuredClone(json);
+  let parent = copy;
+  for (const key of keys.slice(0, -1)) parent = parent[key] as Json;
+  if (value === undefined) delete parent[keys.at(-1)!];
+  else parent[keys.at(-1)!] = value;
+  return copy;
+}
 
 let home: string;
 beforeEach(async () => void (home = await mkdtemp(join(tmpdir(), "cusprun-plan-"))));
@@ -41,6 +62,12 @@ describe("a plan file", () => {
   const withCut = (cut: unknown, kind = "ffn"): unknown => ({ ...good, layers: [{ layer: 0, cuts: { [kind]: cut } }] });
   const cut = (removed: unknown): unknown => ({ removed, irrelevantShare: {}, why: {} });
 
+  const withModel = (model: object): unknown => ({
+    ...good,
+    model: { family: "llama", tensors: {}, weights: "0".repeat(64), ...model },
+  });
+  const nested = (depth: number): unknown => Array.from({ length: depth }).reduce<unknown>((inner) => [inner], 1);
+
   it.each<[string, unknown, RegExp]>([
     ["no object", [], /plan\.json: found \[\].*an object/],
     ["another version", { ...good, formatVersion: 1 }, /formatVersion: found 1, expected 2/],
@@ -65,6 +92,15 @@ describe("a plan file", () => {
     ["no indices", withCut(cut(undefined)), /removed: found nothing/],
     ["an unknown dimension", { ...good, weights: { style: 1 } }, /weights: style.*no such dimension.*language, domain, task/],
     ["a weight that is not a number", { ...good, weights: { task: "1" } }, /weights: task: found "1"/],
+    ["an infinite weight", { ...good, weights: { task: Infinity } }, /weights: task: found Infinity.*a number/],
+    ["an unknown aggregate", { ...good, aggregate: "median" }, /plan\.json: aggregate: found "median".*quantile/],
+    ["no model", { ...good, model: undefined }, /model: found nothing, expected an object/],
+    ["a model without weights", { ...good, model: { family: "llama", tensors: {} } }, /model: weights: found nothing.*a text/],
+    ["a shortened identity", withModel({ weights: "abc" }), /model: weights: found "abc".*SHA-256/],
+    ["a shape that is a number", withModel({ tensors: { a: 3 } }), /model: tensors: a: found 3.*one or two sizes/],
+    ["a size of zero", withModel({ tensors: { a: [3, 0] } }), /model: tensors: a: found \[3,0\]/],
+    ["a key of a million characters", withModel({ tensors: { ["x".repeat(1e6)]: 3 } }), /^.{0,300}$/],
+    ["deeply nested values", { ...good, budget: nested(5000) }, /budget: found \[\[\[\[\[…\]\]\]\]\]/],
     [
       "a negative count",
       { ...good, parameters: { total: 1, blocks: 1, requested: 1, removed: -1 } },
@@ -74,6 +110,58 @@ describe("a plan file", () => {
     expect(() => parsePlan(json, "plan.json")).toThrowError(
       expect.objectContaining({ code: "PLAN_INVALID", message: expect.stringMatching(message) }),
     );
+  });
+
+  it("with any value in any place is refused with a code, or cuts the same", async () => {
+    const { config } = tinyModel("llama");
+    const plan = await selectUnits(madeUpScores(config), { dimensions: ["language"], budget: "20% of blocks", layout: "masked" });
+    const json = JSON.parse(formatPlan(plan)) as Json;
+    const places = placesOf(json).filter((keys) => !keys.includes("removed"));
+    const change = fc.tuple(fc.constantFrom(...places), fc.oneof(fc.jsonValue(), fc.constant(undefined)));
+    fc.assert(
+      fc.property(change, ([keys, value]) => {
+        let made;
+        try {
+          made = parsePlan(changed(json, keys, value), "plan.json");
+        } catch (error) {
+          expect(error).toMatchObject({ code: "PLAN_INVALID" });
+          return;
+        }
+        // A whole cut may be absent; one that is there removes the same units.
+        const cuts = made.layers.map(({ cuts: own }) => own.ffn?.removed ?? null);
+        const before = plan.layers.map(({ cuts: own }) => own.ffn?.removed ?? null);
+        expect(cuts.filter((own, layer) => own !== null && !isDeepStrictEqual(own, before[layer]))).toEqual([]);
+        expect(made).toMatchObject({ formatVersion: 2, layout: "masked", granularity: "structural" });
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("of any bytes is refused with a code, or is a plan", async () => {
+    const path = join(home, "plan.json");
+    const bytes = Buffer.from(formatPlan(planOf("masked", [{ ffn: [1, 5] }, { head: [0] }])));
+    const at = fc.integer({ min: 0, max: bytes.length - 1 });
+    await fc.assert(
+      fc.asyncProperty(at, fc.integer({ min: 0, max: 255 }), fc.boolean(), async (index, byte, isCut) => {
+        const copy = Buffer.from(bytes);
+        copy[index] = byte;
+        await writeFile(path, isCut ? copy.subarray(0, index) : copy);
+        const outcome = await readPlan(path).catch((error: unknown) => error);
+        if (outcome instanceof CusprunError) expect(outcome.code).toBe("PLAN_INVALID");
+        else expect(outcome).toHaveProperty("layers");
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it.each([
+    ["nested 100,000 deep", "[".repeat(100_000), /invalid JSON.*nest more than/],
+    ["of bytes that are not UTF-8", Uint8Array.of(0x7b, 0xff), /invalid JSON \(bytes that are not UTF-8/],
+    ["that is a folder", null, /found a folder/],
+  ])("%s is refused", async (_, content, message) => {
+    const path = join(home, "plan.json");
+    await (content === null ? mkdir(path) : writeFile(path, content));
+    await expect(readPlan(path)).rejects.toMatchObject({ code: "PLAN_INVALID", message: expect.stringMatching(message) });
   });
 
   it("that is truncated or absent is refused", async () => {
