@@ -4,6 +4,7 @@
 
 import { basename, resolve } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { checkUnchanged, identifyModel } from "../checkpoint/identity.ts";
 import { CusprunError } from "../errors.ts";
 import { showValue } from "../json.ts";
 import { readBaseLicense } from "../export/base-license.ts";
@@ -70,8 +71,8 @@ export type ExportedModel = { readonly out: string } & (
 
 /**
  * Exports a model.
- * @throws CusprunError `USAGE` for a type that the format does not have; `OUTPUT_EXISTS`; the errors of `exportGguf`,
- *   `exportOnnx`, `huggingFaceWriter`, `resolveModel` and `openCheckpoint`.
+ * @throws CusprunError `USAGE` for a type that the format does not have; `OUTPUT_EXISTS`; `MODEL_CHANGED`; the errors of `exportGguf`,
+ *   `exportOnnx`, `huggingFaceWriter`, `identifyModel`, `resolveModel` and `openCheckpoint`.
  * @example
  * ```ts
  * import { exportModel } from "cusprun";
@@ -88,8 +89,7 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
   const withPlaceAndModel = <T>(work: (place: OutputPlace, checkpoint: Checkpoint) => Promise<T>): Promise<T> =>
     withOutputFolder(out, reserving, (place) =>
       withModel(model, job, async (checkpoint) => {
-        await place.protect(openedInputs(checkpoint, null));
-        return work(place, checkpoint);
+        return work(await prepare(place, checkpoint, job), checkpoint);
       }),
     );
   switch (to) {
@@ -98,8 +98,8 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
       return withOutputFile(out, { ...OUTPUT_FILES.gguf, ...reserving }, (place) =>
         withOutputFile(modelfilePath(out), { ...OUTPUT_FILES.modelfile, ...reserving }, (companion) =>
           withModel(model, job, async (checkpoint) => {
-            await place.protect(openedInputs(checkpoint, null));
-            return { ...(await exportGgufTo(place, companion, checkpoint, known, job)), to, out };
+            const prepared = await prepare(place, checkpoint, job);
+            return { ...(await exportGgufTo(prepared, companion, checkpoint, known, job)), to, out };
           }),
         ),
       );
@@ -119,6 +119,25 @@ export async function exportModel(options: ExportOptions): Promise<ExportedModel
     default:
       throw to satisfies never;
   }
+}
+
+/**
+ * Protects the model's files, and checks all weights before anything is written.
+ * @returns the place, whose output is kept only if the model did not change meanwhile.
+ * @throws CusprunError `OUTPUT_EXISTS`; the errors of `identifyModel`. Its `write` also throws `MODEL_CHANGED`.
+ */
+async function prepare(place: OutputPlace, checkpoint: Checkpoint, job: JobOptions): Promise<OutputPlace> {
+  await place.protect(openedInputs(checkpoint, null));
+  await identifyModel(checkpoint, job);
+  return {
+    path: place.path,
+    protect: (inputs) => place.protect(inputs),
+    write: (write) =>
+      place.write(async (temporary) => {
+        await write(temporary);
+        await checkUnchanged(checkpoint);
+      }),
+  };
 }
 
 async function exportGgufTo(

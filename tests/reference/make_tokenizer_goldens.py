@@ -128,7 +128,9 @@ SENTENCE_PIECE = train(
     UNSPLIT,
 )
 SENTENCE_PIECE["added_tokens"] = SENTENCE_PIECE["added_tokens"][:3]
-CHARACTERS = train(models.BPE(unk_token="<unk>"), trainers.BpeTrainer(vocab_size=500, limit_alphabet=150, **quiet), UNSPLIT)
+CHARACTERS = train(
+    models.BPE(unk_token="<unk>"), trainers.BpeTrainer(vocab_size=500, limit_alphabet=150, **quiet), UNSPLIT
+)
 TRAINING = [text for text in TRAINING if text.isascii()]
 UNIGRAM = train(models.Unigram(), trainers.UnigramTrainer(vocab_size=500, unk_token="<unk>", **quiet), UNSPLIT)
 WORD_PIECE = train(
@@ -153,7 +155,13 @@ SENTENCE_PIECE |= {
     "normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, MARK_SPACES]},
 }
 BYTE_LEVEL["decoder"] = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
-BASES = {"bytes": BYTE_LEVEL, "sp": SENTENCE_PIECE, "characters": CHARACTERS, "unigram": UNIGRAM, "wordpiece": WORD_PIECE}
+BASES = {
+    "bytes": BYTE_LEVEL,
+    "sp": SENTENCE_PIECE,
+    "characters": CHARACTERS,
+    "unigram": UNIGRAM,
+    "wordpiece": WORD_PIECE,
+}
 KINDS: list[dict] = []
 
 
@@ -251,7 +259,9 @@ kind("unigram", "unigram")
 kind("unigram: split", "unigram", pre_tokenizer=metaspace("always", split=True))
 kind("characters: fused, words", "characters", model={"fuse_unk": True}, pre_tokenizer=split(r"\S+"))
 kind("characters: words", "characters", pre_tokenizer=split(r"\S+"))
-kind("characters: whole words", "characters", model={"ignore_merges": True}, pre_tokenizer=split(r"\S+", "Removed", True))
+kind(
+    "characters: whole words", "characters", model={"ignore_merges": True}, pre_tokenizer=split(r"\S+", "Removed", True)
+)
 kind("unigram: words", "unigram", pre_tokenizer=split(r"\S+"))
 kind(
     "unigram: byte fallback",
@@ -281,5 +291,7 @@ kind("post-processor: another name", "bytes", post_processor=template(["BOS", "A
 kind("post-processor: another id", "bytes", post_processor=template(["<s>", "A"], {"<s>": [2]}))
 kind("post-processor: BERT", "bytes", post_processor={"type": "BertProcessing", "sep": ["</s>", 2], "cls": ["<s>", 1]})
 print(
-    json.dumps({"tokenizers": tokenizers.__version__, "texts": TEXTS, "bases": BASES, "kinds": KINDS}, ensure_ascii=False)
+    json.dumps(
+        {"tokenizers": tokenizers.__version__, "texts": TEXTS, "bases": BASES, "kinds": KINDS}, ensure_ascii=False
+    )
 )
