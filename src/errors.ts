@@ -118,6 +118,9 @@ export const ERROR_CODES = {
   MEMORY_LIMIT: "usage",
 } as const;
 
+/** Longest place, and longest value found, in a message. */
+const MAX_PART_CHARACTERS = 600;
+
 /** A stable error code. */
 export type ErrorCode = keyof typeof ERROR_CODES;
 
@@ -151,7 +154,8 @@ export class CusprunError extends Error {
   readonly code: ErrorCode;
   readonly parts: ErrorParts;
 
-  constructor(code: ErrorCode, parts: ErrorParts, options?: { readonly cause?: unknown }) {
+  constructor(code: ErrorCode, given: ErrorParts, options?: { readonly cause?: unknown }) {
+    const parts = { ...given, where: withoutMiddle(given.where), found: withoutMiddle(given.found) };
     super(`${parts.where}: found ${parts.found}, expected ${parts.expected}. ${parts.remedy}.`, options);
     this.name = "CusprunError";
     this.code = code;
@@ -162,4 +166,10 @@ export class CusprunError extends Error {
   get exitCode(): number {
     return EXIT_CODES[ERROR_CODES[this.code]];
   }
+}
+
+/** Names in files may be thousands of characters long; the start and the end of a place say most. */
+function withoutMiddle(text: string): string {
+  const half = MAX_PART_CHARACTERS / 2;
+  return text.length <= MAX_PART_CHARACTERS ? text : `${text.slice(0, half)}…${text.slice(-half)}`;
 }

@@ -41,6 +41,20 @@ export function parseJson(text: string): unknown {
   }
 }
 
+/**
+ * The first text in a parsed value, keys among them, that is not Unicode: JSON's escapes can write half of a character,
+ * which strict readers refuse. Null if there is none.
+ */
+export function findIllFormedText(value: unknown): string | null {
+  if (typeof value === "string") return /\p{Surrogate}/u.test(value) ? value : null;
+  if (typeof value !== "object" || value === null) return null;
+  for (const [key, entry] of Object.entries(value)) {
+    const found = findIllFormedText(key) ?? findIllFormedText(entry);
+    if (found !== null) return found;
+  }
+  return null;
+}
+
 /** Parses UTF-8 bytes as `parseJson` does. @throws SyntaxError, also for bytes that are not UTF-8. */
 export function parseJsonBytes(bytes: Uint8Array): unknown {
   let text: string;

@@ -105,7 +105,7 @@ test.for(WORDS.filter((word) => word !== "" && !word.includes("\n")))("the comma
 test("the next command after scoring names the scores file", () =>
   withPrograms((path) => {
     const out = "-my $scores.safetensors";
-    const value = { out, kinds: ["ffn"], documents: {} };
+    const value = { out, kinds: ["ffn"], documents: {}, corpora: [] };
     const text = renderResult({ command: "score", value } as unknown as Parameters<typeof renderResult>[0]);
     const command = text.split("Next:\n")[1]!;
     expect(sh(command, path).split("\0").slice(0, 2)).toEqual(["select", `./${out}`]);

@@ -118,6 +118,8 @@ describe("a place", () => {
         const out = join(folder, "expert");
         const first = startCommand([...prune, "--work", join(folder, "work"), "--out", out]);
         await first.stderrHolds("scoring");
+        // Otherwise it might be ready before the second run has begun.
+        first.process.kill("SIGSTOP");
         expectRefused(
           await runCommand([...prune, "--work", join(folder, "other"), "--out", out, "--overwrite"]),
           "OUTPUT_BUSY",

@@ -25,7 +25,7 @@ async function start(folder: string, work: string, heapMiB = 512): Promise<Retur
     `import { pbkdf2Sync } from "node:crypto";
      import { writeFileSync } from "node:fs";
      import { parentPort } from "node:worker_threads";
-     import { writeFileAtomically } from ${dist("files.js")};
+     import { writeFileAtomically } from ${dist("atomic-write.js")};
      await writeFileAtomically(${JSON.stringify(join(folder, "out", "expert"))}, async (path) => {
        writeFileSync(path, "half");
        parentPort.postMessage({ type: "progress", event: { stage: "working" } });

@@ -8,7 +8,7 @@
  */
 
 import { CusprunError, type ErrorCode } from "../../errors.ts";
-import { isJsonObject, parseJson, showValue } from "../../json.ts";
+import { findIllFormedText, isJsonObject, parseJson, showValue } from "../../json.ts";
 import { recogniseFile } from "../foreign-file.ts";
 import { findDuplicateKey } from "../json-duplicates.ts";
 
@@ -142,6 +142,10 @@ function parseHeaderJson(header: Uint8Array, file: string): Readonly<Record<stri
   }
   if (!isJsonObject(json) || !text.startsWith("{")) {
     throw failure("SAFETENSORS_HEADER_JSON", file, `a header that starts with ${showValue(text.slice(0, 20))}`, "a JSON object");
+  }
+  const illFormed = findIllFormedText(json);
+  if (illFormed !== null) {
+    throw failure("SAFETENSORS_HEADER_JSON", file, `${showValue(illFormed)}, which holds half a character`, "text in Unicode");
   }
   const duplicate = findDuplicateKey(text);
   if (duplicate !== null) {

@@ -26,15 +26,11 @@ const CORPUS = "corpus.jsonl";
 const SPECIAL = { id: 0, content: "<unk>", single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
 const BARE = { version: "1.0", truncation: null, padding: null, normalizer: null, post_processor: null, decoder: null };
 
-/** Words of one letter. */
-const VOCAB = { "<unk>": 0, a: 1, b: 2, c: 3, d: 4, e: 5, abc: 6, "##bc": 7, "##c": 8, dee: 9 };
-
-/** Kinds of tokenizer that are not BPE, which are refused or exact. */
+/** Kinds of tokenizer other than byte-level BPE and SentencePiece's BPE. */
 const OTHERS: Readonly<Record<string, object>> = {
   unigram: {
     ...BARE,
     added_tokens: [SPECIAL],
-    normalizer: { type: "Sequence", normalizers: [{ type: "NFKC" }, { type: "Prepend", prepend: "▁" }, { type: "Lowercase" }] },
     pre_tokenizer: { type: "Metaspace", replacement: "▁", prepend_scheme: "always", split: true },
     decoder: { type: "Metaspace", replacement: "▁", prepend_scheme: "always", split: true },
     model: {
@@ -52,20 +48,6 @@ const OTHERS: Readonly<Record<string, object>> = {
         ["e", -4],
         ["ee", -3],
       ],
-    },
-  },
-  wordpiece: {
-    ...BARE,
-    added_tokens: [SPECIAL],
-    normalizer: { type: "BertNormalizer", clean_text: true, handle_chinese_chars: true, strip_accents: null, lowercase: true },
-    pre_tokenizer: { type: "BertPreTokenizer" },
-    decoder: { type: "WordPiece", prefix: "##", cleanup: true },
-    model: {
-      type: "WordPiece",
-      unk_token: "<unk>",
-      continuing_subword_prefix: "##",
-      max_input_chars_per_word: 100,
-      vocab: VOCAB,
     },
   },
   words: tinyTokenizerFiles(V).tokenizerJson,
