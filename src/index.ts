@@ -16,6 +16,7 @@ export type {
   Checkpoint,
   GgmlQuantType,
   GgufOrigin,
+  LeftOutTensors,
   RowRange,
   RowReader,
   StoredDType,
@@ -33,7 +34,7 @@ export type { DTypeDescription, ModelDescription, PartDescription } from "./chec
 // Corpora: by dimension, names of presets and paths of files.
 export { presetNames } from "./corpora/presets.ts";
 export { DIMENSIONS } from "./corpora/corpus.ts";
-export type { Dimension } from "./corpora/corpus.ts";
+export type { Dimension, SourceReport } from "./corpora/corpus.ts";
 export type { CorpusOptions, CorpusSpecs } from "./corpora/load.ts";
 
 // The whole run: model + corpora + budget → expert.

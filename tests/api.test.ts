@@ -32,13 +32,13 @@ const TYPES = `
   Difference Dimension DimensionReport ErrorClass ErrorCode ErrorParts EvaluateOptions EvaluationReport
   ExpertFormat ExpertPart ExportFormat ExportOptions ExportType ExportedModel FamilyName Figure FigureName
   FloatDType GgmlQuantType GgufArray GgufFileType GgufMetadata GgufOrigin GgufStorage GgufValue Granularity
-  Interval JobOptions LayerCut LayerPlan LayerSizes LayerType Layout MapChange MatrixKind MeasuredTrial
+  Interval JobOptions LayerCut LayerPlan LayerSizes LayerType Layout LeftOutTensors MapChange MatrixKind MeasuredTrial
   MemoryPlan MemoryReport MethodComparison MethodName MethodRun MethodVariant ModelConfig ModelDescription
   ModelExtras ModelIdentity OnnxType PartDescription PerplexityFigure PlannedCut ProgressEvent PruneOptions PrunePlan
   PruneReport RelevanceKind RelevanceScores RemovedFromLayer RemovedTokens RemovedUnits RepairSummary
   ResolveOptions RopeConfig RopeScaling RowRange RowReader ScoreModelOptions ScoredDocument ScoredModel
-  SelectFromScoresOptions SelectedPlan SelectionChoice SelectionOptions StoredDType TaskResult TensorInfo
-  TokenRelevance TokenizerFiles UnitKind UnitReport Verification VerificationReport VerificationStatus
+  SelectFromScoresOptions SelectedPlan SelectionChoice SelectionOptions SourceReport StoredDType TaskResult
+  TensorInfo TokenRelevance TokenizerFiles UnitKind UnitReport Verification VerificationReport VerificationStatus
   VerifyExpertOptions VocabularyChoice VocabularyCut VocabularyRelevance VocabularyReport WriteOptions
   WrittenGgufFile WrittenGgufPart WrittenOnnxFolder WrittenOnnxPart WrittenReport WrittenWeights
 `;

@@ -71,8 +71,8 @@ export type ExportedModel = { readonly out: string } & (
 
 /**
  * Exports a model.
- * @throws CusprunError `USAGE` for a type that the format does not have; `OUTPUT_EXISTS`; `MODEL_CHANGED`; the errors of `exportGguf`,
- *   `exportOnnx`, `huggingFaceWriter`, `identifyModel`, `resolveModel` and `openCheckpoint`.
+ * @throws CusprunError `USAGE` for a type that the format does not have; `OUTPUT_EXISTS`; `MODEL_CHANGED`; the errors
+ *   of `exportGguf`, `exportOnnx`, `huggingFaceWriter`, `identifyModel`, `resolveModel` and `openCheckpoint`.
  * @example
  * ```ts
  * import { exportModel } from "cusprun";
