@@ -29,12 +29,13 @@ export function isJsonObject(value: unknown): value is JsonObject {
 
 /**
  * Parses a JSON text (RFC 8259).
+ * @param reviver as of `JSON.parse`.
  * @throws SyntaxError if it is not JSON, or nests objects and arrays more than `MAX_JSON_DEPTH` deep.
  */
-export function parseJson(text: string): unknown {
+export function parseJson(text: string, reviver?: (key: string, value: unknown) => unknown): unknown {
   if (depthOf(text) > MAX_JSON_DEPTH) throw new SyntaxError(`objects and arrays nest more than ${MAX_JSON_DEPTH} deep`);
   try {
-    return JSON.parse(text);
+    return JSON.parse(text, reviver);
   } catch (error) {
     // V8 quotes the text, which may be a thousand characters of one line.
     throw new SyntaxError(shorten((error as Error).message, 2 * MAX_SHOWN_CHARACTERS), { cause: error });

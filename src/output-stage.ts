@@ -100,6 +100,8 @@ export class OutputStage {
       } catch (error) {
         clearInterval(stage.#signs);
         await unlink(owner).catch(() => undefined);
+        // It stays if it holds something, for the next run there.
+        await rmdir(folder).catch(() => undefined);
         throw error;
       }
     }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { MAX_JSON_DEPTH, parseJson, parseJsonBytes, showValue } from "../src/json.ts";
+import { CusprunError } from "../src/errors.ts";
+import { findIllFormedText, MAX_JSON_DEPTH, parseJson, parseJsonBytes, showValue } from "../src/json.ts";
 
 const nested = (depth: number): string => "[".repeat(depth) + "]".repeat(depth);
 
@@ -38,6 +39,14 @@ describe("parseJson", () => {
   });
 });
 
+describe("findIllFormedText", () => {
+  test("finds halves of characters in keys and values, at any depth", () => {
+    expect(findIllFormedText(parseJson('{"a":[{"b":"\\ud83d"}]}'))).toBe("\ud83d");
+    expect(findIllFormedText(parseJson('{"a":{"\\ude00x":1}}'))).toBe("\ude00x");
+    expect(findIllFormedText(parseJson('{"a":["\\ud83d\\ude00","\\\\ud83d"],"b":null}'))).toBeNull();
+  });
+});
+
 describe("showValue", () => {
   test("shows small values as JSON", () => {
     expect(showValue({ a: [1, "x", null, true], b: { c: 2.5 } })).toBe('{"a":[1,"x",null,true],"b":{"c":2.5}}');
@@ -56,5 +65,14 @@ describe("showValue", () => {
     const circle: unknown[] = [];
     circle.push(circle);
     expect(showValue(circle)).toBe("[[[[[…]]]]]");
+  });
+});
+
+describe("a message", () => {
+  test("is bounded, however long the names in it, and keeps their start and end", () => {
+    const where = `model.safetensors: tensor '${"a".repeat(100_000)}.weight'`;
+    const error = new CusprunError("TENSOR_UNKNOWN", { where, found: "x".repeat(9000), expected: "b", remedy: "c" });
+    expect(error.message.length).toBeLessThan(1500);
+    expect(error.parts.where).toMatch(/^model\.safetensors: tensor 'a+…a+\.weight'$/);
   });
 });

@@ -12,7 +12,8 @@ import { writeFileAtomically } from "../atomic-write.ts";
 import { CusprunError } from "../errors.ts";
 import { isUnlistedExpert } from "../export/unlisted-expert.ts";
 import { statOrNull } from "../folders.ts";
-import { entriesOf } from "../output-stage.ts";
+import { parseJson } from "../json.ts";
+import { entriesOf, sweepFolder } from "../output-stage.ts";
 import { comparisonFigures } from "../report/comparison-figures.ts";
 import { plotComparison, plotFileName } from "../report/comparison-plots.ts";
 import { comparisonMarkdown } from "../report/comparison-table.ts";
@@ -126,6 +127,8 @@ export async function readComparison(folder: string, overwrite: boolean): Promis
 /** The folders of kept experts, each of which the program wrote. @throws CusprunError `OUTPUT_EXISTS` for others. */
 async function checkExperts(folder: string): Promise<readonly string[]> {
   const experts = join(folder, EXPERTS_FOLDER);
+  // What a killed run left there is not a foreign file.
+  await sweepFolder(experts);
   const paths = (await readdir(experts).catch(() => [])).map((name) => join(experts, name));
   for (const path of paths) {
     const foreign = await foreignFiles(path).catch(() => [path]);
@@ -144,9 +147,7 @@ function parseResults(text: string): MethodComparison | null {
   try {
     // JSON has no infinity: a number that overflowed was written as null.
     const overflowed = (key: string): boolean => key === "perplexity" || key === "bitsPerByte" || key === "value";
-    const parsed: unknown = JSON.parse(text, (key, value: unknown) =>
-      value === null && overflowed(key) ? Number.POSITIVE_INFINITY : value,
-    );
+    const parsed = parseJson(text, (key, value) => (value === null && overflowed(key) ? Number.POSITIVE_INFINITY : value));
     return new Ajv({ allowUnionTypes: true, strictNumbers: false }).validate(SCHEMA, parsed)
       ? (parsed as MethodComparison)
       : null;
