@@ -111,11 +111,18 @@ interface Tally {
   readonly passedOver: string[];
 }
 
-/** Whether a file of a folder is no corpus at all: many folders hold a JSON file of settings, or a table of numbers. */
+/**
+ * Whether a file of a folder cannot be read, or is no corpus at all: many folders hold a JSON file of settings, or a table
+ * of numbers.
+ */
 function isOtherFile(path: string, error: unknown): error is CusprunError {
+  if (!(error instanceof CusprunError)) return false;
+  if (error.code === "CORPUS_NOT_FOUND") return true;
   const format = formatOf(path);
-  if (format !== "json" && format !== "csv") return false;
-  return error instanceof CusprunError && ["CORPUS_FIELD", "CORPUS_JSON", "CORPUS_CSV", "CORPUS_ENCODING"].includes(error.code);
+  return (
+    (format === "json" || format === "csv") &&
+    ["CORPUS_FIELD", "CORPUS_JSON", "CORPUS_CSV", "CORPUS_ENCODING"].includes(error.code)
+  );
 }
 
 async function* readFile(
