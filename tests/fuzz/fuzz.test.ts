@@ -64,8 +64,8 @@ test(
   TIMEOUT_MS,
 );
 
-/** Results of a comparison and of a work folder are refused for one reason: they are not in the format. */
-const ONE_REASON: ReadonlySet<string> = new Set(["comparison", "work"]);
+/** Results of a comparison, work folders and YAML files are refused for one reason: they are not in the format. */
+const ONE_REASON: ReadonlySet<string> = new Set(["comparison", "work", "settings"]);
 
 test(
   "no input of a fixed seed crashes, hangs or takes too much memory",
