@@ -60,6 +60,14 @@ export async function statOrNull(path: string): Promise<Stats | null> {
   }
 }
 
+/** Whether a path leads to something; false if that cannot be found out. */
+export async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
 /** Writes a file, or a folder with all that it holds, through to the disk. */
 export async function syncTree(path: string): Promise<void> {
   const found = await stat(path);

@@ -3,6 +3,8 @@
  * step can run out of stack; a value in a message is shortened in depth and length.
  */
 
+import { CLOSE_BRACE, CLOSE_BRACKET, endOfString, OPEN_BRACE, OPEN_BRACKET, QUOTE } from "./json-characters.ts";
+
 /** The deepest JSON that is accepted. Known configs, tokenizers and plans stay below 20 levels. */
 export const MAX_JSON_DEPTH = 200;
 
@@ -11,13 +13,6 @@ const MAX_SHOWN_CHARACTERS = 80;
 
 /** Objects and arrays inside this many others are shown as `…`. */
 const MAX_SHOWN_DEPTH = 4;
-
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
 
 /** A parsed JSON object. */
 export type JsonObject = Readonly<Record<string, unknown>>;
@@ -112,7 +107,7 @@ function depthOf(text: string): number {
         depth--;
         break;
       case QUOTE:
-        for (i++; i < text.length && text.charCodeAt(i) !== QUOTE; i++) if (text.charCodeAt(i) === BACKSLASH) i++;
+        i = endOfString(text, i) - 1;
         break;
       default:
     }

@@ -41,14 +41,19 @@ export async function readHead(path: string, byteCount: number, code: ErrorCode,
   if ((await statPath(path, code, expected)) === null) return null;
   const handle = await openRegularFile(path, code, expected);
   try {
-    const bytes = new Uint8Array(byteCount);
-    const { bytesRead } = await handle.read(bytes, 0, byteCount, 0);
-    return bytes.subarray(0, bytesRead);
+    return await readStart(handle, byteCount);
   } catch (error) {
     throw asReadError(error, code, path, expected);
   } finally {
     await handle.close();
   }
+}
+
+/** The first bytes of an open file, at most `byteCount`. @throws the system's error. */
+export async function readStart(handle: FileHandle, byteCount: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(byteCount);
+  const { bytesRead } = await handle.read(bytes, 0, byteCount, 0);
+  return bytes.subarray(0, bytesRead);
 }
 
 /**

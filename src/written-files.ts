@@ -3,9 +3,9 @@
  * own. Only such a folder is ever replaced, and only while it holds nothing else.
  */
 
-import { createHash } from "node:crypto";
 import { lstat, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { sha256OfFile } from "./file-digest.ts";
 import { isJsonObject, parseJsonBytes, type JsonObject } from "./json.ts";
 
 /** Name of the list in a folder. */
@@ -49,12 +49,7 @@ export async function filesBelow(folder: string, prefix = ""): Promise<string[]>
 async function describeFile(path: string): Promise<WrittenFile> {
   const { size: bytes } = await lstat(path);
   if (bytes > MAX_HASHED_BYTES) return { bytes };
-  return {
-    bytes,
-    sha256: createHash("sha256")
-      .update(await readFile(path))
-      .digest("hex"),
-  };
+  return { bytes, sha256: await sha256OfFile(path) };
 }
 
 /**

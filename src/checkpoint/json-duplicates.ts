@@ -3,11 +3,7 @@
  * describe one tensor to cusprun and another to a reader that keeps the first.
  */
 
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const COLON = 0x3a;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
+import { CLOSE_BRACE, COLON, endOfString, OPEN_BRACE, QUOTE } from "../json-characters.ts";
 
 /**
  * The first key that is repeated in an object, or null.
@@ -39,13 +35,6 @@ export function findDuplicateKey(json: string): string | null {
     }
   }
   return null;
-}
-
-/** Position after the closing quote of the string that starts at `start`. */
-function endOfString(json: string, start: number): number {
-  let i = start + 1;
-  while (json.charCodeAt(i) !== QUOTE) i += json.charCodeAt(i) === BACKSLASH ? 2 : 1;
-  return i + 1;
 }
 
 function isFollowedByColon(json: string, position: number): boolean {

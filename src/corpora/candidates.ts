@@ -8,7 +8,8 @@
 
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
-import { stat } from "node:fs/promises";
+
+import { exists } from "../folders.ts";
 import { CusprunError } from "../errors.ts";
 import { pause } from "../progress.ts";
 import type { Dimension, SourceReport, TextDocument } from "./corpus.ts";
@@ -78,7 +79,7 @@ export function specLabel(spec: string): string {
 export async function openSpec(dimension: Dimension, spec: string, options: ReadOptions): Promise<AsyncIterable<TextDocument>> {
   const names = presetNames(dimension);
   if (names.includes(spec)) return readPreset(dimension, spec, options);
-  const looksLikePath = /[./\\#]/.test(spec) || (await stat(spec).catch(() => null)) !== null;
+  const looksLikePath = /[./\\#]/.test(spec) || (await exists(spec));
   if (looksLikePath) return readDocuments(spec, options);
   throw new CusprunError("PRESET_UNKNOWN", {
     where: `--${dimension}`,

@@ -3,7 +3,7 @@
  * the field that holds the text.
  */
 
-import { stat } from "node:fs/promises";
+import { exists } from "../folders.ts";
 import { parseHubDatasetId } from "../checkpoint/hub/id.ts";
 import { CusprunError } from "../errors.ts";
 import type { JobOptions } from "../progress.ts";
@@ -83,11 +83,10 @@ export async function* readDocuments(spec: string, options: ReadOptions = { chat
 
 /** Finds the files. If a path with `#` in it exists, the `#` belongs to the path. */
 async function locate(spec: string, options: JobOptions): Promise<Located> {
-  const isPath = async (path: string): Promise<boolean> => (await stat(path).catch(() => null)) !== null;
-  const mark = (await isPath(spec)) ? -1 : spec.lastIndexOf("#");
+  const mark = (await exists(spec)) ? -1 : spec.lastIndexOf("#");
   const path = mark === -1 ? spec : spec.slice(0, mark);
   const field = mark === -1 ? null : spec.slice(mark + 1);
-  const dataset = (await isPath(path)) ? null : await parseDatasetSpec(path);
+  const dataset = (await exists(path)) ? null : await parseDatasetSpec(path);
   if (dataset !== null) return { ...(await fetchHubDataset(dataset, options)), field, isFolder: true, passedOver: [] };
   const { files, isFolder, passedOver } = await findCorpusFiles(path).catch((error: unknown) => {
     throw parseHubDatasetId(path) === null || hasFileExtension(path) ? error : withDatasetHint(error, path);
@@ -112,8 +111,8 @@ interface Tally {
 }
 
 /**
- * Whether a file of a folder cannot be read, or is no corpus at all: many folders hold a JSON file of settings, or a table
- * of numbers.
+ * Whether a file of a folder cannot be read, or is no corpus at all: many folders hold a JSON file of settings, or a
+ * table of numbers.
  */
 function isOtherFile(path: string, error: unknown): error is CusprunError {
   if (!(error instanceof CusprunError)) return false;

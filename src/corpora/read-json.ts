@@ -5,17 +5,11 @@
 
 import { CusprunError } from "../errors.ts";
 import { parseJsonBytes, showValue } from "../json.ts";
+import { BACKSLASH, CLOSE_BRACE, CLOSE_BRACKET, COMMA, OPEN_BRACE, OPEN_BRACKET, QUOTE } from "../json-characters.ts";
 import { readBytes } from "./read-bytes.ts";
 import type { Row } from "./rows.ts";
 import { MAX_LINE_BYTES } from "./utf8-lines.ts";
 
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const BACKSLASH = 0x5c;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
 const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
 
 /**

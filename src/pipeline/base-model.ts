@@ -4,6 +4,7 @@
 
 import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
+import { exists } from "../folders.ts";
 import { findCatalogModel } from "../checkpoint/hub/catalog.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { parseHubModelId } from "../checkpoint/hub/id.ts";
@@ -31,7 +32,7 @@ export async function describeBaseModel(model: string, checkpoint: Checkpoint): 
   const license =
     (await readBaseLicense(isFolder ? checkpoint.path : dirname(checkpoint.path))) ?? known?.license.toLowerCase() ?? null;
   // A path that exists is a path, even if it looks like an id.
-  const id = known === undefined && (await stat(model).catch(() => null)) === null ? parseHubModelId(model) : null;
+  const id = known === undefined && !(await exists(model)) ? parseHubModelId(model) : null;
   return {
     name: known?.title ?? model,
     hubId: known?.hubId ?? id?.repo ?? null,

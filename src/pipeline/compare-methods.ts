@@ -4,8 +4,9 @@
  * methods, budgets and seeds.
  */
 
-import { rmdir, stat } from "node:fs/promises";
+import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
+import { exists } from "../folders.ts";
 import type { Corpus } from "../corpora/corpus.ts";
 import {
   DEFAULT_DOCUMENTS,
@@ -187,7 +188,7 @@ function withRun(comparison: MethodComparison, replaced: MethodRun | undefined, 
 
 /** Whether experts are not kept, or that of a run exists. */
 async function hasKeptExpert({ expert }: MethodRun, { out, keep = false }: CompareOptions): Promise<boolean> {
-  return !keep || (expert !== null && (await stat(join(out, expert)).catch(() => null)) !== null);
+  return !keep || (expert !== null && (await exists(join(out, expert))));
 }
 
 async function settingsOf({ options, checkpoint, tasks, corpora }: Session): Promise<ComparisonSettings> {

@@ -7,12 +7,12 @@ import { createHash } from "node:crypto";
 import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { Ajv } from "ajv";
 import { writeFileAtomically } from "../atomic-write.ts";
 import { CusprunError } from "../errors.ts";
 import { isUnlistedExpert } from "../export/unlisted-expert.ts";
 import { statOrNull } from "../folders.ts";
 import { parseJson } from "../json.ts";
+import { listOf, objectOf, validatorOf } from "../json-schema.ts";
 import { entriesOf, sweepFolder } from "../output-stage.ts";
 import { comparisonFigures } from "../report/comparison-figures.ts";
 import { plotComparison, plotFileName } from "../report/comparison-plots.ts";
@@ -33,12 +33,6 @@ const MAX_RESULTS_BYTES = 256 * 1024 * 1024;
 
 const COUNT = { type: "integer", minimum: 0 };
 const TEXT = { type: "string" };
-const objectOf = (properties: Readonly<Record<string, object>>): object => ({
-  type: "object",
-  properties,
-  required: Object.keys(properties),
-});
-const listOf = (items: object): object => ({ type: "array", items });
 /** A number that overflowed is null in JSON. */
 const VALUE = { type: ["number", "null"] };
 const PERPLEXITY = { ...objectOf({ perplexity: VALUE, bitsPerByte: VALUE, tokenCount: COUNT }), type: ["object", "null"] };
@@ -52,44 +46,47 @@ const TASKS = listOf(
 );
 
 /** The fields from which tables and plots are made: a file that was edited or made elsewhere may lack them. */
-const SCHEMA = objectOf({
-  format: { const: COMPARISON_FORMAT },
-  model: TEXT,
-  settings: objectOf({
-    cusprun: TEXT,
+const isComparison = validatorOf(
+  objectOf({
+    format: { const: COMPARISON_FORMAT },
     model: TEXT,
-    corpora: { type: "object", additionalProperties: TEXT },
-    selection: { type: "object" },
-    tasks: listOf(objectOf({ name: TEXT, items: COUNT, digest: TEXT })),
-  }),
-  parameters: objectOf({ total: COUNT, blocks: COUNT }),
-  dense: objectOf({ tasks: TASKS }),
-  runs: listOf(
-    objectOf({
-      method: TEXT,
-      budget: TEXT,
-      seed: COUNT,
-      fingerprint: TEXT,
-      repaired: { type: "boolean" },
-      parameters: objectOf({ before: COUNT, after: COUNT, removed: COUNT }),
-      vocabulary: { type: ["object", "null"] },
-      dimensions: listOf(
-        objectOf({
-          dimension: TEXT,
-          label: TEXT,
-          calibrationDocuments: COUNT,
-          heldOutDocuments: COUNT,
-          dense: PERPLEXITY,
-          expert: PERPLEXITY,
-        }),
-      ),
-      tasks: TASKS,
-      elapsedMs: COUNT,
-      peakBytes: COUNT,
-      expert: { type: ["string", "null"] },
+    settings: objectOf({
+      cusprun: TEXT,
+      model: TEXT,
+      corpora: { type: "object", additionalProperties: TEXT },
+      selection: { type: "object" },
+      tasks: listOf(objectOf({ name: TEXT, items: COUNT, digest: TEXT })),
     }),
-  ),
-});
+    parameters: objectOf({ total: COUNT, blocks: COUNT }),
+    dense: objectOf({ tasks: TASKS }),
+    runs: listOf(
+      objectOf({
+        method: TEXT,
+        budget: TEXT,
+        seed: COUNT,
+        fingerprint: TEXT,
+        repaired: { type: "boolean" },
+        parameters: objectOf({ before: COUNT, after: COUNT, removed: COUNT }),
+        vocabulary: { type: ["object", "null"] },
+        dimensions: listOf(
+          objectOf({
+            dimension: TEXT,
+            label: TEXT,
+            calibrationDocuments: COUNT,
+            heldOutDocuments: COUNT,
+            dense: PERPLEXITY,
+            expert: PERPLEXITY,
+          }),
+        ),
+        tasks: TASKS,
+        elapsedMs: COUNT,
+        peakBytes: COUNT,
+        expert: { type: ["string", "null"] },
+      }),
+    ),
+  }),
+  { strictNumbers: false },
+);
 
 /**
  * Reads the results of earlier calls from a folder.
@@ -148,9 +145,7 @@ function parseResults(text: string): MethodComparison | null {
     // JSON has no infinity: a number that overflowed was written as null.
     const overflowed = (key: string): boolean => key === "perplexity" || key === "bitsPerByte" || key === "value";
     const parsed = parseJson(text, (key, value) => (value === null && overflowed(key) ? Number.POSITIVE_INFINITY : value));
-    return new Ajv({ allowUnionTypes: true, strictNumbers: false }).validate(SCHEMA, parsed)
-      ? (parsed as MethodComparison)
-      : null;
+    return isComparison()(parsed) ? (parsed as MethodComparison) : null;
   } catch {
     return null;
   }

@@ -4,6 +4,7 @@
 
 import { open } from "node:fs/promises";
 import type { FilePlaceOptions } from "../output-place.ts";
+import { readStart } from "../regular-files.ts";
 
 /** Bytes at the start of a file that tell its kind. */
 const HEAD_BYTES = 256;
@@ -31,8 +32,7 @@ function kindOf(kind: string, start: RegExp): OutputFileKind {
 async function readHead(path: string): Promise<string> {
   const file = await open(path, "r");
   try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0);
-    return buffer.toString("latin1", 0, bytesRead);
+    return Buffer.from(await readStart(file, HEAD_BYTES)).toString("latin1");
   } finally {
     await file.close();
   }

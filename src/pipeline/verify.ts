@@ -2,7 +2,7 @@
  * @file Verification as one function: an expert's folder or file → its comparison in each installed stock runtime.
  */
 
-import { stat } from "node:fs/promises";
+import { exists } from "../folders.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
 import { isRaggedModelType } from "../families/index.ts";
@@ -50,7 +50,7 @@ export interface VerificationReport {
  */
 export async function verifyExpert(options: VerifyExpertOptions): Promise<VerificationReport> {
   const { expert, against, trustRemoteCode = false } = options;
-  if ((await stat(expert).catch(() => null)) === null) throw nothingToVerify(expert, "nothing");
+  if (!(await exists(expert))) throw nothingToVerify(expert, "nothing");
   const parts: { readonly runtime: Runtime; readonly target: RuntimeTarget }[] = [];
   for (const runtime of RUNTIMES) {
     for (const target of await runtime.targetsOf(expert)) parts.push({ runtime, target });

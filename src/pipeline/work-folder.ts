@@ -7,16 +7,16 @@
  * documents are batched, which changes results only by rounding.
  */
 
-import { readdir, stat } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { Ajv } from "ajv";
 import { asReadError, asWriteError } from "../system-errors.ts";
 import { cusprunCacheDir } from "../checkpoint/hub/catalog.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Corpus, Dimension, TokenDocument } from "../corpora/corpus.ts";
 import type { Perplexity } from "../evaluation/perplexity.ts";
-import { makeFolders } from "../folders.ts";
+import { exists, makeFolders } from "../folders.ts";
 import { isJsonObject } from "../json.ts";
+import { objectOf, validatorOf } from "../json-schema.ts";
 import type { JobOptions } from "../progress.ts";
 import { checkpointFingerprint, documentFingerprint, vocabularyFingerprint } from "../scoring/fingerprint.ts";
 import type { MapChange } from "../model/block-energies.ts";
@@ -49,27 +49,25 @@ interface ScoresIndex extends Omit<ScoringRequest, "vocabulary"> {
   readonly dimensions: Readonly<Partial<Record<Dimension, string>>>;
 }
 
-const ajv = new Ajv();
 const TEXT = { type: "string" };
 const NUMBER = { type: "number" };
-const objectOf = (properties: Readonly<Record<string, object>>): object => ({
-  type: "object",
-  properties,
-  required: Object.keys(properties),
-});
-const SCORES_INDEX = objectOf({
-  kinds: { type: "array", items: TEXT },
-  mapChange: TEXT,
-  vocabulary: { type: "string", nullable: true },
-  dimensions: { type: "object", additionalProperties: TEXT },
-});
-const PERPLEXITY = objectOf({
-  negativeLogLikelihood: NUMBER,
-  tokenCount: NUMBER,
-  byteCount: NUMBER,
-  perplexity: NUMBER,
-  bitsPerByte: NUMBER,
-});
+const isScoresIndex = validatorOf(
+  objectOf({
+    kinds: { type: "array", items: TEXT },
+    mapChange: TEXT,
+    vocabulary: { type: "string", nullable: true },
+    dimensions: { type: "object", additionalProperties: TEXT },
+  }),
+);
+const isPerplexity = validatorOf(
+  objectOf({
+    negativeLogLikelihood: NUMBER,
+    tokenCount: NUMBER,
+    byteCount: NUMBER,
+    perplexity: NUMBER,
+    bitsPerByte: NUMBER,
+  }),
+);
 
 /** The default place of work folders: the user's cache. */
 export function defaultWorkRoot(): string {
@@ -124,7 +122,7 @@ export async function findScores(
   const found: string[] = [];
   for (const path of [own, ...paths.filter((candidate) => candidate !== own)]) {
     const index = await readSeal(path);
-    const isOurs = matches(SCORES_INDEX, index) && holds(index as ScoresIndex, wanted);
+    const isOurs = isScoresIndex()(index) && holds(index as ScoresIndex, wanted);
     if (isOurs && (await exists(path))) found.push(path);
   }
   return found;
@@ -155,7 +153,7 @@ export async function recordDensePerplexity(
   const known = await readDense(folder);
   for (const corpus of corpora) {
     const figure = measured[corpus.dimension];
-    if (figure !== undefined && matches(PERPLEXITY, figure)) known.set(textDigestOf(corpus.heldOut), figure);
+    if (figure !== undefined && isPerplexity()(figure)) known.set(textDigestOf(corpus.heldOut), figure);
   }
   await writeRecord(join(folder, PERPLEXITY_FILE), Object.fromEntries(known));
 }
@@ -163,16 +161,7 @@ export async function recordDensePerplexity(
 async function readDense(folder: string): Promise<Map<string, Perplexity>> {
   const known = await readRecord(join(folder, PERPLEXITY_FILE));
   const entries = isJsonObject(known) ? Object.entries(known) : [];
-  return new Map(entries.filter((entry): entry is [string, Perplexity] => matches(PERPLEXITY, entry[1])));
-}
-
-/** Whether a value matches a schema; NaN and infinity are no numbers to it. */
-function matches(schema: object, value: unknown): boolean {
-  return ajv.validate(schema, value);
-}
-
-async function exists(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => null)) !== null;
+  return new Map(entries.filter((entry): entry is [string, Perplexity] => isPerplexity()(entry[1])));
 }
 
 function indexOf(corpora: readonly Corpus[], request: ScoringRequest): ScoresIndex {

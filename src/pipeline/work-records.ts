@@ -4,11 +4,10 @@
  */
 
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { extname } from "node:path";
-import { pipeline } from "node:stream/promises";
 import { writeFileAtomically } from "../atomic-write.ts";
+import { sha256OfFile } from "../file-digest.ts";
 import { isJsonObject, parseJsonBytes } from "../json.ts";
 
 /** Far above the largest record, the trials of a large model; prevents a wrong file from being read into memory. */
@@ -41,7 +40,7 @@ export async function readRecord(path: string): Promise<unknown> {
  * count as finished.
  */
 export async function sealFile(path: string, description: unknown): Promise<void> {
-  const file = await digestOfFile(path).catch(() => null);
+  const file = await sha256OfFile(path).catch(() => null);
   // Another run may have removed it; it is then made again by the next one that needs it.
   if (file !== null) await writeRecord(sealPath(path), { file, description });
 }
@@ -56,17 +55,11 @@ export async function readSeal(path: string): Promise<unknown> {
 export async function isIntact(path: string): Promise<boolean> {
   const seal = await readRecord(sealPath(path));
   if (!isJsonObject(seal)) return false;
-  return (await digestOfFile(path).catch(() => null)) === seal["file"];
+  return (await sha256OfFile(path).catch(() => null)) === seal["file"];
 }
 
 function sealPath(path: string): string {
   return path.slice(0, path.length - extname(path).length) + SEAL_SUFFIX;
-}
-
-async function digestOfFile(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  await pipeline(createReadStream(path, { highWaterMark: 2 ** 20 }), hash);
-  return hash.digest("hex");
 }
 
 /** SHA-256 (hex) of plain JSON. */

@@ -6,7 +6,6 @@
 import { createHash } from "node:crypto";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { checkUnchanged, identifyModel } from "../checkpoint/identity.ts";
-import { writeFileAtomically } from "../atomic-write.ts";
 import { inOnePiece, writeSafetensors } from "../checkpoint/safetensors/write.ts";
 import type { Corpus, Dimension, TokenDocument } from "../corpora/corpus.ts";
 import type { JobOptions } from "../progress.ts";
@@ -116,10 +115,7 @@ export async function scoreCorpora(
     pieces: inOnePiece(async () => (await scorer.tokens(vocabulary!, shared))[index]!),
   }));
   try {
-    await writeFileAtomically(out, async (temporary) => {
-      await writeSafetensors(temporary, [...tensors, ...tokenTensors], metadata);
-      await checkUnchanged(checkpoint);
-    });
+    await writeSafetensors(out, [...tensors, ...tokenTensors], metadata, { beforeReplacing: () => checkUnchanged(checkpoint) });
   } finally {
     await scorer.close();
   }

@@ -3,7 +3,6 @@
  * edited or written by another program. Format: docs/scores-file.md.
  */
 
-import { Ajv } from "ajv";
 import { blockSizes, blockTensorShape, modelTensorShape } from "../checkpoint/check-tensors.ts";
 import type { ModelIdentity } from "../checkpoint/identity.ts";
 import type { ModelConfig } from "../checkpoint/config/model-config.ts";
@@ -14,6 +13,7 @@ import { CusprunError } from "../errors.ts";
 import { blockTensorName, familyNamed, modelTensorName } from "../families/index.ts";
 import { FAMILIES } from "../families/table.ts";
 import { isJsonObject, parseJson, showValue } from "../json.ts";
+import { objectOf, validatorOf } from "../json-schema.ts";
 import type { MapChange } from "../model/block-energies.ts";
 import type { RelevanceKind } from "../model/units.ts";
 import { RELEVANCE_SOURCES } from "./layer-scorer.ts";
@@ -45,57 +45,55 @@ const LAYER_TYPES = { enum: ["full_attention", "sliding_attention"] };
 const ROPE = objectOf({ theta: NUMBER });
 
 /** What the metadata must hold; how its parts fit together is checked below. */
-const SCHEMA = objectOf({
-  fingerprint: TEXT,
-  model: objectOf({
-    family: TEXT,
-    tensors: { type: "object", additionalProperties: { type: "array", items: SIZE, minItems: 1, maxItems: 2 } },
-    weights: SHA256,
-  }),
-  config: objectOf({
-    family: TEXT,
-    hiddenSize: SIZE,
-    numHiddenLayers: SIZE,
-    layerSizes: {
-      type: "array",
-      items: objectOf({ intermediateSize: SIZE, numAttentionHeads: SIZE, numKeyValueHeads: SIZE }),
-    },
-    headDim: SIZE,
-    vocabSize: SIZE,
-    maxPositionEmbeddings: SIZE,
-    rmsNormEps: NUMBER,
-    hiddenActivation: { enum: ["silu", "gelu_pytorch_tanh"] },
-    tieWordEmbeddings: { type: "boolean" },
-    attentionScale: NUMBER,
-    embeddingScale: NUMBER,
-    rope: objectOf({ full_attention: ROPE, sliding_attention: ROPE }),
-    layerTypes: { type: "array", items: LAYER_TYPES },
-    slidingWindow: { ...SIZE, type: ["integer", "null"] },
-    bosTokenId: { ...ID, type: ["integer", "null"] },
-    eosTokenIds: { type: "array", items: ID },
-  }),
-  kinds: { type: "array", items: { enum: Object.keys(RELEVANCE_SOURCES) }, minItems: 1, uniqueItems: true },
-  mapChange: { enum: ["first-order", "exact"] },
-  corpora: {
-    type: "object",
-    properties: Object.fromEntries(DIMENSIONS.map((dimension) => [dimension, TEXT])),
-    additionalProperties: false,
-  },
-  documents: {
-    type: "array",
-    items: objectOf({
-      source: TEXT,
-      tokenCount: SIZE,
-      dimensions: { type: "array", items: { enum: [...DIMENSIONS] }, minItems: 1, uniqueItems: true },
+const headerValidator = validatorOf(
+  objectOf({
+    fingerprint: TEXT,
+    model: objectOf({
+      family: TEXT,
+      tensors: { type: "object", additionalProperties: { type: "array", items: SIZE, minItems: 1, maxItems: 2 } },
+      weights: SHA256,
     }),
-    minItems: 1,
-  },
-  vocabulary: { type: "boolean" },
-});
-
-function objectOf(properties: Readonly<Record<string, object>>): object {
-  return { type: "object", properties, required: Object.keys(properties) };
-}
+    config: objectOf({
+      family: TEXT,
+      hiddenSize: SIZE,
+      numHiddenLayers: SIZE,
+      layerSizes: {
+        type: "array",
+        items: objectOf({ intermediateSize: SIZE, numAttentionHeads: SIZE, numKeyValueHeads: SIZE }),
+      },
+      headDim: SIZE,
+      vocabSize: SIZE,
+      maxPositionEmbeddings: SIZE,
+      rmsNormEps: NUMBER,
+      hiddenActivation: { enum: ["silu", "gelu_pytorch_tanh"] },
+      tieWordEmbeddings: { type: "boolean" },
+      attentionScale: NUMBER,
+      embeddingScale: NUMBER,
+      rope: objectOf({ full_attention: ROPE, sliding_attention: ROPE }),
+      layerTypes: { type: "array", items: LAYER_TYPES },
+      slidingWindow: { ...SIZE, type: ["integer", "null"] },
+      bosTokenId: { ...ID, type: ["integer", "null"] },
+      eosTokenIds: { type: "array", items: ID },
+    }),
+    kinds: { type: "array", items: { enum: Object.keys(RELEVANCE_SOURCES) }, minItems: 1, uniqueItems: true },
+    mapChange: { enum: ["first-order", "exact"] },
+    corpora: {
+      type: "object",
+      properties: Object.fromEntries(DIMENSIONS.map((dimension) => [dimension, TEXT])),
+      additionalProperties: false,
+    },
+    documents: {
+      type: "array",
+      items: objectOf({
+        source: TEXT,
+        tokenCount: SIZE,
+        dimensions: { type: "array", items: { enum: [...DIMENSIONS] }, minItems: 1, uniqueItems: true },
+      }),
+      minItems: 1,
+    },
+    vocabulary: { type: "boolean" },
+  }),
+);
 
 /** The header as safetensors metadata, whose values must be strings. */
 export function scoresMetadata(header: ScoresHeader): Readonly<Record<string, string>> {
@@ -122,9 +120,9 @@ export function parseScoresMetadata(path: string, metadata: Readonly<Record<stri
   } catch (error) {
     throw scoresInvalid(where, `invalid JSON (${(error as Error).message})`, "the description of a scoring run");
   }
-  const ajv = new Ajv({ allowUnionTypes: true });
-  if (!ajv.validate(SCHEMA, json)) {
-    const { instancePath, message = "is valid" } = ajv.errors![0]!;
+  const validate = headerValidator();
+  if (!validate(json)) {
+    const { instancePath, message = "is valid" } = validate.errors![0]!;
     const place = instancePath.slice(1).replaceAll("/", ".").slice(0, 120);
     const found = showValue(valueAt(json, instancePath));
     throw scoresInvalid(place === "" ? where : `${where}: ${place}`, found, `a value that ${message}`);

@@ -11,7 +11,6 @@ import { isFinite32 } from "../checkpoint/finite.ts";
 import { checkUnchanged } from "../checkpoint/identity.ts";
 import { blockTensorName, familyNamed } from "../families/index.ts";
 import type { SafetensorsFile } from "../checkpoint/safetensors/read.ts";
-import { writeFileAtomically } from "../atomic-write.ts";
 import { inOnePiece, writeSafetensors } from "../checkpoint/safetensors/write.ts";
 import type { TokenDocument } from "../corpora/corpus.ts";
 import { CusprunError } from "../errors.ts";
@@ -95,10 +94,8 @@ export async function repairExpert(
     return [...fitted, ...importances];
   });
   try {
-    await writeFileAtomically(out, async (temporary) => {
-      await writeSafetensors(temporary, tensors, { format: REPAIR_FORMAT });
-      await checkUnchanged(checkpoint);
-    });
+    const beforeReplacing = (): Promise<void> => checkUnchanged(checkpoint);
+    await writeSafetensors(out, tensors, { format: REPAIR_FORMAT }, { beforeReplacing });
   } finally {
     await run.close();
   }

@@ -10,8 +10,9 @@
  * Source: huggingface_hub 2.4, "Understand caching" and `_tree_cache.py`.
  */
 
-import { copyFile, mkdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
+import { exists } from "../../folders.ts";
 import { writeFileAtomically } from "../../atomic-write.ts";
 import { isJsonObject } from "../../json.ts";
 import { asWriteError, systemCodeOf } from "../../system-errors.ts";
@@ -107,12 +108,4 @@ export class HubRepoCache {
   #treePath(commit: string): string {
     return join(this.#root, "trees", `${commit}.json`);
   }
-}
-
-/** Whether a file exists; follows links. */
-export async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -11,7 +11,7 @@ import { setTimeout } from "node:timers/promises";
 import { HubApiError } from "@huggingface/hub";
 import { CusprunError } from "../../errors.ts";
 import { systemCodeOf } from "../../system-errors.ts";
-import { exists } from "./cache.ts";
+import { exists } from "../../folders.ts";
 import type { HubFile } from "./files.ts";
 
 /** Number of consecutive attempts without progress before a download fails. */

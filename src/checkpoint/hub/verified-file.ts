@@ -3,9 +3,8 @@
  * modified.
  */
 
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { stat, writeFile } from "node:fs/promises";
+import { sha256OfFile } from "../../file-digest.ts";
 import { asReadError } from "../../system-errors.ts";
 import { readJsonObject } from "../json-files.ts";
 
@@ -32,15 +31,12 @@ export async function isVerifiedFile(path: string, expected: ExpectedFile, signa
 }
 
 async function sha256Of(path: string, signal: AbortSignal | undefined): Promise<string> {
-  const hash = createHash("sha256");
   try {
-    for await (const chunk of createReadStream(path, { signal, highWaterMark: 2 ** 20 }) as AsyncIterable<Uint8Array>)
-      hash.update(chunk);
+    return await sha256OfFile(path, signal);
   } catch (error) {
     signal?.throwIfAborted();
     throw asReadError(error, "MODEL_FILE_MISSING", path, "the model that was downloaded before");
   }
-  return hash.digest("hex");
 }
 
 /**

@@ -57,6 +57,12 @@ export interface ShardPlan {
   readonly byteLength: number;
 }
 
+/** Options of `writeSafetensors`. */
+export interface WriteSafetensorsOptions extends JobOptions {
+  /** Called when all bytes are written. If it throws, the file is not kept, and what was there stays. */
+  readonly beforeReplacing?: () => Promise<void>;
+}
+
 /**
  * Writes one file, via a temporary file next to it.
  * @param metadata strings for `__metadata__`.
@@ -67,10 +73,10 @@ export async function writeSafetensors(
   path: string,
   tensors: readonly TensorSource[],
   metadata: Readonly<Record<string, string>> = PYTORCH_METADATA,
-  options: JobOptions = {},
+  { beforeReplacing, ...job }: WriteSafetensorsOptions = {},
 ): Promise<void> {
   const total = tensors.reduce((sum, tensor) => sum + byteLengthOf(tensor), 0);
-  await writeOne(path, tensors, metadata, new WriteProgress(total, options));
+  await writeOne(path, tensors, metadata, new WriteProgress(total, job), beforeReplacing);
 }
 
 /**
@@ -138,6 +144,7 @@ async function writeOne(
   tensors: readonly TensorSource[],
   metadata: Readonly<Record<string, string>>,
   progress: WriteProgress,
+  beforeReplacing?: () => Promise<void>,
 ): Promise<void> {
   checkNames(tensors);
   // Wider dtypes first, as in the reference implementation: every tensor then starts at a multiple of its element size.
@@ -162,6 +169,7 @@ async function writeOne(
     } finally {
       await handle.close();
     }
+    await beforeReplacing?.();
   });
 }
 
