@@ -39,7 +39,8 @@ export type { CorpusOptions, CorpusSpecs } from "./corpora/load.ts";
 
 // The whole run: model + corpora + budget → expert.
 export { pruneModel } from "./pipeline/prune.ts";
-export type { PruneOptions } from "./pipeline/prune.ts";
+export type { PruneOptions } from "./pipeline/prepare-prune.ts";
+export { estimatePrune } from "./pipeline/estimate-prune.ts";
 export type { ModelExtras } from "./pipeline/model.ts";
 export type { SelectionChoice } from "./pipeline/selection-step.ts";
 export { EXPERT_FORMATS } from "./pipeline/writing-step.ts";
@@ -49,6 +50,7 @@ export type {
   DimensionReport,
   MemoryReport,
   PerplexityFigure,
+  PruneEstimate,
   PruneReport,
   UnitReport,
   VocabularyReport,
@@ -134,6 +136,6 @@ export type { Comparison } from "./verification/compare.ts";
 // Common to all functions: errors, progress, cancellation, memory and device.
 export { CusprunError, ERROR_CODES, EXIT_CODES } from "./errors.ts";
 export type { ErrorClass, ErrorCode, ErrorParts } from "./errors.ts";
-export type { JobOptions, ProgressEvent } from "./progress.ts";
+export type { JobOptions, ProgressEvent, RunProgress, StageTime } from "./progress.ts";
 export { DEVICES } from "./device.ts";
 export type { Device } from "./device.ts";

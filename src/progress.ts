@@ -14,6 +14,26 @@ export interface ProgressEvent {
   readonly total: number | null;
   /** The unit of `done` and `total`, e.g. `tokens`, `bytes`, `layers`. */
   readonly unit: string;
+  /** Progress of the whole run, once its stages are planned, which `pruneModel` does if it is given `onPlan`. */
+  readonly run?: RunProgress;
+}
+
+/** Progress of a run over all of its stages. */
+export interface RunProgress {
+  /** Share of the run's time that has gone by, in [0, 1], as estimated now. It never falls. */
+  readonly share: number;
+  /** Estimated time that is left, in seconds: as told before the run, corrected by the times that were needed so far. */
+  readonly secondsLeft: number;
+}
+
+/** A stage of a run and the time that it will take. */
+export interface StageTime {
+  /** As progress events call it. */
+  readonly stage: string;
+  /** Estimated for this machine; 0 if there is nothing left to do. */
+  readonly seconds: number;
+  /** Whether an earlier run did all of it. */
+  readonly reused: boolean;
 }
 
 /** Options of every long-running function. */

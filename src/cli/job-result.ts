@@ -8,11 +8,12 @@ import type { EvaluationReport } from "../pipeline/evaluate.ts";
 import type { ExportedModel } from "../pipeline/export.ts";
 import type { AppliedPlan, ScoredModel, SelectedPlan } from "../pipeline/steps.ts";
 import type { VerificationReport } from "../pipeline/verify.ts";
-import type { PruneReport } from "../report/report.ts";
+import type { PruneEstimate, PruneReport } from "../report/report.ts";
 
 /** Result of a command. */
 export type JobResult =
   | { readonly command: "prune"; readonly value: PruneReport }
+  | { readonly command: "dry run"; readonly value: PruneEstimate }
   | { readonly command: "inspect"; readonly value: ModelDescription }
   | { readonly command: "fetch"; readonly value: { readonly path: string } }
   | { readonly command: "score"; readonly value: ScoredModel }

@@ -12,6 +12,8 @@ import { defined } from "../pipeline/defined.ts";
 import { compareMethods } from "../pipeline/compare-methods.ts";
 import { evaluateModel } from "../pipeline/evaluate.ts";
 import { EXPORT_TYPES, exportModel, knownType } from "../pipeline/export.ts";
+import { estimatePrune } from "../pipeline/estimate-prune.ts";
+import type { PruneOptions } from "../pipeline/prepare-prune.ts";
 import { pruneModel } from "../pipeline/prune.ts";
 import { methodsFor, type SelectionChoice } from "../pipeline/selection-step.ts";
 import { applyPlan, scoreModel, selectFromScores } from "../pipeline/steps.ts";
@@ -30,9 +32,14 @@ import { usageError } from "./usage-error.ts";
 
 /**
  * Runs a command.
+ * @param onPlan receives the stages of a run that plans them.
  * @throws CusprunError what the library function throws, and `USAGE` for an invalid setting.
  */
-export async function runCommand({ command, subject, settings }: Job, progress: JobOptions): Promise<JobResult> {
+export async function runCommand(
+  { command, subject, settings }: Job,
+  progress: JobOptions,
+  onPlan: NonNullable<PruneOptions["onPlan"]>,
+): Promise<JobResult> {
   const { memory, device } = settings;
   const job = {
     ...progress,
@@ -42,15 +49,16 @@ export async function runCommand({ command, subject, settings }: Job, progress: 
     case "prune": {
       const { maps: mapChange, repair, measure, method, work } = settings;
       const { "general-share": generalShare, "vocabulary-corpus": vocabularyCorpus } = settings;
-      const value = await pruneModel({
+      const options: PruneOptions = {
         ...job,
         ...writing(settings),
         ...reading(settings),
         ...defined({ mapChange, repair, generalShare, measure, method, work, vocabularyCorpus }),
         model: subject,
         selection: choosing(settings),
-      });
-      return { command, value };
+      };
+      if (settings["dry-run"] === true) return { command: "dry run", value: await estimatePrune(options) };
+      return { command, value: await pruneModel({ ...options, onPlan }) };
     }
     case "inspect":
       return { command, value: await describeModel(await resolveModel(subject, job)) };

@@ -10,6 +10,7 @@ import { COMMANDS } from "./commands.ts";
 import { flag, renderCommandHelp, renderProgramHelp } from "./help.ts";
 import type { JobResult } from "./job-result.ts";
 import { ProgressView } from "./progress-view.ts";
+import { describeStages } from "../report/estimate-table.ts";
 import { describeError, type Job } from "./protocol.ts";
 import { readConfig } from "./read-config.ts";
 import { readFlags, type Request } from "./read-flags.ts";
@@ -49,6 +50,7 @@ async function run(job: Job): Promise<number> {
   const silent = json || quiet;
   const outcome: Outcome = await runJob(job, {
     onProgress: (event) => (silent ? undefined : view.show(event)),
+    onPlan: (stages) => (silent ? undefined : view.note(describeStages(stages))),
     onStopping: () =>
       silent ? undefined : view.note("Stopping and removing partial output. Press Ctrl-C again to quit at once."),
   });

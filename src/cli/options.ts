@@ -272,6 +272,11 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     hint: "DIR",
     help: "Folder for scores and other intermediate results, reused by later runs (default: the user's cache)",
   },
+  "dry-run": {
+    group: "General",
+    type: { kind: "switch" },
+    help: "Check everything and say how long each stage will take, its memory and the size of the output; write nothing",
+  },
   memory: {
     group: "General",
     type: { kind: "text" },

@@ -1,6 +1,6 @@
 /**
  * @file Shows `ProgressEvent`s on stderr: one live line on a terminal, otherwise a line at the start of each stage and
- * at every further 10%.
+ * at every further 10%. Share and time left are those of the whole run if its stages are planned, otherwise the stage's.
  */
 
 import type { ProgressEvent } from "../progress.ts";
@@ -63,7 +63,7 @@ export class ProgressView {
     this.#stage = event.stage;
     this.#startedAtMs = this.#now();
     this.#firstDone = event.done;
-    this.#tenths = 0;
+    this.#tenths = event.run === undefined ? 0 : Math.floor(event.run.share * 10);
   }
 
   #redraw(event: ProgressEvent, isNew: boolean): void {
@@ -87,21 +87,24 @@ export class ProgressView {
     this.#target.write(`${event.stage}${share === null ? "" : ` ${percent(share)}`}  ${this.#figures(event)}\n`);
   }
 
-  /** `1.20M of 2.90M tokens  31.0k/s  1 min 02 s left`. */
-  #figures({ done, total, unit }: ProgressEvent): string {
+  /** `1.20M of 2.90M tokens  31.0k/s  1 min 02 s left`; of a whole run the time left comes first. */
+  #figures({ done, total, unit, run }: ProgressEvent): string {
     const show = (n: number): string => (unit === "bytes" ? formatBytes(n) : formatCount(n));
     const amount = `${show(done)}${total === null ? "" : ` of ${show(total)}`}${unit === "bytes" ? "" : ` ${unit}`}`;
+    const parts = run === undefined ? [amount] : [`${formatDuration(run.secondsLeft * 1000)} left`, amount];
     const elapsedMs = this.#now() - this.#startedAtMs;
     const gained = done - this.#firstDone;
-    if (elapsedMs < RATE_AFTER_MS || gained <= 0) return amount;
-    const perMs = gained / elapsedMs;
-    const rate = perMs * 1000 < 10 && unit !== "bytes" ? (perMs * 1000).toFixed(1) : show(perMs * 1000);
-    const left = total === null || done >= total ? "" : `  ${formatDuration((total - done) / perMs)} left`;
-    return `${amount}  ${rate}/s${left}`;
+    if (elapsedMs >= RATE_AFTER_MS && gained > 0) {
+      const perMs = gained / elapsedMs;
+      parts.push(`${perMs * 1000 < 10 && unit !== "bytes" ? (perMs * 1000).toFixed(1) : show(perMs * 1000)}/s`);
+      if (run === undefined && total !== null && done < total) parts.push(`${formatDuration((total - done) / perMs)} left`);
+    }
+    return parts.join("  ");
   }
 }
 
-function shareOf({ done, total }: ProgressEvent): number | null {
+function shareOf({ done, total, run }: ProgressEvent): number | null {
+  if (run !== undefined) return run.share;
   return total === null || total <= 0 ? null : Math.min(1, done / total);
 }
 

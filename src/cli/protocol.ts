@@ -3,7 +3,7 @@
  */
 
 import { CusprunError, type ErrorCode, type ErrorParts } from "../errors.ts";
-import type { ProgressEvent } from "../progress.ts";
+import type { ProgressEvent, StageTime } from "../progress.ts";
 import type { CommandName } from "./commands.ts";
 import type { JobResult } from "./job-result.ts";
 import type { Settings } from "./settings.ts";
@@ -22,6 +22,7 @@ export type ToWorker = "abort";
 /** Messages from the worker. `result`, `aborted`, `refused` and `defect` are final: nothing follows them. */
 export type FromWorker =
   | { readonly type: "progress"; readonly event: ProgressEvent }
+  | { readonly type: "plan"; readonly stages: readonly StageTime[] }
   | { readonly type: "result"; readonly result: JobResult }
   | { readonly type: "aborted" }
   /** The parts of a `CusprunError`: a cloned error loses its class. */

@@ -5,6 +5,7 @@
 import type { ModelDescription } from "../checkpoint/inspect.ts";
 import type { SelectedPlan } from "../pipeline/steps.ts";
 import { renderComparison } from "../report/comparison-table.ts";
+import { renderEstimate } from "../report/estimate-table.ts";
 import { renderEvaluation } from "../report/evaluation-table.ts";
 import { formatBytes, formatCount, formatPercent, formatSpan } from "../report/format.ts";
 import { renderSources } from "../report/source-table.ts";
@@ -18,6 +19,8 @@ export function renderResult(result: JobResult): string {
   switch (result.command) {
     case "prune":
       return renderReport(result.value);
+    case "dry run":
+      return renderEstimate(result.value);
     case "inspect":
       return renderModel(result.value);
     case "fetch":

@@ -5,7 +5,7 @@
 import { Worker } from "node:worker_threads";
 import { CusprunError } from "../errors.ts";
 import { disableTelemetry } from "../model/telemetry.ts";
-import type { ProgressEvent } from "../progress.ts";
+import type { ProgressEvent, StageTime } from "../progress.ts";
 import { describeError, type FromWorker, type Job, type ToWorker } from "./protocol.ts";
 
 /** Signals that stop the job, with the exit code that shells expect for each. */
@@ -19,14 +19,17 @@ const GRACE_MS = 5000;
 /** Time for the thread to end. JavaScript is interrupted at once, but a native call such as ONNX Runtime's is not. */
 const TERMINATION_MS = 1000;
 
+/** A message after which the worker says nothing more. */
+type Final = Exclude<FromWorker, { type: "progress" | "plan" }>;
+
 /** How a job ended. */
-export type Outcome =
-  | Exclude<FromWorker, { type: "progress" | "aborted" }>
-  | { readonly type: "stopped"; readonly exitCode: number };
+export type Outcome = Exclude<Final, { type: "aborted" }> | { readonly type: "stopped"; readonly exitCode: number };
 
 /** Callbacks of a running job. */
 export interface JobListener {
   onProgress(event: ProgressEvent): void;
+  /** Called once the stages of the job are planned, if they are. */
+  onPlan(stages: readonly StageTime[]): void;
   /** Called on the first signal, while the worker removes its partial output. */
   onStopping(): void;
 }
@@ -68,14 +71,11 @@ export async function runJob(
   }
 }
 
-function finalMessage(
-  worker: Worker,
-  listener: JobListener,
-  isStopping: () => boolean,
-): Promise<Exclude<FromWorker, { type: "progress" }>> {
+function finalMessage(worker: Worker, listener: JobListener, isStopping: () => boolean): Promise<Final> {
   return new Promise((resolve) => {
     worker.on("message", (message: FromWorker) => {
       if (message.type === "progress") listener.onProgress(message.event);
+      else if (message.type === "plan") listener.onPlan(message.stages);
       else resolve(message);
     });
     worker.on("error", (error) => resolve(describeError(asHeapError(error))));

@@ -47,6 +47,7 @@ export interface Settings {
   readonly out?: string;
   readonly overwrite?: boolean;
   readonly work?: string;
+  readonly "dry-run"?: boolean;
   readonly memory?: string;
   readonly device?: Device;
   readonly maps?: MapChange;

@@ -4,7 +4,7 @@
  */
 
 import { parentPort, workerData } from "node:worker_threads";
-import type { ProgressEvent } from "../progress.ts";
+import type { ProgressEvent, StageTime } from "../progress.ts";
 import { runCommand } from "./jobs.ts";
 import { describeError, type FromWorker, type Job, type ToWorker } from "./protocol.ts";
 
@@ -22,7 +22,8 @@ function post(message: FromWorker): void {
 
 try {
   const onProgress = (event: ProgressEvent): void => post({ type: "progress", event });
-  post({ type: "result", result: await runCommand(workerData as Job, { signal: abort.signal, onProgress }) });
+  const onPlan = (stages: readonly StageTime[]): void => post({ type: "plan", stages });
+  post({ type: "result", result: await runCommand(workerData as Job, { signal: abort.signal, onProgress }, onPlan) });
 } catch (error) {
   post(abort.signal.aborted ? { type: "aborted" } : describeError(error));
 } finally {

@@ -14,8 +14,26 @@ import { WRITTEN_FILES_NAME } from "../written-files.ts";
 import { CARD_FILE_NAME, isUnlistedExpert, PLAN_FILE_NAME } from "./unlisted-expert.ts";
 import { modelCard, type ModelCardInput, type WrittenPart } from "./model-card.ts";
 
+/** A tensor that will be written. */
+export interface PlannedTensor {
+  /** Tensors of the same kind are made alike: their pieces take the same time for each byte. */
+  readonly kind: string;
+  readonly bytes: number;
+  /** Its bytes, in pieces. */
+  pieces(): AsyncIterable<Uint8Array | readonly Uint8Array[]>;
+}
+
+/** What a writer will write. */
+export interface PlannedPart extends Pick<WrittenPart, "label"> {
+  /** Bytes of the expert's weights, as `WrittenPart` will report them. */
+  readonly bytes: number;
+  readonly tensors: readonly PlannedTensor[];
+}
+
 /** A writer of an expert in one format. */
 export interface FormatWriter<Part extends WrittenPart = WrittenPart> {
+  /** What `write` will write. Reads no weights. */
+  plan(): Promise<PlannedPart>;
   /** Writes to a folder that is shared with other writers. */
   write(folder: string, job: JobOptions): Promise<Part>;
 }

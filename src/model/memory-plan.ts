@@ -224,8 +224,8 @@ function blockBytes({ sums, maps, pairs }: StageTerms, sizes: BlockSizes, n: num
   return (fits ? 3 : 1) * weights + garbage + Math.max(4 * D * F, batch + fit);
 }
 
-/** W: of a block's matrices; its vectors are negligible. */
-function parametersOf({
+/** W: parameters of a block's matrices; its vectors are negligible. */
+export function parametersOf({
   hiddenSize: D,
   intermediateSize: F,
   numAttentionHeads: H,

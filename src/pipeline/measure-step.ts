@@ -25,6 +25,19 @@ export async function measureDense(
   workFolder: string,
   job: JobOptions,
 ): Promise<PerplexityByDimension> {
+  const { figures, missing } = await knownDense(corpora, workFolder);
+  if (missing.length === 0) return figures;
+  const measured = await measureHeldOut(checkpoint, missing, named("measuring the dense model", job));
+  await checkUnchanged(checkpoint);
+  await recordDensePerplexity(workFolder, missing, measured);
+  return { ...figures, ...measured };
+}
+
+/** What earlier runs have measured of the dense model, and the corpora that none has measured. */
+export async function knownDense(
+  corpora: readonly Corpus[],
+  workFolder: string,
+): Promise<{ readonly figures: PerplexityByDimension; readonly missing: readonly Corpus[] }> {
   const figures: Partial<Record<Dimension, Perplexity>> = {};
   const missing: Corpus[] = [];
   for (const corpus of withHeldOut(corpora)) {
@@ -32,11 +45,7 @@ export async function measureDense(
     if (known === null) missing.push(corpus);
     else figures[corpus.dimension] = known;
   }
-  if (missing.length === 0) return figures;
-  const measured = await measureHeldOut(checkpoint, missing, named("measuring the dense model", job));
-  await checkUnchanged(checkpoint);
-  await recordDensePerplexity(workFolder, missing, measured);
-  return { ...figures, ...measured };
+  return { figures, missing };
 }
 
 /**

@@ -4,73 +4,32 @@
  * Source: Cus-Prun, arXiv 2506.02561.
  */
 
-import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import type { Dimension, LoadedCorpus } from "../corpora/corpus.ts";
-import { fitToPositions, loadCorpora, type CorpusOptions, type CorpusSpecs } from "../corpora/load.ts";
-import type { Tokenizer } from "../corpora/tokenizer.ts";
-import type { OutputPlace } from "../output-place.ts";
 import type { JobOptions } from "../progress.ts";
-import type { MemoryReport, PruneReport } from "../report/report.ts";
-import type { MapChange } from "../model/block-energies.ts";
-import { METHODS, type MethodName } from "../selection/methods/index.ts";
+import type { PruneReport } from "../report/report.ts";
 import type { PrunePlan } from "../selection/plan.ts";
 import { selectUnits } from "../selection/select.ts";
-import { mayTrim, type SelectionOptions } from "../selection/selection-options.ts";
 import { cutExpert, type Expert } from "../surgery/expert.ts";
 import { defined } from "./defined.ts";
-import { openedInputs, protectedInputs } from "./inputs.ts";
 import { jobOptions } from "./job-options.ts";
 import { measureDense, measureExpert, type PerplexityByDimension } from "./measure-step.ts";
-import { planRun } from "./memory-step.ts";
-import { openTokenizer, withModel } from "./model.ts";
-import { reportPrune } from "./prune-report.ts";
-import { rehearsePrune, type RehearsedPrune } from "./rehearse.ts";
-import { checkGeneralShare, gatherRepairDocuments, withRepairedExpert } from "./repair-step.ts";
-import { ensureScores, type ReadyScores } from "./scoring-step.ts";
-import { chosenDimensions, dropsLayers, scoredKinds, withMethod, type SelectionChoice } from "./selection-step.ts";
-import { ensureTrials, needsTrials } from "./trial-step.ts";
-import { gatherVocabulary } from "./vocabulary-step.ts";
-import { openWorkFolder, type ScoringRequest } from "./work-folder.ts";
-import { withWorkErrors } from "./work-errors.ts";
 import {
-  checkExpertFormats,
-  withExpertFolder,
-  writeExpert,
-  type ReadyExpert,
-  type WriteOptions,
-  type WrittenExpert,
-} from "./writing-step.ts";
-
-/** What an expert is made from, how, and where it is written. */
-export interface PruneOptions extends WriteOptions, JobOptions {
-  /** A folder, a GGUF file, a name of the catalogue, or `owner/name` on the hub. */
-  readonly model: string;
-  /** The expert's dimensions: presets and files of one, two or three of them. */
-  readonly corpora: CorpusSpecs;
-  readonly corpusOptions?: CorpusOptions;
-  readonly selection: SelectionChoice;
-  /** The rule that chooses the units, with its own defaults. Default `cusprun`. */
-  readonly method?: MethodName;
-  /**
-   * Further text, paths in the form of corpora, whose tokens count for the first dimension when the vocabulary is
-   * chosen.
-   */
-  readonly vocabularyCorpus?: readonly string[];
-  /** How relevances of rotary pairs and of rows of q and k are computed. Default: `first-order`. */
-  readonly mapChange?: MapChange;
-  /**
-   * Whether the kept weights are fitted again on the calibration documents, so that the expert follows the dense model.
-   * By default, if the method repairs, but neither for `granularity: matrix`, which is the paper's method unchanged,
-   * nor for whole layers.
-   */
-  readonly repair?: boolean;
-  /** Share of general text among the documents of repair, in [0, 1]. */
-  readonly generalShare?: number;
-  /** Whether perplexity is measured before and after. Default true. */
-  readonly measure?: boolean;
-  /** Folder that keeps scores and figures between runs; default the user's cache. */
-  readonly work?: string;
-}
+  choosingOf,
+  isToBeRepaired,
+  type PreparedPrune,
+  type PruneOptions,
+  repairDocumentsOf,
+  withPreparedPrune,
+  writeOptionsOf,
+} from "./prepare-prune.ts";
+import { reportPrune } from "./prune-report.ts";
+import { planStages } from "./prune-stages.ts";
+import { withRepairedExpert } from "./repair-step.ts";
+import { withRunProgress } from "./run-progress.ts";
+import { ensureScores, type ReadyScores } from "./scoring-step.ts";
+import { dropsLayers } from "./selection-step.ts";
+import { ensureTrials, needsTrials } from "./trial-step.ts";
+import { withWorkErrors } from "./work-errors.ts";
+import { checkExpertFormats, writeExpert, type ReadyExpert, type WrittenExpert } from "./writing-step.ts";
 
 /**
  * Makes a smaller expert of a model.
@@ -93,34 +52,10 @@ export interface PruneOptions extends WriteOptions, JobOptions {
  */
 export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
   const startedAtMs = performance.now();
-  if (options.generalShare !== undefined) checkGeneralShare(options.generalShare);
-  const dimensions = chosenDimensions(options.corpora);
-  const choice = withMethod(options.selection, options.method ?? "cusprun");
-  return withExpertFolder(options, protectedInputs(options), (place) =>
-    withModel(options.model, jobOptions(options), async (checkpoint) => {
-      await place.protect(openedInputs(checkpoint, null));
-      const run = await PruneRun.prepare(checkpoint, dimensions, choice, options, place);
-      const report = await withWorkErrors(options.work, () => run.make());
-      return { ...report, elapsedMs: Math.round(performance.now() - startedAtMs) };
-    }),
-  );
-}
-
-/** The parts of a run that are fixed before its first expensive stage. */
-interface PreparedPrune {
-  readonly checkpoint: Checkpoint;
-  readonly options: PruneOptions;
-  readonly method: MethodName;
-  readonly dimensions: readonly Dimension[];
-  readonly rehearsed: RehearsedPrune;
-  readonly tokenizer: Tokenizer;
-  readonly corpora: readonly LoadedCorpus[];
-  readonly memory: MemoryReport;
-  /** Everything that is scored. */
-  readonly request: ScoringRequest;
-  readonly workFolder: string;
-  /** Where the expert will be. */
-  readonly place: OutputPlace;
+  return withPreparedPrune(options, async (prepared) => {
+    const report = await withWorkErrors(options.work, async () => (await PruneRun.plan(prepared)).make());
+    return { ...report, elapsedMs: Math.round(performance.now() - startedAtMs) };
+  });
 }
 
 /** One run on an opened model, stage by stage. */
@@ -128,56 +63,21 @@ class PruneRun {
   readonly #prepared: PreparedPrune;
   readonly #job: JobOptions;
 
-  private constructor(prepared: PreparedPrune) {
+  private constructor(prepared: PreparedPrune, job: JobOptions) {
     this.#prepared = prepared;
-    this.#job = jobOptions(prepared.options);
+    this.#job = job;
   }
 
-  /** Refuses what cannot be done, reads the corpora and plans the memory. */
-  static async prepare(
-    checkpoint: Checkpoint,
-    dimensions: readonly Dimension[],
-    choice: SelectionChoice,
-    options: PruneOptions,
-    place: OutputPlace,
-  ): Promise<PruneRun> {
-    const { method = "cusprun", mapChange = "first-order", measure = true, vocabularyCorpus = [] } = options;
-    const { config } = checkpoint;
-    const corpusOptions = fitToPositions(options.corpusOptions, config.maxPositionEmbeddings);
-    const job = jobOptions(options);
-    const rehearsed = await rehearsePrune(checkpoint, dimensions, choice, options);
-    const tokenizer = await openTokenizer(checkpoint);
-    const corpora = await loadCorpora(options.corpora, tokenizer, { ...corpusOptions, ...job });
-    const kinds = scoredKinds(config, choice, method);
-    const memory = planRun(
-      config,
-      corpora,
-      {
-        scoring: { kinds, mapChange, vocabulary: mayTrim(choice) },
-        trials: needsTrials(rehearsed.selection) ? config.numHiddenLayers * kinds.length : 0,
-        repairing: rehearsed.repaired,
-        measuring: measure,
-        writing: true,
-      },
-      job,
-    );
-    const workFolder = await openWorkFolder(checkpoint, options.work, job);
-    await place.protect(openedInputs(checkpoint, workFolder));
-    const specs = options.corpora;
-    const vocabulary = await gatherVocabulary(checkpoint, specs, corpora, tokenizer, choice, vocabularyCorpus, job);
-    const request = { kinds, mapChange, vocabulary };
-    return new PruneRun({
-      checkpoint,
-      options,
-      method,
-      dimensions,
-      rehearsed,
-      tokenizer,
-      corpora,
-      memory,
-      request,
-      workFolder,
-      place,
+  /** Tells the run's stages and their times, if anyone listens. */
+  static async plan(prepared: PreparedPrune): Promise<PruneRun> {
+    const { onPlan } = prepared.options;
+    const job = jobOptions(prepared.options);
+    if (onPlan === undefined) return new PruneRun(prepared, job);
+    const { stages } = await planStages(prepared, true, job);
+    onPlan(stages);
+    return new PruneRun(prepared, {
+      ...job,
+      ...defined({ onProgress: job.onProgress && withRunProgress(stages, job.onProgress) }),
     });
   }
 
@@ -212,11 +112,10 @@ class PruneRun {
 
   /** Selects by the method's relevances, after trials if the selection needs them; closes the scores. */
   async #select({ scores }: ReadyScores): Promise<PrunePlan> {
-    const { checkpoint, options, method, dimensions, rehearsed, corpora, workFolder } = this.#prepared;
-    const { selection, extras, repairing } = rehearsed;
+    const { checkpoint, rehearsed, corpora, workFolder } = this.#prepared;
+    const { selection, repairing } = rehearsed;
     try {
-      const relevances = METHODS[method].relevances(scores, checkpoint, options.corpusOptions?.seed ?? 0);
-      const choosing: SelectionOptions = { ...selection, ...extras, ...this.#job, dimensions, method };
+      const { relevances, choosing } = choosingOf(this.#prepared, scores, this.#job);
       const trials = needsTrials(selection)
         ? await ensureTrials(checkpoint, corpora, relevances, choosing, repairing, workFolder, this.#job)
         : undefined;
@@ -242,27 +141,17 @@ class PruneRun {
 
   /** Repairs the expert if it is to be repaired, and writes it. */
   async #repairAndWrite(plan: PrunePlan, cut: Expert, dense: PerplexityByDimension): Promise<WrittenExpert> {
-    const { checkpoint, options, rehearsed, tokenizer, corpora, workFolder } = this.#prepared;
+    const { checkpoint, workFolder } = this.#prepared;
     const write = (ready: ReadyExpert): Promise<WrittenExpert> => this.#write(ready, dense);
-    // If no unit is removed there is no error to repair.
-    const cutsUnits = plan.layers.some(({ cuts }) => Object.keys(cuts).length > 0);
-    if (!rehearsed.repairing || !cutsUnits) return write({ plan, expert: cut, repair: null });
-    const repair = defined({ generalShare: options.generalShare });
-    const documents = await gatherRepairDocuments(
-      corpora,
-      tokenizer,
-      repair,
-      fitToPositions(options.corpusOptions, checkpoint.config.maxPositionEmbeddings),
-      this.#job,
-    );
+    if (!isToBeRepaired(this.#prepared, plan)) return write({ plan, expert: cut, repair: null });
+    const documents = await repairDocumentsOf(this.#prepared, this.#job);
     return withRepairedExpert(checkpoint, cut, plan, documents, workFolder, this.#job, write);
   }
 
   /** Writes the expert, and measures it in its folder before that is moved to its place. */
   #write(ready: ReadyExpert, dense: PerplexityByDimension): Promise<WrittenExpert> {
-    const { checkpoint, options, rehearsed, tokenizer, corpora, place } = this.#prepared;
-    const { out, overwrite, maxShardBytes, formats, type, onnxType, measure = true } = options;
-    const { dtype } = rehearsed.extras;
+    const { checkpoint, options, tokenizer, corpora, place } = this.#prepared;
+    const { measure = true } = options;
     const measureWritten = async (folder: string): Promise<PerplexityByDimension> =>
       measure ? measureExpert(folder, corpora, ready.plan.vocabulary === undefined ? null : tokenizer, this.#job) : {};
     return writeExpert(
@@ -270,7 +159,7 @@ class PruneRun {
       checkpoint,
       ready,
       place,
-      defined({ out, overwrite, maxShardBytes, dtype, formats, type, onnxType }),
+      writeOptionsOf(this.#prepared),
       { corpora, dense, measure: measureWritten },
       this.#job,
     );

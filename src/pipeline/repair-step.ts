@@ -60,8 +60,7 @@ export async function withRepairedExpert<T>(
   job: JobOptions,
   work: (ready: ReadyExpert) => Promise<T>,
 ): Promise<T> {
-  const key = keyOf(plan, documents);
-  const path = join(workFolder, `repair-${key.slice(0, KEY_DIGITS)}.safetensors`);
+  const { key, path } = repairFile(plan, documents, workFolder);
   let file = await openOrNull(path, key);
   if (file === null) {
     await removeOthers(workFolder);
@@ -75,6 +74,23 @@ export async function withRepairedExpert<T>(
   } finally {
     await file.close();
   }
+}
+
+/** Whether an earlier run has made this repair. */
+export async function isRepaired(plan: PlannedCut, documents: readonly TokenDocument[], workFolder: string): Promise<boolean> {
+  const { key, path } = repairFile(plan, documents, workFolder);
+  const file = await openOrNull(path, key);
+  await file?.close();
+  return file !== null;
+}
+
+function repairFile(
+  plan: PlannedCut,
+  documents: readonly TokenDocument[],
+  workFolder: string,
+): { readonly key: string; readonly path: string } {
+  const key = keyOf(plan, documents);
+  return { key, path: join(workFolder, `repair-${key.slice(0, KEY_DIGITS)}.safetensors`) };
 }
 
 /** A repair file is as large as the fitted matrices in f32, so only the newest of a model is kept. */

@@ -34,16 +34,29 @@ export async function ensureScores(
   workFolder: string,
   job: JobOptions,
 ): Promise<ReadyScores> {
+  const known = await knownScores(checkpoint, corpora, request, workFolder, job);
+  if (known !== null) return known;
+  const path = scoresPath(workFolder, corpora, request);
+  await scoreCorpora(checkpoint, corpora, path, { ...job, ...request });
+  await recordScores(path, corpora, request);
+  return { scores: await openScores(path), path, reused: false };
+}
+
+/** Opens the scores of these corpora that an earlier run has made; null if there are none. */
+export async function knownScores(
+  checkpoint: Checkpoint,
+  corpora: readonly Corpus[],
+  request: ScoringRequest,
+  workFolder: string,
+  job: JobOptions,
+): Promise<ReadyScores | null> {
   const labels = Object.fromEntries(corpora.map(({ dimension, label }) => [dimension, label]));
   const { weights } = await identifyModel(checkpoint, job);
   for (const found of await findScores(workFolder, corpora, request)) {
     const known = await openOrNull(found, weights);
     if (known !== null) return { scores: scoresOf(known, labels), path: found, reused: true };
   }
-  const path = scoresPath(workFolder, corpora, request);
-  await scoreCorpora(checkpoint, corpora, path, { ...job, ...request });
-  await recordScores(path, corpora, request);
-  return { scores: await openScores(path), path, reused: false };
+  return null;
 }
 
 /** Null for a file that was damaged or exchanged since it was written; it is then scored again. */

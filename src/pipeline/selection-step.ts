@@ -8,10 +8,12 @@ import { blockSizes } from "../checkpoint/check-tensors.ts";
 import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 import { DIMENSIONS, type Dimension } from "../corpora/corpus.ts";
 import type { CorpusSpecs } from "../corpora/load.ts";
+import { meanOf } from "../corpora/token-counts.ts";
 import type { JobOptions } from "../progress.ts";
 import { MATRIX_KINDS, unitCount, type RelevanceKind } from "../model/units.ts";
 import type { RelevanceScores, VocabularyRelevance } from "../scoring/relevance.ts";
 import { DEFAULT_KINDS } from "../scoring/score.ts";
+import type { VocabularyFacts } from "../scoring/token-relevance.ts";
 import { METHOD_NAMES, METHODS, type MethodName } from "../selection/methods/index.ts";
 import { MATRIX_RELEVANCE, type PrunePlan } from "../selection/plan.ts";
 import { selectUnits } from "../selection/select.ts";
@@ -107,6 +109,7 @@ export function scoredKinds(
 /**
  * Makes the whole selection on made-up relevances, so that invalid options and budgets that the model's sizes cannot
  * meet are reported before the scoring.
+ * @param facts counts by which tokens are ranked; null if none are known: then any token may be removed.
  * @throws CusprunError the errors of `selectUnits`.
  */
 export async function rehearseSelection(
@@ -114,6 +117,7 @@ export async function rehearseSelection(
   dimensions: readonly Dimension[],
   choice: SelectionChoice,
   extras: ModelExtras & { readonly dtype: FloatDType },
+  facts: VocabularyFacts | null = null,
 ): Promise<PrunePlan> {
   const kinds = neededKinds(config, choice);
   const rehearsal: RelevanceScores = {
@@ -132,13 +136,27 @@ export async function rehearseSelection(
           : Float32Array.from({ length: unitCount(kind, blockSizes(config, layer)) }, (_, unit) => 1 + unit),
       ),
     readReference: () => Promise.resolve(Float32Array.of(1)),
-    // As if every token might be removed: how many really may be is known once they have been counted.
-    readVocabulary: () => Promise.resolve(mayTrim(choice) ? freeVocabulary(config.vocabSize, dimensions) : null),
+    readVocabulary: () => {
+      if (!mayTrim(choice)) return Promise.resolve(null);
+      return Promise.resolve(facts === null ? freeVocabulary(config.vocabSize, dimensions) : countedVocabulary(facts));
+    },
     close: () => Promise.resolve(),
   };
   return selectUnits(rehearsal, { ...choice, ...extras, dimensions, trials: "pending" });
 }
 
+/** As if tokens were scored by their counts alone. */
+function countedVocabulary({ counts, derivations, alwaysKept }: VocabularyFacts): VocabularyRelevance {
+  const relevances = new Map(
+    [...counts].map(([dimension, { halves: counted, words }]) => {
+      const ofHalf = (half: 0 | 1): Float64Array => meanOf([counted[half], ...(words === null ? [] : [words])]);
+      return [dimension, { halves: [ofHalf(0), ofHalf(1)], counted }] as const;
+    }),
+  );
+  return { relevances, derivations, alwaysKept };
+}
+
+/** As if every token might be removed: how many really may be is known once they have been counted. */
 function freeVocabulary(vocabSize: number, dimensions: readonly Dimension[]): VocabularyRelevance {
   const nothing = [new Float64Array(vocabSize), new Float64Array(vocabSize)] as const;
   const relevances = new Map(dimensions.map((dimension) => [dimension, { halves: nothing, counted: nothing }]));

@@ -53,12 +53,8 @@ export async function ensureTrials(
   workFolder: string,
   job: JobOptions,
 ): Promise<readonly MeasuredTrial[]> {
-  const trials = planTrials(await openSelection(scores, { ...options, trials: "pending" }), repairs);
-  const byDimension = trialTexts(corpora, repairs);
-  const key = digestOf([scores.fingerprint, trials, byDimension.map(fingerprintOf)]);
-  const path = join(workFolder, `trials-${key.slice(0, KEY_DIGITS)}.json`);
-  const known = await readRecord(path);
-  if (isMeasured(known, key, trials, byDimension)) return known.measured;
+  const { trials, byDimension, key, path, known } = await findTrials(corpora, scores, options, repairs, workFolder);
+  if (known !== null) return known;
   const documents = byDimension.flatMap((each) => each.documents);
   const cuts = trials.map((trial) => ({
     layer: trial.layer,
@@ -76,6 +72,28 @@ export async function ensureTrials(
   await checkUnchanged(checkpoint);
   await writeRecord(path, { key, measured });
   return measured;
+}
+
+/** The trials of a selection, and what an earlier run has measured of them; `known` is null if none has. */
+export async function findTrials(
+  corpora: readonly Corpus[],
+  scores: RelevanceScores,
+  options: SelectionOptions,
+  repairs: boolean,
+  workFolder: string,
+): Promise<{
+  readonly trials: readonly CutTrial[];
+  readonly byDimension: readonly TrialTexts[];
+  readonly key: string;
+  readonly path: string;
+  readonly known: readonly MeasuredTrial[] | null;
+}> {
+  const trials = planTrials(await openSelection(scores, { ...options, trials: "pending" }), repairs);
+  const byDimension = trialTexts(corpora, repairs);
+  const key = digestOf([scores.fingerprint, trials, byDimension.map(fingerprintOf)]);
+  const path = join(workFolder, `trials-${key.slice(0, KEY_DIGITS)}.json`);
+  const record = await readRecord(path);
+  return { trials, byDimension, key, path, known: isMeasured(record, key, trials, byDimension) ? record.measured : null };
 }
 
 /** Means over the documents of each dimension. */

@@ -14,7 +14,7 @@ import { cusprunCacheDir } from "../checkpoint/hub/catalog.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Corpus, Dimension, TokenDocument } from "../corpora/corpus.ts";
 import type { Perplexity } from "../evaluation/perplexity.ts";
-import { exists, makeFolders } from "../folders.ts";
+import { exists, makeFolders, removeFolders } from "../folders.ts";
 import { isJsonObject } from "../json.ts";
 import { objectOf, validatorOf } from "../json-schema.ts";
 import type { JobOptions } from "../progress.ts";
@@ -80,19 +80,33 @@ export function defaultWorkRoot(): string {
  * @throws CusprunError `OUTPUT_UNWRITABLE`, `DISK_FULL`; the errors of `identifyModel`.
  */
 export async function openWorkFolder(checkpoint: Checkpoint, root: string | undefined, job: JobOptions): Promise<string> {
+  return (await makeWorkFolder(checkpoint, root, job)).path;
+}
+
+/** As `openWorkFolder`. @returns also the folders that were made, outermost first. */
+export async function makeWorkFolder(
+  checkpoint: Checkpoint,
+  root: string | undefined,
+  job: JobOptions,
+): Promise<{ readonly path: string; readonly made: readonly string[] }> {
   const all = root ?? defaultWorkRoot();
-  const make = async (folder: string): Promise<string> => {
+  const make = async (folder: string): Promise<readonly string[]> => {
     try {
-      await makeFolders(folder);
-      return folder;
+      return await makeFolders(folder);
     } catch (error) {
       throw asWriteError(error, folder, root === undefined ? "CUSPRUN_CACHE" : "--work");
     }
   };
   // A place that cannot be written is reported before all weights are read.
-  await make(all);
-  const key = [cusprunVersion(), job.device ?? "cpu", await checkpointFingerprint(checkpoint, job)];
-  return make(join(all, digestOf(key).slice(0, NAME_DIGITS)));
+  const made = await make(all);
+  try {
+    const key = [cusprunVersion(), job.device ?? "cpu", await checkpointFingerprint(checkpoint, job)];
+    const path = join(all, digestOf(key).slice(0, NAME_DIGITS));
+    return { path, made: [...made, ...(await make(path))] };
+  } catch (error) {
+    await removeFolders(made);
+    throw error;
+  }
 }
 
 /** Names of the files in a work folder, sorted. @throws CusprunError `OUTPUT_UNWRITABLE` if it cannot be read. */

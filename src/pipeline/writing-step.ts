@@ -9,7 +9,7 @@ import type { Checkpoint, TokenizerFiles } from "../checkpoint/checkpoint.ts";
 import { DIMENSIONS, type Corpus, type Dimension } from "../corpora/corpus.ts";
 import { presetNames } from "../corpora/presets.ts";
 import { CusprunError } from "../errors.ts";
-import { fillExpertFolder, type FormatWriter } from "../export/expert-folder.ts";
+import { fillExpertFolder, type FormatWriter, type PlannedPart } from "../export/expert-folder.ts";
 import { checkGgufExport } from "../export/gguf/export-gguf.ts";
 import { ggufWriter, type WrittenGgufPart } from "../export/gguf/part.ts";
 import type { GgufFileType } from "../export/gguf/types.ts";
@@ -187,6 +187,22 @@ export async function writeExpert(
   const notes =
     leftOut.length === 0 ? [] : [`left out, since they name tokens that the expert does not have: ${leftOut.join(", ")}`];
   return { parameters, files, parts, repair, notes, figures: measured };
+}
+
+/**
+ * What will be written of an expert, one entry per format. Reads no weights.
+ * @throws CusprunError what the formats cannot hold.
+ */
+export async function planParts(
+  model: string,
+  checkpoint: Checkpoint,
+  { plan, expert }: Pick<ReadyExpert, "plan" | "expert">,
+  options: WriteOptions,
+): Promise<readonly PlannedPart[]> {
+  const base = await describeBaseModel(model, checkpoint);
+  const tokenizer = await expertTokenizerFiles(checkpoint, plan);
+  const writers = await writersOf(checkpoint, { plan, expert, repair: null }, tokenizer, base, options);
+  return Promise.all(writers.map((writer) => writer.plan()));
 }
 
 /** A writer for each requested format; what a format cannot hold is refused here, before anything is written. */

@@ -5,6 +5,7 @@
 import type { StoredDType } from "../checkpoint/checkpoint.ts";
 import type { Dimension, SourceReport } from "../corpora/corpus.ts";
 import type { MemoryPlan } from "../model/memory-plan.ts";
+import type { StageTime } from "../progress.ts";
 import type { Layout, PrunePlan } from "../selection/plan.ts";
 import type { RepairSummary } from "../surgery/repair.ts";
 
@@ -69,6 +70,21 @@ export interface WrittenReport {
 export interface MemoryReport {
   readonly limitBytes: number;
   readonly stages: readonly MemoryPlan[];
+}
+
+/** What a run will take, before it begins. Plain JSON. */
+export interface PruneEstimate {
+  /** The model as the user named it. */
+  readonly model: string;
+  /** Folder of the expert. */
+  readonly out: string;
+  /** In order; one `writing` for each format. */
+  readonly stages: readonly StageTime[];
+  /** Sum over the stages. */
+  readonly seconds: number;
+  readonly memory: MemoryReport;
+  /** One entry per format: a label as in `WrittenReport`, and the estimated bytes of the expert's weights. */
+  readonly written: readonly { readonly label: string; readonly bytes: number }[];
 }
 
 /** The report of a run. Plain JSON. */

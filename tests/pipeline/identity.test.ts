@@ -5,7 +5,8 @@ import { openSync, closeSync, writeSync, readFileSync, renameSync, writeFileSync
 import { cp, readdir, readFile, rm, stat, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { pruneModel, type PruneOptions } from "../../src/pipeline/prune.ts";
+import type { PruneOptions } from "../../src/pipeline/prepare-prune.ts";
+import { pruneModel } from "../../src/pipeline/prune.ts";
 import { applyPlan } from "../../src/pipeline/steps.ts";
 import { readPlan, writePlan } from "../../src/selection/plan-file.ts";
 import { preparePrune, SIZES, stagesOf } from "../support/prune-runs.ts";

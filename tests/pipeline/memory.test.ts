@@ -3,7 +3,8 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { pruneModel, type PruneOptions } from "../../src/pipeline/prune.ts";
+import type { PruneOptions } from "../../src/pipeline/prepare-prune.ts";
+import { pruneModel } from "../../src/pipeline/prune.ts";
 import type { ProgressEvent } from "../../src/progress.ts";
 import { withFolder } from "../support/temporary-folder.ts";
 import { writeTinyCorpus } from "../support/tiny-corpus.ts";

@@ -3,7 +3,8 @@
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { pruneModel, type PruneOptions } from "../../src/pipeline/prune.ts";
+import type { PruneOptions } from "../../src/pipeline/prepare-prune.ts";
+import { pruneModel } from "../../src/pipeline/prune.ts";
 import type { ProgressEvent } from "../../src/progress.ts";
 import { preparePrune, SIZES } from "../support/prune-runs.ts";
 import { quantizedGguf } from "../support/quantized-gguf.ts";

@@ -3,7 +3,8 @@
  */
 
 import { join } from "node:path";
-import { pruneModel, type PruneOptions } from "../../src/pipeline/prune.ts";
+import type { PruneOptions } from "../../src/pipeline/prepare-prune.ts";
+import { pruneModel } from "../../src/pipeline/prune.ts";
 import type { ProgressEvent } from "../../src/progress.ts";
 import { writeTinyCorpus } from "./tiny-corpus.ts";
 import { tinyModel, writeTinyCheckpoint } from "./tiny-models.ts";

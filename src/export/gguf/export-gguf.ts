@@ -9,14 +9,14 @@ import type { Checkpoint, StoredDType } from "../../checkpoint/checkpoint.ts";
 import type { JobOptions } from "../../progress.ts";
 import { elementCount } from "../../tensor.ts";
 import { fuseQueryKeyValue } from "./fused.ts";
-import { ggufFormOf } from "./architecture.ts";
+import { type GgufForm, ggufFormOf } from "./architecture.ts";
 import { carriedPairs } from "./carried-keys.ts";
 import { hasTokenizer } from "./carried-tokenizer.ts";
 import { architecturePairs, descriptionPairs } from "./model-keys.ts";
 import { ggufTensors } from "./tensors.ts";
 import { tokenizerPairs } from "./tokenizer-keys.ts";
 import type { GgufFileType, GgufStorage } from "./types.ts";
-import { type GgufPair, writeGguf } from "./writer.ts";
+import { type GgufPair, type GgufTensorSource, writeGguf } from "./writer.ts";
 import { outputDType } from "../hugging-face/write-hugging-face.ts";
 import { tokenizerMissing } from "../tokenizer-missing.ts";
 
@@ -56,6 +56,30 @@ export interface WrittenGgufFile {
  * `OUTPUT_UNWRITABLE`, `DISK_FULL`; the checkpoint's errors while reading.
  */
 export async function exportGguf(checkpoint: Checkpoint, out: string, options: GgufOptions = {}): Promise<WrittenGgufFile> {
+  const { storage, form, pairs, tensors, parameters } = await planGguf(checkpoint, out, options);
+  const fileBytes = await writeGguf(out, pairs, tensors, options);
+  const parametersByType: Partial<Record<StoredDType, number>> = {};
+  for (const tensor of tensors) {
+    parametersByType[tensor.type] = (parametersByType[tensor.type] ?? 0) + elementCount(tensor.shape);
+  }
+  const { architecture, contextLength } = form;
+  return { type: storage, architecture, parameters, fileBytes, contextLength, parametersByType };
+}
+
+/** A file that will be written. */
+export interface PlannedGguf {
+  readonly storage: GgufStorage;
+  readonly form: GgufForm;
+  readonly pairs: readonly GgufPair[];
+  readonly tensors: readonly GgufTensorSource[];
+  readonly parameters: number;
+}
+
+/**
+ * The header and the tensors of the file that `exportGguf` writes to `out`. Reads no weights.
+ * @throws CusprunError the errors of `exportGguf` but those of reading and writing weights.
+ */
+export async function planGguf(checkpoint: Checkpoint, out: string, options: GgufOptions): Promise<PlannedGguf> {
   const { gguf: origin } = checkpoint;
   const storage: GgufStorage = options.type ?? (origin === undefined ? outputDType(checkpoint.tensors.values()) : "as stored");
   const form = ggufFormOf(checkpoint);
@@ -74,13 +98,7 @@ export async function exportGguf(checkpoint: Checkpoint, out: string, options: G
           ...(tokens ?? []),
         ]
       : await carriedPairs(origin, checkpoint.config, form, { ...description, ...(name !== undefined && { name }) });
-  const fileBytes = await writeGguf(out, pairs, tensors, options);
-  const parametersByType: Partial<Record<StoredDType, number>> = {};
-  for (const tensor of tensors) {
-    parametersByType[tensor.type] = (parametersByType[tensor.type] ?? 0) + elementCount(tensor.shape);
-  }
-  const { architecture, contextLength } = form;
-  return { type: storage, architecture, parameters, fileBytes, contextLength, parametersByType };
+  return { storage, form, pairs, tensors, parameters };
 }
 
 /** How a model that will be exported differs from the checkpoint at hand. */

@@ -7,8 +7,9 @@ import { join } from "node:path";
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { writeFileAtomically } from "../../atomic-write.ts";
 import type { FormatWriter } from "../expert-folder.ts";
-import { exportGguf, type WrittenGgufFile } from "./export-gguf.ts";
-import type { GgufFileType } from "./types.ts";
+import { exportGguf, planGguf, type WrittenGgufFile } from "./export-gguf.ts";
+import type { GgufFileType, GgufStorage } from "./types.ts";
+import { encodeGgufHeader, ggufFileBytes, tensorBytes } from "./writer.ts";
 import type { WrittenPart } from "../model-card.ts";
 import { modelfile } from "./modelfile.ts";
 
@@ -37,16 +38,29 @@ export function ggufWriter(
   { name, license, type, bytesBefore }: GgufPartOptions,
 ): FormatWriter<WrittenGgufPart> {
   const file = `${name}.gguf`;
+  const options = { name, license, ...(type !== undefined && { type }) };
+  const labelOf = (storage: GgufStorage): string => (storage === "as stored" ? "GGUF file" : `GGUF file, ${storage}`);
   return {
+    plan: async () => {
+      const { storage, pairs, tensors } = await planGguf(expert, file, options);
+      return {
+        label: labelOf(storage),
+        bytes: ggufFileBytes(encodeGgufHeader(pairs, tensors), tensors),
+        tensors: tensors.map((tensor) => ({
+          kind: `${tensor.type}, ${tensor.isCopied ? "copied" : "converted"}`,
+          bytes: tensorBytes(tensor),
+          pieces: () => tensor.pieces(),
+        })),
+      };
+    },
     write: async (folder, job) => {
-      const options = { ...job, name, license, ...(type !== undefined && { type }) };
-      const written = await exportGguf(expert, join(folder, file), options);
+      const written = await exportGguf(expert, join(folder, file), { ...job, ...options });
       const companion = await writeModelfile(expert, join(folder, file));
       return {
         ...written,
         format: "gguf",
         files: [file, companion],
-        label: written.type === "as stored" ? "GGUF file" : `GGUF file, ${written.type}`,
+        label: labelOf(written.type),
         bytes: { before: bytesBefore, after: written.fileBytes },
         library: "gguf",
         howToLoad: howToLoad(file, companion),

@@ -44,7 +44,7 @@ export function ggufTensors(checkpoint: Checkpoint, form: GgufForm, storage: Ggu
     const { shape, ggufName: name } = tensor;
     const stored = rowsOfType(checkpoint, tensor, form, storage);
     if (stored !== null) {
-      return { name, shape, type: stored.type, pieces: () => storedPieces(checkpoint, tensor, form, stored) };
+      return { name, shape, type: stored.type, isCopied: true, pieces: () => storedPieces(checkpoint, tensor, form, stored) };
     }
     if (shape.length === 1) return { name, shape, type: "F32", pieces: () => vectorPieces(checkpoint, tensor, form) };
     const type = typeOf(checkpoint, tensor, form, storage);

@@ -32,6 +32,8 @@ export interface GgufTensorSource {
   /** Row-major, [out, in], as everywhere in cusprun; the file has the sizes in reverse order. */
   readonly shape: readonly number[];
   readonly type: StoredDType;
+  /** Whether its bytes are copied from the input. */
+  readonly isCopied?: true;
   /**
    * Its bytes, in pieces. Called once, when the tensor is written; a piece is released before the next is requested.
    */
@@ -54,7 +56,7 @@ export async function writeGguf(
   { onProgress, signal }: JobOptions = {},
 ): Promise<number> {
   const header = encodeGgufHeader(pairs, tensors);
-  const total = tensors.reduce((sum, tensor) => sum + aligned(tensorBytes(tensor)), header.byteLength);
+  const total = ggufFileBytes(header, tensors);
   await writeFileAtomically(path, async (temporary) => {
     const file = await open(temporary, "w");
     try {
@@ -77,6 +79,11 @@ export async function writeGguf(
     }
   });
   return total;
+}
+
+/** Size of a file in bytes. */
+export function ggufFileBytes(header: Uint8Array, tensors: readonly GgufTensorSource[]): number {
+  return tensors.reduce((sum, tensor) => sum + aligned(tensorBytes(tensor)), header.byteLength);
 }
 
 /** Everything before the first tensor, padded to the tensor's start. */
@@ -146,7 +153,8 @@ function string(text: string): Uint8Array {
   return Buffer.concat([uint64(bytes.length), bytes]);
 }
 
-function tensorBytes({ type, shape }: GgufTensorSource): number {
+/** Bytes of a tensor. */
+export function tensorBytes({ type, shape }: GgufTensorSource): number {
   return ggmlByteLength(type, elementCount(shape));
 }
 

@@ -95,7 +95,18 @@ export function huggingFaceWriter(
   const pythonFile = isRaggedModelType(expert.configJson["model_type"]) ? `${RAGGED_MODULE}.py` : null;
   if (pythonFile !== null) small.set(pythonFile, raggedModule(familyNamed(expert.config.family)));
   const isQuantised = expert.tensors.some((tensor) => !Object.hasOwn(FLOAT_DTYPE_BYTES, tensor.dtype));
+  const label = `weights in ${dtype}`;
   return {
+    plan: () =>
+      Promise.resolve({
+        label,
+        bytes: after,
+        tensors: expert.tensors.map((tensor) => ({
+          kind: `${tensor.dtype}, ${copiesBytes(tensor, dtype) ? "copied" : "converted"}`,
+          bytes: elementCount(tensor.shape) * FLOAT_DTYPE_BYTES[dtype],
+          pieces: () => piecesOf(tensor, dtype),
+        })),
+      }),
     write: async (folder, job) => {
       const sources = expert.tensors.map((tensor) => ({
         name: tensor.name,
@@ -109,7 +120,7 @@ export function huggingFaceWriter(
         format: "hf",
         dtype,
         files: [...weightFiles, ...small.keys()],
-        label: `weights in ${dtype}`,
+        label,
         bytes: { before: after + removedParameters * FLOAT_DTYPE_BYTES[dtype], after },
         library: "transformers",
         howToLoad: howToLoadWeights(tokenizerFiles !== null, pythonFile),
@@ -169,8 +180,13 @@ async function* piecesOf(tensor: ExpertTensor, dtype: FloatDType): AsyncIterable
   for (const rows of rowPieces(rowCount, elementCount(rest))) yield await readAs(tensor, dtype, rows);
 }
 
+/** Whether a tensor's bytes are copied as they are stored. */
+function copiesBytes(tensor: ExpertTensor, dtype: FloatDType): boolean {
+  return tensor.dtype === dtype && tensor.readBytes !== null;
+}
+
 async function readAs(tensor: ExpertTensor, dtype: FloatDType, rows: RowRange): Promise<Uint8Array> {
-  if (tensor.dtype === dtype && tensor.readBytes !== null) return tensor.readBytes(rows);
+  if (copiesBytes(tensor, dtype)) return tensor.readBytes!(rows);
   const values = await tensor.readFloat32(rows);
   if (dtype === "F16") {
     const over = values.find((value) => Math.abs(value) > MAX_F16 && Number.isFinite(value));

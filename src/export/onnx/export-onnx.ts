@@ -8,6 +8,7 @@ import { join } from "node:path";
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { type OutputPlace, withOutputFolder } from "../../output-place.ts";
 import type { JobOptions } from "../../progress.ts";
+import type { PlannedPart } from "../expert-folder.ts";
 import { onnxFolderFiles } from "./config.ts";
 import { buildDecoder } from "./decoder.ts";
 import { ONNX_TYPE_FORMS, type OnnxType } from "./types.ts";
@@ -63,6 +64,16 @@ export async function exportOnnxTo(
   let written: WrittenOnnxFolder | null = null;
   await place.write(async (folder) => void (written = await writeOnnxFolder(checkpoint, folder, options)));
   return { ...written!, files: [...written!.files, WRITTEN_FILES_NAME] };
+}
+
+/** The bytes of a model's weights in a type, and the tensors that give them. Reads no weights. */
+export function planOnnx(checkpoint: Checkpoint, type: OnnxType): Pick<PlannedPart, "bytes" | "tensors"> {
+  const tensors = buildDecoder(checkpoint, ONNX_TYPE_FORMS[type]).sources.map((source) => ({
+    kind: source.weights.map((weight) => `${weight.type} [${weight.shape.length}]`).join(", "),
+    bytes: source.weights.reduce((sum, { byteLength }) => sum + byteLength, 0),
+    pieces: () => source.pieces(),
+  }));
+  return { bytes: tensors.reduce((sum, { bytes }) => sum + bytes, 0), tensors };
 }
 
 /**

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import type { FormatWriter } from "../expert-folder.ts";
 import type { WrittenPart } from "../model-card.ts";
-import { type WrittenOnnxFolder, writeOnnxFolder } from "./export-onnx.ts";
+import { planOnnx, type WrittenOnnxFolder, writeOnnxFolder } from "./export-onnx.ts";
 import type { OnnxType } from "./types.ts";
 
 /** Name of the folder. */
@@ -25,7 +25,9 @@ export interface WrittenOnnxPart extends WrittenPart, Omit<WrittenOnnxFolder, "f
  * @param type default: f32.
  */
 export function onnxWriter(expert: Checkpoint, type: OnnxType = "f32"): FormatWriter<WrittenOnnxPart> {
+  const label = `ONNX, ${type}`;
   return {
+    plan: () => Promise.resolve({ label, ...planOnnx(expert, type) }),
     write: async (folder, job) => {
       const part = join(folder, ONNX_PART_FOLDER);
       await mkdir(part);
@@ -34,7 +36,7 @@ export function onnxWriter(expert: Checkpoint, type: OnnxType = "f32"): FormatWr
         ...written,
         format: "onnx",
         files: written.files.map((name) => `${ONNX_PART_FOLDER}/${name}`),
-        label: `ONNX, ${type}`,
+        label,
         bytes: { before: null, after: written.fileBytes },
         library: "transformers.js",
         howToLoad: HOW_TO_LOAD,
