@@ -22,7 +22,7 @@ export interface ProgressEvent {
 export interface RunProgress {
   /** Share of the run's time that has gone by, in [0, 1], as estimated now. It never falls. */
   readonly share: number;
-  /** Estimated time that is left, in seconds: as told before the run, corrected by the times that were needed so far. */
+  /** Estimated seconds that are left: as told before the run, corrected by the times that were needed so far. */
   readonly secondsLeft: number;
 }
 

@@ -15,8 +15,9 @@ import { describe, expect, test } from "vitest";
 
 /** Functions of the stable core. */
 const FUNCTIONS = `
-  applyPlan compareMethods describeModel evaluateModel exportModel openCheckpoint openScores presetNames pruneModel
-  readPlan renderComparison renderReport resolveModel scoreModel selectFromScores selectUnits verifyExpert writePlan
+  applyPlan compareMethods describeModel estimatePrune evaluateModel exportModel openCheckpoint openScores presetNames
+  pruneModel readPlan renderComparison renderReport resolveModel scoreModel selectFromScores selectUnits verifyExpert
+  writePlan
 `;
 
 /** The error class, and lists of the values that options and results have. */
@@ -34,10 +35,10 @@ const TYPES = `
   FloatDType GgmlQuantType GgufArray GgufFileType GgufMetadata GgufOrigin GgufStorage GgufValue Granularity
   Interval JobOptions LayerCut LayerPlan LayerSizes LayerType Layout LeftOutTensors MapChange MatrixKind MeasuredTrial
   MemoryPlan MemoryReport MethodComparison MethodName MethodRun MethodVariant ModelConfig ModelDescription
-  ModelExtras ModelIdentity OnnxType PartDescription PerplexityFigure PlannedCut ProgressEvent PruneOptions PrunePlan
-  PruneReport RelevanceKind RelevanceScores RemovedFromLayer RemovedTokens RemovedUnits RepairSummary
-  ResolveOptions RopeConfig RopeScaling RowRange RowReader ScoreModelOptions ScoredDocument ScoredModel
-  SelectFromScoresOptions SelectedPlan SelectionChoice SelectionOptions SourceReport StoredDType TaskResult
+  ModelExtras ModelIdentity OnnxType PartDescription PerplexityFigure PlannedCut ProgressEvent PruneEstimate PruneOptions
+  PrunePlan PruneReport RelevanceKind RelevanceScores RemovedFromLayer RemovedTokens RemovedUnits RepairSummary
+  ResolveOptions RopeConfig RopeScaling RowRange RowReader RunProgress ScoreModelOptions ScoredDocument ScoredModel
+  SelectFromScoresOptions SelectedPlan SelectionChoice SelectionOptions SourceReport StageTime StoredDType TaskResult
   TensorInfo TokenRelevance TokenizerFiles UnitKind UnitReport Verification VerificationReport VerificationStatus
   VerifyExpertOptions VocabularyChoice VocabularyCut VocabularyRelevance VocabularyReport WriteOptions
   WrittenGgufFile WrittenGgufPart WrittenOnnxFolder WrittenOnnxPart WrittenReport WrittenWeights

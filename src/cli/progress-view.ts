@@ -1,6 +1,7 @@
 /**
  * @file Shows `ProgressEvent`s on stderr: one live line on a terminal, otherwise a line at the start of each stage and
- * at every further 10%. Share and time left are those of the whole run if its stages are planned, otherwise the stage's.
+ * at every further 10%. Share and time left are those of the whole run if its stages are planned, otherwise the
+ * stage's.
  */
 
 import type { ProgressEvent } from "../progress.ts";

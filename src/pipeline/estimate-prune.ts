@@ -10,8 +10,8 @@ import { planStages } from "./prune-stages.ts";
 
 /**
  * Estimates what `pruneModel` will take with the same options: the time of each stage on this machine, its memory and
- * the size of what comes out. Everything that it would refuse before its first stage is refused. Nothing is written, and
- * what earlier runs left in the work folder is only read; a model that has to be downloaded is.
+ * the size of what comes out. Everything that it would refuse before its first stage is refused. Nothing is written,
+ * and what earlier runs left in the work folder is only read; a model that has to be downloaded is.
  * @throws CusprunError as `pruneModel` before its first stage.
  * @example
  * ```ts

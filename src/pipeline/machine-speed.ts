@@ -38,8 +38,6 @@ export interface SpeedRequest {
   readonly scoring: { readonly kinds: readonly RelevanceKind[]; readonly mapChange: MapChange } | null;
   /** Trials whose predictions are compared with the dense model's at once. */
   readonly trials: number;
-  /** Width of the widest matrix that is fitted. */
-  readonly fitWidth: number;
 }
 
 /** How long a kind of work is measured, apart from a first call that warms up. */
@@ -96,8 +94,9 @@ function knownSpeed(record: unknown, key: string): Partial<Speed> {
 }
 
 async function measure(checkpoint: Checkpoint, request: SpeedRequest, job: JobOptions): Promise<Partial<Speed>> {
-  const { kinds, lengths, scoring, trials, fitWidth } = request;
-  const { hiddenSize: D } = checkpoint.config;
+  const { kinds, lengths, scoring, trials } = request;
+  const { hiddenSize: D, layerSizes } = checkpoint.config;
+  const fitWidth = Math.max(...layerSizes.map(({ intermediateSize }) => intermediateSize));
   const speed: Partial<Record<WorkKind, number>> = {};
   const wants = (kind: WorkKind): boolean => kinds.includes(kind);
   const blocks = new BlockProbe(checkpoint, usualBatch(lengths), job);

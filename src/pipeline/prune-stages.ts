@@ -69,13 +69,11 @@ export async function planStages(prepared: PreparedPrune, keepsSpeed: boolean, j
   const writing: number[] = [];
   for (const part of parts) writing.push(await writingSeconds(part.tensors));
   const stages = listStages(prepared, known, plan, expert, selecting, writing);
-  const widths = expert.config.layerSizes.map(({ intermediateSize }) => intermediateSize);
   const speedRequest = {
     kinds: WORK_KINDS.filter((kind) => stages.some(({ work }) => (work?.[kind] ?? 0) > 0)),
     lengths: lengthsOf(corpora.flatMap(({ calibration }) => calibration)),
     scoring: request,
     trials: needsTrials(prepared.rehearsed.selection) ? trialSizes(prepared).length : 0,
-    fitWidth: Math.max(...widths),
   };
   const speed = await speedOf(checkpoint, speedRequest, workFolder, keepsSpeed, job);
   return {

@@ -32,6 +32,7 @@ class RunClock {
   readonly #stages: readonly StageTime[];
   readonly #now: () => number;
   readonly #startedAtMs: number;
+  #lastAtMs: number;
   readonly #trusted: number;
   /** The current stage: its number, when it began, what it had done when it began, and what it has done. */
   #index = 0;
@@ -46,6 +47,7 @@ class RunClock {
     this.#stages = stages;
     this.#now = now;
     this.#startedAtMs = now();
+    this.#lastAtMs = this.#startedAtMs;
     this.#stageAtMs = this.#startedAtMs;
     this.#trusted = TRUST * stages.reduce((sum, { seconds }) => sum + seconds, 0);
   }
@@ -58,6 +60,7 @@ class RunClock {
     const elapsed = (this.#now() - this.#startedAtMs) / 1000;
     const secondsLeft = this.#secondsLeft(elapsed);
     this.#share = Math.max(this.#share, elapsed + secondsLeft > 0 ? elapsed / (elapsed + secondsLeft) : 0);
+    this.#lastAtMs = this.#now();
     return { share: this.#share, secondsLeft };
   }
 
@@ -69,7 +72,8 @@ class RunClock {
     this.#toldBefore += this.#toldOfStage(1);
     for (const { seconds } of this.#stages.slice(this.#index + 1, next)) this.#toldBefore += seconds;
     this.#index = next;
-    this.#stageAtMs = this.#now();
+    // Its first report comes after its first step.
+    this.#stageAtMs = this.#lastAtMs;
     this.#resumedAt = null;
     this.#stageShare = 0;
   }

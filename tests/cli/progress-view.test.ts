@@ -55,3 +55,39 @@ test("a terminal has one line, redrawn and finally erased", () => {
     "",
   ]);
 });
+
+test("of a run whose stages are planned, share and time left are those of all stages", () => {
+  const show = (isTTY: boolean): string => {
+    let [text, now] = ["", 0];
+    const view = new ProgressView({ isTTY, columns: 80, write: (part: string) => (text += part) }, () => now);
+    for (const [atMs, stage, done, share] of [
+      [0, "scoring", 1, 0.02],
+      [20_000, "scoring", 5, 0.08],
+      [40_000, "scoring", 10, 0.21],
+      [41_000, "repairing", 1, 0.22],
+      [80_000, "repairing", 5, 0.31],
+    ] as const) {
+      now = atMs;
+      view.show({ stage, done, total: 10, unit: "layers", run: { share, secondsLeft: 200 * (1 - share) } });
+    }
+    view.finish();
+    return text;
+  };
+  expect(show(false)).toMatchInlineSnapshot(`
+    "scoring   2%  3 min 16 s left  1 of 10 layers
+    scoring  21%  2 min 38 s left  10 of 10 layers  0.2/s
+    repairing  22%  2 min 36 s left  1 of 10 layers
+    repairing  31%  2 min 18 s left  5 of 10 layers  0.1/s
+    "
+  `);
+  expect(show(true).split("\r\u001b[K").slice(1)).toMatchInlineSnapshot(`
+    [
+      "scoring  ░░░░░░░░░░░░░░░░░░░░   2%  3 min 16 s left  1 of 10 layers",
+      "scoring  ██░░░░░░░░░░░░░░░░░░   8%  3 min 04 s left  5 of 10 layers  0.2/s",
+      "scoring  ████░░░░░░░░░░░░░░░░  21%  2 min 38 s left  10 of 10 layers  0.2/s",
+      "repairing  ████░░░░░░░░░░░░░░░░  22%  2 min 36 s left  1 of 10 layers",
+      "repairing  ██████░░░░░░░░░░░░░░  31%  2 min 18 s left  5 of 10 layers  0.1/s",
+      "",
+    ]
+  `);
+});

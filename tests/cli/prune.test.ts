@@ -70,6 +70,24 @@ describe("prune", () => {
       expect(report).toMatchObject({ out, layout: "uniform", dimensions: [{ dimension: "domain", label: "corpus.jsonl" }] });
     }));
 
+  test("tells before it begins how long each stage will take; --dry-run says only that, and writes nothing", () =>
+    withModel(async ({ folder, prune, out }) => {
+      const before = await readdir(folder);
+      const dry = await runCommand([...prune, "--out", out, "--dry-run"]);
+      expect({ exitCode: dry.exitCode, stdout: dry.stdout }).toEqual({
+        exitCode: 0,
+        stdout: expect.stringMatching(
+          /scoring .*\n[^]*repairing .*\n[^]*\ntotal [^]*weights in F32 +about [^]*Nothing was written/,
+        ) as string,
+      });
+      expect(await readdir(folder)).toEqual(before);
+      const json = await runCommand([...prune, "--out", out, "--dry-run", "--json"]);
+      expect(JSON.parse(json.stdout)).toMatchObject({ out, seconds: expect.any(Number) as number });
+      expect(json.stderr).toBe("");
+      const { stderr } = await runCommand([...prune, "--out", out]);
+      expect(stderr).toMatch(/^about .* on this machine: /m);
+    }));
+
   test("reads a YAML file, which flags override", () =>
     withModel(async ({ folder, model, out }) => {
       const config = join(folder, "expert.yaml");
