@@ -99,6 +99,7 @@ export const ERROR_CODES = {
   CORPUS_COMPRESSED: "corpus",
   CORPUS_TOO_LARGE: "corpus",
   CORPUS_TOO_SHORT: "corpus",
+  CORPUS_CHANGED: "corpus",
   TOKEN_WITHOUT_ROW: "corpus",
   PRESET_UNKNOWN: "usage",
   TASK_FIELD: "corpus",

@@ -8,7 +8,7 @@ import { basename, dirname, join } from "node:path";
 import { CusprunError } from "./errors.ts";
 import { makeFolders, removeFolders, statOrNull, syncTree } from "./folders.ts";
 import { isMountPoint, isReplaceable } from "./mount-points.ts";
-import { fillFolder, moveIn, replaceFolder } from "./output-swap.ts";
+import { fillFolder, moveIn, replaceFolder, writeFollower } from "./output-swap.ts";
 import { entriesOf, OutputStage, stageName, sweepFolder } from "./output-stage.ts";
 import { checkProtected, realPlace, type ProtectedPath } from "./protected-paths.ts";
 import { asWriteError, relocateWriteError } from "./system-errors.ts";
@@ -36,6 +36,9 @@ export interface FilePlaceOptions extends PlaceOptions {
   readonly recognises: (path: string) => Promise<boolean>;
 }
 
+/** Announces the file that another one follows: its temporary path, and its place. */
+export type Announce = (temporary: string, place: string) => Promise<void>;
+
 /** Where something is written. */
 export interface OutputPlace {
   /** The path as the user wrote it. */
@@ -48,9 +51,11 @@ export interface OutputPlace {
   /**
    * Writes the output and moves it to its place, once.
    * @param write receives a temporary path: an empty folder, or a file that it must create.
-   * @throws CusprunError `OUTPUT_EXISTS`, `OUTPUT_UNWRITABLE`, `DISK_FULL`; what `write` throws.
+   * @param lead for a file that belongs to another one: writes the other to its place, and announces it at the last
+   *   moment before. If the process is killed between the two, the next run moves this file in as well.
+   * @throws CusprunError `OUTPUT_EXISTS`, `OUTPUT_UNWRITABLE`, `DISK_FULL`; what `write` and `lead` throw.
    */
-  write(write: (temporary: string) => Promise<void>): Promise<void>;
+  write(write: (temporary: string) => Promise<void>, lead?: (announce: Announce) => Promise<void>): Promise<void>;
 }
 
 /** Remedies for what is there already. */
@@ -143,11 +148,16 @@ abstract class Place implements OutputPlace {
     });
   }
 
-  async write(write: (temporary: string) => Promise<void>): Promise<void> {
-    const content = this.stage!.content;
+  async write(
+    write: (temporary: string) => Promise<void>,
+    lead: (announce: Announce) => Promise<void> = () => Promise.resolve(),
+  ): Promise<void> {
+    const { content, folder } = this.stage!;
     try {
       await this.fill(write);
       await syncTree(content);
+      await this.#check();
+      await lead((temporary, place) => writeFollower(folder, this.target, temporary, place));
       await this.moveIn(await this.#check());
       this.#isWritten = true;
     } catch (error) {

@@ -4,7 +4,7 @@
  */
 
 import { lstat, mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { CusprunError } from "./errors.ts";
 import { statOrNull, syncFolder, syncTree } from "./folders.ts";
 import { isJsonObject, parseJson } from "./json.ts";
@@ -50,11 +50,26 @@ export async function fillFolder(stage: string): Promise<void> {
   await finishSwap(stage);
 }
 
-/** @param name of the output next to the stage; null if the stage is in it. */
-async function writeSwap(stage: string, name: string | null): Promise<void> {
+/**
+ * Notes that the new file of a stage belongs to another new file, its leader, and takes its place right after it. If
+ * the process is killed between the two, the next run finishes it.
+ * @param target path of the file's own place, next to the stage.
+ * @param leader path of the leader in its own stage.
+ * @param place path of the leader's place.
+ */
+export async function writeFollower(stage: string, target: string, leader: string, place: string): Promise<void> {
+  const [id, replaces] = [await identityOf(leader), await identityOf(target)];
+  await writeSwap(stage, basename(target), { follows: { path: resolve(place), id }, replaces });
+}
+
+/**
+ * @param name of the output next to the stage; null if the stage is in it.
+ * @param follower what `finishFollowing` has to know.
+ */
+async function writeSwap(stage: string, name: string | null, follower: Partial<Follower> = {}): Promise<void> {
   const path = join(stage, SWAP_NAME);
   const part = join(stage, SWAP_PART_NAME);
-  await writeFile(part, JSON.stringify({ name }));
+  await writeFile(part, JSON.stringify({ name, ...follower }));
   await syncTree(part);
   await rename(part, path);
   await syncFolder(stage);
@@ -69,6 +84,7 @@ export async function finishSwap(stage: string): Promise<void> {
   if (swap === null || (await statOrNull(join(stage, NEW_NAME))) === null) return;
   if (swap.name === null) return finishFilling(stage);
   const target = join(dirname(stage), swap.name);
+  if (swap.follower !== null) return finishFollowing(stage, target, swap.follower);
   // Only between its two renames is a replaced folder missing.
   if ((await statOrNull(join(stage, OLD_NAME))) === null || (await statOrNull(target)) !== null) return;
   await moveIn(stage, target);
@@ -108,6 +124,21 @@ async function finishFilling(stage: string): Promise<void> {
   await syncFolder(folder);
 }
 
+/**
+ * Moves a file in whose leader is in its place already, unless its own place has changed since. If the leader is not
+ * there, the output was never begun.
+ */
+async function finishFollowing(stage: string, target: string, { follows, replaces }: Follower): Promise<void> {
+  if ((await identityOf(follows.path)) !== follows.id || (await identityOf(target)) !== replaces) return;
+  await moveIn(stage, target);
+}
+
+/** A file's number and the time it was written, neither of which a rename changes; null if nothing is there. */
+async function identityOf(path: string): Promise<string | null> {
+  const found = await statOrNull(path);
+  return found === null ? null : `${found.dev} ${found.ino} ${found.size} ${found.mtimeMs}`;
+}
+
 /** What was written earlier has been moved aside: anything that is there now is somebody else's. */
 async function refuseIfThere(path: string): Promise<void> {
   const found = await lstat(path).catch(() => null);
@@ -124,13 +155,28 @@ async function renameIfThere(from: string, to: string): Promise<void> {
   if ((await statOrNull(from)) !== null) await rename(from, to);
 }
 
-async function readSwap(stage: string): Promise<{ readonly name: string | null } | null> {
+/** A new file that takes its place after another one. */
+interface Follower {
+  readonly follows: { readonly path: string; readonly id: string | null };
+  /** The file that it replaces. */
+  readonly replaces: string | null;
+}
+
+interface Swap {
+  readonly name: string | null;
+  readonly follower: Follower | null;
+}
+
+async function readSwap(stage: string): Promise<Swap | null> {
   try {
     const swap = parseJson(await readFile(join(stage, SWAP_NAME), "utf8"));
     if (!isJsonObject(swap)) return null;
-    const { name } = swap;
-    if (name === null) return { name };
-    return typeof name === "string" && basename(name) === name && name !== "" && name !== "." && name !== ".." ? { name } : null;
+    const { name, follows } = swap;
+    const isFollower = isJsonObject(follows) && typeof follows["path"] === "string";
+    const follower = isFollower ? (swap as unknown as Follower) : null;
+    if (name === null) return { name, follower };
+    const isName = typeof name === "string" && basename(name) === name && name !== "" && name !== "." && name !== "..";
+    return isName ? { name, follower } : null;
   } catch {
     return null;
   }

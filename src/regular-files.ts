@@ -16,15 +16,21 @@ const NO_WAIT = constants.O_NONBLOCK ?? 0;
  * Opens a regular file for reading; follows links.
  * @param code of the errors.
  * @param expected for example "a safetensors file".
- * @throws CusprunError with `code`.
+ * @param kindCode of the error for what is not a regular file; default `code`.
+ * @throws CusprunError with `code` or `kindCode`.
  */
-export async function openRegularFile(path: string, code: ErrorCode, expected: string): Promise<FileHandle> {
+export async function openRegularFile(
+  path: string,
+  code: ErrorCode,
+  expected: string,
+  kindCode: ErrorCode = code,
+): Promise<FileHandle> {
   let handle: FileHandle | undefined;
   try {
     // Before it is opened: opening some devices has effects of its own.
-    checkRegular(await stat(path), path, code, expected);
+    checkRegular(await stat(path), path, kindCode, expected);
     handle = await open(path, constants.O_RDONLY | NO_WAIT);
-    checkRegular(await handle.stat(), path, code, expected);
+    checkRegular(await handle.stat(), path, kindCode, expected);
     return handle;
   } catch (error) {
     await handle?.close();
@@ -119,7 +125,8 @@ export async function readFolder(path: string, code: ErrorCode, expected: string
 
 function checkRegular(found: Stats, path: string, code: ErrorCode, expected: string): void {
   if (found.isFile()) return;
-  throw new CusprunError(code, { where: path, found: kindOf(found), expected, remedy: "Pass a file, or correct the path" });
+  const remedy = found.isFIFO() ? "Write its contents to a file, and pass that" : "Pass a file, or correct the path";
+  throw new CusprunError(code, { where: path, found: kindOf(found), expected, remedy });
 }
 
 /** What a path that is not a regular file is, in words. */

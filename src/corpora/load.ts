@@ -8,6 +8,7 @@
 import { CusprunError } from "../errors.ts";
 import { type JobOptions, pause } from "../progress.ts";
 import { type Candidate, readCandidates, specLabel } from "./candidates.ts";
+import type { ReadingJob } from "./corpus-stamps.ts";
 import { type Dimension, DIMENSIONS, type LoadedCorpus, type SourceReport, type TokenDocument } from "./corpus.ts";
 import { type Tokenizer } from "./tokenizer.ts";
 import { MIN_DOCUMENT_TOKENS, toTokenDocument } from "./token-document.ts";
@@ -68,7 +69,7 @@ interface Draft {
 export async function loadCorpora(
   specs: CorpusSpecs,
   tokenizer: Tokenizer,
-  options: CorpusOptions & JobOptions = {},
+  options: CorpusOptions & ReadingJob = {},
 ): Promise<readonly LoadedCorpus[]> {
   const settings = checkOptions(options);
   const tokenise = makeTokeniser(tokenizer, settings.maxTokens, options);
@@ -166,7 +167,7 @@ async function draftCorpus(
   { chatTemplate = null }: Tokenizer,
   tokenise: Tokenise,
   settings: Settings,
-  job: JobOptions,
+  job: ReadingJob,
 ): Promise<Draft> {
   const label = specs.map(specLabel).join(" + ");
   const wanted = settings.documents + settings.heldOutDocuments;

@@ -5,7 +5,8 @@
  * Format: https://github.com/apache/parquet-format, "Nested Encoding" and `LogicalTypes.md`, "Lists".
  */
 
-import { type AsyncBuffer, asyncBufferFromFile, type FileMetaData, parquetMetadata, parquetSchema } from "hyparquet";
+import type { FileHandle } from "node:fs/promises";
+import { type AsyncBuffer, type FileMetaData, parquetMetadata, parquetSchema } from "hyparquet";
 import { withinTime } from "../time-limit.ts";
 import { checkCount } from "./parquet-pages.ts";
 
@@ -52,14 +53,27 @@ export interface ParquetFile {
 }
 
 /**
- * Opens a file and reads its footer.
+ * Reads the footer of a file, which must stay open.
  * @throws Error if it is damaged, or what the system answers.
  */
-export async function openParquet(path: string): Promise<ParquetFile> {
-  const file = await asyncBufferFromFile(path);
+export async function openParquet(handle: FileHandle): Promise<ParquetFile> {
+  const { size } = await handle.stat();
+  const file: AsyncBuffer = { byteLength: size, slice: (start, end = size) => readSlice(handle, start, end) };
   const metadata = await readFooter(file);
   const columns = withinTime(() => parquetSchema(metadata).children.map(describeColumn));
   return { file, metadata, columns };
+}
+
+/** The bytes `[start, end)`; fewer if the file has become shorter. */
+async function readSlice(handle: FileHandle, start: number, end: number): Promise<ArrayBuffer> {
+  const bytes = new Uint8Array(end - start);
+  let done = 0;
+  while (done < bytes.length) {
+    const { bytesRead } = await handle.read(bytes, done, bytes.length - done, start + done);
+    if (bytesRead === 0) break;
+    done += bytesRead;
+  }
+  return done === bytes.length ? bytes.buffer : bytes.buffer.slice(0, done);
 }
 
 async function readFooter(file: AsyncBuffer): Promise<FileMetaData> {

@@ -3,12 +3,12 @@
  * of UTF-16. Only regular files are opened, and what a file decompresses to is bounded.
  */
 
-import { createReadStream } from "node:fs";
-import { stat } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { pipeline } from "node:stream";
 import { TextDecoder } from "node:util";
 import { createGunzip } from "node:zlib";
 import { CusprunError } from "../errors.ts";
+import { openRegularFile } from "../regular-files.ts";
 import { shellPath } from "../shell.ts";
 import { asReadError } from "../system-errors.ts";
 import { unzstd, ZstdError } from "./unzstd.ts";
@@ -34,34 +34,27 @@ type Chunks = AsyncIterable<Uint8Array>;
  * `CORPUS_ENCODING` for broken UTF-16 and for UTF-32.
  */
 export async function* readBytes(path: string): AsyncGenerator<Uint8Array> {
-  const byteLength = await checkRegularFile(path);
+  const handle = await openCorpusFile(path);
   try {
-    yield* toUtf8(decompress(path, byteLength), path);
+    const { size } = await handle.stat();
+    yield* toUtf8(decompress(handle, path, size), path);
   } catch (error) {
     throw asReadError(error, "CORPUS_NOT_FOUND", path);
+  } finally {
+    await handle.close();
   }
 }
 
 /**
- * Checks that a path is a regular file: opening a pipe would wait for its writer.
- * @returns its size in bytes.
- * @throws CusprunError `CORPUS_NOT_FOUND`, `CORPUS_FORMAT`.
+ * Opens a file of a corpus.
+ * @throws CusprunError `CORPUS_NOT_FOUND`; `CORPUS_FORMAT` for what is not a regular file.
  */
-export async function checkRegularFile(path: string): Promise<number> {
-  const found = await stat(path).catch((error: unknown) => {
-    throw asReadError(error, "CORPUS_NOT_FOUND", path);
-  });
-  if (found.isFile()) return found.size;
-  throw new CusprunError("CORPUS_FORMAT", {
-    where: path,
-    found: found.isDirectory() ? "a folder" : found.isFIFO() ? "a named pipe" : "a device or socket",
-    expected: "a regular file",
-    remedy: found.isDirectory() ? "Pass the folder's own path" : "Write its content to a file, and pass that",
-  });
+export function openCorpusFile(path: string): Promise<FileHandle> {
+  return openRegularFile(path, "CORPUS_NOT_FOUND", "a readable file", "CORPUS_FORMAT");
 }
 
-function decompress(path: string, byteLength: number): Chunks {
-  const file = createReadStream(path, { highWaterMark: READ_BYTES });
+function decompress(handle: FileHandle, path: string, byteLength: number): Chunks {
+  const file = handle.createReadStream({ highWaterMark: READ_BYTES });
   const name = path.toLowerCase();
   if (name.endsWith(".gz")) {
     const gunzip = createGunzip({ chunkSize: READ_BYTES });

@@ -9,6 +9,7 @@ import { CusprunError } from "../errors.ts";
 import type { JobOptions } from "../progress.ts";
 import { type ChatTemplate, compileChatTemplate, type RenderChat } from "./chat-template.ts";
 import { type CorpusFormat, findCorpusFiles, formatOf, hasFileExtension, shortList } from "./corpus-files.ts";
+import { CorpusStamps, type ReadingJob } from "./corpus-stamps.ts";
 import type { SourceReport, TextDocument } from "./corpus.ts";
 import { fetchHubDataset, parseDatasetSpec } from "./hub-dataset.ts";
 import { readCsvRows } from "./read-csv.ts";
@@ -28,7 +29,7 @@ const ROW_READERS: Readonly<Record<Exclude<CorpusFormat, "text">, (path: string,
 };
 
 /** How documents are read. */
-export interface ReadOptions extends JobOptions {
+export interface ReadOptions extends ReadingJob {
   /** The model's chat template, which turns chats into texts; null if it has none. */
   readonly chatTemplate: ChatTemplate | null;
   /** Receives what was read, at the end. */
@@ -51,7 +52,8 @@ interface Located {
  * @param spec a path or a dataset's name, followed by `#field` if the text is not in one of the fields that
  * `chooseReader` knows. What exists as a path is one.
  * @throws CusprunError `CORPUS_EMPTY` if there is no document; `CORPUS_FIELD`, `CORPUS_CHAT`, `CHAT_TEMPLATE_MISSING`
- * for rows of another form; `CHAT_TEMPLATE`; and what `findCorpusFiles`, `fetchHubDataset` and the readers throw.
+ * for rows of another form; `CHAT_TEMPLATE`; `CORPUS_CHANGED`; and what `findCorpusFiles`, `fetchHubDataset` and the
+ * readers throw.
  */
 export async function* readDocuments(spec: string, options: ReadOptions = { chatTemplate: null }): AsyncGenerator<TextDocument> {
   const { files, field, isFolder, notes, passedOver } = await locate(spec, options);
@@ -63,17 +65,24 @@ export async function* readDocuments(spec: string, options: ReadOptions = { chat
     notes: [...notes],
     passedOver: [...passedOver],
   };
-  for (const file of files) {
-    const before = tally.documents;
-    try {
-      for await (const document of readFile(file, field, isFolder, options, tally)) {
-        tally.documents++;
-        yield document;
+  const { stamps = new CorpusStamps() } = options;
+  await stamps.check(spec, files);
+  try {
+    for (const file of files) {
+      const before = tally.documents;
+      try {
+        for await (const document of readFile(file, field, isFolder, options, tally)) {
+          tally.documents++;
+          yield document;
+        }
+      } catch (error) {
+        if (!isFolder || tally.documents > before || !isOtherFile(file, error)) throw error;
+        tally.passedOver.push(`${file}: ${error.parts.found}`);
       }
-    } catch (error) {
-      if (!isFolder || tally.documents > before || !isOtherFile(file, error)) throw error;
-      tally.passedOver.push(`${file}: ${error.parts.found}`);
     }
+  } finally {
+    // Also after an error, which a change may have caused, and when the reader has had enough.
+    await stamps.check(spec, files);
   }
   const { documents, withoutText, unusable, fields } = tally;
   if (documents === 0) throw empty(spec, withoutText, isFolder ? (tally.passedOver.length > 0 ? tally.passedOver : files) : []);

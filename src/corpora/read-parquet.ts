@@ -9,7 +9,7 @@ import { type JsonObject, showValue } from "../json.ts";
 import { asReadError, systemCodeOf } from "../system-errors.ts";
 import { checkCount, CODECS, type LeafChunk, NotUtf8Error, readLeafPages } from "./parquet-pages.ts";
 import { type Leaf, openParquet, type ParquetColumn } from "./parquet-schema.ts";
-import { checkRegularFile } from "./read-bytes.ts";
+import { openCorpusFile } from "./read-bytes.ts";
 import { neededKeys, unknownFields } from "./row-texts.ts";
 import type { Row } from "./rows.ts";
 
@@ -27,10 +27,10 @@ const SHOWN_COLUMNS = 20;
  * `CORPUS_NOT_FOUND` if the system cannot read it, `CORPUS_FORMAT` for a pipe or a device.
  */
 export async function* readParquetRows(path: string, field: string | null): AsyncGenerator<Row> {
-  await checkRegularFile(path);
+  const handle = await openCorpusFile(path);
   let where = path;
   try {
-    const { file, metadata, columns } = await openParquet(path);
+    const { file, metadata, columns } = await openParquet(handle);
     const chosen = chooseColumns(columns, path, field);
     let first = 0;
     for (const [index, group] of metadata.row_groups.entries()) {
@@ -50,6 +50,8 @@ export async function* readParquetRows(path: string, field: string | null): Asyn
     }
   } catch (error) {
     throw asParquetError(error, path, where);
+  } finally {
+    await handle.close();
   }
 }
 

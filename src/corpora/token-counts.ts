@@ -4,8 +4,9 @@
  */
 
 import { CusprunError } from "../errors.ts";
-import { type JobOptions, pause } from "../progress.ts";
+import { pause } from "../progress.ts";
 import { openSpec, specLabel } from "./candidates.ts";
+import type { ReadingJob } from "./corpus-stamps.ts";
 import { type Corpus, type Dimension, DIMENSIONS } from "./corpus.ts";
 import { ScriptCounter } from "./kept-tokens.ts";
 import type { CorpusSpecs } from "./load.ts";
@@ -63,7 +64,7 @@ export interface TokenCounts {
 }
 
 /** Options of `countTokens`. */
-export interface CountOptions extends JobOptions {
+export interface CountOptions extends ReadingJob {
   /** V: rows of the embedding. */
   readonly vocabSize: number;
   /** Their held-out documents are not counted. */
@@ -101,13 +102,13 @@ async function countSpec(
   tokenizer: Tokenizer,
   isHeldOut: (tokens: Int32Array) => boolean,
   scripts: ScriptCounter | null,
-  { vocabSize, onProgress, signal }: CountOptions,
+  { vocabSize, onProgress, signal, stamps }: CountOptions,
 ): Promise<readonly [Float64Array, Float64Array]> {
   const { chatTemplate = null } = tokenizer;
   const counts = [new Float64Array(vocabSize), new Float64Array(vocabSize)] as const;
   const totals: [number, number] = [0, 0];
   let [documents, characters] = [0, 0];
-  const reading = { chatTemplate, ...(onProgress && { onProgress }), ...(signal && { signal }) };
+  const reading = { chatTemplate, ...(onProgress && { onProgress }), ...(signal && { signal }), ...(stamps && { stamps }) };
   for await (const { text, source, isRendered } of await openSpec(dimension, spec, reading)) {
     const tokens = tokenizer.encode(wellFormed(text), source, isRendered);
     documents++;

@@ -7,6 +7,7 @@
 import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { exists } from "../folders.ts";
+import { CorpusStamps } from "../corpora/corpus-stamps.ts";
 import type { Corpus } from "../corpora/corpus.ts";
 import {
   DEFAULT_DOCUMENTS,
@@ -107,10 +108,11 @@ async function compareInFolder(options: CompareOptions): Promise<ComparisonRepor
       rehearsed.push(await rehearsePrune(checkpoint, dimensions, choice, { out, ...settled }));
     }
     const tokenizer = await openTokenizer(checkpoint);
+    const stamps = new CorpusStamps();
     const corpora = new Map<number, readonly Corpus[]>();
     const corpusOptions = fitToPositions(options.corpusOptions, checkpoint.config.maxPositionEmbeddings);
     for (const seed of seeds)
-      corpora.set(seed, await loadCorpora(options.corpora, tokenizer, { ...corpusOptions, seed, ...job }));
+      corpora.set(seed, await loadCorpora(options.corpora, tokenizer, { ...corpusOptions, seed, ...job, stamps }));
     const scoring = {
       kinds: sharedKinds(checkpoint.config, experts),
       mapChange: "first-order",
@@ -120,7 +122,7 @@ async function compareInFolder(options: CompareOptions): Promise<ComparisonRepor
     const repairing = rehearsed.find(({ repaired }) => repaired !== null)?.repaired ?? null;
     const stages = { scoring, trials: 0, repairing, measuring: true, writing: true };
     for (const documents of corpora.values()) planRun(checkpoint.config, documents, stages, job);
-    const session = { options, checkpoint, tokenizer, tasks, corpora };
+    const session = { options, checkpoint, tokenizer, tasks, corpora, stamps };
 
     const settings = await settingsOf(session);
     if (known !== null) checkSettings(out, known.settings, settings);

@@ -7,6 +7,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { ModelConfig } from "../checkpoint/config/model-config.ts";
+import type { CorpusStamps } from "../corpora/corpus-stamps.ts";
 import type { Corpus } from "../corpora/corpus.ts";
 import type { Tokenizer } from "../corpora/tokenizer.ts";
 import { summarizeTask, type TaskResult } from "../evaluation/summarize-task.ts";
@@ -42,6 +43,7 @@ export interface Session {
   readonly tokenizer: Tokenizer;
   readonly tasks: readonly Task[];
   readonly corpora: ReadonlyMap<number, readonly Corpus[]>;
+  readonly stamps: CorpusStamps;
 }
 
 /**
@@ -69,14 +71,14 @@ export async function prepareSeed(
 
 /** The facts that tokens are scored from for all experts at once; null if none may lose tokens. */
 export async function sharedVocabulary(
-  { options, checkpoint, tokenizer, corpora }: Session,
+  { options, checkpoint, tokenizer, corpora, stamps }: Session,
   wanted: readonly PlannedExpert[],
   seed: number,
   job: JobOptions,
 ): Promise<VocabularyFacts | null> {
   const trimming = wanted.find(({ choice }) => mayTrim(choice))?.choice;
   if (trimming === undefined) return null;
-  return gatherVocabulary(checkpoint, options.corpora, corpora.get(seed)!, tokenizer, trimming, [], job);
+  return gatherVocabulary(checkpoint, options.corpora, corpora.get(seed)!, tokenizer, trimming, [], { ...job, stamps });
 }
 
 /** The relevances that are scored for all experts at once. */
@@ -108,6 +110,8 @@ export async function makeRun(session: Session, run: WantedRun, prefix: string):
       }),
     );
     isMade = true;
+    // The run has read the corpora for itself.
+    await session.stamps.checkAll();
     const tasks = await measureOnTasks(session, folder, "evaluating the expert", prefix);
     isKept = keep;
     const { parameters, units, vocabulary, dimensions, elapsedMs } = report;

@@ -151,10 +151,14 @@ async function exportGgufTo(
   // A GGUF file contains its name.
   const name = checkpoint.gguf === undefined ? basename(resolve(checkpoint.path)) : undefined;
   let written: WrittenGgufFile | null = null;
-  await place.write(async (path) => {
-    written = await exportGguf(checkpoint, path, { ...job, ...defined({ type, name }), license });
-  });
-  await companion.write(async (path) => void (await writeModelfile(checkpoint, place.path, path)));
+  await companion.write(
+    async (path) => void (await writeModelfile(checkpoint, place.path, path)),
+    (announce) =>
+      place.write(async (path) => {
+        written = await exportGguf(checkpoint, path, { ...job, ...defined({ type, name }), license });
+        await announce(path, place.path);
+      }),
+  );
   return { ...written!, modelfile: companion.path };
 }
 

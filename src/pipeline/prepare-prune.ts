@@ -4,6 +4,7 @@
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { CorpusStamps } from "../corpora/corpus-stamps.ts";
 import type { Dimension, LoadedCorpus, TokenDocument } from "../corpora/corpus.ts";
 import { fitToPositions, loadCorpora, type CorpusOptions, type CorpusSpecs } from "../corpora/load.ts";
 import type { Tokenizer } from "../corpora/tokenizer.ts";
@@ -112,9 +113,10 @@ async function prepare(
   const { config } = checkpoint;
   const corpusOptions = fitToPositions(options.corpusOptions, config.maxPositionEmbeddings);
   const job = jobOptions(options);
+  const reading = { ...job, stamps: new CorpusStamps() };
   const rehearsed = await rehearsePrune(checkpoint, dimensions, choice, options);
   const tokenizer = await openTokenizer(checkpoint);
-  const corpora = await loadCorpora(options.corpora, tokenizer, { ...corpusOptions, ...job });
+  const corpora = await loadCorpora(options.corpora, tokenizer, { ...corpusOptions, ...reading });
   const kinds = scoredKinds(config, choice, method);
   const memory = planRun(
     config,
@@ -132,7 +134,7 @@ async function prepare(
   try {
     await place.protect(openedInputs(checkpoint, workFolder));
     const specs = options.corpora;
-    const vocabulary = await gatherVocabulary(checkpoint, specs, corpora, tokenizer, choice, vocabularyCorpus, job);
+    const vocabulary = await gatherVocabulary(checkpoint, specs, corpora, tokenizer, choice, vocabularyCorpus, reading);
     const request = { kinds, mapChange, vocabulary };
     return {
       checkpoint,

@@ -5,6 +5,7 @@
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { identifyModel } from "../checkpoint/identity.ts";
+import { CorpusStamps } from "../corpora/corpus-stamps.ts";
 import { DIMENSIONS, type Dimension, type SourceReport } from "../corpora/corpus.ts";
 import { fitToPositions, loadCorpora, type CorpusOptions, type CorpusSpecs } from "../corpora/load.ts";
 import { withOutputFile, type OutputPlace } from "../output-place.ts";
@@ -102,11 +103,12 @@ function scoreTo(place: OutputPlace, options: ScoreModelOptions): Promise<Scored
     const { granularity, vocabulary: kept } = options.selection ?? {};
     const kinds = neededKinds(checkpoint.config, options.selection ?? {});
     const tokenizer = await openTokenizer(checkpoint);
+    const reading = { ...jobOptions(options), stamps: new CorpusStamps() };
     const corpora = await loadCorpora(options.corpora, tokenizer, {
       ...fitToPositions(options.corpusOptions, checkpoint.config.maxPositionEmbeddings),
       // Nothing is measured here, so every document may be used for calibration.
       heldOutDocuments: options.corpusOptions?.heldOutDocuments ?? 0,
-      ...jobOptions(options),
+      ...reading,
     });
     const mapChange = options.mapChange ?? "first-order";
     // The budget and the layout of a later plan are not known yet, and forbid nothing.
@@ -114,7 +116,7 @@ function scoreTo(place: OutputPlace, options: ScoreModelOptions): Promise<Scored
     const scoring = { kinds, mapChange, vocabulary: mayTrim(trimming) };
     const memory = planRun(checkpoint.config, corpora, { ...NO_STAGES, scoring }, options);
     const moreText = options.vocabularyCorpus ?? [];
-    const vocabulary = await gatherVocabulary(checkpoint, options.corpora, corpora, tokenizer, trimming, moreText, options);
+    const vocabulary = await gatherVocabulary(checkpoint, options.corpora, corpora, tokenizer, trimming, moreText, reading);
     await place.write((path) => scoreCorpora(checkpoint, corpora, path, { ...options, kinds, vocabulary }));
     return {
       out: options.out,

@@ -6,12 +6,12 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { deriveTokens, readBpe } from "../corpora/bpe.ts";
 import type { Corpus } from "../corpora/corpus.ts";
+import type { ReadingJob } from "../corpora/corpus-stamps.ts";
 import { alwaysKeptTokens } from "../corpora/kept-tokens.ts";
 import type { CorpusSpecs } from "../corpora/load.ts";
 import { countTokens } from "../corpora/token-counts.ts";
 import type { Tokenizer } from "../corpora/tokenizer.ts";
 import { CusprunError } from "../errors.ts";
-import type { JobOptions } from "../progress.ts";
 import type { VocabularyFacts } from "../scoring/token-relevance.ts";
 import { mayTrim, type TrimmingOptions } from "../selection/selection-options.ts";
 
@@ -29,7 +29,7 @@ export async function gatherVocabulary(
   tokenizer: Tokenizer,
   choice: TrimmingOptions,
   moreText: readonly string[],
-  job: JobOptions,
+  job: ReadingJob,
 ): Promise<VocabularyFacts | null> {
   if (!mayTrim(choice)) return null;
   const files = (await checkpoint.readTokenizerFiles())!;

@@ -3,14 +3,15 @@
  * program.
  */
 
-import { readFile, stat, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import type { ModelIdentity } from "../checkpoint/identity.ts";
 import { DIMENSIONS } from "../corpora/corpus.ts";
 import type { Dimension } from "../corpora/corpus.ts";
 import { CusprunError } from "../errors.ts";
 import { writeFileAtomically } from "../atomic-write.ts";
 import { isJsonObject, type JsonObject, parseJsonBytes, showValue } from "../json.ts";
-import { asReadError } from "../system-errors.ts";
+import { readRegularFile } from "../regular-files.ts";
+import { describeSystemCode } from "../system-errors.ts";
 import { parseAggregate } from "./aggregate.ts";
 import { ALLOCATIONS, cutKindsOf, LAYOUTS } from "./plan.ts";
 import type { CutKind, LayerCut, LayerPlan, PrunePlan, VocabularyCut } from "./plan.ts";
@@ -64,9 +65,8 @@ export async function writePlan(path: string, plan: PrunePlan): Promise<void> {
  * ```
  */
 export async function readPlan(path: string): Promise<PrunePlan> {
-  const bytes = await readPlanBytes(path).catch((error: unknown) => {
-    throw asReadError(error, "PLAN_INVALID", path, A_PLAN);
-  });
+  const bytes = await readRegularFile(path, "PLAN_INVALID", A_PLAN, MAX_PLAN_BYTES);
+  if (bytes === null) throw invalid(path, describeSystemCode("ENOENT"), A_PLAN);
   let json: unknown;
   try {
     json = parseJsonBytes(bytes);
@@ -74,13 +74,6 @@ export async function readPlan(path: string): Promise<PrunePlan> {
     throw invalid(path, `invalid JSON (${(error as SyntaxError).message})`, A_PLAN);
   }
   return parsePlan(json, path);
-}
-
-async function readPlanBytes(path: string): Promise<Uint8Array> {
-  const found = await stat(path);
-  if (!found.isFile()) throw invalid(path, found.isDirectory() ? "a folder" : "a device, a pipe or a socket", A_PLAN);
-  if (found.size > MAX_PLAN_BYTES) throw invalid(path, `${found.size} bytes`, `at most ${MAX_PLAN_BYTES}`);
-  return readFile(path);
 }
 
 /**

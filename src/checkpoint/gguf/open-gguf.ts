@@ -10,7 +10,7 @@ import { elementCount, FLOAT_DTYPE_BYTES } from "../../tensor.ts";
 import type { FloatDType } from "../../tensor.ts";
 import { checkTensors } from "../check-tensors.ts";
 import type { Checkpoint, GgufOrigin, RowRange, StoredDType, TensorInfo, TokenizerFiles } from "../checkpoint.ts";
-import { stampOf } from "../file-stamp.ts";
+import { stampOf } from "../../file-stamp.ts";
 import { checkFinite } from "../finite.ts";
 import { dequantizeInto } from "./ggml-dequantize.ts";
 import { configFromGguf, type GgufConfig } from "./config.ts";

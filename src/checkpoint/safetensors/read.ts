@@ -11,7 +11,7 @@ import { HEAD_BYTES } from "../foreign-file.ts";
 import { widenToFloat32 } from "../../float-convert.ts";
 import { elementCount, FLOAT_DTYPE_BYTES, type FloatDType } from "../../tensor.ts";
 import type { RowRange } from "../checkpoint.ts";
-import { stampOf } from "../file-stamp.ts";
+import { stampOf } from "../../file-stamp.ts";
 import {
   HEADER_LENGTH_BYTES,
   parseHeaderLength,
