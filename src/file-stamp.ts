@@ -1,5 +1,5 @@
 /**
- * @file Notices that a file is written to: its size and times, as the file system keeps them.
+ * @file Notices that a file is written to or replaced: its number, size and times, as the file system keeps them.
  */
 
 import type { BigIntStats } from "node:fs";
@@ -7,8 +7,8 @@ import { type FileHandle, stat } from "node:fs/promises";
 import { systemCodeOf } from "./system-errors.ts";
 
 /**
- * Size, modification time and change time of an open file, in nanoseconds. The change time cannot be set by a program,
- * so an edit is noticed although its modification time was restored (`touch -r`).
+ * Number, size, modification time and change time of an open file, in nanoseconds. The change time cannot be set by a
+ * program, so an edit is noticed although its modification time was restored (`touch -r`).
  */
 export async function stampOf(handle: FileHandle): Promise<string> {
   return stampIn(await handle.stat({ bigint: true }));
@@ -24,6 +24,6 @@ export async function stampAt(path: string): Promise<string | null> {
   }
 }
 
-function stampIn({ size, mtimeNs, ctimeNs }: BigIntStats): string {
-  return `${size} ${mtimeNs} ${ctimeNs}`;
+function stampIn({ ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
+  return `${ino} ${size} ${mtimeNs} ${ctimeNs}`;
 }

@@ -11,6 +11,7 @@ import { presetNames } from "../corpora/presets.ts";
 import { CusprunError } from "../errors.ts";
 import { fillExpertFolder, type FormatWriter, type PlannedPart } from "../export/expert-folder.ts";
 import { checkGgufExport } from "../export/gguf/export-gguf.ts";
+import { leftOutTokenizerKeys } from "../export/gguf/carried-tokenizer.ts";
 import { ggufWriter, type WrittenGgufPart } from "../export/gguf/part.ts";
 import type { GgufFileType } from "../export/gguf/types.ts";
 import { huggingFaceWriter, removedParameters, type WrittenWeights } from "../export/hugging-face/write-hugging-face.ts";
@@ -25,7 +26,7 @@ import type { PlannedCut, PrunePlan } from "../selection/plan.ts";
 import type { Expert } from "../surgery/expert.ts";
 import { checkUnchanged } from "../checkpoint/identity.ts";
 import { expertCheckpoint } from "../surgery/expert-checkpoint.ts";
-import { expertTokenizerFiles } from "../surgery/expert-tokenizer.ts";
+import { expertTokenizerFiles, plannedTokenIds } from "../surgery/expert-tokenizer.ts";
 import type { RepairSummary } from "../surgery/repair.ts";
 import { elementCount, type FloatDType } from "../tensor.ts";
 import { type BaseModel, describeBaseModel } from "./base-model.ts";
@@ -183,7 +184,7 @@ export async function writeExpert(
   const writers = await writersOf(checkpoint, { plan, expert, repair }, tokenizer, base, options);
   const { parts, files } = await fillExpertFolder(place, expert.config, writers, { ...job, plan, card });
   const parameters = expert.tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  const leftOut = [...expert.leftOut, ...(tokenizer?.leftOut ?? [])];
+  const leftOut = [...expert.leftOut, ...(tokenizer?.leftOut ?? []), ...leftOutOfGguf(checkpoint, plan, options)];
   const notes =
     leftOut.length === 0 ? [] : [`left out, since they name tokens that the expert does not have: ${leftOut.join(", ")}`];
   return { parameters, files, parts, repair, notes, figures: measured };
@@ -203,6 +204,13 @@ export async function planParts(
   const tokenizer = await expertTokenizerFiles(checkpoint, plan);
   const writers = await writersOf(checkpoint, { plan, expert, repair: null }, tokenizer, base, options);
   return Promise.all(writers.map((writer) => writer.plan()));
+}
+
+/** Keys of the GGUF file that name removed tokens. */
+function leftOutOfGguf({ gguf }: Checkpoint, plan: PrunePlan, { out, formats = [] }: WriteOptions): string[] {
+  if (gguf === undefined || !formats.includes("gguf")) return [];
+  const keys = leftOutTokenizerKeys({ metadata: gguf.metadata, tokenIds: plannedTokenIds(plan) });
+  return keys.map((key) => `${basename(resolve(out))}.gguf: ${key}`);
 }
 
 /** A writer for each requested format; what a format cannot hold is refused here, before anything is written. */

@@ -3,11 +3,9 @@
  * that hangs or dies is replaced, and the run goes on after the input that was to blame.
  */
 
-import { mkdtempSync, rmSync } from "node:fs";
-import { join } from "node:path";
-import { SCRATCH } from "./paths.ts";
 import { WorkerProcess } from "./process.ts";
 import type { Fault, RangeReport, ToWorker } from "./protocol.ts";
+import { withScratch } from "./scratch.ts";
 import type { Outcome } from "./target.ts";
 
 /** Limits of one input. */
@@ -90,6 +88,7 @@ async function runRange(
 ): Promise<{ readonly next: number; readonly killed: boolean }> {
   const end = await workers.run({ type: "range", seed, from, to, maxBytes: limits.maxBytes });
   if (end.type === "answer") {
+    if (end.answer.type === "failed") throw new Error(`the worker of '${report.target}' failed: ${end.answer.detail}`);
     if (end.answer.type !== "range") throw new Error("the worker answered another question");
     add(report, end.answer.report, from);
     if (end.answer.report.replace) await workers.replace();
@@ -138,6 +137,14 @@ export async function runSingles(target: string, tasks: readonly ToWorker[], lim
         results.push({ outcome: { type: "fault", fault, detail }, elapsedMs: Number.NaN, peakBytes: 0 });
         continue;
       }
+      if (end.answer.type === "failed") {
+        results.push({
+          outcome: { type: "fault", fault: "crash", detail: end.answer.detail },
+          elapsedMs: Number.NaN,
+          peakBytes: 0,
+        });
+        continue;
+      }
       if (end.answer.type !== "input") throw new Error("the worker answered another question");
       const { outcome, elapsedMs, peakBytes } = end.answer;
       const tooMuch = peakBytes > limits.maxBytes && outcome.type !== "fault";
@@ -176,12 +183,12 @@ class Workers {
 }
 
 async function withWorkers(target: string, limits: Limits, use: (workers: Workers) => Promise<void>): Promise<void> {
-  const folder = mkdtempSync(join(SCRATCH, `cusprun-fuzz-${target}-`));
-  const workers = new Workers(target, folder, limits);
-  try {
-    await use(workers);
-  } finally {
-    await workers.replace();
-    rmSync(folder, { recursive: true, force: true });
-  }
+  await withScratch(async (folder) => {
+    const workers = new Workers(target, folder, limits);
+    try {
+      await use(workers);
+    } finally {
+      await workers.replace();
+    }
+  });
 }

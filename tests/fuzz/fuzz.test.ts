@@ -2,13 +2,16 @@
  * @file The short run of the fuzzer: fixed seeds, every input that once failed, and the fuzzer on planted faults.
  */
 
-import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { beforeAll, expect, test } from "vitest";
 import type { TargetReport } from "./campaign.ts";
 import type { Defect } from "./keep.ts";
+import { SCRATCH } from "./paths.ts";
 
 const FOLDER = import.meta.dirname;
 /** Inputs of the short run in all. */
@@ -50,6 +53,20 @@ test(
     expect(new Set(kept.map(({ fault }) => fault))).toEqual(new Set(["crash", "message", "hang", "ended", "memory"]));
     expect(kept.filter(({ isConfirmed }) => !isConfirmed)).toEqual([]);
     expect(kept.map(({ detail }) => detail).join("\n")).toContain("a planted crash");
+  },
+  TIMEOUT_MS,
+);
+
+test.each(["SIGINT", "SIGTERM", "SIGKILL"] as const)(
+  "a run that ends by %s leaves nothing, or what the next one removes",
+  async (signal) => {
+    const child = spawn(process.execPath, [join(FOLDER, "dist/tests/fuzz/main.js"), "--target", "plan"], { stdio: "ignore" });
+    const left = (): string[] => readdirSync(SCRATCH).filter((name) => name.includes(`-${child.pid}-`));
+    while (left().length === 0) await setTimeout(20);
+    child.kill(signal);
+    await once(child, "exit");
+    if (signal === "SIGKILL") run(["--target", "plan", "--inputs", "1"]);
+    expect(left()).toEqual([]);
   },
   TIMEOUT_MS,
 );

@@ -4,13 +4,15 @@
 
 import { withNumber } from "./mutate/bytes.ts";
 import type { Input, Source } from "./inputs.ts";
+import { resealed } from "./sealed.ts";
 
 /** What is changed in which file of which base. */
 interface Recipe {
   readonly target: string;
   readonly name: string;
   readonly base: string;
-  readonly file: string;
+  /** Names in a work folder contain digests. */
+  readonly file: string | RegExp;
   readonly make: (contents: Buffer) => Buffer;
 }
 
@@ -56,8 +58,22 @@ const withValues =
     return copy;
   };
 
+type Fields = Record<string, unknown>;
+
+/** Another content of a record, under a seal that fits it. */
+const withContent =
+  (change: (content: Fields) => unknown) =>
+  (contents: Buffer): Buffer =>
+    resealed(contents, (content) => change(content as Fields));
+
+const withDescription = (change: (description: Fields) => unknown): ((contents: Buffer) => Buffer) =>
+  withContent((content) => ({ ...content, description: change(content["description"] as Fields) }));
+
+const withTrials = (change: (trials: readonly Fields[]) => unknown): ((contents: Buffer) => Buffer) =>
+  withContent((content) => ({ ...content, measured: change(content["measured"] as Fields[]) }));
+
 const forTarget =
-  (target: string, base: string, file: string) =>
+  (target: string, base: string, file: string | RegExp) =>
   (name: string, make: Recipe["make"]): Recipe => ({ target, base, file, name, make });
 
 const inConfig = forTarget("config", "llama", "config.json");
@@ -66,6 +82,9 @@ const inIndex = forTarget("shards", "llama", "model.safetensors.index.json");
 const inTokenizer = forTarget("tokenizer", "pieces", "tokenizer.json");
 const inPlan = forTarget("plan", "ragged", "plan.json");
 const inScores = forTarget("scores", "llama-units", "scores.safetensors");
+const inSeal = forTarget("work", "work", /^scores-.*\.index\.json$/);
+const inTrials = forTarget("work", "work", /^trials-/);
+const inPerplexities = forTarget("work", "work", "dense-perplexity.json");
 const inTensors = forTarget("safetensors", "plain", "model.safetensors");
 
 const RECIPES: readonly Recipe[] = [
@@ -99,6 +118,42 @@ const RECIPES: readonly Recipe[] = [
   inTokenizer("a model that nests 20,000 objects", changed(/"model": \{/, `"x": ${DEEP_OBJECTS}, "model": {`)),
   inTokenizer("no model", changed(/"model": \{/, '"model": null, "x": {')),
   inTokenizer("no vocabulary", changed(/"vocab": \{/, '"vocab": null, "x": {')),
+  inSeal(
+    "kinds that are an object",
+    withDescription((index) => ({ ...index, kinds: { a: index["kinds"] } })),
+  ),
+  inSeal(
+    "no dimensions",
+    withDescription((index) => ({ ...index, dimensions: undefined })),
+  ),
+  inTrials(
+    "an object",
+    withTrials(() => ({ a: { a: null } })),
+  ),
+  inTrials(
+    "nothing in place of one",
+    withTrials(([, ...others]) => [null, ...others]),
+  ),
+  inTrials(
+    "units that are an object",
+    withTrials((all) => all.map((trial) => ({ ...trial, removed: { a: trial["removed"] } }))),
+  ),
+  inTrials(
+    "no damage",
+    withTrials((all) => all.map((trial) => ({ ...trial, damage: undefined }))),
+  ),
+  inTrials(
+    "damage that is a text",
+    withTrials((all) => all.map((trial) => ({ ...trial, damage: "../../etc/passwd" }))),
+  ),
+  inPerplexities(
+    "texts",
+    withContent((known) => Object.fromEntries(Object.keys(known).map((key) => [key, "a"]))),
+  ),
+  inPerplexities(
+    "a list",
+    withContent((known) => [known]),
+  ),
   inTokenizer("merges of another type", changed(/"merges": \[/, '"merges": {"length": 4294967295}, "x": [')),
 ];
 
@@ -112,5 +167,10 @@ export function generateInput({ target, bases }: Source, name: string): Input {
   const recipe = RECIPES.find((each) => each.target === target.name && each.name === name);
   const base = bases.find((each) => each.name === recipe?.base);
   if (recipe === undefined || base === undefined) throw new Error(`no input '${name}' for ${target.name}`);
-  return { base: base.name, changed: new Map([[recipe.file, recipe.make(base.files.get(recipe.file)!)]]) };
+  const [file, contents] = [...base.files].find(([each]) => isNamed(each, recipe.file))!;
+  return { base: base.name, changed: new Map([[file, recipe.make(contents)]]) };
+}
+
+function isNamed(file: string, name: string | RegExp): boolean {
+  return typeof name === "string" ? file === name : name.test(file);
 }

@@ -9,8 +9,9 @@ import { LIMITS, runSingles, runTarget, type TargetReport } from "./campaign.ts"
 import { generatedNames } from "./generated.ts";
 import { keepFaults } from "./keep.ts";
 import type { ToWorker } from "./protocol.ts";
+import { sweepScratch } from "./scratch.ts";
+import { missedPlace, storedPaths } from "./stored.ts";
 import { renderFaults, renderTable } from "./table.ts";
-import { storedPaths } from "./stored.ts";
 import { TARGETS, targetNamed } from "./targets/index.ts";
 
 const HELP = `npm run fuzz -- [options]
@@ -66,9 +67,16 @@ async function runCorpus(): Promise<boolean> {
       limits,
     );
     for (const [index, { outcome }] of results.entries()) {
-      if (outcome.type !== "fault") continue;
+      const [label, task] = tasks[index]!;
+      const problem =
+        outcome.type === "fault"
+          ? `${outcome.fault}, ${outcome.detail}`
+          : "path" in task
+            ? missedPlace(task.path, outcome)
+            : null;
+      if (problem === null) continue;
       isGood = false;
-      process.stdout.write(`${tasks[index]![0]}: ${outcome.fault}, ${outcome.detail}\n`);
+      process.stdout.write(`${label}: ${problem}\n`);
     }
     process.stdout.write(`${name}: ${results.length} inputs that once failed\n`);
   }
@@ -101,6 +109,7 @@ async function runAll(inputs: number): Promise<boolean> {
 if (values.help) {
   process.stdout.write(HELP);
 } else {
+  await sweepScratch();
   const isGood =
     values.index !== undefined
       ? await reproduce(Number(values.index))

@@ -34,7 +34,7 @@ export function judge(error: unknown): Outcome {
     const [longest] = Object.entries(parts).toSorted(([, a], [, b]) => b.length - a.length);
     return bad(`a message of more than ${MAX_MESSAGE} characters, most of them in '${longest?.[0]}'`);
   }
-  return { type: "refused", code };
+  return { type: "refused", code, message };
 }
 
 /** The error and the places in the program where it passed. */

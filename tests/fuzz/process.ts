@@ -15,6 +15,12 @@ const WATCH_MS = 200;
 /** Linux counts processor time in ticks of 1/100 s (`getconf CLK_TCK`). */
 const TICKS_PER_SECOND = 100;
 
+/** Processes that end with this one, whatever they are doing. */
+const children = new Set<ChildProcess>();
+process.on("exit", () => {
+  for (const child of children) child.kill("SIGKILL");
+});
+
 /** How a task ended: with an answer, or without one at an index. */
 export type TaskEnd =
   | { readonly type: "answer"; readonly answer: FromWorker }
@@ -41,6 +47,7 @@ export class WorkerProcess {
   static async start(target: string, folder: string, hangSeconds: number): Promise<WorkerProcess> {
     mkdirSync(folder, { recursive: true });
     const child = fork(WORKER, [target, folder], { execArgv: ["--expose-gc"], stdio: ["ignore", "pipe", "pipe", "ipc"] });
+    children.add(child);
     const worker = new WorkerProcess(child, folder, hangSeconds);
     await new Promise<void>((resolve, reject) => {
       child.once("message", () => resolve());
@@ -70,6 +77,7 @@ export class WorkerProcess {
         clearInterval(watch);
         child.removeAllListeners("message");
         child.removeAllListeners("exit");
+        if (end.type !== "answer") children.delete(child);
         resolve(end);
       };
       child.once("message", (answer: FromWorker) => finish({ type: "answer", answer }));
@@ -84,6 +92,7 @@ export class WorkerProcess {
   /** Ends the process. */
   async close(): Promise<void> {
     const child = this.#child;
+    children.delete(child);
     if (child.exitCode !== null || child.signalCode !== null) return;
     const exited = new Promise((resolve) => child.once("exit", resolve));
     if (child.connected) child.disconnect();

@@ -44,4 +44,6 @@ export interface RangeReport {
 export type FromWorker =
   | { readonly type: "ready" }
   | { readonly type: "range"; readonly report: RangeReport }
+  /** The fuzzer itself failed: there is no such input. */
+  | { readonly type: "failed"; readonly detail: string }
   | { readonly type: "input"; readonly outcome: Outcome; readonly elapsedMs: number; readonly peakBytes: number };

@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import type { Input } from "./inputs.ts";
 import { CORPUS } from "./paths.ts";
+import type { Outcome } from "./target.ts";
 
 const DESCRIPTION = "input.json";
 /** Larger inputs are not kept, but reported with the command that makes them. */
@@ -18,6 +19,11 @@ export interface StoredInput {
   /** What was wrong when it was found. */
   readonly fault: string;
   readonly found: string;
+  /**
+   * A part of the message with which it is refused since it was mended, or `accepted`. Otherwise it no longer gets to
+   * where it failed, for example because of a new version of its format.
+   */
+  readonly reaches?: string;
 }
 
 /** Kept inputs of a target, sorted. */
@@ -29,9 +35,21 @@ export function storedPaths(target: string): string[] {
     .map((name) => join(folder, name));
 }
 
+/** What is wrong if a kept input no longer gets to where it failed; otherwise null. */
+export function missedPlace(path: string, outcome: Exclude<Outcome, { readonly type: "fault" }>): string | null {
+  const { reaches } = describe(path);
+  const found = outcome.type === "accepted" ? "accepted" : outcome.message;
+  if (reaches !== undefined && found.includes(reaches)) return null;
+  return `ended with '${found}', not with what its ${DESCRIPTION} names as 'reaches': ${reaches ?? "nothing yet"}`;
+}
+
+function describe(path: string): StoredInput {
+  return JSON.parse(readFileSync(join(path, DESCRIPTION), "utf8")) as StoredInput;
+}
+
 /** Reads a kept input. */
 export function readStored(path: string): Input {
-  const { base } = JSON.parse(readFileSync(join(path, DESCRIPTION), "utf8")) as StoredInput;
+  const { base } = describe(path);
   const names = readdirSync(path).filter((name) => name !== DESCRIPTION);
   return { base, changed: new Map(names.map((name) => [name, readFileSync(join(path, name))])) };
 }

@@ -40,7 +40,7 @@ export interface Target {
 /** What became of an input. */
 export type Outcome =
   | { readonly type: "accepted" }
-  | { readonly type: "refused"; readonly code: string }
+  | { readonly type: "refused"; readonly code: string; readonly message: string }
   | { readonly type: "fault"; readonly fault: FaultKind; readonly detail: string };
 
 /**

@@ -133,7 +133,11 @@ const source = await openSource(target);
 const folders = new InputFolders(folder, source);
 const reader = openSecondReader(target, folder);
 process.on("message", (message: ToWorker) => {
-  void answer(source, folders, reader, message).then((reply) => process.send?.(reply));
+  const failed = (error: unknown): FromWorker => ({ type: "failed", detail: String(error) });
+  void answer(source, folders, reader, message).then(
+    (reply) => process.send?.(reply),
+    (error: unknown) => process.send?.(failed(error)),
+  );
 });
 process.on("disconnect", () => {
   reader?.close();

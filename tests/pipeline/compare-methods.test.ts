@@ -1,5 +1,6 @@
 /** @file Comparing as a function: the work that runs share, runs that are added, and requests that are refused. */
 
+import { readFileSync, writeFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -68,6 +69,25 @@ describe("compareMethods", () => {
       const { elapsedMs: _, peakBytes: _peak, expert: _expert, ...figures } = first.runs[0]!;
       expect(kept.runs[0]).toMatchObject(figures);
       expect(await compareMethods({ ...options, keep: true })).toMatchObject({ made: 0 });
+    }));
+
+  test("keeps no run whose corpora changed since the comparison began, and goes on with the old ones", () =>
+    withFolder(async (folder) => {
+      const options = await prepare(folder, { methods: ["random", "magnitude"] });
+      const [path] = options.corpora.domain as [string];
+      const old = readFileSync(path);
+      let isChanged = false;
+      const onProgress = ({ stage }: { readonly stage: string }): void => {
+        if (isChanged || !stage.startsWith("1/2 ")) return;
+        isChanged = true;
+        writeFileSync(path, old.toString("utf8").replaceAll("w1 ", "w2 "));
+      };
+      await expect(compareMethods({ ...options, onProgress })).rejects.toMatchObject({
+        code: "CORPUS_CHANGED",
+        parts: { where: path },
+      });
+      writeFileSync(path, old);
+      expect(await compareMethods(options)).toMatchObject({ made: 2, reused: 0 });
     }));
 
   test.each<[string, (options: CompareOptions) => Promise<CompareOptions>, RegExp]>([

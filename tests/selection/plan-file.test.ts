@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -162,6 +163,12 @@ describe("a plan file", () => {
     const path = join(home, "plan.json");
     await (content === null ? mkdir(path) : writeFile(path, content));
     await expect(readPlan(path)).rejects.toMatchObject({ code: "PLAN_INVALID", message: expect.stringMatching(message) });
+  });
+
+  it("that is a pipe is refused without waiting for its writer", async () => {
+    const path = join(home, "pipe.json");
+    execFileSync("mkfifo", [path]);
+    await expect(readPlan(path)).rejects.toMatchObject({ code: "PLAN_INVALID", message: expect.stringMatching(/found a pipe/) });
   });
 
   it("that is truncated or absent is refused", async () => {

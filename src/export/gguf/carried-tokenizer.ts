@@ -42,6 +42,15 @@ export async function carriedTokenizerValues(origin: GgufOrigin): Promise<Readon
   return values;
 }
 
+/** Keys that are dropped because a token that they name was removed. */
+export function leftOutTokenizerKeys({ metadata, tokenIds }: Pick<GgufOrigin, "metadata" | "tokenIds">): string[] {
+  if (tokenIds === null) return [];
+  const named = [...metadata].filter(
+    ([key, value]) => key.startsWith(TOKENIZER_PREFIX) && !isAbsentPadding(key, value, metadata),
+  );
+  return named.filter(([key, value]) => renumberIds(key, value, tokenIds) === null).map(([key]) => key);
+}
+
 /** Padding is never computed, and some files name a token that does not exist, such as 4294967295. */
 function isAbsentPadding(key: string, value: GgufValue, metadata: GgufMetadata): boolean {
   return key === PADDING_KEY && !(Number(value) < stringsOf(metadata.get(TOKENS_KEY)).length);
@@ -67,6 +76,11 @@ function trimValue(key: string, value: GgufValue, { ids, texts }: KeptTokens): G
     return ["array", type, numbers];
   }
   if (key === MERGES_KEY) return ["array", "string", stringsOf(value).filter((merge) => isKeptMerge(merge, texts))];
+  return renumberIds(key, value, ids);
+}
+
+/** The value of a key that names tokens; null if one of them was removed, `same` for a key that names none. */
+function renumberIds(key: string, value: GgufValue, ids: ReadonlyMap<number, number>): GgufTypedValue | "same" | null {
   if (key.endsWith("_token_id")) {
     const id = ids.get(Number(value));
     return id === undefined ? null : ["uint32", id];

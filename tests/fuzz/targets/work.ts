@@ -3,7 +3,7 @@
  * comparison.
  */
 
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CusprunError } from "../../../src/errors.ts";
 import type { Corpus } from "../../../src/corpora/corpus.ts";
@@ -24,7 +24,11 @@ import type { SelectionOptions } from "../../../src/selection/selection-options.
 import { madeUpScores } from "../../support/made-up-scores.ts";
 import { tinyCheckpoint } from "../../support/tiny-models.ts";
 import { mustHold } from "../broken.ts";
-import { ROOT, SCRATCH } from "../paths.ts";
+import { mutateJson } from "../mutate/json.ts";
+import { ROOT } from "../paths.ts";
+import type { Random } from "../random.ts";
+import { withScratch } from "../scratch.ts";
+import { resealed } from "../sealed.ts";
 import type { Base, Target } from "../target.ts";
 import { mutateJsonFile, smallModel } from "./small-models.ts";
 
@@ -69,9 +73,8 @@ async function selectByTrials(folder: string, signal?: AbortSignal): Promise<voi
 /** A work folder. */
 export const work: Target = {
   name: "work",
-  bases: async () => {
-    const folder = mkdtempSync(join(SCRATCH, "cusprun-fuzz-work-"));
-    try {
+  bases: () =>
+    withScratch(async (folder) => {
       const path = scoresPath(folder, [CORPUS], REQUEST);
       writeFileSync(path, "");
       await recordScores(path, [CORPUS], REQUEST);
@@ -81,11 +84,8 @@ export const work: Target = {
       await selectByTrials(folder);
       const files = new Map(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name))]));
       return [{ name: "work", files, changed: [...files.keys()].filter((name) => name.endsWith(".json")) }];
-    } finally {
-      rmSync(folder, { recursive: true, force: true });
-    }
-  },
-  mutate: (_, contents, random) => mutateJsonFile(contents, random),
+    }),
+  mutate: (_, contents, random) => mutateRecord(contents, random),
   run: async (folder) => {
     const found = await findScores(folder, [CORPUS], REQUEST);
     mustHold(
@@ -101,6 +101,19 @@ export const work: Target = {
     await selectByTrials(folder, AbortSignal.abort(NOT_AGAIN));
   },
 };
+
+/** Mostly what a record holds, since one whose seal is broken is not looked at. */
+function mutateRecord(contents: Buffer, random: Random): Buffer {
+  if (random.chance(0.2)) return mutateJsonFile(contents, random);
+  return resealed(contents, (content) => {
+    const mutated = mutateJson(JSON.stringify(content), random);
+    try {
+      return JSON.parse(mutated) as unknown;
+    } catch {
+      return mutated;
+    }
+  });
+}
 
 /** Every plot is drawn for one input in this many: drawing takes longer than everything else. */
 const PLOTTED_EVERY = 20;
