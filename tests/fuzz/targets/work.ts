@@ -105,14 +105,12 @@ export const work: Target = {
 /** Mostly what a record holds, since one whose seal is broken is not looked at. */
 function mutateRecord(contents: Buffer, random: Random): Buffer {
   if (random.chance(0.2)) return mutateJsonFile(contents, random);
-  return resealed(contents, (content) => {
-    const mutated = mutateJson(JSON.stringify(content), random);
-    try {
-      return JSON.parse(mutated) as unknown;
-    } catch {
-      return mutated;
-    }
-  });
+  try {
+    return resealed(contents, (content) => JSON.parse(mutateJson(JSON.stringify(content), random)) as unknown);
+  } catch {
+    // No JSON any more, or nested so deep that it cannot be sealed.
+    return mutateJsonFile(contents, random);
+  }
 }
 
 /** Every plot is drawn for one input in this many: drawing takes longer than everything else. */
