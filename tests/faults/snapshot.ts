@@ -9,9 +9,10 @@ import { basename, join } from "node:path";
 /** Digest of each file, and the kind of every other entry, by path within the folder; `.` is the folder itself. */
 export type Snapshot = ReadonlyMap<string, string>;
 
-/** What a comparison says about its own time and memory: the only bytes that differ between two equal runs. */
+/** What runs say about their own time and memory: the only bytes that differ between two equal runs. */
 const OWN_FIGURES: Readonly<Record<string, RegExp>> = {
   "results.json": /"(?:elapsedMs|peakBytes)": ?\d+/g,
+  "speed.json": /"digest":"[0-9a-f]{64}"|"measuredAtMs":\d+|"speed":\{[^}]*\}/g,
   "table.md": / [\d.]+ (?:ms|s|min) \| \d+ MiB \|$/gm,
 };
 
