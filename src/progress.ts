@@ -32,6 +32,8 @@ export interface StageTime {
   readonly stage: string;
   /** Estimated for this machine; 0 if there is nothing left to do. */
   readonly seconds: number;
+  /** Those of them, at its end, in which it reports no progress. */
+  readonly silentSeconds: number;
   /** Whether an earlier run did all of it. */
   readonly reused: boolean;
 }

@@ -44,6 +44,8 @@ export async function sumLogLikelihoods(
     const asked = forward.batches.flatMap((batch, number) => placeRequests(batch, number, inputs, askedOf));
     for (const group of groupRequests(asked, requests, maxTargets))
       await readGroup(checkpoint, requests, group, forward, options, results);
+    const total = checkpoint.config.numHiddenLayers * inputs.reduce((sum, { length }) => sum + length, 0);
+    options.onProgress?.({ stage, done: total, total, unit: "layer tokens" });
   } finally {
     await forward.states.close();
   }

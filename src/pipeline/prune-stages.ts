@@ -81,6 +81,7 @@ export async function planStages(prepared: PreparedPrune, keepsSpeed: boolean, j
     stages: stages.map(({ stage, work, seconds = work ? secondsOf(work, speed) : undefined }) => ({
       stage,
       seconds: seconds ?? 0,
+      silentSeconds: work ? secondsOf(lastWork(work), speed) : 0,
       reused: seconds === undefined,
     })),
   };
@@ -119,6 +120,11 @@ async function likelyPlan({ checkpoint, dimensions, rehearsed, request }: Prepar
     if (error instanceof CusprunError && error.code === "BUDGET_UNREACHABLE") return units;
     throw error;
   }
+}
+
+/** What a stage does after its last layer, without a report: predictions are read from the output head. */
+function lastWork({ head = 0, damage = 0 }: Work): Work {
+  return { head, damage };
 }
 
 /** The stages of a run, in order. */

@@ -69,7 +69,7 @@ class RunClock {
     const from = this.#stages[this.#index]?.stage === stage && share >= this.#stageShare ? this.#index : this.#index + 1;
     const next = this.#stages.findIndex((each, index) => index >= from && each.stage === stage);
     if (next <= this.#index) return;
-    this.#toldBefore += this.#toldOfStage(1);
+    this.#toldBefore += this.#toldOfStage();
     for (const { seconds } of this.#stages.slice(this.#index + 1, next)) this.#toldBefore += seconds;
     this.#index = next;
     // Its first report comes after its first step.
@@ -80,24 +80,30 @@ class RunClock {
 
   #advance(share: number): void {
     const needed = (this.#now() - this.#stageAtMs) / 1000;
-    const told = share * this.#stages[this.#index]!.seconds;
+    const told = this.#toldOfSteps(share);
     this.#resumedAt ??= told > RESUMED_PACE * needed && told > this.#trusted ? share : 0;
     this.#stageShare = share;
   }
 
-  /** Told seconds of the current stage up to a share of it, without what an earlier run did. */
-  #toldOfStage(share: number): number {
-    return (share - (this.#resumedAt ?? 0)) * (this.#stages[this.#index]?.seconds ?? 0);
+  /** Told seconds of the steps of the current stage up to a share of them, without what an earlier run did. */
+  #toldOfSteps(share: number): number {
+    const { seconds = 0, silentSeconds = 0 } = this.#stages[this.#index] ?? {};
+    return (share - (this.#resumedAt ?? 0)) * (seconds - silentSeconds);
+  }
+
+  /** Told seconds of the whole stage. */
+  #toldOfStage(): number {
+    return this.#toldOfSteps(1) + (this.#stages[this.#index]?.silentSeconds ?? 0);
   }
 
   /** The rest of the stage at its own pace, and the stages after it at that of the whole run. */
   #secondsLeft(elapsed: number): number {
-    const ownTold = this.#toldOfStage(this.#stageShare);
+    const ownTold = this.#toldOfSteps(this.#stageShare);
     const own = (this.#now() - this.#stageAtMs) / 1000;
     const paceOf = (needed: number, told: number): number =>
       this.#trusted > 0 ? (needed + this.#trusted) / (told + this.#trusted) : 1;
     const later = this.#stages.slice(this.#index + 1).reduce((sum, { seconds }) => sum + seconds, 0);
-    const rest = this.#toldOfStage(1) - ownTold;
+    const rest = this.#toldOfStage() - ownTold;
     return rest * paceOf(own, ownTold) + later * paceOf(elapsed, this.#toldBefore + ownTold);
   }
 }

@@ -199,6 +199,7 @@ class Scorer {
       (document) => shared[document]!.dimensions,
       this.#options,
     );
+    this.#options.onProgress?.({ stage: "scoring", done: this.#tokensDone, total: this.#tokensDone, unit: "layer tokens" });
     return vocabularyValues(vocabSize, relevance);
   }
 

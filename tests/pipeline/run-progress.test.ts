@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { withRunProgress } from "../../src/pipeline/run-progress.ts";
 import type { RunProgress, StageTime } from "../../src/progress.ts";
 
-const told = (stage: string, seconds: number): StageTime => ({ stage, seconds, reused: false });
+const told = (stage: string, seconds: number): StageTime => ({ stage, seconds, silentSeconds: 0, reused: false });
 const STAGES = [told("scoring", 60), told("repairing", 120), told("writing", 10), told("writing", 10)];
 
 type Event = [atSeconds: number, stage: string, done: number, total: number | null];
@@ -74,7 +74,7 @@ test("a stage that goes on where an earlier run stopped is not taken for a fast 
 
 test("stages that are skipped, work between stages and unknown totals do no harm", () => {
   const shown = follow(
-    [{ stage: "scoring", seconds: 0, reused: true }, told("repairing", 100)],
+    [{ stage: "scoring", seconds: 0, silentSeconds: 0, reused: true }, told("repairing", 100)],
     [
       [1, "selecting", 1, 2],
       [2, "checking weights", 3, null],
@@ -83,4 +83,14 @@ test("stages that are skipped, work between stages and unknown totals do no harm
   );
   expect(shown.map(({ left }) => left)).toEqual([100 * (6 / 5), 100 * (7 / 5), 50]);
   expect(follow([], [[1, "writing", 1, 2]])).toEqual([{ share: 1, left: 0 }]);
+});
+
+test("a stage that ends in silence has that time left after its last step", () => {
+  const stages = [{ ...told("scoring", 60), silentSeconds: 20 }, told("writing", 40)];
+  const [half, last, next] = follow(stages, [
+    [20, "scoring", 1, 2],
+    [40, "scoring", 2, 2],
+    [80, "writing", 1, 2],
+  ]);
+  expect([half!.left, last!.left, next!.left]).toEqual([80, 60, 20]);
 });

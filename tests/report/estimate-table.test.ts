@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { describeStages, formatAbout, renderEstimate } from "../../src/report/estimate-table.ts";
 import type { StageTime } from "../../src/progress.ts";
 
-const told = (stage: string, seconds: number, reused = false): StageTime => ({ stage, seconds, reused });
+const told = (stage: string, seconds: number, reused = false): StageTime => ({ stage, seconds, silentSeconds: 0, reused });
 const STAGES = [
   told("scoring", 0, true),
   told("selecting", 3),
