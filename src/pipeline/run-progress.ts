@@ -39,6 +39,8 @@ class RunClock {
   #stageAtMs: number;
   #resumedAt: number | null = null;
   #stageShare = 0;
+  /** Whether its silent end is over too, which a second report of all steps says. */
+  #isOver = false;
   /** Told time of the stages that are finished, without what an earlier run had done of them. */
   #toldBefore = 0;
   #share = 0;
@@ -75,6 +77,7 @@ class RunClock {
     // Its first report comes after its first step.
     this.#stageAtMs = this.#lastAtMs;
     this.#resumedAt = null;
+    this.#isOver = false;
     this.#stageShare = 0;
   }
 
@@ -82,6 +85,7 @@ class RunClock {
     const needed = (this.#now() - this.#stageAtMs) / 1000;
     const told = this.#toldOfSteps(share);
     this.#resumedAt ??= told > RESUMED_PACE * needed && told > this.#trusted ? share : 0;
+    this.#isOver = share === 1 && this.#stageShare === 1;
     this.#stageShare = share;
   }
 
@@ -98,7 +102,7 @@ class RunClock {
 
   /** The rest of the stage at its own pace, and the stages after it at that of the whole run. */
   #secondsLeft(elapsed: number): number {
-    const ownTold = this.#toldOfSteps(this.#stageShare);
+    const ownTold = this.#isOver ? this.#toldOfStage() : this.#toldOfSteps(this.#stageShare);
     const own = (this.#now() - this.#stageAtMs) / 1000;
     const paceOf = (needed: number, told: number): number =>
       this.#trusted > 0 ? (needed + this.#trusted) / (told + this.#trusted) : 1;
