@@ -181,10 +181,14 @@ export async function entriesOf(folder: string): Promise<string[]> {
 /** Writes a file in a stage through to the disk, and renames it: what the output will need. */
 async function proveWritable(folder: string): Promise<void> {
   const [path, renamed] = PROBE_NAMES.map((name) => join(folder, name)) as [string, string];
-  await writeFile(path, "probe");
-  await syncTree(path);
-  await rename(path, renamed);
-  await rm(renamed);
+  try {
+    await writeFile(path, "probe");
+    await syncTree(path);
+    await rename(path, renamed);
+  } finally {
+    // On a full disk, an empty file may have been made.
+    for (const each of [path, renamed]) await rm(each, { force: true });
+  }
 }
 
 /** The numbers of a stage's owners, ascending. */

@@ -3,6 +3,7 @@
 import { chmod, mkdir, readdir, readlink, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
+import type * as Folders from "../src/folders.ts";
 import { withOutputFolder } from "../src/output-place.ts";
 import { filling, outputTree, tree, writeOutput } from "./support/output-trees.ts";
 import { withFolder } from "./support/temporary-folder.ts";
@@ -12,6 +13,14 @@ vi.mock("../src/mount-points.ts", () => ({
   isReplaceable: (path: string) => Promise.resolve(!path.includes("mounted")),
   isMountPoint: (path: string) => Promise.resolve(path.includes("mounted")),
 }));
+
+/** Disks whose name contains "full" have room for entries, but for no bytes. */
+vi.mock("../src/folders.ts", async (importOriginal) => {
+  const original = await importOriginal<typeof Folders>();
+  const full = Object.assign(new Error("full"), { code: "ENOSPC", syscall: "fsync" });
+  const syncTree = (path: string): Promise<void> => (path.includes("/full/") ? Promise.reject(full) : original.syncTree(path));
+  return { ...original, syncTree };
+});
 
 const OLD = { "model.safetensors": "old weights", "part/onnx/model.onnx": "old graph", "only-old": "" };
 const NEW = { "model.safetensors": "new weights", "part/config.json": "{}", "README.md": "card" };
@@ -108,6 +117,16 @@ describe("a folder", () => {
       expect(await readdir(folder)).toEqual([]);
     }));
 });
+
+test("a place on a full disk is refused before the work, and nothing is left there", () =>
+  withFolder(async (folder) => {
+    const disk = join(folder, "full");
+    await mkdir(disk);
+    const work = vi.fn<() => Promise<void>>();
+    await expect(withOutputFolder(join(disk, "out"), {}, work)).rejects.toMatchObject({ code: "DISK_FULL" });
+    expect(work).not.toHaveBeenCalled();
+    expect(await readdir(disk)).toEqual([]);
+  }));
 
 describe("overwrite refuses", () => {
   /** Changes to an output after which it is not only what was written. */

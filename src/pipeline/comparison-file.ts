@@ -4,7 +4,7 @@
  */
 
 import { createHash } from "node:crypto";
-import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, rmdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { writeFileAtomically } from "../atomic-write.ts";
@@ -191,6 +191,7 @@ export function digestOf(value: unknown): string {
 export async function clearComparison(folder: string): Promise<void> {
   try {
     for (const expert of await checkExperts(folder)) await rm(expert, { recursive: true, force: true });
+    await rmdir(join(folder, EXPERTS_FOLDER)).catch(() => undefined);
     const path = join(folder, RESULTS_FILE);
     if ((await statOrNull(path)) === null) return;
     const earlier = parseResults(await readFile(path, "utf8"));

@@ -92,6 +92,8 @@ describe("the folder of a comparison", () => {
     withFolder(async (folder) => {
       await writeFile(join(folder, "results.json"), '{\n "format": "cusprun-comparison-2",\n "runs": [');
       for (const name of ["table.md", "held-out-mine.svg"]) await writeFile(join(folder, name), "");
+      // Of a run that was killed. It must be gone before the results, by which the folder is recognised.
+      await mkdir(join(folder, "experts"));
       await expect(readComparison(folder, false)).rejects.toMatchObject({ code: "OUTPUT_EXISTS" });
       expect(await readComparison(folder, true)).toBeNull();
       await clearComparison(folder);
