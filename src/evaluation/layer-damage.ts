@@ -12,16 +12,18 @@ import type { TokenDocument } from "../corpora/corpus.ts";
 import type { JobOptions } from "../progress.ts";
 import { makeBatches } from "../model/batches.ts";
 import type { Batch } from "../model/batches.ts";
-import { WHOLE_BLOCK } from "../model/block-request.ts";
+import { type BlockRequest, WHOLE_BLOCK } from "../model/block-request.ts";
 import { type OutputRole, POST_NORMS } from "../families/roles.ts";
 import { embedBatches, openStates } from "../model/embedding.ts";
 import type { HiddenStates } from "../model/hidden-states.ts";
 import { LayerProgram } from "../model/layer-program.ts";
-import type { WeightSource } from "../model/layer-program.ts";
+import type { BlockOutputs, WeightSource } from "../model/layer-program.ts";
 import { planMemory } from "../model/memory-plan.ts";
 import { computeDivergences } from "../model/divergences.ts";
+import { NormalEquations } from "../surgery/normal-equations.ts";
 import { Products } from "../surgery/products.ts";
-import { fromStream, NormalEquations, ridge, towardsStream } from "../surgery/repair-fit.ts";
+import { Projection } from "../surgery/projection.ts";
+import { fitRidge, fromStream, towardsStream } from "../surgery/repair-fit.ts";
 
 /** A layer that is cut, and the model in which it is. */
 export interface LayerTrial {
@@ -41,6 +43,16 @@ export interface TrialDocuments {
 
 /** Ridge strength of a trial's repair: the one that repair chooses for nearly all matrices (docs/LOG.md). */
 const TRIAL_STRENGTH = 1;
+
+/** What `down` multiplies, from the stream before the block. */
+const DOWN_FROM_BLOCK: BlockRequest = { part: "inner", matrix: "down", from: "block" };
+
+/** Documents that matrices are fitted on, in batches. */
+interface FittedDocuments {
+  readonly batches: readonly Batch[];
+  /** Tokens of each document. */
+  readonly lengths: readonly number[];
+}
 
 type Block = Awaited<ReturnType<LayerProgram["readWeights"]>>;
 
@@ -64,6 +76,7 @@ export async function measureLayerDamage(
   );
   const batches = makeBatches(measured, batchTokens);
   const fitBatches = makeBatches(fitted, batchTokens);
+  const fittedIn = { batches: fitBatches, lengths: fitted.map(({ tokens }) => tokens.length) };
   const opened: HiddenStates[] = [];
   const keep = (states: HiddenStates): HiddenStates => {
     opened.push(states);
@@ -73,7 +86,7 @@ export async function measureLayerDamage(
   const states: (HiddenStates | null)[] = trials.map(() => null);
   const program = new LayerProgram(checkpoint, batches, WHOLE_BLOCK);
   const fitProgram = new LayerProgram(checkpoint, fitBatches, { part: "block", attentionStream: true });
-  const products = await Products.create();
+  const products = new Products();
   const total = trials.reduce((sum, { layer }) => sum + L - layer, L);
   let done = 0;
   const run = async (by: LayerProgram, layer: number, block: Block, from: HiddenStates, to: HiddenStates): Promise<void> => {
@@ -95,7 +108,7 @@ export async function measureLayerDamage(
           const cut = new LayerProgram(trial.cut, batches, WHOLE_BLOCK);
           const targets = trial.repair === "o" ? between : after;
           const changed = (states[index] = await open(batches));
-          await run(cut, layer, await repaired(trial, fitBatches, before, targets, products, options), whole, changed);
+          await run(cut, layer, await repaired(trial, fittedIn, before, targets, products, options), whole, changed);
           await cut.close();
         }
       }
@@ -115,32 +128,35 @@ export async function measureLayerDamage(
 /** The cut layer with its output matrix fitted to the dense layer's output on the same input. */
 async function repaired(
   { layer, cut, repair: role }: LayerTrial,
-  batches: readonly Batch[],
+  fitted: FittedDocuments,
   before: HiddenStates,
   targets: HiddenStates,
   products: Products,
   options: JobOptions,
 ): Promise<Block> {
-  const program = new LayerProgram(cut, batches, role === null ? WHOLE_BLOCK : { part: "fit", matrix: role, from: "block" });
+  const { batches, lengths } = fitted;
+  const request: BlockRequest = role === "down" ? DOWN_FROM_BLOCK : { part: "inner", matrix: "o", from: "sublayer" };
+  const program = new LayerProgram(cut, batches, role === null ? WHOLE_BLOCK : request);
   try {
     const block = await program.readWeights(layer);
     if (role === null) return block;
     const kept = block.weights.get(role)!;
     const postNorm = block.weights.get(POST_NORMS[role]);
     const [D, n] = kept.shape as [number, number];
-    const equations = new NormalEquations(n, D, (name, size) => products.room(name, size));
-    await program.runLayer(
-      layer,
-      block,
-      before,
-      null,
-      async (number) => ({
-        target: { data: await targets.get(number), shape: [batches[number]!.documents.length, batches[number]!.length, D] },
-      }),
-      (_batch, { gram, cross, targetEnergy }) => equations.add({ gram: gram!, cross: cross!, targetEnergy: targetEnergy! }),
-      options,
-    );
-    const weights = await ridge(products, equations, towardsStream(kept, postNorm), TRIAL_STRENGTH, new Float64Array(n * D));
+    const equations = new NormalEquations(products, "a trial", n, new Projection(D));
+    const onBatch = async (batch: Batch, outputs: BlockOutputs, number: number): Promise<void> => {
+      const { inner, tokenScale, attentionStream } = outputs;
+      const stream = attentionStream ?? (await before.get(number));
+      const wanted = await targets.get(number);
+      const target = wanted.map((value, index) => value - stream[index]!);
+      for (const [row, document] of batch.documents.entries()) {
+        const rows = [row * batch.length, row * batch.length + lengths[document]!] as const;
+        await equations.add(inner!, target, rows, tokenScale ?? null);
+      }
+    };
+    await program.runLayer(layer, block, before, null, () => ({}), onBatch, options);
+    await equations.finish();
+    const weights = await fitRidge(products, equations, towardsStream(kept, postNorm), TRIAL_STRENGTH);
     if (weights === null) return block;
     return { ...block, weights: new Map([...block.weights, [role, fromStream(weights, kept, postNorm)]]) };
   } finally {

@@ -4,8 +4,8 @@
  *
  * Inputs:  x [B, T, D] · tokenMask [B, T] (1 real, 0 padding) · cos, sin [T, K/2] · the weights by role
  * Outputs: by request (block-request.ts): y [B, T, D] · attentionStream [B, T, D] · the energies of `ENERGY_OUTPUTS`,
- *          summed over a document's real tokens · sums of squares of the matrices' inputs · the normal equations of an
- *          output matrix
+ *          summed over a document's real tokens · sums of squares of the matrices' inputs · what an output matrix
+ *          multiplies
  *
  * Padding is on the right, where causal attention never looks at it; it is masked out of every sum.
  * Formulas: docs/architecture.md, "Relevance". Paper: PLND, arXiv 2402.18815, section 3 and appendix.
@@ -18,11 +18,19 @@ import { addMappedAttention } from "./attention-maps.ts";
 import type { BlockContext } from "./block-context.ts";
 import { addBlockInfluence, addFfnEnergies, addHeadEnergies, addResidualEnergy } from "./block-energies.ts";
 import type { EnergyContext } from "./block-energies.ts";
-import { addFit } from "./block-fit.ts";
 import { addInputSquares } from "./block-inputs.ts";
-import type { BlockRequest, EnergyRequest } from "./block-request.ts";
-import type { BlockShape } from "./block-shape.ts";
-import { addAttention, addFfn, biasOf, byDocument, type BlockBuilder, type Project, type Sublayer } from "./decoder-block.ts";
+import type { BlockRequest, EnergyRequest, InnerRequest } from "./block-request.ts";
+import { type BlockShape, innerSize } from "./block-shape.ts";
+import {
+  addAttention,
+  addFfn,
+  addOutput,
+  biasOf,
+  byDocument,
+  type BlockBuilder,
+  type Project,
+  type Sublayer,
+} from "./decoder-block.ts";
 import { addFusedAttention } from "./fused-attention.ts";
 import { addMapEnergies, needsMaps } from "./map-energies.ts";
 import { OnnxGraph } from "./onnx-graph.ts";
@@ -67,8 +75,7 @@ class BlockGraph implements BlockBuilder {
   }
 
   build(request: BlockRequest): Uint8Array<ArrayBuffer> {
-    const { hiddenSize: D, intermediateSize: F, numAttentionHeads: H, headDim: K } = this.shape;
-    const x = this.graph.reshape(this.#x, [-1, D]);
+    const x = this.graph.reshape(this.#x, [-1, this.shape.hiddenSize]);
     switch (request.part) {
       case "block": {
         const energies = request.energies === undefined ? null : this.#energyContext(request.energies);
@@ -79,30 +86,18 @@ class BlockGraph implements BlockBuilder {
         if (energies !== null) this.#addEnergies(energies, attention, ffn);
         break;
       }
-      case "attention": {
-        const { input, inner, stream } = this.#attention(x);
-        this.#outputStream("attentionStream", stream);
-        if (request.inputSquares) {
-          addInputSquares(this.#context, "attentionInput", input, D);
-          addInputSquares(this.#context, "o", inner, H * K);
-        }
+      case "attention":
+        this.#outputStream("attentionStream", this.#attention(x).stream);
         break;
-      }
-      case "ffn": {
-        const { input, inner, stream } = addFfn(this, x);
-        this.#outputStream("y", stream);
-        if (request.inputSquares) {
-          addInputSquares(this.#context, "ffnInput", input, D);
-          addInputSquares(this.#context, "down", inner, F);
-        }
+      case "inner":
+        this.#addInner(request, x);
         break;
-      }
-      case "fit": {
-        if (request.matrix === "o") this.#addFit("o", this.#attention(x), H * K, this.#x);
-        else {
-          const before = request.from === "block" ? this.#attention(x).stream : x;
-          this.#addFit("down", addFfn(this, before), F, byDocument(this, before));
-        }
+      case "output": {
+        const inner = this.graph.input("inner", ["B", "T", innerSize(this.shape, request.matrix)]);
+        this.#outputStream(
+          "y",
+          addOutput(this, x, this.graph.reshape(inner, [-1, innerSize(this.shape, request.matrix)]), request.matrix).stream,
+        );
         break;
       }
       default:
@@ -162,9 +157,25 @@ class BlockGraph implements BlockBuilder {
     addBlockInfluence(context, this.#x, y);
   }
 
-  /** @param before the residual stream before the sublayer, [B, T, D]. */
-  #addFit(role: OutputRole, sublayer: Sublayer, width: number, before: Value): void {
-    addFit(this.#context, sublayer.inner, width, before, this.#tokenScale(sublayer, role));
+  /** @param x [N, D] */
+  #addInner(request: InnerRequest, x: Value): void {
+    const { matrix } = request;
+    const n = innerSize(this.shape, matrix);
+    let before = x;
+    if (request.from === "block") {
+      before = this.#attention(x).stream;
+      this.#outputStream("attentionStream", before);
+    }
+    const sublayer = matrix === "o" ? this.#attention(before) : addFfn(this, before);
+    this.graph.output("inner", byDocument(this, sublayer.inner), ["B", "T", n]);
+    if (this.#weights.has(POST_NORMS[matrix])) {
+      const scale = this.graph.reshape(this.#tokenScale(sublayer, matrix), [0, -1]);
+      this.graph.output("tokenScale", scale, ["B", "T"]);
+    }
+    if (request.inputSquares) {
+      addInputSquares(this.#context, matrix === "o" ? "attentionInput" : "ffnInput", sublayer.input, this.shape.hiddenSize);
+      addInputSquares(this.#context, matrix, sublayer.inner, n);
+    }
   }
 
   /**

@@ -22,26 +22,35 @@ export interface EnergyRequest {
   readonly mapChange: MapChange;
 }
 
-/**
- * One sublayer. `attention`: from the residual stream `x` before the block to `attentionStream`. `ffn`: from `x`, the
- * residual stream after the attention, to `y`.
- */
-export interface SublayerRequest {
-  readonly part: "attention" | "ffn";
-  /** Also output the sums of squares of what its matrices multiply (block-inputs.ts). */
-  readonly inputSquares?: true;
+/** The attention alone, from the residual stream `x` before the block: outputs `attentionStream`. */
+export interface AttentionRequest {
+  readonly part: "attention";
 }
 
 /**
- * The normal equations of an output matrix, for repair (block-fit.ts). Such a run comes before its matrix is known: it
- * outputs no hidden states. `x` is the residual stream before the block, or for `down` that after the attention.
+ * A sublayer up to its output matrix, for repair: outputs `inner` [B, T, n], what that matrix multiplies, and with a
+ * norm after it `tokenScale` [B, T], 1/rms of what its current weights make of `inner`. `x` is the residual stream
+ * before the sublayer; for `down` `from` the whole block that before the attention, and `attentionStream` is output too.
  */
-export type FitRequest =
-  | { readonly part: "fit"; readonly matrix: OutputRole; readonly from: "block" }
-  | { readonly part: "fit"; readonly matrix: "down"; readonly from: "attentionStream" };
+export type InnerRequest = { readonly part: "inner" } & (
+  | { readonly matrix: OutputRole; readonly from: "sublayer" }
+  | { readonly matrix: "down"; readonly from: "block" }
+) & {
+    /** Also output the sums of squares of what the sublayer's matrices multiply (block-inputs.ts). */
+    readonly inputSquares?: true;
+  };
+
+/**
+ * A sublayer from the input of its output matrix on: from the further input `inner` [B, T, n] and the residual stream `x`
+ * before the sublayer to `y` after it.
+ */
+export interface OutputRequest {
+  readonly part: "output";
+  readonly matrix: OutputRole;
+}
 
 /** What a run of a block computes. */
-export type BlockRequest = WholeBlockRequest | SublayerRequest | FitRequest;
+export type BlockRequest = WholeBlockRequest | AttentionRequest | InnerRequest | OutputRequest;
 
 /** The whole block, hidden states alone. */
 export const WHOLE_BLOCK: WholeBlockRequest = { part: "block" };
@@ -53,10 +62,10 @@ export function streamOutputs(request: BlockRequest): readonly ("y" | "attention
       return request.attentionStream ? ["y", "attentionStream"] : ["y"];
     case "attention":
       return ["attentionStream"];
-    case "ffn":
+    case "output":
       return ["y"];
-    case "fit":
-      return [];
+    case "inner":
+      return request.from === "block" ? ["attentionStream"] : [];
     default:
       throw request satisfies never;
   }

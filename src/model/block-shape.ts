@@ -3,7 +3,7 @@
  */
 
 import { blockSizes, type BlockSizes } from "../checkpoint/check-tensors.ts";
-import type { BlockRole } from "../families/roles.ts";
+import type { BlockRole, OutputRole } from "../families/roles.ts";
 import { blockTensorName, familyNamed } from "../families/index.ts";
 import type { ModelConfig } from "../checkpoint/config/model-config.ts";
 
@@ -39,4 +39,12 @@ export function blockShapeOf({ config, tensors }: ModelTensors, layer: number): 
     slidingWindow: config.layerTypes[layer] === "sliding_attention" ? config.slidingWindow : null,
     roles: [...family.requiredRoles, ...family.optionalRoles].filter((role) => tensors.has(blockTensorName(family, layer, role))),
   };
+}
+
+/** The number of inputs of an output matrix: n of [B, T, n]. */
+export function innerSize(
+  { numAttentionHeads, headDim, intermediateSize }: Pick<BlockShape, "numAttentionHeads" | "headDim" | "intermediateSize">,
+  matrix: OutputRole,
+): number {
+  return matrix === "o" ? numAttentionHeads * headDim : intermediateSize;
 }

@@ -56,7 +56,8 @@ export function addAttention(block: BlockBuilder, x: Value, attend: (project: Pr
   const { numAttentionHeads: H, headDim: K } = block.shape;
   const input = optionalNorm(block, x, "attentionNorm");
   const attended = attend((role) => projectHeads(block, input, role));
-  return joinStream(block, x, input, block.graph.reshape(attended, [-1, H * K]), "o");
+  const inner = block.graph.reshape(attended, [-1, H * K]);
+  return { input, inner, ...addOutput(block, x, inner, "o") };
 }
 
 /** Adds the FFN sublayer. @param x the residual stream, [N, D]. */
@@ -64,7 +65,8 @@ export function addFfn(block: BlockBuilder, x: Value): Sublayer {
   const { graph: g, shape } = block;
   const input = optionalNorm(block, x, "ffnNorm");
   const gate = addActivation(g, block.linear(input, "gate"), shape.hiddenActivation);
-  return joinStream(block, x, input, g.multiply(gate, block.linear(input, "up")), "down");
+  const inner = g.multiply(gate, block.linear(input, "up"));
+  return { input, inner, ...addOutput(block, x, inner, "down") };
 }
 
 /** Splits rows into documents: [N, n] → [B, T, n]. */
@@ -72,9 +74,14 @@ export function byDocument({ graph: g, batchShape }: Pick<BlockBuilder, "graph" 
   return g.node("Reshape", [rows, g.concat([batchShape, g.integers([-1])], 0)]);
 }
 
-function joinStream(block: BlockBuilder, x: Value, input: Value, inner: Value, role: OutputRole): Sublayer {
+/**
+ * Adds the end of a sublayer, from what its output matrix multiplies to the residual stream after it.
+ * @param x the residual stream before the sublayer, [N, D].
+ * @param inner [N, n]
+ */
+export function addOutput(block: BlockBuilder, x: Value, inner: Value, role: OutputRole): Pick<Sublayer, "output" | "stream"> {
   const output = block.linear(inner, role);
-  return { input, inner, output, stream: block.graph.add(x, optionalNorm(block, output, POST_NORMS[role])) };
+  return { output, stream: block.graph.add(x, optionalNorm(block, output, POST_NORMS[role])) };
 }
 
 function projectHeads(block: BlockBuilder, input: Value, role: "q" | "k" | "v"): Value {

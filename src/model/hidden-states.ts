@@ -14,9 +14,10 @@ import { sweepTemporaries, temporaryPath } from "../temporary-files.ts";
 export interface HiddenStates {
   /**
    * The states of a batch. The array may be changed and passed to `set`; it is valid until the next call of any method.
+   * @param size number of values, from the first. Default: all.
    */
-  get(batch: number): Promise<Float32Array<ArrayBuffer>>;
-  /** Copies the states of a batch, of the size given when they were opened. */
+  get(batch: number, size?: number): Promise<Float32Array<ArrayBuffer>>;
+  /** Copies the states of a batch, at most of the size given when they were opened. */
   set(batch: number, states: Float32Array<ArrayBuffer>): Promise<void>;
   /** Releases memory and disk. May be called twice. */
   close(): Promise<void>;
@@ -67,8 +68,8 @@ class MemoryStates implements HiddenStates {
     this.#states = sizes.map((size) => new Float32Array(size));
   }
 
-  get(batch: number): Promise<Float32Array<ArrayBuffer>> {
-    return Promise.resolve(this.#states[batch]!);
+  get(batch: number, size?: number): Promise<Float32Array<ArrayBuffer>> {
+    return Promise.resolve(this.#states[batch]!.subarray(0, size));
   }
 
   set(batch: number, states: Float32Array<ArrayBuffer>): Promise<void> {
@@ -106,9 +107,9 @@ class FileStates implements HiddenStates {
     await this.#handle.truncate(this.#starts.at(-1));
   }
 
-  async get(batch: number): Promise<Float32Array<ArrayBuffer>> {
+  async get(batch: number, size = Number.POSITIVE_INFINITY): Promise<Float32Array<ArrayBuffer>> {
     const [start, end] = [this.#starts[batch]!, this.#starts[batch + 1]!];
-    const bytes = this.#buffer.subarray(0, end - start);
+    const bytes = this.#buffer.subarray(0, Math.min(end - start, size * Float32Array.BYTES_PER_ELEMENT));
     for (let done = 0; done < bytes.length;) {
       const length = Math.min(bytes.length - done, MAX_TRANSFER_BYTES);
       const reading = this.#handle.read(bytes, done, length, start + done);
@@ -123,7 +124,7 @@ class FileStates implements HiddenStates {
 
   async set(batch: number, states: Float32Array<ArrayBuffer>): Promise<void> {
     const [start, end] = [this.#starts[batch]!, this.#starts[batch + 1]!];
-    if (states.byteLength !== end - start) throw new RangeError(`${states.byteLength} bytes for a batch of ${end - start}`);
+    if (states.byteLength > end - start) throw new RangeError(`${states.byteLength} bytes for a batch of ${end - start}`);
     const bytes = new Uint8Array(states.buffer, states.byteOffset, states.byteLength);
     for (let done = 0; done < bytes.length;) {
       const length = Math.min(bytes.length - done, MAX_TRANSFER_BYTES);

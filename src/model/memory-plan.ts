@@ -1,22 +1,24 @@
 /**
  * @file Estimates the peak memory of a stage from the model's sizes and the documents' lengths; and, under a limit,
  * finds the largest batches that fit, with a scratch file for the hidden states if they do not. Background:
- * docs/architecture.md, "Memory". In bytes, 4 of an f32, 8 of an f64; symbols as in tensor.ts:
+ * docs/architecture.md, "Memory". In bytes, 4 of an f32; symbols as in tensor.ts:
  *
  *     peak      = program + states + scores + max(blocks, ends)
  *     program   = 250 MB + 900·V (1500·V if tokens are scored)    Node, ONNX Runtime, tokenizer, corpora
- *     states    = 4·sets·D·Σ B·T over batches                     in a scratch file: only the largest batch
+ *     states    = 4·(sets·D + inner)·Σ B·T over batches           in a scratch file: only the largest batch
  *     scores    = 4·N·(units of the scored kinds)                 of the largest layer; only when scoring
  *     blocks    = 4·layers·W + garbage + max(4·D·F, batch + fit)  of the largest layer; 4·D·F: a matrix being read
  *     garbage   = 2·min(4·W, 128 MB), with a fit at least 128 MB  layers and sums that are not collected yet
  *     batch     = 4·B·T·(6·D + max(attention, 3·F))               activations of the largest batch
  *     attention = 2·(H + 2·G)·K + pairs·H·K + maps·H·T
- *     fit       = 8·((sums + 3)·n² + (sums + 6)·n·D + 512·n)      normal equations and solver
+ *     fit       = 4·((sums + 1)·n·(n + 512)/2 + (sums + 4)·n·D    normal equations and solver
+ *                    + sums·2048·(n + D) + 2048·n)
  *     ends      = 4·(2·S·D + 2·R·S + M·D)                         embedding and head
  *
  *     W         parameters of a block's matrices
  *     layers    1; with a fit 3
  *     sets      1; repairing: 5; trying k cuts: k + 4
+ *     inner     widest input of an output matrix when repairing, else 0
  *     maps      attention maps [B, H, T, T] at once: 2, which is more than the fused attention holds; 4 if rotary pairs
  *               or rows of q and k are scored to first order, 6 if exactly
  *     pairs     10 if rotary pairs or rows of q and k are scored, else 0
@@ -90,6 +92,11 @@ const SCORED_TOKEN_BYTES = 1500;
 const MAX_GARBAGE_BYTES = 128e6;
 /** Arrays of a fit that pile up before V8 begins to collect, however small the layers are. */
 const MIN_FIT_GARBAGE_BYTES = 128e6;
+/** Tokens that wait to be added to a fit's sums, and most rows of a block of its matrices. */
+export const CHUNK_TOKENS = 2048;
+export const MAX_BLOCK = 512;
+/** Further numbers for each input of a fit: projected sums and weights, and the factor's diagonal blocks. */
+const FIT_ROWS = 2048;
 /** Pieces in use, and those that have not been collected yet. */
 const WRITING_BYTES = 32e6;
 const MAP_KINDS: readonly RelevanceKind[] = ["rotary-pair", "q-row", "k-row"];
@@ -136,6 +143,7 @@ function remediesOf(request: MemoryRequest, limit: number): string[] {
 /** The terms of the formula above that depend on the stage. */
 interface StageTerms {
   readonly sets: number;
+  readonly inner: number;
   readonly sums: number;
   readonly maps: number;
   readonly pairs: number;
@@ -154,6 +162,7 @@ function termsOf(request: Exclude<MemoryRequest, { readonly stage: "writing" }>)
     Math.max(intermediateSize, numAttentionHeads * headDim);
   const plain: StageTerms = {
     sets: 1,
+    inner: 0,
     sums: 0,
     maps: 2,
     pairs: 0,
@@ -178,7 +187,8 @@ function termsOf(request: Exclude<MemoryRequest, { readonly stage: "writing" }>)
     case "repairing": {
       const { layerSizes } = request.expert;
       const fitWidth = (layer: number, { headDim }: BlockSizes): number => widthOf(layerSizes[layer]!, headDim);
-      return { ...plain, sets: 5, sums: 2, headRows: () => 0, fitWidth };
+      const inner = largest(layerSizes.map((sizes) => widthOf(sizes, request.config.headDim)));
+      return { ...plain, sets: 5, inner, sums: 2, headRows: () => 0, fitWidth };
     }
     case "trying cuts": {
       const { trials, repairs } = request;
@@ -199,7 +209,7 @@ function peakOf(request: MemoryRequest, batchTokens: number, spills: boolean): n
   const layers = request.config.layerSizes.map((_, layer) => blockSizes(request.config, layer));
 
   const program = PROGRAM_BYTES + V * terms.tokenBytes;
-  const states = 4 * terms.sets * D * (spills ? largest(tokens) : sum(tokens));
+  const states = 4 * (terms.sets * D + terms.inner) * (spills ? largest(tokens) : sum(tokens));
   const scores = 4 * largest(layers.map((sizes) => terms.scoredValues(sizes)));
   const blocks = largest(layers.map((sizes, layer) => blockBytes(terms, sizes, terms.fitWidth(layer, sizes), batches)));
   const slice = Math.min(VOCABULARY_PER_PRODUCT, V);
@@ -220,8 +230,14 @@ function blockBytes({ sums, maps, pairs }: StageTerms, sizes: BlockSizes, n: num
       return 4 * documents.length * T * (6 * D + Math.max(attention, 3 * F));
     }),
   );
-  const fit = fits ? 8 * ((sums + 3) * n * n + (sums + 6) * n * D + 512 * n) : 0;
+  const fit = fits ? fitBytes(sums, n, D) : 0;
   return (fits ? 3 : 1) * weights + garbage + Math.max(4 * D * F, batch + fit);
+}
+
+/** `fit` of the formula. */
+function fitBytes(sums: number, n: number, D: number): number {
+  const waiting = sums * CHUNK_TOKENS * (n + D);
+  return 4 * (((sums + 1) * n * (n + MAX_BLOCK)) / 2 + (sums + 4) * n * D + waiting + FIT_ROWS * n);
 }
 
 /** W: parameters of a block's matrices; its vectors are negligible. */

@@ -5,33 +5,29 @@
 
 import type { Batch } from "./batches.ts";
 import { type BlockRequest, streamOutputs } from "./block-request.ts";
-import type { BlockShape } from "./block-shape.ts";
-import { zeroFeed, type Feed } from "./sessions.ts";
+import { type BlockShape, innerSize } from "./block-shape.ts";
+import type { Feed } from "./sessions.ts";
 
 /** Room for the outputs of one block over all batches. */
 export class OutputBuffers {
-  readonly #hiddenSize: number;
-  /** Outputs [B, T, D], each with room for the largest batch. */
-  readonly #streams: ReadonlyMap<string, Float32Array<ArrayBuffer>>;
-  /** Outputs whose shape does not depend on the batch. */
-  readonly #fixed: Readonly<Record<string, Feed>>;
+  /** Outputs [B, T, width], each with room for the largest batch. */
+  readonly #outputs: readonly { readonly name: string; readonly width: number; readonly data: Float32Array<ArrayBuffer> }[];
 
   constructor(batches: readonly Batch[], shape: BlockShape, request: BlockRequest) {
-    const { hiddenSize: D, numAttentionHeads: H, headDim: K, intermediateSize: F } = shape;
-    this.#hiddenSize = D;
-    const largest = batches.reduce((most, { tokens }) => Math.max(most, tokens.length), 0) * D;
-    this.#streams = new Map(streamOutputs(request).map((name) => [name, new Float32Array(largest)]));
-    if (request.part === "fit") {
-      const n = request.matrix === "o" ? H * K : F;
-      this.#fixed = { gram: zeroFeed(n, n), cross: zeroFeed(n, D), targetEnergy: zeroFeed(D) };
-    } else this.#fixed = {};
+    const largest = batches.reduce((most, { tokens }) => Math.max(most, tokens.length), 0);
+    const widths = new Map<string, number>(streamOutputs(request).map((name) => [name, shape.hiddenSize]));
+    if (request.part === "inner") widths.set("inner", innerSize(shape, request.matrix));
+    this.#outputs = [...widths].map(([name, width]) => ({ name, width, data: new Float32Array(largest * width) }));
   }
 
   /** By name, for one batch. */
   of({ documents, length }: Batch): Readonly<Record<string, Feed>> {
-    const shape = [documents.length, length, this.#hiddenSize];
-    const size = documents.length * length * this.#hiddenSize;
-    const streams = [...this.#streams].map(([name, data]): [string, Feed] => [name, { data: data.subarray(0, size), shape }]);
-    return { ...this.#fixed, ...Object.fromEntries(streams) };
+    const rows = documents.length * length;
+    return Object.fromEntries(
+      this.#outputs.map(({ name, width, data }) => [
+        name,
+        { data: data.subarray(0, rows * width), shape: [documents.length, length, width] },
+      ]),
+    );
   }
 }

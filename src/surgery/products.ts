@@ -1,66 +1,50 @@
 /**
- * @file Matrix products in f64 on ONNX Runtime, and the arrays that they and their callers reuse.
+ * @file Matrix products in f32 on ONNX Runtime, and the arrays that they and their callers reuse.
  */
 
 import { OnnxGraph } from "../model/onnx-graph.ts";
 import { GraphSession } from "../model/sessions.ts";
 
-type Matrix = Float64Array<ArrayBuffer>;
+/** A matrix, row-major. */
+export type Matrix = Float32Array<ArrayBuffer>;
 
-const TRANSPOSES = {
-  plain: {},
-  transposeFirst: { transA: { int: 1 } },
-  transposeSecond: { transB: { int: 1 } },
-} as const;
+/** How a product is computed. */
+export interface ProductOptions {
+  /** The first factor is stored transposed. */
+  readonly transposeFirst?: true;
+  /** The second factor is stored transposed. */
+  readonly transposeSecond?: true;
+  /** The product is added to what the result's array holds, or subtracted from it, instead of replacing it. */
+  readonly onto?: "add" | "subtract";
+}
 
-/** Which factor of a product is stored transposed. */
-export type Transpose = keyof typeof TRANSPOSES;
-
-/** Compiled matrix products in f64. Close them when done. */
+/** Compiled matrix products in f32. Close them when done. */
 export class Products {
-  readonly #sessions: Readonly<Record<Transpose, GraphSession<Matrix>>>;
+  readonly #sessions = new Map<string, GraphSession>();
   readonly #rooms = new Map<string, Matrix>();
-
-  private constructor(sessions: Readonly<Record<Transpose, GraphSession<Matrix>>>) {
-    this.#sessions = sessions;
-  }
-
-  /** Compiles the products. */
-  static async create(): Promise<Products> {
-    const compile = async (transpose: Transpose): Promise<GraphSession<Matrix>> => {
-      const graph = new OnnxGraph();
-      const a = graph.input("a", ["A0", "A1"], "f64");
-      const b = graph.input("b", ["B0", "B1"], "f64");
-      graph.output("c", graph.node("Gemm", [a, b], TRANSPOSES[transpose]), ["C0", "C1"], "f64");
-      return GraphSession.create<Matrix>(graph.serialize());
-    };
-    return new Products({
-      plain: await compile("plain"),
-      transposeFirst: await compile("transposeFirst"),
-      transposeSecond: await compile("transposeSecond"),
-    });
-  }
 
   /**
    * The product [rows, columns] over `inner` terms; the factors are given as they are stored.
    * @param into receives the product; has its size, and is neither of the factors.
    */
   async run(
-    transpose: Transpose,
     a: Matrix,
     b: Matrix,
-    rows: number,
-    inner: number,
-    columns: number,
-    into: Matrix = new Float64Array(rows * columns),
+    [rows, inner, columns]: readonly [rows: number, inner: number, columns: number],
+    into: Matrix,
+    options: ProductOptions = {},
   ): Promise<Matrix> {
-    await this.#sessions[transpose].run(
+    const session = await this.#session(options);
+    const result = { data: into, shape: [rows, columns] };
+    await session.run(
       {
-        a: { data: a, shape: transpose === "transposeFirst" ? [inner, rows] : [rows, inner] },
-        b: { data: b, shape: transpose === "transposeSecond" ? [columns, inner] : [inner, columns] },
+        a: { data: a, shape: options.transposeFirst ? [inner, rows] : [rows, inner] },
+        b: { data: b, shape: options.transposeSecond ? [columns, inner] : [inner, columns] },
+        // The operator adds in place: its third input and its output may be the same memory.
+        ...(options.onto !== undefined && { onto: result }),
       },
       undefined,
-      { c: { data: into, shape: [rows, columns] } },
+      { c: result },
     );
     return into;
   }
@@ -72,7 +56,7 @@ export class Products {
   room(name: string, size: number): Matrix {
     let room = this.#rooms.get(name);
     if (room === undefined || room.length < size) {
-      room = new Float64Array(size);
+      room = new Float32Array(size);
       this.#rooms.set(name, room);
     }
     return room.subarray(0, size);
@@ -81,6 +65,25 @@ export class Products {
   /** Frees the sessions and the rooms. */
   async close(): Promise<void> {
     this.#rooms.clear();
-    for (const session of Object.values(this.#sessions)) await session.close();
+    for (const session of this.#sessions.values()) await session.close();
+    this.#sessions.clear();
+  }
+
+  async #session({ transposeFirst, transposeSecond, onto }: ProductOptions): Promise<GraphSession> {
+    const key = `${transposeFirst ?? false} ${transposeSecond ?? false} ${onto ?? ""}`;
+    let session = this.#sessions.get(key);
+    if (session === undefined) {
+      const graph = new OnnxGraph();
+      const factors = [graph.input("a", ["A0", "A1"]), graph.input("b", ["B0", "B1"])];
+      const product = graph.node("Gemm", onto === undefined ? factors : [...factors, graph.input("onto", ["C0", "C1"])], {
+        transA: { int: transposeFirst ? 1 : 0 },
+        transB: { int: transposeSecond ? 1 : 0 },
+        alpha: { float: onto === "subtract" ? -1 : 1 },
+      });
+      graph.output("c", product, ["C0", "C1"]);
+      session = await GraphSession.create(graph.serialize());
+      this.#sessions.set(key, session);
+    }
+    return session;
   }
 }

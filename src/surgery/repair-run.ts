@@ -5,15 +5,17 @@
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import type { BlockRole } from "../families/roles.ts";
+import type { BlockRole, OutputRole } from "../families/roles.ts";
 import type { TokenDocument } from "../corpora/corpus.ts";
 import type { JobOptions } from "../progress.ts";
 import { makeBatches } from "../model/batches.ts";
 import type { Batch } from "../model/batches.ts";
+import { innerSize } from "../model/block-shape.ts";
 import type { HiddenStates } from "../model/hidden-states.ts";
 import { LayerProgram } from "../model/layer-program.ts";
 import type { Block, BlockOutputs } from "../model/layer-program.ts";
 import { planMemory } from "../model/memory-plan.ts";
+import type { Feed } from "../model/sessions.ts";
 import { asWeightSource } from "./expert.ts";
 import type { Expert } from "./expert.ts";
 import { ImportanceSums } from "./importance.ts";
@@ -22,7 +24,7 @@ import type { Fit } from "./repair-fit.ts";
 import { closeRepairStates, openRepairStates } from "./repair-states.ts";
 import type { RepairStates } from "./repair-states.ts";
 import { FITTED_MATRICES, type RepairStep } from "./repair-steps.ts";
-import { type FitBatches, type LayerUnderRepair, SublayerFits } from "./sublayer-fits.ts";
+import { type BatchStreams, type FitBatches, type LayerUnderRepair, type OutputFit, SublayerFits } from "./sublayer-fits.ts";
 
 /** One document in this many chooses the ridge's strength; the others are fitted on. */
 const HELD_BACK_EVERY = 5;
@@ -39,30 +41,28 @@ export interface LayerRepair {
 
 /** The two models side by side. They advance by a layer whenever the next layer's matrices are requested. */
 export class RepairRun {
-  readonly #batches: readonly Batch[];
+  readonly #documents: FitBatches;
   readonly #dense: LayerProgram;
-  readonly #attention: LayerProgram;
-  readonly #ffn: LayerProgram;
+  /** Of the pruned model: up to each output matrix, and from there on. */
+  readonly #inner: Readonly<Record<OutputRole, LayerProgram>>;
+  readonly #output: Readonly<Record<OutputRole, LayerProgram>>;
   readonly #fits: SublayerFits;
   readonly #options: JobOptions;
   readonly #layerCount: number;
   readonly #states: RepairStates;
   #current: { readonly layer: number; readonly repair: LayerRepair } | null = null;
 
-  private constructor(
-    checkpoint: Checkpoint,
-    expert: Expert,
-    batches: readonly Batch[],
-    states: RepairStates,
-    fits: SublayerFits,
-    options: JobOptions,
-  ) {
+  private constructor(checkpoint: Checkpoint, expert: Expert, documents: FitBatches, states: RepairStates, options: JobOptions) {
+    const { batches } = documents;
     const pruned = asWeightSource(expert);
-    this.#batches = batches;
+    const inner = (matrix: OutputRole): LayerProgram =>
+      new LayerProgram(pruned, batches, { part: "inner", matrix, from: "sublayer", inputSquares: true });
+    const output = (matrix: OutputRole): LayerProgram => new LayerProgram(pruned, batches, { part: "output", matrix });
+    this.#documents = documents;
     this.#dense = new LayerProgram(checkpoint, batches, { part: "block", attentionStream: true });
-    this.#attention = new LayerProgram(pruned, batches, { part: "attention", inputSquares: true });
-    this.#ffn = new LayerProgram(pruned, batches, { part: "ffn", inputSquares: true });
-    this.#fits = fits;
+    this.#inner = { o: inner("o"), down: inner("down") };
+    this.#output = { o: output("o"), down: output("down") };
+    this.#fits = new SublayerFits(documents, checkpoint.config);
     this.#options = options;
     this.#layerCount = checkpoint.config.numHiddenLayers;
     this.#states = states;
@@ -80,12 +80,9 @@ export class RepairRun {
       { stage: "repairing", config, lengths, expert: expert.config },
       options.memoryLimit,
     );
-    const fitBatches = makeFitBatches(documents, batchTokens);
-    const { batches } = fitBatches;
-    const fits = await SublayerFits.create(asWeightSource(expert), config, fitBatches, options);
-    // Last, since the run must close them: they may be files on disk.
-    const states = await openRepairStates(checkpoint, batches, spills, options);
-    return new RepairRun(checkpoint, expert, batches, states, fits, options);
+    const batches = makeBatches(documents, batchTokens);
+    const states = await openRepairStates(checkpoint, expert.config, batches, spills, options);
+    return new RepairRun(checkpoint, expert, { batches, lengths, heldBack: documents.map(isHeldBack) }, states, options);
   }
 
   /** Fits a layer's matrices. Layers must be requested in order, each any number of times. */
@@ -99,71 +96,85 @@ export class RepairRun {
 
   async close(): Promise<void> {
     await closeRepairStates(this.#states);
-    for (const program of [this.#dense, this.#attention, this.#ffn]) await program.close();
+    const programs = [this.#dense, ...Object.values(this.#inner), ...Object.values(this.#output)];
+    for (const program of programs) await program.close();
     await this.#fits.close();
   }
 
   async #repairLayer(layer: number, steps: readonly RepairStep[]): Promise<LayerRepair> {
     const { before, after, between, pruned, prunedBetween } = this.#states;
-    await this.#run(this.#dense, layer, await this.#dense.readWeights(layer), before, after, (number, outputs) =>
-      between.set(number, outputs["attentionStream"]!),
-    );
-    const { shape, weights } = await this.#attention.readWeights(layer);
-    const repaired: LayerUnderRepair = { layer, shape, weights: new Map(weights) };
+    await this.#runDense(layer);
+    const { shape, weights } = await this.#inner.o.readWeights(layer);
+    const repaired: LayerUnderRepair = { shape, weights: new Map(weights) };
     const matrices = new Map<BlockRole, Float32Array<ArrayBuffer>>();
     const reports = new Map<RepairStep, Float32Array<ArrayBuffer>>();
-    const doStep = async (step: RepairStep, fit: () => Promise<Fit>): Promise<void> => {
-      if (!steps.includes(step)) return;
-      reports.set(step, reportOf(await fit()));
+    const keep = (step: RepairStep, fit: Fit): void => {
+      reports.set(step, reportOf(fit));
       for (const role of FITTED_MATRICES[step]) matrices.set(role, repaired.weights.get(role)!.data as Float32Array<ArrayBuffer>);
     };
     const sums = new ImportanceSums();
-    await doStep("attentionInput", () => this.#fits.fitInput(repaired, "attentionInput", pruned, before));
-    await doStep("o", () => this.#fits.fitOutput(repaired, "o", pruned, { before, after: between }));
-    await this.#run(this.#attention, layer, repaired, pruned, null, (number, outputs) => {
-      sums.add(outputs);
-      return prunedBetween.set(number, outputs["attentionStream"]!);
-    });
-    await doStep("ffnInput", () => this.#fits.fitInput(repaired, "ffnInput", prunedBetween, between));
-    await doStep("down", () => this.#fits.fitOutput(repaired, "down", prunedBetween, { before: between, after }));
-    await this.#run(this.#ffn, layer, repaired, prunedBetween, pruned, (_number, outputs) => sums.add(outputs));
+    const sublayers = [
+      ["attentionInput", "o", { pruned, before, after: between }, prunedBetween],
+      ["ffnInput", "down", { pruned: prunedBetween, before: between, after }, pruned],
+    ] as const;
+    for (const [input, output, streams, next] of sublayers) {
+      if (steps.includes(input)) keep(input, await this.#fits.fitInput(repaired, input, streams.pruned, streams.before));
+      const fit = steps.includes(output) ? this.#fits.beginOutput(repaired, output) : null;
+      await this.#runInner(layer, repaired, output, streams, fit, sums);
+      if (fit !== null) keep(output, await fit.finish());
+      await this.#runOutput(layer, repaired, output, streams.pruned, next);
+    }
     Object.assign(this.#states, { before: after, after: before });
-    const tokens = this.#batches.reduce((count, { mask }) => mask.reduce((sum, real) => sum + real, count), 0);
+    const tokens = this.#documents.lengths.reduce((sum, length) => sum + length, 0);
     this.#options.onProgress?.({ stage: "repairing", done: layer + 1, total: this.#layerCount, unit: "layers" });
     return { matrices, reports, importances: sums.means(tokens) };
   }
 
-  async #run(
-    program: LayerProgram,
+  async #runDense(layer: number): Promise<void> {
+    const { before, after, between } = this.#states;
+    const block = await this.#dense.readWeights(layer);
+    const onBatch = (_batch: Batch, { attentionStream }: BlockOutputs, number: number): Promise<void> =>
+      between.set(number, attentionStream!);
+    await this.#dense.runLayer(layer, block, before, after, () => ({}), onBatch, this.#options);
+  }
+
+  /** Computes what an output matrix multiplies, and adds it to the matrix' fit if there is one. */
+  async #runInner(
     layer: number,
     block: Block,
-    from: HiddenStates,
-    to: HiddenStates | null,
-    onBatch: (number: number, outputs: BlockOutputs) => void | Promise<void>,
+    matrix: OutputRole,
+    streams: Readonly<Record<keyof BatchStreams, HiddenStates>>,
+    fit: OutputFit | null,
+    sums: ImportanceSums,
   ): Promise<void> {
-    await program.runLayer(
-      layer,
-      block,
-      from,
-      to,
-      () => ({}),
-      (_batch, outputs, number) => onBatch(number, outputs),
-      this.#options,
-    );
+    const onBatch = async (_batch: Batch, outputs: BlockOutputs, number: number): Promise<void> => {
+      sums.add(outputs);
+      const { inner, tokenScale } = outputs;
+      if (fit !== null) {
+        const pruned = await streams.pruned.get(number);
+        const [before, after] = [await streams.before.get(number), await streams.after.get(number)];
+        await fit.add(number, inner!, tokenScale ?? null, { pruned, before, after });
+      }
+      await this.#states.inner.set(number, inner!);
+    };
+    await this.#inner[matrix].runLayer(layer, block, streams.pruned, null, () => ({}), onBatch, this.#options);
+  }
+
+  async #runOutput(layer: number, block: Block, matrix: OutputRole, from: HiddenStates, to: HiddenStates): Promise<void> {
+    const n = innerSize(block.shape, matrix);
+    const innerOf = async (number: number): Promise<Readonly<Record<string, Feed>>> => {
+      const { documents, length, tokens } = this.#documents.batches[number]!;
+      const data = await this.#states.inner.get(number, tokens.length * n);
+      return { inner: { data, shape: [documents.length, length, n] } };
+    };
+    await this.#output[matrix].runLayer(layer, block, from, to, innerOf, () => undefined, this.#options);
   }
 }
 
-/** Holds every fifth document back, or the last one if there are no more than five. */
-function makeFitBatches(documents: readonly TokenDocument[], batchTokens: number): FitBatches {
-  const isHeldBack = (index: number): boolean =>
-    index % HELD_BACK_EVERY === HELD_BACK_EVERY - 1 || (documents.length <= HELD_BACK_EVERY && index === documents.length - 1);
-  const batchesOf = (held: boolean): readonly Batch[] =>
-    makeBatches(
-      documents.filter((_, index) => isHeldBack(index) === held),
-      batchTokens,
-    );
-  const training = batchesOf(false);
-  return { batches: [...training, ...batchesOf(true)], firstHeldBack: training.length };
+/** Every fifth document, or the last one if there are no more than five. */
+function isHeldBack(_: TokenDocument, index: number, documents: readonly TokenDocument[]): boolean {
+  const { length } = documents;
+  return index % HELD_BACK_EVERY === HELD_BACK_EVERY - 1 || (length <= HELD_BACK_EVERY && index === length - 1);
 }
 
 function reportOf({ strength, errorBefore, errorAfter }: Fit): Float32Array<ArrayBuffer> {

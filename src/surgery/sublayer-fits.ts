@@ -5,79 +5,58 @@
  */
 
 import type { ModelConfig } from "../checkpoint/config/model-config.ts";
-import { type BlockRole, type OutputRole, POST_NORMS } from "../families/roles.ts";
+import { BIAS_ROLES, type BlockRole, type OutputRole, POST_NORMS } from "../families/roles.ts";
 import type { Batch } from "../model/batches.ts";
 import type { BlockShape } from "../model/block-shape.ts";
 import type { HiddenStates } from "../model/hidden-states.ts";
-import { type Block, LayerProgram, type WeightSource } from "../model/layer-program.ts";
+import type { Block } from "../model/layer-program.ts";
 import type { Feed } from "../model/sessions.ts";
-import type { JobOptions } from "../progress.ts";
-import { Products } from "./products.ts";
-import { type Fit, fitMatrix, fromStream, NormalEquations, towardsStream } from "./repair-fit.ts";
-import { FITTED_MATRICES, INPUT_NORMS, type InputStep } from "./repair-steps.ts";
-import { StreamSums } from "./stream-fit.ts";
+import { NormalEquations } from "./normal-equations.ts";
+import { type Matrix, Products } from "./products.ts";
+import { Projection } from "./projection.ts";
+import { type Fit, fitMatrix, fromStream, towardsStream, USUAL_STRENGTH } from "./repair-fit.ts";
+import { FITTED_MATRICES, INPUT_NORMS, type InputStep, type RepairStep } from "./repair-steps.ts";
+import { StreamNorm } from "./stream-fit.ts";
 
 /** A layer of the pruned model while its matrices are fitted, one step after the other. */
 export interface LayerUnderRepair extends Block {
-  readonly layer: number;
   readonly shape: BlockShape;
   /** As fitted so far. */
   readonly weights: Map<BlockRole, Feed>;
 }
 
-/** Batches of documents: those to fit on, followed by those that are held back. */
+/** The documents of the fits, in batches. */
 export interface FitBatches {
   readonly batches: readonly Batch[];
-  /** Batches from this number on are held back. */
-  readonly firstHeldBack: number;
+  /** Tokens of each document. */
+  readonly lengths: readonly number[];
+  /** Whether each document is held back from fitting, to choose the ridge's strength. */
+  readonly heldBack: readonly boolean[];
 }
 
-/** The dense residual stream around a sublayer. */
-export interface DenseSublayer {
-  readonly before: HiddenStates;
-  readonly after: HiddenStates;
+/** The streams of a batch around a sublayer, [B, T, D]: of the pruned model before it, of the dense one on both sides. */
+export interface BatchStreams {
+  readonly pruned: Matrix;
+  readonly before: Matrix;
+  readonly after: Matrix;
 }
 
-/** Equations of the training documents and of those held back. */
+/** Sums of the training documents and of those held back. */
 type EquationPair = readonly [training: NormalEquations, heldBack: NormalEquations];
 
 /** Compiled fits for the layers of one model. Close them when done. */
 export class SublayerFits {
-  readonly #batches: readonly Batch[];
-  readonly #firstHeldBack: number;
-  readonly #outputs: Readonly<Record<OutputRole, LayerProgram>>;
-  readonly #products: Products;
-  readonly #streams: StreamSums;
-  readonly #options: JobOptions;
+  readonly #documents: FitBatches;
+  readonly #projection: Projection;
+  readonly #products = new Products();
+  readonly #norm: StreamNorm;
+  /** The strength that each step chose last: the next layer nearly always chooses the same. */
+  readonly #strengths = new Map<RepairStep, number>();
 
-  private constructor(
-    pruned: WeightSource,
-    { batches, firstHeldBack }: FitBatches,
-    products: Products,
-    streams: StreamSums,
-    options: JobOptions,
-  ) {
-    this.#batches = batches;
-    this.#firstHeldBack = firstHeldBack;
-    this.#outputs = {
-      o: new LayerProgram(pruned, batches, { part: "fit", matrix: "o", from: "block" }),
-      down: new LayerProgram(pruned, batches, { part: "fit", matrix: "down", from: "attentionStream" }),
-    };
-    this.#products = products;
-    this.#streams = streams;
-    this.#options = options;
-  }
-
-  /** Compiles what does not depend on a layer. */
-  static async create(
-    pruned: WeightSource,
-    { hiddenSize, rmsNormEps }: Pick<ModelConfig, "hiddenSize" | "rmsNormEps">,
-    batches: FitBatches,
-    options: JobOptions,
-  ): Promise<SublayerFits> {
-    const products = await Products.create();
-    const streams = new StreamSums(hiddenSize, rmsNormEps);
-    return new SublayerFits(pruned, batches, products, streams, options);
+  constructor(documents: FitBatches, { hiddenSize, rmsNormEps }: Pick<ModelConfig, "hiddenSize" | "rmsNormEps">) {
+    this.#documents = documents;
+    this.#projection = new Projection(hiddenSize);
+    this.#norm = new StreamNorm(this.#products, hiddenSize, rmsNormEps);
   }
 
   /**
@@ -87,89 +66,99 @@ export class SublayerFits {
   async fitInput(layer: LayerUnderRepair, step: InputStep, pruned: HiddenStates, dense: HiddenStates): Promise<Fit> {
     const { hiddenSize: D } = layer.shape;
     const norm = layer.weights.get(INPUT_NORMS[step]) ?? null;
-    const equations = this.#emptyEquations(D, D);
-    for (const [number, batch] of this.#batches.entries()) {
-      const sums = equations[number < this.#firstHeldBack ? 0 : 1];
-      await this.#streams.addTo(sums, batch, await pruned.get(number), await dense.get(number), norm);
+    const equations = this.#emptyEquations(D);
+    for (const number of this.#documents.batches.keys()) {
+      const inputs = await this.#norm.rows(await pruned.get(number), norm, "pruned rows");
+      const targets = await this.#norm.rows(await dense.get(number), norm, "dense rows");
+      await this.#add(equations, number, inputs, targets, null);
     }
-    const identity = new Float64Array(D * D);
+    const identity = new Float32Array(D * D);
     for (let i = 0; i < D; i++) identity[i * D + i] = 1;
-    const fit = await fitMatrix(this.#products, ...equations, identity);
+    const fit = await this.#fit(step, equations, identity);
     if (fit.strength === null) return fit;
     for (const role of FITTED_MATRICES[step]) {
       const { data, shape } = layer.weights.get(role)!;
-      const rows = shape[0]!;
-      const values = Float64Array.from(data as Float32Array);
-      const product = await this.#products.run("transposeSecond", values, fit.weights, rows, D, D);
-      layer.weights.set(role, { data: Float32Array.from(product), shape });
+      const values = data as Matrix;
+      const options = { transposeSecond: true } as const;
+      const product = await this.#products.run(values, fit.weights, [shape[0]!, D, D], new Float32Array(values.length), options);
+      layer.weights.set(role, { data: product, shape });
     }
     return fit;
   }
 
-  /**
-   * Fits an output matrix, and leaves it in the layer's weights.
-   * @param inputs the pruned residual stream: before the block for o, after the attention for down.
-   * @param dense the dense stream before and after the sublayer.
-   */
-  async fitOutput(layer: LayerUnderRepair, role: OutputRole, inputs: HiddenStates, dense: DenseSublayer): Promise<Fit> {
+  /** Begins the fit of an output matrix; the one before it must be finished. */
+  beginOutput(layer: LayerUnderRepair, role: OutputRole): OutputFit {
     const kept = layer.weights.get(role)!;
     const postNorm = layer.weights.get(POST_NORMS[role]);
-    const [training, heldBack] = await this.#outputEquations(layer, role, inputs, dense);
-    const fit = await fitMatrix(this.#products, training, heldBack, towardsStream(kept, postNorm));
-    if (fit.strength !== null) layer.weights.set(role, fromStream(fit.weights, kept, postNorm));
-    return fit;
+    const biasRole = BIAS_ROLES[role];
+    const bias = (biasRole && layer.weights.get(biasRole)?.data) ?? null;
+    const equations = this.#emptyEquations(kept.shape[1]!);
+    return {
+      add: async (number, inner, tokenScale, streams) => {
+        const targets = this.#products.room("targets of a batch", streams.pruned.length);
+        writeTargets(streams, postNorm !== undefined, bias as Matrix | null, targets);
+        await this.#add(equations, number, inner, targets, tokenScale);
+      },
+      finish: async () => {
+        const fit = await this.#fit(role, equations, towardsStream(kept, postNorm));
+        if (fit.strength !== null) layer.weights.set(role, fromStream(fit.weights, kept, postNorm));
+        return fit;
+      },
+    };
   }
 
   /** Frees the sessions. */
   async close(): Promise<void> {
-    for (const program of Object.values(this.#outputs)) await program.close();
+    await this.#norm.close();
     await this.#products.close();
-    await this.#streams.close();
   }
 
   /** They take the place of those that the last call returned. */
-  #emptyEquations(n: number, D: number): EquationPair {
-    const of = (documents: string): NormalEquations =>
-      new NormalEquations(n, D, (name, size) => this.#products.room(`${name} of ${documents}`, size));
+  #emptyEquations(n: number): EquationPair {
+    const of = (documents: string): NormalEquations => new NormalEquations(this.#products, documents, n, this.#projection);
     return [of("training"), of("held back")];
   }
 
-  async #outputEquations(
-    layer: LayerUnderRepair,
-    role: OutputRole,
-    inputs: HiddenStates,
-    dense: DenseSublayer,
-  ): Promise<EquationPair> {
-    const [D, n] = layer.weights.get(role)!.shape as [number, number];
-    const [training, heldBack] = this.#emptyEquations(n, D);
-    await this.#outputs[role].runLayer(
-      layer.layer,
-      layer,
-      inputs,
-      null,
-      async (number) => {
-        const { documents, length } = this.#batches[number]!;
-        const data = layer.weights.has(POST_NORMS[role])
-          ? await targetAfterNorm(number, inputs, dense)
-          : await dense.after.get(number);
-        return { target: { data, shape: [documents.length, length, D] } };
-      },
-      (_batch, { gram, cross, targetEnergy }, number) => {
-        const equations = number < this.#firstHeldBack ? training : heldBack;
-        equations.add({ gram: gram!, cross: cross!, targetEnergy: targetEnergy! });
-      },
-      this.#options,
-    );
-    return [training, heldBack];
+  /** Adds the real tokens of a batch. */
+  async #add(equations: EquationPair, number: number, inputs: Matrix, targets: Matrix, scale: Matrix | null): Promise<void> {
+    const { batches, lengths, heldBack } = this.#documents;
+    const { documents, length } = batches[number]!;
+    for (const [row, document] of documents.entries()) {
+      const rows = [row * length, row * length + lengths[document]!] as const;
+      await equations[heldBack[document]! ? 1 : 0].add(inputs, targets, rows, scale);
+    }
+  }
+
+  async #fit(step: RepairStep, [training, heldBack]: EquationPair, kept: Matrix): Promise<Fit> {
+    await training.finish();
+    await heldBack.finish();
+    const first = this.#strengths.get(step) ?? USUAL_STRENGTH;
+    const fit = await fitMatrix(this.#products, training, heldBack, this.#projection, kept, first);
+    if (fit.strength !== null) this.#strengths.set(step, fit.strength);
+    return fit;
   }
 }
 
+/** The fit of an output matrix, batch by batch. */
+export interface OutputFit {
+  /**
+   * Adds a batch.
+   * @param inner what the matrix multiplies, [B, T, n]; `tokenScale` [B, T] or null, see `InnerRequest`.
+   */
+  add(number: number, inner: Matrix, tokenScale: Matrix | null, streams: BatchStreams): Promise<void>;
+  /** Fits the matrix, and leaves it in the layer's weights. */
+  finish(): Promise<Fit>;
+}
+
 /**
- * The wanted stream after a sublayer with a post norm: the pruned stream before it plus the dense sublayer's
- * contribution. It does not include the error of earlier layers: where the norm's weight is small, correcting that
- * would take large weights, whose share in the norm's denominator shrinks all others (docs/LOG.md).
+ * What an output matrix is to add to the stream: all that brings the pruned stream to the dense one after the sublayer.
+ * With a post norm it is the dense sublayer's contribution alone, without the error of earlier layers: where the norm's
+ * weight is small, correcting that would take large weights, whose share in the norm's denominator shrinks all others
+ * (docs/LOG.md). A bias adds its part in any case.
  */
-async function targetAfterNorm(number: number, inputs: HiddenStates, dense: DenseSublayer): Promise<Float32Array<ArrayBuffer>> {
-  const [stream, before, after] = [await inputs.get(number), await dense.before.get(number), await dense.after.get(number)];
-  return after.map((value, index) => value + stream[index]! - before[index]!);
+function writeTargets({ pruned, before, after }: BatchStreams, hasPostNorm: boolean, bias: Matrix | null, into: Matrix): void {
+  const from = hasPostNorm ? before : pruned;
+  for (let index = 0; index < into.length; index++) into[index] = after[index]! - from[index]!;
+  if (bias === null) return;
+  for (let index = 0; index < into.length; index++) into[index] = into[index]! - bias[index % bias.length]!;
 }

@@ -2,9 +2,10 @@
 
 import { expect, test } from "vitest";
 import type { TokenDocument } from "../../src/corpora/corpus.ts";
-import { makeBatches } from "../../src/model/batches.ts";
+import { type Batch, makeBatches } from "../../src/model/batches.ts";
 import { embedBatches } from "../../src/model/embedding.ts";
-import { LayerProgram } from "../../src/model/layer-program.ts";
+import { type BlockOutputs, LayerProgram } from "../../src/model/layer-program.ts";
+import type { Feed } from "../../src/model/sessions.ts";
 import { scoreCorpora } from "../../src/scoring/score.ts";
 import { openScores } from "../../src/scoring/scores-file.ts";
 import { ourLogits, worstRelativeError } from "../support/forward-goldens.ts";
@@ -52,39 +53,34 @@ test("the inputs of q, k and v, and of gate and up, are the residual stream itse
   const batches = makeBatches([DOCUMENT], 512);
   const states = await embedBatches(checkpoint, batches, false, {});
   const none = (): Record<string, never> => ({});
-  const attention = new LayerProgram(checkpoint, batches, { part: "attention", inputSquares: true });
-  const ffn = new LayerProgram(checkpoint, batches, { part: "ffn", inputSquares: true });
-  const block = await attention.readWeights(0);
-  await attention.runLayer(
-    0,
-    block,
-    states,
-    null,
-    none,
-    async (_batch, outputs, number) => {
-      const { attentionInputSquares, oSquares, attentionStream } = outputs;
-      for (const name of ["q_proj", "k_proj", "v_proj"])
-        expectClose(attentionInputSquares!, squares.get(`model.layers.0.self_attn.${name}.weight`)!);
-      expectClose(oSquares!, squares.get("model.layers.0.self_attn.o_proj.weight")!);
-      await states.set(number, attentionStream!);
-    },
-    {},
-  );
-  await ffn.runLayer(
-    0,
-    block,
-    states,
-    states,
-    none,
-    (_batch, { ffnInputSquares, downSquares }) => {
-      for (const name of ["gate_proj", "up_proj"])
-        expectClose(ffnInputSquares!, squares.get(`model.layers.0.mlp.${name}.weight`)!);
-      expectClose(downSquares!, squares.get("model.layers.0.mlp.down_proj.weight")!);
-    },
-    {},
-  );
-  await attention.close();
-  await ffn.close();
+  for (const [matrix, inputs, readers] of [
+    ["o", "attentionInputSquares", ["q_proj", "k_proj", "v_proj"]],
+    ["down", "ffnInputSquares", ["gate_proj", "up_proj"]],
+  ] as const) {
+    const upToMatrix = new LayerProgram(checkpoint, batches, { part: "inner", matrix, from: "sublayer", inputSquares: true });
+    const fromMatrix = new LayerProgram(checkpoint, batches, { part: "output", matrix });
+    const block = await upToMatrix.readWeights(0);
+    let inner: Feed | null = null;
+    const onBatch = (batch: Batch, outputs: BlockOutputs): void => {
+      const where = matrix === "o" ? "self_attn" : "mlp";
+      for (const reader of readers) expectClose(outputs[inputs]!, squares.get(`model.layers.0.${where}.${reader}.weight`)!);
+      expectClose(outputs[`${matrix}Squares`]!, squares.get(`model.layers.0.${where}.${matrix}_proj.weight`)!);
+      const data = outputs["inner"]!.slice();
+      inner = { data, shape: [batch.documents.length, batch.length, data.length / batch.tokens.length] };
+    };
+    await upToMatrix.runLayer(0, block, states, null, none, onBatch, {});
+    await fromMatrix.runLayer(
+      0,
+      block,
+      states,
+      states,
+      () => ({ inner: inner! }),
+      () => undefined,
+      {},
+    );
+    await upToMatrix.close();
+    await fromMatrix.close();
+  }
 });
 
 test("relevance of an FFN unit: its activation through down and the post norm, whose denominator is held fixed", () =>

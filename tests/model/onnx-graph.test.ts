@@ -22,11 +22,11 @@ test("has no node or constant that no output depends on", () => {
 });
 
 test.each(["llama", "gemma3"] as const)(
-  "%s: a fit multiplies by down only if a norm after it needs the product",
+  "%s: the input of down is multiplied by down only if a norm after it needs the product",
   async (family) => {
     const shape = await shapeOf(family);
-    const nodes = fromBinary(ModelProtoSchema, buildBlockGraph(shape, { part: "fit", matrix: "down", from: "block" })).graph!
-      .node;
+    const request = { part: "inner", matrix: "down", from: "block" } as const;
+    const nodes = fromBinary(ModelProtoSchema, buildBlockGraph(shape, request)).graph!.node;
     const readsDown = nodes.some(({ input }) => input.includes("down"));
     expect(readsDown).toBe(family === "gemma3");
   },

@@ -1,0 +1,108 @@
+/**
+ * @file The sums over tokens from which a matrix is fitted. Tokens are collected until there are enough for products at
+ * full speed; only the lower triangle of AᵀA is computed, and products are added where the sums are.
+ */
+
+import { CHUNK_TOKENS } from "../model/memory-plan.ts";
+import { blockSpans, LowerBlocks, lowerBlocksSize } from "./lower-blocks.ts";
+import type { Matrix, Products } from "./products.ts";
+import type { Projection } from "./projection.ts";
+
+/** Sums over tokens: of inputs A [tokens, n] and targets Y [tokens, D]. */
+export class NormalEquations {
+  readonly width: number;
+  readonly outputs: number;
+  /** AᵀA, [n, n]. */
+  readonly gram: LowerBlocks;
+  /** AᵀY, [n, D]. */
+  readonly cross: Matrix;
+  readonly #products: Products;
+  readonly #projection: Projection;
+  /** Tokens that are not in the sums yet: A's columns block by block, [CHUNK_TOKENS, block] each, and Y. */
+  readonly #inputs: readonly Matrix[];
+  readonly #targets: Matrix;
+  #pending = 0;
+  #energy = 0;
+
+  /**
+   * Sums without tokens. Those of the same name before them are lost.
+   * @param projection of the targets, in which errors are measured.
+   */
+  constructor(products: Products, name: string, width: number, projection: Projection) {
+    const { outputs } = projection;
+    const room = (what: string, size: number): Matrix => products.room(`${what} of ${name}`, size);
+    this.width = width;
+    this.outputs = outputs;
+    this.gram = new LowerBlocks(width, room("gram", lowerBlocksSize(width)).fill(0));
+    this.cross = room("cross", width * outputs).fill(0);
+    this.#products = products;
+    this.#projection = projection;
+    const inputs = room("inputs", CHUNK_TOKENS * width);
+    this.#inputs = blockSpans(width).map(({ start, end }) => inputs.subarray(CHUNK_TOKENS * start, CHUNK_TOKENS * end));
+    this.#targets = room("targets", CHUNK_TOKENS * outputs);
+  }
+
+  /** Σ (Y·Ω)² over all tokens, Ω the projection. */
+  get targetEnergy(): number {
+    return this.#energy;
+  }
+
+  /**
+   * Adds tokens.
+   * @param inputs rows of A, each `width` numbers from its start; `targets`: rows of Y.
+   * @param rows the first one and the end (exclusive) in both.
+   * @param scale factor of each row of A; null for 1.
+   */
+  async add(inputs: Matrix, targets: Matrix, rows: readonly [number, number], scale: Matrix | null): Promise<void> {
+    const { width: n, outputs: D } = this;
+    const spans = blockSpans(n);
+    for (let row = rows[0]; row < rows[1]; row++) {
+      const factor = scale?.[row] ?? 1;
+      for (const [index, { start, end, size }] of spans.entries()) {
+        const target = this.#inputs[index]!;
+        const at = this.#pending * size;
+        target.set(inputs.subarray(row * n + start, row * n + end), at);
+        if (factor !== 1) for (let column = at; column < at + size; column++) target[column] = target[column]! * factor;
+      }
+      this.#targets.set(targets.subarray(row * D, (row + 1) * D), this.#pending * D);
+      if (++this.#pending === CHUNK_TOKENS) await this.finish();
+    }
+  }
+
+  /** Brings the tokens that are still waiting into the sums. */
+  async finish(): Promise<void> {
+    const tokens = this.#pending;
+    if (tokens === 0) return;
+    this.#pending = 0;
+    const D = this.outputs;
+    const { spans } = this.gram;
+    const inputs = spans.map(({ size }, index) => this.#inputs[index]!.subarray(0, tokens * size));
+    const targets = this.#targets.subarray(0, tokens * D);
+    const options = { onto: "add", transposeFirst: true } as const;
+    for (const [row, { start, end, size }] of spans.entries()) {
+      for (let column = 0; column <= row; column++) {
+        const shape = [size, tokens, spans[column]!.size] as const;
+        await this.#products.run(inputs[row]!, inputs[column]!, shape, this.gram.block(row, column), options);
+      }
+      await this.#products.run(inputs[row]!, targets, [size, tokens, D], this.cross.subarray(start * D, end * D), options);
+    }
+    this.#energy += sumOfSquares(await this.#projection.project(this.#products, targets, tokens, "projected targets"));
+  }
+
+  /** Adds other finished equations of the same size. */
+  addAll(other: NormalEquations): void {
+    addInto(this.gram.values, other.gram.values);
+    addInto(this.cross, other.cross);
+    this.#energy += other.targetEnergy;
+  }
+}
+
+function addInto(target: Matrix, values: Matrix): void {
+  for (let index = 0; index < target.length; index++) target[index] = target[index]! + values[index]!;
+}
+
+function sumOfSquares(values: Matrix): number {
+  let sum = 0;
+  for (const value of values) sum += value * value;
+  return sum;
+}
