@@ -16,6 +16,7 @@ import type { BlockShape } from "../model/block-shape.ts";
 import { embedBatches } from "../model/embedding.ts";
 import { checkpointFingerprint, documentFingerprint, vocabularyFingerprint } from "./fingerprint.ts";
 import type { HiddenStates } from "../model/hidden-states.ts";
+import type { KeptStates } from "../model/kept-states.ts";
 import { LayerProgram } from "../model/layer-program.ts";
 import { LayerScores, OutputGram, energiesFor } from "./layer-scorer.ts";
 import { modelOverflow } from "./overflow.ts";
@@ -33,6 +34,8 @@ export interface ScoreOptions extends JobOptions {
   readonly mapChange?: MapChange;
   /** If given, tokens are scored too: facts about them, for the dimensions of the corpora in their order. */
   readonly vocabulary?: VocabularyFacts | null;
+  /** If given, receives the hidden states after every layer, for repair. */
+  readonly keep?: KeptStates;
 }
 
 /** The kinds that are scored by default. */
@@ -122,7 +125,7 @@ export async function scoreCorpora(
 }
 
 /** Every calibration document once, with the dimensions that it belongs to. */
-function shareDocuments(corpora: readonly Corpus[]): readonly SharedDocument[] {
+export function shareDocuments(corpora: readonly Corpus[]): readonly SharedDocument[] {
   const shared = new Map<string, SharedDocument>();
   for (const { dimension, calibration } of corpora) {
     for (const document of calibration) {
@@ -144,6 +147,7 @@ class Scorer {
   readonly #batches: readonly Batch[];
   readonly #spills: boolean;
   readonly #program: LayerProgram;
+  readonly #keep: KeptStates | null;
   #states: HiddenStates | null = null;
   /** By block shape. */
   readonly #grams = new Map<string, OutputGram>();
@@ -157,7 +161,7 @@ class Scorer {
     kinds: readonly RelevanceKind[],
     mapChange: MapChange,
     { batchTokens, spills }: MemoryPlan,
-    options: JobOptions,
+    options: ScoreOptions,
   ) {
     this.#checkpoint = checkpoint;
     this.#documents = documents;
@@ -165,6 +169,7 @@ class Scorer {
     this.#options = options;
     this.#batches = makeBatches(documents, batchTokens);
     this.#spills = spills;
+    this.#keep = options.keep ?? null;
     this.#program = new LayerProgram(checkpoint, this.#batches, {
       part: "block",
       energies: { outputs: energiesFor(kinds), mapChange },
@@ -173,10 +178,13 @@ class Scorer {
 
   /** Scores of a layer. Layers must be requested in order, each any number of times. */
   async layer(layer: number): Promise<LayerScores> {
-    this.#states ??= await embedBatches(this.#checkpoint, this.#batches, this.#spills, this.#options);
+    if (this.#states === null) {
+      this.#states = await embedBatches(this.#checkpoint, this.#batches, this.#spills, this.#options);
+      this.#keep?.begin(this.#batches, this.#states);
+    }
     while (this.#current === null || this.#current.layer < layer) {
       const next = (this.#current?.layer ?? -1) + 1;
-      this.#current = { layer: next, scores: await this.#run(next, this.#states) };
+      this.#current = { layer: next, scores: await this.#run(next) };
     }
     return this.#current.scores;
   }
@@ -204,13 +212,15 @@ class Scorer {
   }
 
   async close(): Promise<void> {
-    await this.#states?.close();
+    if (this.#keep === null) await this.#states?.close();
     await this.#program.close();
     for (const gram of this.#grams.values()) await gram.close();
   }
 
-  async #run(layer: number, states: HiddenStates): Promise<LayerScores> {
+  async #run(layer: number): Promise<LayerScores> {
     const { config } = this.#checkpoint;
+    const from = this.#states!;
+    const to = this.#keep === null ? from : await this.#keep.openNext(config.hiddenSize);
     const block = await this.#program.readWeights(layer);
     const scores = new LayerScores(block.shape, this.#kinds, this.#documents.length, block.weights);
     const needsGram = energiesFor(this.#kinds).some((energy) => OUTPUT_GRAM_ENERGIES.includes(energy));
@@ -219,8 +229,8 @@ class Scorer {
     await this.#program.runLayer(
       layer,
       block,
-      states,
-      states,
+      from,
+      to,
       () => feeds,
       (batch, energies) => {
         scores.add(batch, energies);
@@ -229,6 +239,7 @@ class Scorer {
       },
       this.#options,
     );
+    this.#states = to;
     scores.checkFinite((content, document) =>
       modelOverflow(
         `${this.#checkpoint.path}: layer ${layer}`,

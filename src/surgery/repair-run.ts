@@ -6,16 +6,17 @@
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { BlockRole, OutputRole } from "../families/roles.ts";
-import type { TokenDocument } from "../corpora/corpus.ts";
 import type { JobOptions } from "../progress.ts";
 import { makeBatches } from "../model/batches.ts";
 import type { Batch } from "../model/batches.ts";
 import { innerSize } from "../model/block-shape.ts";
+import type { KeptStates } from "../model/kept-states.ts";
 import type { HiddenStates } from "../model/hidden-states.ts";
 import { LayerProgram } from "../model/layer-program.ts";
 import type { Block, BlockOutputs } from "../model/layer-program.ts";
 import { planMemory } from "../model/memory-plan.ts";
 import type { Feed } from "../model/sessions.ts";
+import { DenseLayers } from "./dense-layers.ts";
 import { asWeightSource } from "./expert.ts";
 import type { Expert } from "./expert.ts";
 import { ImportanceSums } from "./importance.ts";
@@ -23,11 +24,9 @@ import type { LayerImportances } from "./importance.ts";
 import type { Fit } from "./repair-fit.ts";
 import { closeRepairStates, openRepairStates } from "./repair-states.ts";
 import type { RepairStates } from "./repair-states.ts";
+import type { RepairDocuments } from "./repair-documents.ts";
 import { FITTED_MATRICES, type RepairStep } from "./repair-steps.ts";
 import { type BatchStreams, type FitBatches, type LayerUnderRepair, type OutputFit, SublayerFits } from "./sublayer-fits.ts";
-
-/** One document in this many chooses the ridge's strength; the others are fitted on. */
-const HELD_BACK_EVERY = 5;
 
 /** The result of repairing a layer. */
 export interface LayerRepair {
@@ -42,7 +41,7 @@ export interface LayerRepair {
 /** The two models side by side. They advance by a layer whenever the next layer's matrices are requested. */
 export class RepairRun {
   readonly #documents: FitBatches;
-  readonly #dense: LayerProgram;
+  readonly #dense: DenseLayers;
   /** Of the pruned model: up to each output matrix, and from there on. */
   readonly #inner: Readonly<Record<OutputRole, LayerProgram>>;
   readonly #output: Readonly<Record<OutputRole, LayerProgram>>;
@@ -59,7 +58,7 @@ export class RepairRun {
       new LayerProgram(pruned, batches, { part: "inner", matrix, from: "sublayer", inputSquares: true });
     const output = (matrix: OutputRole): LayerProgram => new LayerProgram(pruned, batches, { part: "output", matrix });
     this.#documents = documents;
-    this.#dense = new LayerProgram(checkpoint, batches, { part: "block", attentionStream: true });
+    this.#dense = dense;
     this.#inner = { o: inner("o"), down: inner("down") };
     this.#output = { o: output("o"), down: output("down") };
     this.#fits = new SublayerFits(documents, checkpoint.config);
@@ -68,10 +67,12 @@ export class RepairRun {
     this.#states = states;
   }
 
+  /** @param kept the dense model's states, if scoring has kept them. They are left open. */
   static async create(
     checkpoint: Checkpoint,
     expert: Expert,
-    documents: readonly TokenDocument[],
+    { documents, heldBack }: RepairDocuments,
+    kept: KeptStates | null,
     options: JobOptions,
   ): Promise<RepairRun> {
     const { config } = checkpoint;
@@ -81,8 +82,14 @@ export class RepairRun {
       options.memoryLimit,
     );
     const batches = makeBatches(documents, batchTokens);
-    const states = await openRepairStates(checkpoint, expert.config, batches, spills, options);
-    return new RepairRun(checkpoint, expert, { batches, lengths, heldBack: documents.map(isHeldBack) }, states, options);
+    const dense = await DenseLayers.open(checkpoint, batches, kept, spills, options);
+    try {
+      const states = await openRepairStates(expert.config, batches, dense.embedded, spills);
+      return new RepairRun(checkpoint, expert, { batches, lengths, heldBack }, dense, states, options);
+    } catch (error) {
+      await dense.close();
+      throw error;
+    }
   }
 
   /** Fits a layer's matrices. Layers must be requested in order, each any number of times. */
@@ -96,14 +103,15 @@ export class RepairRun {
 
   async close(): Promise<void> {
     await closeRepairStates(this.#states);
-    const programs = [this.#dense, ...Object.values(this.#inner), ...Object.values(this.#output)];
+    await this.#dense.close();
+    const programs = [...Object.values(this.#inner), ...Object.values(this.#output)];
     for (const program of programs) await program.close();
     await this.#fits.close();
   }
 
   async #repairLayer(layer: number, steps: readonly RepairStep[]): Promise<LayerRepair> {
-    const { before, after, between, pruned, prunedBetween } = this.#states;
-    await this.#runDense(layer);
+    const { before, between, after } = await this.#dense.layer(layer);
+    const { stream, between: prunedBetween } = this.#states;
     const { shape, weights } = await this.#inner.o.readWeights(layer);
     const repaired: LayerUnderRepair = { shape, weights: new Map(weights) };
     const matrices = new Map<BlockRole, Float32Array<ArrayBuffer>>();
@@ -114,8 +122,8 @@ export class RepairRun {
     };
     const sums = new ImportanceSums();
     const sublayers = [
-      ["attentionInput", "o", { pruned, before, after: between }, prunedBetween],
-      ["ffnInput", "down", { pruned: prunedBetween, before: between, after }, pruned],
+      ["attentionInput", "o", { pruned: stream, before, after: between }, prunedBetween],
+      ["ffnInput", "down", { pruned: prunedBetween, before: between, after }, stream],
     ] as const;
     for (const [input, output, streams, next] of sublayers) {
       if (steps.includes(input)) keep(input, await this.#fits.fitInput(repaired, input, streams.pruned, streams.before));
@@ -124,18 +132,9 @@ export class RepairRun {
       if (fit !== null) keep(output, await fit.finish());
       await this.#runOutput(layer, repaired, output, streams.pruned, next);
     }
-    Object.assign(this.#states, { before: after, after: before });
     const tokens = this.#documents.lengths.reduce((sum, length) => sum + length, 0);
     this.#options.onProgress?.({ stage: "repairing", done: layer + 1, total: this.#layerCount, unit: "layers" });
     return { matrices, reports, importances: sums.means(tokens) };
-  }
-
-  async #runDense(layer: number): Promise<void> {
-    const { before, after, between } = this.#states;
-    const block = await this.#dense.readWeights(layer);
-    const onBatch = (_batch: Batch, { attentionStream }: BlockOutputs, number: number): Promise<void> =>
-      between.set(number, attentionStream!);
-    await this.#dense.runLayer(layer, block, before, after, () => ({}), onBatch, this.#options);
   }
 
   /** Computes what an output matrix multiplies, and adds it to the matrix' fit if there is one. */
@@ -169,12 +168,6 @@ export class RepairRun {
     };
     await this.#output[matrix].runLayer(layer, block, from, to, innerOf, () => undefined, this.#options);
   }
-}
-
-/** Every fifth document, or the last one if there are no more than five. */
-function isHeldBack(_: TokenDocument, index: number, documents: readonly TokenDocument[]): boolean {
-  const { length } = documents;
-  return index % HELD_BACK_EVERY === HELD_BACK_EVERY - 1 || (length <= HELD_BACK_EVERY && index === length - 1);
 }
 
 function reportOf({ strength, errorBefore, errorAfter }: Fit): Float32Array<ArrayBuffer> {

@@ -12,12 +12,13 @@ import { checkUnchanged } from "../checkpoint/identity.ts";
 import { blockTensorName, familyNamed } from "../families/index.ts";
 import type { SafetensorsFile } from "../checkpoint/safetensors/read.ts";
 import { inOnePiece, writeSafetensors } from "../checkpoint/safetensors/write.ts";
-import type { TokenDocument } from "../corpora/corpus.ts";
 import { CusprunError } from "../errors.ts";
+import type { KeptStates } from "../model/kept-states.ts";
 import type { JobOptions } from "../progress.ts";
 import { modelOverflow } from "../scoring/overflow.ts";
 import { keptLayers, type PrunePlan } from "../selection/plan.ts";
 import type { Expert, ExpertTensor } from "./expert.ts";
+import type { RepairDocuments } from "./repair-documents.ts";
 import { RepairRun } from "./repair-run.ts";
 import { FITTED_MATRICES, REPAIR_STEPS, stepsOf } from "./repair-steps.ts";
 import type { RepairStep } from "./repair-steps.ts";
@@ -47,13 +48,19 @@ export interface RepairSummary {
   readonly tried: number;
 }
 
+/** Options of a repair. */
+export interface RepairOptions extends JobOptions {
+  /** The dense model's states of the same documents, if scoring has kept them. They are left open. */
+  readonly kept?: KeptStates;
+}
+
 /**
  * Fits the matrices of an expert and writes them to `out`, under their names and in f32; for each step also, as
  * `repair.{layer}.{step}` [2], the strength (NaN if its matrices were left unchanged) and the share of the error that
  * remains; and for every layer, as `importance.{layer}.{step}` [columns], the mean square of the step's input in the
  * repaired model.
  * @param expert the cut model; `checkpoint` is the one that it was cut from.
- * @param documents at least two.
+ * @param documents at least two, one of them held back and one not.
  * @throws CusprunError `REPAIR_UNSUPPORTED`; `MODEL_OVERFLOW`; `MODEL_CHANGED`; errors of reading the checkpoint and of
  *   writing files.
  */
@@ -61,12 +68,12 @@ export async function repairExpert(
   checkpoint: Checkpoint,
   expert: Expert,
   plan: PrunePlan,
-  documents: readonly TokenDocument[],
+  documents: RepairDocuments,
   out: string,
-  options: JobOptions,
+  options: RepairOptions,
 ): Promise<void> {
   checkRepair(plan);
-  const run = await RepairRun.create(checkpoint, expert, documents, options);
+  const run = await RepairRun.create(checkpoint, expert, documents, options.kept ?? null, options);
   const shapes = new Map(expert.tensors.map(({ name, shape }) => [name, shape]));
   const family = familyNamed(expert.config.family);
   const tensors = plan.layers.flatMap(({ layer }) => {
