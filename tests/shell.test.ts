@@ -65,7 +65,7 @@ function commandsFor(out: string): string[] {
     written: [written("hf"), written("gguf"), written("onnx")],
     vocabulary: null,
     units: [],
-    memory: { limitBytes: 1, stages: [] },
+    memory: { limitBytes: 1, keptStatesBytes: 0, stages: [] },
     repair: null,
     notes: [],
     dimensions: [],

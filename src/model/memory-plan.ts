@@ -95,11 +95,18 @@ const MIN_FIT_GARBAGE_BYTES = 128e6;
 /** Tokens that wait to be added to a fit's sums, and most rows of a block of its matrices. */
 export const CHUNK_TOKENS = 2048;
 export const MAX_BLOCK = 512;
+/** Most projected outputs of a fit, in which errors are compared. */
+export const MAX_PROJECTED = 256;
 /** Further numbers for each input of a fit: projected sums and weights, and the factor's diagonal blocks. */
 const FIT_ROWS = 2048;
 /** Pieces in use, and those that have not been collected yet. */
 const WRITING_BYTES = 32e6;
 const MAP_KINDS: readonly RelevanceKind[] = ["rotary-pair", "q-row", "k-row"];
+
+/** Whether scoring these kinds needs attention maps, and so not the fused attention. */
+export function readsMaps(kinds: readonly RelevanceKind[]): boolean {
+  return kinds.some((kind) => MAP_KINDS.includes(kind));
+}
 
 /** The default memory limit in bytes: three quarters of the machine's memory, or of the container's. */
 export function defaultMemoryLimit(): number {
@@ -176,7 +183,7 @@ function termsOf(request: Exclude<MemoryRequest, { readonly stage: "writing" }>)
       return plain;
     case "scoring": {
       const { kinds, mapChange, vocabulary } = request;
-      const scoresMaps = kinds.some((kind) => MAP_KINDS.includes(kind));
+      const scoresMaps = readsMaps(kinds);
       return {
         ...plain,
         ...(scoresMaps && { maps: mapChange === "exact" ? 6 : 4, pairs: 10 }),

@@ -16,7 +16,7 @@
 import { blockSizes, type BlockSizes } from "../checkpoint/check-tensors.ts";
 import type { LayerSizes, ModelConfig } from "../checkpoint/config/model-config.ts";
 import { type BatchShape, MAX_BATCH_TOKENS, planBatches } from "./batches.ts";
-import { MAX_TARGETS, parametersOf } from "./memory-plan.ts";
+import { MAX_PROJECTED, MAX_TARGETS, parametersOf } from "./memory-plan.ts";
 
 /**
  * Kinds of work, each with a rate of its own.
@@ -48,8 +48,8 @@ export type WorkRequest = {
       readonly positions: readonly number[];
     }
   | { readonly stage: "measuring" }
-  /** `expert`: the sizes of the cut layers. */
-  | { readonly stage: "repairing"; readonly expert: Pick<ModelConfig, "layerSizes"> }
+  /** `expert`: the sizes of the cut layers; `kept`: whether scoring has kept the dense model's states. */
+  | { readonly stage: "repairing"; readonly expert: Pick<ModelConfig, "layerSizes">; readonly kept: boolean }
   | {
       readonly stage: "trying cuts";
       /** Tokens of each document that a trial's output matrix is fitted on; none if trials are not repaired. */
@@ -98,7 +98,8 @@ export function planWork(request: WorkRequest, batchTokens: number = MAX_BATCH_T
     case "repairing": {
       const cut = layers.map((sizes, layer) => ({ ...sizes, ...request.expert.layerSizes[layer]! }));
       const repairs = cut.map((sizes) => repairWork(sizes, batches));
-      return addUp([...repairs, { block: blocks, reading: weights + vocabulary }]);
+      const attention = sum(layers.map((sizes) => attentionWork(sizes, batches)));
+      return addUp([...repairs, { block: request.kept ? attention : blocks, reading: weights + vocabulary }]);
     }
     default:
       throw request satisfies never;
@@ -113,23 +114,36 @@ export function blockWork(sizes: BlockSizes, batches: readonly BatchShape[]): nu
   return 2 * parametersOf(sizes) * tokens + 4 * H * K * pairs;
 }
 
-/** Operations of fitting a matrix of n inputs and D outputs: sums over the batches, and so many solves. */
-function fitWork(n: number, D: number, batches: readonly BatchShape[], solves: number): Work {
-  return { sums: tokensOf(batches) * n * (n + 2 * D), solve: solves * (n ** 3 / 3 + 2 * n ** 2 * D) };
+/** Operations of the attention of one block on all batches. */
+function attentionWork(sizes: BlockSizes, batches: readonly BatchShape[]): number {
+  return blockWork(sizes, batches) - 6 * sizes.hiddenSize * sizes.intermediateSize * tokensOf(batches);
 }
 
-/** Factorisations and solves of a fit, in the mean: the strengths that are tried, and the last fit on all documents. */
-const SOLVES_PER_FIT = 4;
+/** Operations of the sums over the batches for a matrix of n inputs and D outputs, and of a factorization and a solve. */
+function fitWork(n: number, D: number, batches: readonly BatchShape[]): Work {
+  return { sums: tokensOf(batches) * n * (n + 2 * D), solve: n ** 3 / 3 + 2 * n ** 2 * D };
+}
+
+/** Strengths that are tried for a fit, in the mean. */
+const STRENGTHS_PER_FIT = 2;
+/** Products with the projected outputs for each: a solve, an error and its slope. */
+const PRODUCTS_PER_STRENGTH = 3;
+
+/** `fitWork` with the search of a strength before it. */
+function searchedFitWork(n: number, D: number, batches: readonly BatchShape[]): Work {
+  const columns = PRODUCTS_PER_STRENGTH * Math.min(D, MAX_PROJECTED);
+  return addUp([fitWork(n, D, batches), { solve: STRENGTHS_PER_FIT * (n ** 3 / 3 + 2 * n ** 2 * columns) }]);
+}
 
 /**
- * The work of repairing one layer of the expert, without the dense block that runs beside it: the inputs of both
- * sublayers and `down` are fitted, and `o` where the attention was cut; gate and up run once more for the fit of down.
+ * The work of repairing one layer of the expert, without the dense layer that runs beside it: the inputs of both
+ * sublayers and `down` are fitted, and `o` where the attention was cut.
  * @param sizes of the cut layer.
  */
 function repairWork(sizes: BlockSizes, batches: readonly BatchShape[]): Work {
   const { hiddenSize: D, intermediateSize: F } = sizes;
-  const fits = [D, D, F].map((n) => fitWork(n, D, batches, SOLVES_PER_FIT));
-  return addUp([{ block: blockWork(sizes, batches) + 4 * D * F * tokensOf(batches), reading: parametersOf(sizes) }, ...fits]);
+  const fits = [D, D, F].map((n) => searchedFitWork(n, D, batches));
+  return addUp([{ block: blockWork(sizes, batches), reading: parametersOf(sizes) }, ...fits]);
 }
 
 /**
@@ -151,7 +165,7 @@ function trialWork(
     const behind = layers.slice(layer + 1).map((each) => blockWork(each, batches));
     const own = { block: blockWork(cut, batches) + sum(behind), reading: parametersOf(layers[layer]!) };
     if (fitted.length === 0) return own;
-    return addUp([own, { block: blockWork(cut, fitBatches) }, fitWork(n, D, fitBatches, 1)]);
+    return addUp([own, { block: blockWork(cut, fitBatches) }, fitWork(n, D, fitBatches)]);
   });
   const dense = layers.map((sizes): Work => ({
     block: blockWork(sizes, batches) + blockWork(sizes, fitBatches),

@@ -120,7 +120,7 @@ async function compareInFolder(options: CompareOptions): Promise<ComparisonRepor
     } as const;
     // Each run plans its own trial cuts, and the repair of sizes that are not known yet.
     const repairing = rehearsed.find(({ repaired }) => repaired !== null)?.repaired ?? null;
-    const stages = { scoring, trials: 0, repairing, measuring: true, writing: true };
+    const stages = { scoring, trials: 0, repairing, repairsScored: false, measuring: true, writing: true };
     for (const documents of corpora.values()) planRun(checkpoint.config, documents, stages, job);
     const session = { options, checkpoint, tokenizer, tasks, corpora, stamps };
 

@@ -18,14 +18,17 @@ import { computeDivergences } from "../model/divergences.ts";
 import { openStates } from "../model/embedding.ts";
 import { ROWS_PER_PRODUCT, VOCABULARY_PER_PRODUCT } from "../model/head-slices.ts";
 import { type Block, LayerProgram } from "../model/layer-program.ts";
-import { OnnxGraph } from "../model/onnx-graph.ts";
 import { computeLosses } from "../model/output-head.ts";
-import { type Feed, GraphSession } from "../model/sessions.ts";
+import { CHUNK_TOKENS } from "../model/memory-plan.ts";
+import type { Feed } from "../model/sessions.ts";
 import type { RelevanceKind } from "../model/units.ts";
 import { blockWork, type Speed, type WorkKind } from "../model/work-plan.ts";
 import { energiesFor, OutputGram } from "../scoring/layer-scorer.ts";
-import { solvePositiveDefinite } from "../surgery/linear-solve.ts";
+import { CholeskyFactor } from "../surgery/linear-solve.ts";
+import { LowerBlocks, lowerBlocksSize } from "../surgery/lower-blocks.ts";
+import { NormalEquations } from "../surgery/normal-equations.ts";
 import { Products } from "../surgery/products.ts";
+import { Projection } from "../surgery/projection.ts";
 import { digestOf, readRecord, writeRecord } from "./work-records.ts";
 
 /** What is measured. */
@@ -186,30 +189,25 @@ class BlockProbe {
 
 /** Operations per second of the sums of a fit with n inputs and D outputs. */
 async function sumsSpeed(n: number, D: number): Promise<number> {
-  const g = new OnnxGraph();
-  const inputs = g.input("inputs", ["T", n]);
-  const transposed = g.transpose(inputs, [1, 0]);
-  g.output("gram", g.matmul(transposed, inputs), [n, n]);
-  g.output("cross", g.matmul(transposed, g.input("targets", ["T", D])), [n, D]);
-  const session = await GraphSession.create(g.serialize());
-  const T = MAX_BATCH_TOKENS;
-  const feeds = { inputs: { data: values(T * n), shape: [T, n] }, targets: { data: values(T * D), shape: [T, D] } };
+  const products = new Products();
+  const equations = new NormalEquations(products, "a measurement", n, new Projection(D));
+  const [inputs, targets] = [values(CHUNK_TOKENS * n), values(CHUNK_TOKENS * D)];
   try {
-    return (T * n * (n + 2 * D)) / (await secondsPerRun(() => session.run(feeds)));
+    const seconds = await secondsPerRun(() => equations.add(inputs, targets, [0, CHUNK_TOKENS], null));
+    return (CHUNK_TOKENS * n * (n + 2 * D)) / seconds;
   } finally {
-    await session.close();
+    await products.close();
   }
 }
 
-/** Operations per second of a system with n unknowns and D right-hand sides in f64. */
+/** Operations per second of a system with n unknowns and D right-hand sides. */
 async function solveSpeed(n: number, D: number): Promise<number> {
-  const products = await Products.create();
-  const system = new Float64Array(n * n);
+  const products = new Products();
+  const system = new LowerBlocks(n, new Float32Array(lowerBlocksSize(n)));
   const diagonal = new Float64Array(n).fill(1);
+  const right = values(n * D);
   try {
-    const seconds = await secondsPerRun(() =>
-      solvePositiveDefinite(products, system, diagonal, Float64Array.from(values(n * D)), n),
-    );
+    const seconds = await secondsPerRun(async () => (await CholeskyFactor.of(products, system, diagonal))!.solve(right, D));
     return (n ** 3 / 3 + 2 * n ** 2 * D) / seconds;
   } finally {
     await products.close();

@@ -5,7 +5,7 @@
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { CorpusStamps } from "../corpora/corpus-stamps.ts";
-import type { Dimension, LoadedCorpus, TokenDocument } from "../corpora/corpus.ts";
+import type { Dimension, LoadedCorpus } from "../corpora/corpus.ts";
 import { fitToPositions, loadCorpora, type CorpusOptions, type CorpusSpecs } from "../corpora/load.ts";
 import type { Tokenizer } from "../corpora/tokenizer.ts";
 import { removeFolders } from "../folders.ts";
@@ -17,6 +17,7 @@ import type { RelevanceScores } from "../scoring/relevance.ts";
 import { METHODS, type MethodName } from "../selection/methods/index.ts";
 import type { PlannedCut } from "../selection/plan.ts";
 import { mayTrim, type SelectionOptions } from "../selection/selection-options.ts";
+import type { RepairDocuments } from "../surgery/repair-documents.ts";
 import { defined } from "./defined.ts";
 import { openedInputs, protectedInputs } from "./inputs.ts";
 import { jobOptions } from "./job-options.ts";
@@ -125,6 +126,7 @@ async function prepare(
       scoring: { kinds, mapChange, vocabulary: mayTrim(choice) },
       trials: needsTrials(rehearsed.selection) ? config.numHiddenLayers * kinds.length : 0,
       repairing: rehearsed.repaired,
+      repairsScored: (options.generalShare ?? 0) === 0,
       measuring: measure,
       writing: true,
     },
@@ -177,7 +179,7 @@ export function isToBeRepaired({ rehearsed }: PreparedPrune, { layers }: Planned
 export function repairDocumentsOf(
   { checkpoint, options, tokenizer, corpora }: PreparedPrune,
   job: JobOptions,
-): Promise<readonly TokenDocument[]> {
+): Promise<RepairDocuments> {
   const { generalShare, corpusOptions } = options;
   const fitted = fitToPositions(corpusOptions, checkpoint.config.maxPositionEmbeddings);
   return gatherRepairDocuments(corpora, tokenizer, defined({ generalShare }), fitted, job);

@@ -159,7 +159,8 @@ function listStages(
     stages.push({ stage: "measuring the dense model", work: missing.lengths.length === 0 ? null : work(missing) });
   }
   if (isToBeRepaired(prepared, plan)) {
-    const repairing = { stage: "repairing", config, lengths, expert: expert.config } as const;
+    const kept = memory.keptStatesBytes > 0 && !known.scores;
+    const repairing = { stage: "repairing", config, lengths, expert: expert.config, kept } as const;
     stages.push({ stage: "repairing", work: known.repair ? null : work(repairing) });
   }
   for (const seconds of writing) stages.push({ stage: "writing", seconds });

@@ -4,6 +4,7 @@
  * Source: Cus-Prun, arXiv 2506.02561.
  */
 
+import { KeptStates } from "../model/kept-states.ts";
 import type { JobOptions } from "../progress.ts";
 import type { PruneReport } from "../report/report.ts";
 import type { PrunePlan } from "../selection/plan.ts";
@@ -62,9 +63,12 @@ export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
 class PruneRun {
   readonly #prepared: PreparedPrune;
   readonly #job: JobOptions;
+  /** States that scoring keeps for repair; null if they do not fit. */
+  readonly #kept: KeptStates | null;
 
   private constructor(prepared: PreparedPrune, job: JobOptions) {
     this.#prepared = prepared;
+    this.#kept = prepared.memory.keptStatesBytes > 0 ? new KeptStates() : null;
     this.#job = job;
   }
 
@@ -83,6 +87,14 @@ class PruneRun {
 
   /** Scores, selects, cuts, repairs, writes and measures. */
   async make(): Promise<Omit<PruneReport, "elapsedMs">> {
+    try {
+      return await this.#make();
+    } finally {
+      await this.#kept?.close();
+    }
+  }
+
+  async #make(): Promise<Omit<PruneReport, "elapsedMs">> {
     const { checkpoint, options, corpora, memory } = this.#prepared;
     const scores = await this.#score();
     const plan = await this.#select(scores);
@@ -107,7 +119,10 @@ class PruneRun {
 
   #score(): Promise<ReadyScores> {
     const { checkpoint, corpora, request, workFolder } = this.#prepared;
-    return ensureScores(checkpoint, corpora, request, workFolder, this.#job);
+    return ensureScores(checkpoint, corpora, request, workFolder, {
+      ...this.#job,
+      ...defined({ keep: this.#kept ?? undefined }),
+    });
   }
 
   /** Selects by the method's relevances, after trials if the selection needs them; closes the scores. */
@@ -145,7 +160,8 @@ class PruneRun {
     const write = (ready: ReadyExpert): Promise<WrittenExpert> => this.#write(ready, dense);
     if (!isToBeRepaired(this.#prepared, plan)) return write({ plan, expert: cut, repair: null });
     const documents = await repairDocumentsOf(this.#prepared, this.#job);
-    return withRepairedExpert(checkpoint, cut, plan, documents, workFolder, this.#job, write);
+    const job = { ...this.#job, ...defined({ kept: this.#kept ?? undefined }) };
+    return withRepairedExpert(checkpoint, cut, plan, documents, workFolder, job, write);
   }
 
   /** Writes the expert, and measures it in its folder before that is moved to its place. */

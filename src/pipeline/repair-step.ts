@@ -18,11 +18,13 @@ import type { JobOptions } from "../progress.ts";
 import { documentFingerprint, uniqueDocuments } from "../scoring/fingerprint.ts";
 import type { PlannedCut, PrunePlan } from "../selection/plan.ts";
 import type { Expert } from "../surgery/expert.ts";
+import { holdBack, reorder, type RepairDocuments } from "../surgery/repair-documents.ts";
 import {
   readRepairReport,
   repairExpert,
   REPAIR_FORMAT,
   withRepair,
+  type RepairOptions as FitOptions,
   type RepairedMatrix,
   type RepairSummary,
 } from "../surgery/repair.ts";
@@ -55,9 +57,9 @@ export async function withRepairedExpert<T>(
   checkpoint: Checkpoint,
   cut: Expert,
   plan: PrunePlan,
-  documents: readonly TokenDocument[],
+  documents: RepairDocuments,
   workFolder: string,
-  job: JobOptions,
+  job: FitOptions,
   work: (ready: ReadyExpert) => Promise<T>,
 ): Promise<T> {
   const { key, path } = repairFile(plan, documents, workFolder);
@@ -65,19 +67,20 @@ export async function withRepairedExpert<T>(
   if (file === null) {
     await removeOthers(workFolder);
     await repairExpert(checkpoint, cut, plan, documents, path, job);
+    await job.kept?.close();
     file = await SafetensorsFile.open(path);
     await sealFile(path, key);
   }
   try {
     const report = await readRepairReport(file);
-    return await work({ plan, expert: withRepair(cut, file, report), repair: summarize(documents.length, report) });
+    return await work({ plan, expert: withRepair(cut, file, report), repair: summarize(documents.documents.length, report) });
   } finally {
     await file.close();
   }
 }
 
 /** Whether an earlier run has made this repair. */
-export async function isRepaired(plan: PlannedCut, documents: readonly TokenDocument[], workFolder: string): Promise<boolean> {
+export async function isRepaired(plan: PlannedCut, documents: RepairDocuments, workFolder: string): Promise<boolean> {
   const { key, path } = repairFile(plan, documents, workFolder);
   const file = await openOrNull(path, key);
   await file?.close();
@@ -86,7 +89,7 @@ export async function isRepaired(plan: PlannedCut, documents: readonly TokenDocu
 
 function repairFile(
   plan: PlannedCut,
-  documents: readonly TokenDocument[],
+  documents: RepairDocuments,
   workFolder: string,
 ): { readonly key: string; readonly path: string } {
   const key = keyOf(plan, documents);
@@ -103,7 +106,8 @@ async function removeOthers(workFolder: string): Promise<void> {
 
 /**
  * The documents on which a repair is fitted: as many as there are calibration documents, taken in turn from all
- * dimensions, a share of them replaced by general text, each document once.
+ * dimensions, a share of them replaced by general text, each document once. Every fifth is held back; then they are
+ * brought into the order in which they are scored.
  * @throws CusprunError `USAGE` for an invalid share.
  */
 export async function gatherRepairDocuments(
@@ -112,7 +116,7 @@ export async function gatherRepairDocuments(
   { generalShare = DEFAULT_GENERAL_SHARE }: RepairOptions,
   corpusOptions: CorpusOptions,
   job: JobOptions,
-): Promise<readonly TokenDocument[]> {
+): Promise<RepairDocuments> {
   checkGeneralShare(generalShare);
   const { maxTokens = DEFAULT_MAX_TOKENS, seed = 0 } = corpusOptions;
   const total = corpora.reduce((sum, { calibration }) => sum + calibration.length, 0);
@@ -125,7 +129,14 @@ export async function gatherRepairDocuments(
     own,
     general.filter((document) => !heldOutDocuments.has(documentFingerprint(document))),
   );
-  return uniqueDocuments(documents);
+  const scored = scoringOrder(corpora);
+  return reorder(holdBack(uniqueDocuments(documents)), (document) => scored.get(documentFingerprint(document)) ?? scored.size);
+}
+
+/** The place of each document in scoring: repair batches them alike, so that it can take the states that scoring kept. */
+function scoringOrder(corpora: readonly Corpus[]): ReadonlyMap<string, number> {
+  const documents = uniqueDocuments(corpora.flatMap(({ calibration }) => calibration));
+  return new Map(documents.map((document, index) => [documentFingerprint(document), index]));
 }
 
 /**
@@ -167,9 +178,9 @@ function summarize(documents: number, matrices: readonly RepairedMatrix[]): Repa
 }
 
 /** SHA-256 of everything that the fit depends on, except the model, whose folder holds the file. */
-function keyOf({ layout, layers }: PlannedCut, documents: readonly TokenDocument[]): string {
+function keyOf({ layout, layers }: PlannedCut, { documents, heldBack }: RepairDocuments): string {
   const removed = layers.map(({ cuts }) => Object.entries(cuts).map(([kind, cut]) => [kind, cut.removed]));
-  return digestOf([REPAIR_FORMAT, layout, removed, documents.map(documentFingerprint)]);
+  return digestOf([REPAIR_FORMAT, layout, removed, documents.map(documentFingerprint), heldBack]);
 }
 
 async function openOrNull(path: string, key: string): Promise<SafetensorsFile | null> {

@@ -8,7 +8,7 @@ import type { Corpus } from "../corpora/corpus.ts";
 import { CusprunError } from "../errors.ts";
 import type { JobOptions } from "../progress.ts";
 import type { RelevanceScores } from "../scoring/relevance.ts";
-import { scoreCorpora } from "../scoring/score.ts";
+import { scoreCorpora, type ScoreOptions } from "../scoring/score.ts";
 import { scoresOf } from "../scoring/scores-view.ts";
 import { openScores } from "../scoring/scores-file.ts";
 import { findScores, recordScores, scoresPath, type ScoringRequest } from "./work-folder.ts";
@@ -32,7 +32,7 @@ export async function ensureScores(
   corpora: readonly Corpus[],
   request: ScoringRequest,
   workFolder: string,
-  job: JobOptions,
+  job: JobOptions & Pick<ScoreOptions, "keep">,
 ): Promise<ReadyScores> {
   const known = await knownScores(checkpoint, corpora, request, workFolder, job);
   if (known !== null) return known;

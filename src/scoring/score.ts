@@ -125,7 +125,7 @@ export async function scoreCorpora(
 }
 
 /** Every calibration document once, with the dimensions that it belongs to. */
-export function shareDocuments(corpora: readonly Corpus[]): readonly SharedDocument[] {
+function shareDocuments(corpora: readonly Corpus[]): readonly SharedDocument[] {
   const shared = new Map<string, SharedDocument>();
   for (const { dimension, calibration } of corpora) {
     for (const document of calibration) {

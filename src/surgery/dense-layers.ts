@@ -21,7 +21,6 @@ export interface DenseLayer {
 
 /** Computes the layers in order. Close it when done; kept states are left open. */
 export class DenseLayers {
-  readonly #checkpoint: Checkpoint;
   readonly #batches: readonly Batch[];
   readonly #kept: KeptStates | null;
   readonly #options: JobOptions;
@@ -38,7 +37,6 @@ export class DenseLayers {
     between: HiddenStates,
     options: JobOptions,
   ) {
-    this.#checkpoint = checkpoint;
     this.#batches = batches;
     this.#kept = kept;
     this.#options = options;

@@ -4,10 +4,8 @@
  * Source: Achlioptas 2003, Database-friendly random projections (signs).
  */
 
+import { MAX_PROJECTED } from "../model/memory-plan.ts";
 import type { Matrix, Products } from "./products.ts";
-
-/** Most signed sums of the outputs. */
-const MAX_PROJECTED = 256;
 
 /** Ω [D, m], entries ±1/√m; the identity if D is not above m. The same for every D in all runs. */
 export class Projection {

@@ -51,7 +51,14 @@ export class RepairRun {
   readonly #states: RepairStates;
   #current: { readonly layer: number; readonly repair: LayerRepair } | null = null;
 
-  private constructor(checkpoint: Checkpoint, expert: Expert, documents: FitBatches, states: RepairStates, options: JobOptions) {
+  private constructor(
+    checkpoint: Checkpoint,
+    expert: Expert,
+    documents: FitBatches,
+    dense: DenseLayers,
+    states: RepairStates,
+    options: JobOptions,
+  ) {
     const { batches } = documents;
     const pruned = asWeightSource(expert);
     const inner = (matrix: OutputRole): LayerProgram =>

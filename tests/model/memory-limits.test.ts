@@ -12,6 +12,7 @@ import type { VocabularyFacts } from "../../src/scoring/token-relevance.ts";
 import { scoreCorpora } from "../../src/scoring/score.ts";
 import { asWeightSource, cutExpert } from "../../src/surgery/expert.ts";
 import { repairExpert } from "../../src/surgery/repair.ts";
+import { holdBack } from "../../src/surgery/repair-documents.ts";
 import { worstRelativeError } from "../support/forward-goldens.ts";
 import { plansOf, randomDocuments, withScratch } from "../support/memory-limits.ts";
 import { planOf } from "../support/plans.ts";
@@ -120,7 +121,7 @@ describe("under a limit", () => {
       const plan = cutsOf([0, 1]);
       const plans = plansOf({ stage: "repairing", config, lengths: LENGTHS, expert: cutExpert(checkpoint, plan).config });
       const repair = (out: string, memoryLimit: number): Promise<void> =>
-        repairExpert(checkpoint, cutExpert(checkpoint, plan), plan, documents, out, { memoryLimit });
+        repairExpert(checkpoint, cutExpert(checkpoint, plan), plan, holdBack(documents), out, { memoryLimit });
       const [inMemory, spilled, smallest] = ["a", "b", "c"].map((name) => join(folder, name)) as [string, string, string];
       await repair(inMemory, plans.inMemory.peakBytes);
       await withScratch(() => repair(spilled, plans.spilled.peakBytes));

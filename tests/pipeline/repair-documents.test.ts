@@ -24,7 +24,7 @@ function corpusOf(dimension: Dimension, count: number): Corpus {
 
 async function sources(corpora: readonly Corpus[], generalShare?: number): Promise<string[]> {
   const options = generalShare === undefined ? {} : { generalShare };
-  const documents = await gatherRepairDocuments(corpora, TOKENIZER, options, { maxTokens: 32 }, {});
+  const { documents } = await gatherRepairDocuments(corpora, TOKENIZER, options, { maxTokens: 32 }, {});
   return documents.map(({ source }) => source.replace(/^.*general/, "general").split(/[ .]/)[0]!);
 }
 
@@ -33,18 +33,30 @@ const countOf = (all: readonly string[], name: string): number => all.filter((so
 describe("documents of a repair", () => {
   const corpora = [corpusOf("language", 100), corpusOf("task", 100)];
 
-  test("are taken from every dimension in turn, by default without general text", async () => {
-    const all = await sources(corpora);
-    expect(all).toHaveLength(200);
-    expect(all.slice(0, 4)).toEqual(["language", "task", "language", "task"]);
-    expect(countOf(all, "general")).toBe(0);
+  test("are by default those that are scored, in that order, with every fifth of each dimension held back", async () => {
+    const { documents, heldBack } = await gatherRepairDocuments(corpora, TOKENIZER, {}, { maxTokens: 32 }, {});
+    expect(documents.map(({ source }) => source)).toEqual(
+      corpora.flatMap(({ calibration }) => calibration.map(({ source }) => source)),
+    );
+    // In turn from the dimensions: of ten documents the fifth is the third of the first, the tenth the fifth of the second.
+    const places = [...heldBack.entries()].filter(([, held]) => held).map(([place]) => place);
+    expect(places.slice(0, 3)).toEqual([2, 7, 12]);
+    expect(places.filter((place) => place >= 100).slice(0, 3)).toEqual([104, 109, 114]);
+    expect(places).toHaveLength(40);
   });
 
-  test("contain the requested share of general text, evenly distributed", async () => {
+  test("contain the requested share of general text, evenly distributed among those held back", async () => {
+    const { documents, heldBack } = await gatherRepairDocuments(
+      corpora,
+      TOKENIZER,
+      { generalShare: 0.25 },
+      { maxTokens: 32 },
+      {},
+    );
     const all = await sources(corpora, 0.25);
     expect([countOf(all, "language"), countOf(all, "task"), countOf(all, "general")]).toEqual([75, 75, 50]);
-    const tenths = Array.from({ length: 10 }, (_, tenth) => countOf(all.slice(20 * tenth, 20 * (tenth + 1)), "general"));
-    expect(Math.max(...tenths) - Math.min(...tenths)).toBeLessThanOrEqual(1);
+    const generalHeldBack = documents.filter(({ source }, index) => heldBack[index] && source.includes("general"));
+    expect(Math.abs(generalHeldBack.length - 10)).toBeLessThanOrEqual(5);
     // Of few documents no more than the share.
     expect(countOf(await sources([corpusOf("domain", 6)], 0.25), "general")).toBe(1);
   });

@@ -37,6 +37,7 @@ test("one line before a run, with the stages that matter", () => {
 test("a table for a dry run", () => {
   const memory = {
     limitBytes: 6 * 2 ** 30,
+    keptStatesBytes: 0,
     stages: (["scoring", "measuring", "repairing", "writing"] as const).map((stage, index) => ({
       stage,
       batchTokens: 512,

@@ -21,7 +21,7 @@ const REPORT: PruneReport = {
     { kind: "ffn", before: [1536, 1536, 1536], removedPerLayer: [512, 512, 512] },
     { kind: "head", before: [9, 9, 9], removedPerLayer: [0, 3, 0] },
   ],
-  memory: { limitBytes: 2 ** 34, stages: [] },
+  memory: { limitBytes: 2 ** 34, keptStatesBytes: 0, stages: [] },
   notes: [],
   repair: { documents: 183, fitted: 3, tried: 3 },
   dimensions: [

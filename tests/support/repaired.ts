@@ -11,6 +11,7 @@ import type { TokenDocument } from "../../src/corpora/corpus.ts";
 import type { PrunePlan } from "../../src/selection/plan.ts";
 import { cutExpert, type Expert } from "../../src/surgery/expert.ts";
 import { readRepairReport, repairExpert, withRepair } from "../../src/surgery/repair.ts";
+import { holdBack } from "../../src/surgery/repair-documents.ts";
 import type { RepairedMatrix } from "../../src/surgery/repair.ts";
 import { seededNormal } from "./tiny-models.ts";
 
@@ -33,7 +34,7 @@ export async function withRepaired<T>(checkpoint: Checkpoint, plan: PrunePlan, u
   const folder = await mkdtemp(join(tmpdir(), "cusprun-test-"));
   try {
     const path = join(folder, "repair.safetensors");
-    await repairExpert(checkpoint, cut, plan, documents, path, {});
+    await repairExpert(checkpoint, cut, plan, holdBack(documents), path, {});
     const file = await SafetensorsFile.open(path);
     try {
       const report = await readRepairReport(file);
