@@ -27,17 +27,31 @@ export function temporaryPath(folder: string): string {
   return join(folder, `.cusprun-${ownMark()}-${randomBytes(4).toString("hex")}`);
 }
 
+/** A file or folder that `temporaryPath` named. */
+export interface Temporary {
+  readonly path: string;
+  /** Whether its process has ended. */
+  readonly isAbandoned: boolean;
+}
+
+/** The temporary files and folders in a folder; none if it cannot be read. */
+export async function temporariesIn(folder: string): Promise<readonly Temporary[]> {
+  const found: Temporary[] = [];
+  for (const name of await readdir(folder).catch(() => [])) {
+    const mark = TEMPORARY_NAME.exec(name)?.[1];
+    const path = join(folder, name);
+    if (mark !== undefined) found.push({ path, isAbandoned: await isAbandoned(path, mark) });
+  }
+  return found;
+}
+
 /**
  * Removes the temporary files and folders in a folder whose process has ended. Those that cannot be removed stay: they
  * are in nobody's way.
  */
 export async function sweepTemporaries(folder: string): Promise<void> {
-  for (const name of await readdir(folder).catch(() => [])) {
-    const mark = TEMPORARY_NAME.exec(name)?.[1];
-    const path = join(folder, name);
-    if (mark !== undefined && (await isAbandoned(path, mark))) {
-      await rm(path, { recursive: true, force: true }).catch(() => undefined);
-    }
+  for (const { path, isAbandoned } of await temporariesIn(folder)) {
+    if (isAbandoned) await rm(path, { recursive: true, force: true }).catch(() => undefined);
   }
 }
 

@@ -8,14 +8,25 @@ import { METHOD_NAMES, METHODS } from "../selection/methods/index.ts";
 import type { OptionName } from "./settings.ts";
 
 /** Names of the commands. */
-export type CommandName = "prune" | "inspect" | "fetch" | "score" | "select" | "apply" | "export" | "verify" | "eval" | "compare";
+export type CommandName =
+  | "prune"
+  | "inspect"
+  | "fetch"
+  | "score"
+  | "select"
+  | "apply"
+  | "export"
+  | "verify"
+  | "eval"
+  | "compare"
+  | "cache";
 
 /** One command. */
 export interface Command {
   /** One sentence without a full stop. */
   readonly summary: string;
-  /** The positional argument. */
-  readonly subject: { readonly hint: string; readonly help: string };
+  /** The positional argument; null if the command takes none. */
+  readonly subject: { readonly hint: string; readonly help: string } | null;
   readonly options: readonly OptionName[];
   /** Mandatory options. */
   readonly required: readonly OptionName[];
@@ -217,6 +228,19 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
       "compare smollm2 --domain notes.jsonl --budgets 20% --seeds 0,1,2 --tasks questions.jsonl --out notes",
       "compare smollm2 --language de --methods cusprun,wanda-sp --repair --budgets 20%,30% --out repaired",
     ],
+  },
+  cache: {
+    summary: "List what cusprun keeps between runs, with its size and last use; with --prune, clean it up",
+    subject: null,
+    options: ["prune", "all", "cache-limit", "dry-run", ...RUNNING],
+    required: [],
+    notes: [
+      "The folder is $CUSPRUN_CACHE, otherwise $XDG_CACHE_HOME/cusprun or ~/.cache/cusprun.",
+      "--prune removes what ended processes left, work folders that no run will use again (of another version, or of a",
+      "model that is gone), and then those that were not used for longest, until the rest is below the limit. Folders that",
+      "a run is using stay, and so do models. A run that kept results there applies the limit at its end, without --prune.",
+    ],
+    examples: ["cache", "cache --prune --dry-run", "cache --prune --cache-limit 5GB", "cache --prune --all"],
   },
 };
 

@@ -16,7 +16,7 @@ const HELP_COLUMNS = 110;
 
 /** Help of the program: its commands. */
 export function renderProgramHelp(version: string): string {
-  const commands = COMMAND_NAMES.map((name) => [`  ${name} ${COMMANDS[name].subject.hint}`, COMMANDS[name].summary]);
+  const commands = COMMAND_NAMES.map((name) => [`  ${usageOf(name)}`, COMMANDS[name].summary]);
   return [
     `cusprun ${version}: prunes a large language model to a smaller expert, without training or a GPU`,
     "",
@@ -43,15 +43,20 @@ export function renderCommandHelp(name: CommandName): string {
   return [
     summary,
     "",
-    `Usage: cusprun ${name} ${subject.hint}${needed} [OPTIONS]`,
-    "",
-    ...renderColumns([[`  ${subject.hint}`, subject.help]], 2),
+    `Usage: cusprun ${usageOf(name)}${needed} [OPTIONS]`,
+    ...(subject === null ? [] : ["", ...renderColumns([[`  ${subject.hint}`, subject.help]], 2)]),
     ...sections,
     ...(notes.length === 0 ? [] : ["", ...notes]),
     "",
     "Examples:",
     ...examples.map((example) => `  cusprun ${example}`),
   ].join("\n");
+}
+
+/** A command with its positional argument. */
+function usageOf(name: CommandName): string {
+  const { subject } = COMMANDS[name];
+  return subject === null ? name : `${name} ${subject.hint}`;
 }
 
 /** Rows of two columns: the flags, and next to each its help, its choices and its presets, wrapped. */

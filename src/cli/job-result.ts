@@ -3,6 +3,7 @@
  */
 
 import type { ModelDescription } from "../checkpoint/inspect.ts";
+import type { CacheReport } from "../pipeline/cache-prune.ts";
 import type { ComparisonReport } from "../pipeline/compare-methods.ts";
 import type { EvaluationReport } from "../pipeline/evaluate.ts";
 import type { ExportedModel } from "../pipeline/export.ts";
@@ -22,4 +23,5 @@ export type JobResult =
   | { readonly command: "export"; readonly value: ExportedModel }
   | { readonly command: "verify"; readonly value: VerificationReport }
   | { readonly command: "eval"; readonly value: EvaluationReport }
-  | { readonly command: "compare"; readonly value: ComparisonReport };
+  | { readonly command: "compare"; readonly value: ComparisonReport }
+  | { readonly command: "cache"; readonly value: CacheReport };

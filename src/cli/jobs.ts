@@ -2,12 +2,14 @@
  * @file Runs the commands in the worker thread: settings → options of a library function → its result.
  */
 
+import { parseByteSize } from "../byte-size.ts";
 import { fetchCatalogModel } from "../checkpoint/hub/catalog.ts";
 import { describeModel } from "../checkpoint/inspect.ts";
 import { resolveModel } from "../checkpoint/resolve.ts";
 import type { CorpusOptions, CorpusSpecs } from "../corpora/load.ts";
 import { CusprunError } from "../errors.ts";
 import { showValue } from "../json.ts";
+import { type CacheReport, describeCache, pruneCache } from "../pipeline/cache-prune.ts";
 import { defined } from "../pipeline/defined.ts";
 import { compareMethods } from "../pipeline/compare-methods.ts";
 import { evaluateModel } from "../pipeline/evaluate.ts";
@@ -23,7 +25,6 @@ import type { JobOptions } from "../progress.ts";
 import { isNothing, parseBudget } from "../selection/budget.ts";
 import type { VocabularyChoice } from "../selection/select-vocabulary.ts";
 import type { FloatDType } from "../tensor.ts";
-import { parseByteSize } from "./byte-size.ts";
 import type { JobResult } from "./job-result.ts";
 import type { Settings } from "./settings.ts";
 import type { Job } from "./protocol.ts";
@@ -43,7 +44,7 @@ export async function runCommand(
   const { memory, device } = settings;
   const job = {
     ...progress,
-    ...defined({ device, memoryLimit: memory === undefined ? undefined : parseByteSize(memory, "memory") }),
+    ...defined({ device, memoryLimit: memory === undefined ? undefined : parseByteSize(memory, "--memory") }),
   };
   switch (command) {
     case "prune": {
@@ -130,9 +131,19 @@ export async function runCommand(
       });
       return { command, value };
     }
+    case "cache":
+      return { command, value: await tendCache(settings) };
     default:
       throw command satisfies never;
   }
+}
+
+function tendCache({ prune = false, all, "cache-limit": limit, "dry-run": dryRun }: Settings): Promise<CacheReport> {
+  const limitBytes = limit === undefined ? undefined : parseByteSize(limit, "--cache-limit");
+  const needing = Object.entries({ "--all": all, "--cache-limit": limit, "--dry-run": dryRun });
+  const [flag] = needing.find(([, value]) => value !== undefined && value !== false) ?? [];
+  if (!prune && flag !== undefined) throw usageError("command line", `${flag} without --prune`, "--prune", "Add --prune");
+  return prune ? pruneCache(defined({ all, limitBytes, dryRun })) : describeCache();
 }
 
 /** `main` has checked that the required options are set; an empty path is rejected when it is opened. */
@@ -142,7 +153,7 @@ function output({ out = "", overwrite }: Settings): { out: string; overwrite?: b
 
 function writing(settings: Settings): WriteOptions {
   const size = settings["max-shard-size"];
-  const maxShardBytes = size === undefined ? undefined : parseByteSize(size, "max-shard-size");
+  const maxShardBytes = size === undefined ? undefined : parseByteSize(size, "--max-shard-size");
   const { formats } = settings;
   return { ...output(settings), ...defined({ formats, dtype: dtypeOf(settings), maxShardBytes }), ...typeOf(settings) };
 }

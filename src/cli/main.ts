@@ -74,20 +74,22 @@ async function completeJob({ command, subject, settings }: Extract<Request, { ki
   const config = settings.config === undefined ? null : await readConfig(settings.config);
   const merged = { ...config?.settings, ...settings };
   const named = subject ?? config?.model ?? null;
-  const { hint, help } = COMMANDS[command].subject;
-  if (named === null)
+  const wanted = COMMANDS[command].subject;
+  if (named === null && wanted !== null) {
+    const { hint, help } = wanted;
     throw usageError(
       "command line",
       `no ${hint}`,
       help.charAt(0).toLowerCase() + help.slice(1),
       `Write cusprun ${command} ${hint} …`,
     );
+  }
   for (const name of COMMANDS[command].required) {
     if (merged[name] === undefined) {
       throw usageError("command line", `no --${name}`, flag(name), `Add it; see 'cusprun ${command} --help'`);
     }
   }
-  return { command, subject: named, settings: merged };
+  return { command, subject: named ?? "", settings: merged };
 }
 
 /** A verification that completed may still have found a disagreement. */

@@ -136,7 +136,7 @@ export function configSchema(names: readonly OptionName[]): JsonSchema {
       model: {
         type: "string",
         minLength: 1,
-        description: COMMANDS.prune.subject.help,
+        description: COMMANDS.prune.subject?.help,
       },
       ...Object.fromEntries(options.map((name) => [name, { ...schemaOf(OPTIONS[name].type), description: OPTIONS[name].help }])),
     },

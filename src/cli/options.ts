@@ -1,16 +1,16 @@
 /**
- * @file Every option of the command line, once. Flags, the YAML file, its JSON schema and `--help` are all derived from
- * `OPTIONS`.
+ * @file Every option of the command line, once; the general ones are in `general-options.ts`. Flags, the YAML file, its
+ * JSON schema and `--help` are all derived from `OPTIONS`.
  */
 
 import { DIMENSIONS } from "../corpora/corpus.ts";
 import { DEFAULT_DOCUMENTS, DEFAULT_HELD_OUT_DOCUMENTS, DEFAULT_MAX_TOKENS } from "../corpora/load.ts";
-import { DEVICES } from "../device.ts";
 import { MATRIX_KINDS, UNIT_KINDS } from "../model/units.ts";
 import { EXPORT_FORMATS, EXPORT_TYPES } from "../pipeline/export.ts";
 import { EXPERT_FORMATS } from "../pipeline/writing-step.ts";
 import { METHOD_NAMES } from "../selection/methods/index.ts";
 import { ALLOCATIONS } from "../selection/plan.ts";
+import { GENERAL_OPTIONS } from "./general-options.ts";
 import type { Option, OptionType } from "./option.ts";
 import type { OptionName } from "./settings.ts";
 
@@ -260,37 +260,7 @@ export const OPTIONS: { readonly [Name in OptionName]-?: Option } = {
     hint: "SIZE",
     help: "Maximum size of a safetensors file, e.g. 5GB (the default)",
   },
-  config: {
-    group: "General",
-    type: { kind: "text" },
-    hint: "FILE",
-    help: "YAML file with these options; flags override it",
-  },
-  work: {
-    group: "General",
-    type: { kind: "text" },
-    hint: "DIR",
-    help: "Folder for scores and other intermediate results, reused by later runs (default: the user's cache)",
-  },
-  "dry-run": {
-    group: "General",
-    type: { kind: "switch" },
-    help: "Check everything and say how long each stage will take, its memory and the size of the output; write nothing",
-  },
-  memory: {
-    group: "General",
-    type: { kind: "text" },
-    hint: "SIZE",
-    help: "Memory limit, e.g. 6G (6 GiB) or 6GB (default: three quarters of the machine's memory)",
-  },
-  device: {
-    group: "General",
-    type: { kind: "choice", of: DEVICES },
-    hint: "NAME",
-    help: "Device for the layers; operators it lacks run on the CPU (default: cpu)",
-  },
-  json: { group: "General", type: { kind: "switch" }, help: "Print the result, or an error, as one JSON object" },
-  quiet: { group: "General", type: { kind: "switch" }, help: "Show no progress" },
+  ...GENERAL_OPTIONS,
 };
 
 /** Names of all options, in order. */

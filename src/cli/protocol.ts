@@ -11,7 +11,7 @@ import type { Settings } from "./settings.ts";
 /** The job that the worker is started with. */
 export interface Job {
   readonly command: CommandName;
-  /** The command's positional argument: a model, a scores file or a model's name. */
+  /** The command's positional argument: a model, a scores file or a model's name; empty if it takes none. */
   readonly subject: string;
   readonly settings: Settings;
 }

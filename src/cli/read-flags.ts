@@ -65,12 +65,13 @@ function readArguments(command: CommandName, args: readonly string[]): { subject
       texts.set(name, [...(texts.get(name) ?? []), token.value]);
     }
   }
-  if (subjects.length > 1) {
-    const { hint } = COMMANDS[command].subject;
+  const allowed = COMMANDS[command].subject === null ? 0 : 1;
+  if (subjects.length > allowed) {
+    const hint = COMMANDS[command].subject?.hint;
     throw usageError(
       "command line",
-      `${subjects.length} arguments (${subjects.join(", ")})`,
-      `one ${hint}`,
+      `${subjects.length} ${subjects.length === 1 ? "argument" : "arguments"} (${subjects.join(", ")})`,
+      hint === undefined ? "none" : `one ${hint}`,
       "Remove the extra arguments, or add the missing flag in front of them",
     );
   }

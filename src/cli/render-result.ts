@@ -13,6 +13,7 @@ import { shellPath } from "../shell.ts";
 import { renderVerifications } from "../report/verification-table.ts";
 import { renderColumns, renderReport, renderUnitTable, renderVocabulary } from "../report/table.ts";
 import type { JobResult } from "./job-result.ts";
+import { renderCache } from "./render-cache.ts";
 
 /** Renders a command's result, without a final newline. */
 export function renderResult(result: JobResult): string {
@@ -69,6 +70,8 @@ export function renderResult(result: JobResult): string {
       const runs = `${made} ${made === 1 ? "run" : "runs"} completed${reused === 0 ? "" : `, ${reused} reused`}`;
       return `${renderComparison(result.value)}\n\nWrote ${out}: ${files.join(", ")} (${runs})`;
     }
+    case "cache":
+      return renderCache(result.value);
     default:
       throw result satisfies never;
   }

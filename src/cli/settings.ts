@@ -64,6 +64,9 @@ export interface Settings {
   readonly window?: number;
   readonly "trust-remote-code"?: boolean;
   readonly config?: string;
+  readonly prune?: boolean;
+  readonly all?: boolean;
+  readonly "cache-limit"?: string;
   readonly json?: boolean;
   readonly quiet?: boolean;
 }

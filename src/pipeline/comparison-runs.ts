@@ -28,8 +28,8 @@ import { pruneModel } from "./prune.ts";
 import { ensureScores } from "./scoring-step.ts";
 import { scoredKinds } from "./selection-step.ts";
 import { gatherVocabulary } from "./vocabulary-step.ts";
-import { withWorkErrors } from "./work-errors.ts";
 import { openWorkFolder } from "./work-folder.ts";
+import { withWorkFolder } from "./work-use.ts";
 
 /** A requested run, with the fingerprint that distinguishes it from others. */
 export interface WantedRun extends PlannedRun {
@@ -62,7 +62,7 @@ export async function prepareSeed(
   const workFolder = await openWorkFolder(checkpoint, options.work, job);
   const vocabulary = await sharedVocabulary(session, wanted, seed, job);
   const request = { kinds: sharedKinds(checkpoint.config, wanted), mapChange: "first-order", vocabulary } as const;
-  await withWorkErrors(options.work, async () => {
+  await withWorkFolder(workFolder, options.model, checkpoint, options.work, job, async () => {
     const { scores } = await ensureScores(checkpoint, documents, request, workFolder, job);
     await scores.close();
     await measureDense(checkpoint, documents, workFolder, job);

@@ -29,7 +29,7 @@ import { withRunProgress } from "./run-progress.ts";
 import { ensureScores, type ReadyScores } from "./scoring-step.ts";
 import { dropsLayers } from "./selection-step.ts";
 import { ensureTrials, needsTrials } from "./trial-step.ts";
-import { withWorkErrors } from "./work-errors.ts";
+import { withWorkFolder } from "./work-use.ts";
 import { checkExpertFormats, writeExpert, type ReadyExpert, type WrittenExpert } from "./writing-step.ts";
 
 /**
@@ -54,7 +54,9 @@ import { checkExpertFormats, writeExpert, type ReadyExpert, type WrittenExpert }
 export async function pruneModel(options: PruneOptions): Promise<PruneReport> {
   const startedAtMs = performance.now();
   return withPreparedPrune(options, async (prepared) => {
-    const report = await withWorkErrors(options.work, async () => (await PruneRun.plan(prepared)).make());
+    const { workFolder, checkpoint } = prepared;
+    const run = async (): Promise<Omit<PruneReport, "elapsedMs">> => (await PruneRun.plan(prepared)).make();
+    const report = await withWorkFolder(workFolder, options.model, checkpoint, options.work, jobOptions(options), run);
     return { ...report, elapsedMs: Math.round(performance.now() - startedAtMs) };
   });
 }

@@ -29,12 +29,12 @@ import { jobOptions } from "./job-options.ts";
 import { NO_STAGES, planRun } from "./memory-step.ts";
 import { openTokenizer, withModel } from "./model.ts";
 import { OUTPUT_FILES } from "./output-file.ts";
-import { gatherRepairDocuments, withRepairedExpert, type RepairOptions } from "./repair-step.ts";
+import { gatherRepairDocuments, withRepairedExpert } from "./repair-step.ts";
 import { chosenDimensions, neededKinds, type SelectionChoice } from "./selection-step.ts";
 import { countTokensOf, countUnits } from "./unit-report.ts";
 import { gatherVocabulary } from "./vocabulary-step.ts";
-import { withWorkErrors } from "./work-errors.ts";
 import { openWorkFolder } from "./work-folder.ts";
+import { withWorkFolder } from "./work-use.ts";
 import {
   checkExpertFormats,
   withExpertFolder,
@@ -233,7 +233,7 @@ export async function applyPlan(options: ApplyPlanOptions): Promise<AppliedPlan>
 }
 
 async function applyTo(place: OutputPlace, options: ApplyPlanOptions): Promise<AppliedPlan> {
-  const { model, plan: planPath, corpora: specs = {}, corpusOptions, work, generalShare, ...write } = options;
+  const { model, plan: planPath, corpora: specs = {}, ...write } = options;
   const job = jobOptions(options);
   const plan = await readPlan(planPath);
   return withModel(model, options, async (checkpoint) => {
@@ -248,7 +248,7 @@ async function applyTo(place: OutputPlace, options: ApplyPlanOptions): Promise<A
     const { figures: _, ...written } =
       Object.keys(specs).length === 0
         ? await writing({ plan, expert: cut, repair: null })
-        : await repairOn(specs, checkpoint, cut, plan, place, corpusOptions, work, defined({ generalShare }), job, writing);
+        : await repairOn(specs, options, checkpoint, cut, plan, place, job, writing);
     return { ...written, out: write.out };
   });
 }
@@ -259,13 +259,11 @@ async function applyTo(place: OutputPlace, options: ApplyPlanOptions): Promise<A
  */
 async function repairOn(
   specs: CorpusSpecs,
+  { model, corpusOptions, work, generalShare }: ApplyPlanOptions,
   checkpoint: Checkpoint,
   cut: Expert,
   plan: PrunePlan,
   place: OutputPlace,
-  corpusOptions: CorpusOptions | undefined,
-  work: string | undefined,
-  repair: RepairOptions,
   job: JobOptions,
   writing: (expert: ReadyExpert) => Promise<WrittenExpert>,
 ): Promise<WrittenExpert> {
@@ -277,6 +275,8 @@ async function repairOn(
   planRun(checkpoint.config, corpora, { ...NO_STAGES, repairing: cut.config }, job);
   const workFolder = await openWorkFolder(checkpoint, work, job);
   await place.protect(openedInputs(checkpoint, workFolder));
-  const documents = await gatherRepairDocuments(corpora, tokenizer, repair, options, job);
-  return withWorkErrors(work, () => withRepairedExpert(checkpoint, cut, plan, documents, workFolder, job, writing));
+  const documents = await gatherRepairDocuments(corpora, tokenizer, defined({ generalShare }), options, job);
+  return withWorkFolder(workFolder, model, checkpoint, work, job, () =>
+    withRepairedExpert(checkpoint, cut, plan, documents, workFolder, job, writing),
+  );
 }

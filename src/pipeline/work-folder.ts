@@ -1,6 +1,6 @@
 /**
  * @file The results that later runs reuse: relevance scores and the dense model's perplexities, in a folder per model.
- * Everything here can be deleted at any time.
+ * Everything here can be deleted at any time; `work-use.ts` tells which folders are in use.
  *
  * A folder belongs to a version of cusprun, a device, and every byte of a model's weights with its config; each result
  * in it, to the documents and settings that it was computed from. The memory limit is not among them: it decides how
@@ -22,6 +22,7 @@ import { checkpointFingerprint, documentFingerprint, vocabularyFingerprint } fro
 import type { MapChange } from "../model/block-energies.ts";
 import type { RelevanceKind } from "../model/units.ts";
 import type { VocabularyFacts } from "../scoring/token-relevance.ts";
+import { cacheLimitBytes } from "./cache-limit.ts";
 import { cusprunVersion } from "./version.ts";
 import { digestOf, readRecord, readSeal, SEAL_SUFFIX, sealFile, writeRecord } from "./work-records.ts";
 
@@ -77,7 +78,8 @@ export function defaultWorkRoot(): string {
 /**
  * The work folder of a model, created if it does not exist.
  * @param root holds the folders of all models, as `--work` names it; by default in the user's cache.
- * @throws CusprunError `OUTPUT_UNWRITABLE`, `DISK_FULL`; the errors of `identifyModel`.
+ * @throws CusprunError `OUTPUT_UNWRITABLE`, `DISK_FULL`; the errors of `identifyModel` and, for the user's cache, of
+ * `cacheLimitBytes`.
  */
 export async function openWorkFolder(checkpoint: Checkpoint, root: string | undefined, job: JobOptions): Promise<string> {
   return (await makeWorkFolder(checkpoint, root, job)).path;
@@ -97,6 +99,7 @@ export async function makeWorkFolder(
       throw asWriteError(error, folder, root === undefined ? "CUSPRUN_CACHE" : "--work");
     }
   };
+  if (root === undefined) cacheLimitBytes();
   // A place that cannot be written is reported before all weights are read.
   const made = await make(all);
   try {

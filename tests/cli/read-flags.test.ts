@@ -52,6 +52,7 @@ describe("flags", () => {
     ["prune m --reduce 5% --reduce 6%", "two values ('5%' and '6%')", "once"],
     ["prune m --overwrite=yes", "the value 'yes'", "--no-overwrite"],
     ["prune m n", "2 arguments (m, n)", "Remove the extra arguments"],
+    ["cache m", "1 argument (m)", "Remove the extra arguments"],
   ])("rejects %s", (line, found, remedy) => {
     const error = (() => {
       try {

@@ -1,9 +1,9 @@
 /**
  * @file Verifies a cached file: by its SHA-256 the first time, then by a stamp file next to it as long as it is not
- * modified.
+ * modified. The stamp's own time tells when the file was last used.
  */
 
-import { stat, writeFile } from "node:fs/promises";
+import { stat, utimes, writeFile } from "node:fs/promises";
 import { sha256OfFile } from "../../file-digest.ts";
 import { asReadError } from "../../system-errors.ts";
 import { readJsonObject } from "../json-files.ts";
@@ -24,7 +24,11 @@ export async function isVerifiedFile(path: string, expected: ExpectedFile, signa
   const found = await stat(path).catch(() => null);
   if (found === null || !found.isFile() || found.size !== expected.byteLength) return false;
   const stamp = await readJsonObject(stampPath(path)).catch(() => null);
-  if (stamp !== null && stamp["sha256"] === expected.sha256 && stamp["mtimeMs"] === found.mtimeMs) return true;
+  if (stamp !== null && stamp["sha256"] === expected.sha256 && stamp["mtimeMs"] === found.mtimeMs) {
+    const now = new Date();
+    await utimes(stampPath(path), now, now).catch(() => {});
+    return true;
+  }
   if ((await sha256Of(path, signal)) !== expected.sha256) return false;
   await stampVerifiedFile(path, expected);
   return true;
@@ -48,6 +52,7 @@ export async function stampVerifiedFile(path: string, { sha256 }: ExpectedFile):
     .catch(() => {});
 }
 
-function stampPath(path: string): string {
+/** Path of the stamp of a verified file. */
+export function stampPath(path: string): string {
   return `${path}.verified.json`;
 }

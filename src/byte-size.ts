@@ -2,7 +2,7 @@
  * @file Sizes such as `5GB` → bytes.
  */
 
-import { usageError } from "./usage-error.ts";
+import { CusprunError } from "./errors.ts";
 
 const UNITS: Readonly<Record<string, number>> = {
   "": 1,
@@ -23,13 +23,18 @@ const UNITS: Readonly<Record<string, number>> = {
 
 /**
  * Reads `5GB` (decimal), `512MiB` or `6G` (binary: Docker, systemd and the JVM also read a single letter as binary).
- * @param option the option's name, for error messages.
+ * @param setting the option or environment variable that holds it, for error messages.
  * @throws CusprunError `USAGE`.
  */
-export function parseByteSize(text: string, option: string): number {
+export function parseByteSize(text: string, setting: `--${string}` | "CUSPRUN_CACHE_LIMIT"): number {
   const [, amount, unit = ""] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim()) ?? [];
   const factor = UNITS[unit.toLowerCase()];
   const bytes = Math.floor(Number(amount) * (factor ?? Number.NaN));
   if (bytes >= 1 && Number.isSafeInteger(bytes)) return bytes;
-  throw usageError(`--${option}`, `'${text}'`, "a size such as 5GB, 512MiB or 6G", `Write --${option} 5GB, for example`);
+  throw new CusprunError("USAGE", {
+    where: setting,
+    found: `'${text}'`,
+    expected: "a size such as 5GB, 512MiB or 6G",
+    remedy: setting.startsWith("--") ? `Write ${setting} 5GB, for example` : `Set ${setting} to 5GB, for example`,
+  });
 }
