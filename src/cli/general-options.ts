@@ -30,8 +30,8 @@ export const GENERAL_OPTIONS: { readonly [Name in GeneralName]: Option } = {
     group: "General",
     type: { kind: "switch" },
     help:
-      "Check everything and say how long each stage will take, its memory and the size of the output; write nothing. " +
-      "cache --prune: only say what would be removed",
+      "Write and remove nothing. prune: check everything and say how long each stage will take, its memory and the size " +
+      "of the output; cache --prune: say what would be removed",
   },
   memory: {
     group: "General",
