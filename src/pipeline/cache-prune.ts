@@ -91,7 +91,7 @@ function planRemovals(
   let rest = bytesOf(folders);
   for (const folder of folders.filter(({ inUse }) => !inUse).toSorted(compareWorth)) {
     const above = rest > limitBytes ? "not used for longest" : null;
-    const reason = all ? "a work folder" : ((keepsUnusable ? null : folder.unusable) ?? above);
+    const reason = all ? "all work folders go" : ((keepsUnusable ? null : folder.unusable) ?? above);
     if (reason === null) continue;
     removed.push({ ...folder, reason });
     rest -= folder.bytes;

@@ -35,7 +35,7 @@ test("cache: lists what a run left there, and removes it", () =>
     expect(stdout).toMatch(/To clean up:\n {2}cusprun cache --prune\n$/);
 
     const planned = await run("cache", "--prune", "--all", "--dry-run");
-    expect(planned.stdout).toMatch(/^Would remove from .*:\n.*left by a process that has ended\n.*a work folder\n/);
+    expect(planned.stdout).toMatch(/^Would remove from .*:\n.*left by a process that has ended\n.*all work folders go\n/);
     const listed = JSON.parse((await run("cache", "--json")).stdout) as CacheReport;
     expect(listed).toMatchObject({ folder: cache, pruned: null });
     expect(listed.entries.map(({ kind, path }) => [kind, path])).toEqual([

@@ -162,7 +162,7 @@ describe("pruning", () => {
       expect(done.entries.map(({ path }) => path.at(-1))).toEqual(["f", "d", "a"]);
       expect((await readdir(join(cache, "work"))).toSorted()).toEqual(["a".repeat(16), "d".repeat(16)]);
       expect(await readdir(join(cache, "scratch"))).toEqual([]);
-      expect(removedOf(await pruneCache({ all: true }))).toEqual(["a: a work folder", "d: a work folder"]);
+      expect(removedOf(await pruneCache({ all: true }))).toEqual(["a: all work folders go", "d: all work folders go"]);
       expect((await readdir(cache, { recursive: true })).toSorted()).toEqual([
         "models",
         "models/smollm2-135m-instruct-q4_1.gguf",
@@ -192,7 +192,7 @@ describe("pruning", () => {
       const shared = await makeWork(cache, "c", 10);
       await writeFile(join(shared, "notes.txt"), "mine");
       await writeFile(join(cache, "work", "thesis.md"), "mine");
-      expect(removedOf(await pruneCache({ all: true, limitBytes: 1 }))).toEqual(["c: a work folder"]);
+      expect(removedOf(await pruneCache({ all: true, limitBytes: 1 }))).toEqual(["c: all work folders go"]);
       expect(await readdir(used)).toHaveLength(3);
       expect(await readdir(elsewhere)).toHaveLength(3);
       expect(await readdir(shared)).toEqual(["notes.txt"]);
