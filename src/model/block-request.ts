@@ -30,7 +30,8 @@ export interface AttentionRequest {
 /**
  * A sublayer up to its output matrix, for repair: outputs `inner` [B, T, n], what that matrix multiplies, and with a
  * norm after it `tokenScale` [B, T], 1/rms of what its current weights make of `inner`. `x` is the residual stream
- * before the sublayer; for `down` `from` the whole block that before the attention, and `attentionStream` is output too.
+ * before the sublayer; for `down` from the whole block it is that before the attention, and `attentionStream` is output
+ * too.
  */
 export type InnerRequest = { readonly part: "inner" } & (
   | { readonly matrix: OutputRole; readonly from: "sublayer" }
@@ -41,8 +42,8 @@ export type InnerRequest = { readonly part: "inner" } & (
   };
 
 /**
- * A sublayer from the input of its output matrix on: from the further input `inner` [B, T, n] and the residual stream `x`
- * before the sublayer to `y` after it.
+ * A sublayer from the input of its output matrix on: from the further input `inner` [B, T, n] and the residual stream
+ * `x` before the sublayer to `y` after it.
  */
 export interface OutputRequest {
   readonly part: "output";

@@ -119,7 +119,7 @@ function attentionWork(sizes: BlockSizes, batches: readonly BatchShape[]): numbe
   return blockWork(sizes, batches) - 6 * sizes.hiddenSize * sizes.intermediateSize * tokensOf(batches);
 }
 
-/** Operations of the sums over the batches for a matrix of n inputs and D outputs, and of a factorization and a solve. */
+/** Operations of the sums over the batches of a matrix of n inputs and D outputs, a factorization and a solve. */
 function fitWork(n: number, D: number, batches: readonly BatchShape[]): Work {
   return { sums: tokensOf(batches) * n * (n + 2 * D), solve: n ** 3 / 3 + 2 * n ** 2 * D };
 }

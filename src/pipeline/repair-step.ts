@@ -133,7 +133,7 @@ export async function gatherRepairDocuments(
   return reorder(holdBack(uniqueDocuments(documents)), (document) => scored.get(documentFingerprint(document)) ?? scored.size);
 }
 
-/** The place of each document in scoring: repair batches them alike, so that it can take the states that scoring kept. */
+/** The place of each document in scoring: repair batches them alike, and so can take the states that scoring kept. */
 function scoringOrder(corpora: readonly Corpus[]): ReadonlyMap<string, number> {
   const documents = uniqueDocuments(corpora.flatMap(({ calibration }) => calibration));
   return new Map(documents.map((document, index) => [documentFingerprint(document), index]));

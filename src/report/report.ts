@@ -69,7 +69,7 @@ export interface WrittenReport {
 /** Memory limit of a run and memory requirements of its stages, in bytes. */
 export interface MemoryReport {
   readonly limitBytes: number;
-  /** Hidden states of the dense model that scoring keeps for repair; they are in the stages' peaks. 0 if none are kept. */
+  /** The dense model's hidden states kept from scoring for repair, counted in the stages' peaks. 0 if none. */
   readonly keptStatesBytes: number;
   readonly stages: readonly MemoryPlan[];
 }

@@ -1,5 +1,6 @@
 /**
- * @file The documents of a repair: those that matrices are fitted on, and those held back to choose the ridge's strength.
+ * @file The documents of a repair: those that matrices are fitted on, and those held back to choose the ridge's
+ * strength.
  */
 
 import type { TokenDocument } from "../corpora/corpus.ts";

@@ -164,7 +164,7 @@ class StrengthSearch {
     return best;
   }
 
-  /** The held-back error of a strength, and its derivative by the strength. A system that cannot be solved is too weak. */
+  /** The held-back error of a strength, and its derivative by it. A system that cannot be solved is too weak. */
   async #try(strength: number): Promise<{ readonly error: number; readonly slope: number }> {
     const products = this.#products;
     const [n, m] = [this.#training.width, this.#columns];

@@ -34,7 +34,7 @@ export interface FitBatches {
   readonly heldBack: readonly boolean[];
 }
 
-/** The streams of a batch around a sublayer, [B, T, D]: of the pruned model before it, of the dense one on both sides. */
+/** The streams of a batch around a sublayer, [B, T, D]: of the pruned model before it, of the dense one around it. */
 export interface BatchStreams {
   readonly pruned: Matrix;
   readonly before: Matrix;

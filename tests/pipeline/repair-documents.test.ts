@@ -38,7 +38,7 @@ describe("documents of a repair", () => {
     expect(documents.map(({ source }) => source)).toEqual(
       corpora.flatMap(({ calibration }) => calibration.map(({ source }) => source)),
     );
-    // In turn from the dimensions: of ten documents the fifth is the third of the first, the tenth the fifth of the second.
+    // In turn from the dimensions: the fifth of ten is the third of the first, the tenth the fifth of the second.
     const places = [...heldBack.entries()].filter(([, held]) => held).map(([place]) => place);
     expect(places.slice(0, 3)).toEqual([2, 7, 12]);
     expect(places.filter((place) => place >= 100).slice(0, 3)).toEqual([104, 109, 114]);
