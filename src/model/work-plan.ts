@@ -6,7 +6,7 @@
  *     block     = 2·W·Σ B·T + 4·H·K·Σ B·T²          products of a block, and of its attention, in f32
  *     head      = 2·M·D·V                           of M rows with the output head, in f32
  *     sums      = Σ B·T·n·(n + 2·D)                 lower triangle of a Gram matrix, and products with a target, in f32
- *     solve     = n³/3 + 2·n²·D                     a Cholesky factorisation, and solving with it, in f64
+ *     solve     = n³/3 + 2·n²·D                     a Cholesky factorisation, and solving with it, in f32
  *     reading   = W for a block, D·V for the head   values of the checkpoint that are read as f32
  *
  *     W         parameters of a block's matrices

@@ -191,9 +191,12 @@ function asRepaired(expert: Expert, plan: PrunePlan): Expert {
       stepsOf(plan, layer).flatMap((step) => FITTED_MATRICES[step].map((role) => blockTensorName(family, layer, role))),
     ),
   );
-  const tensors = expert.tensors.map((tensor) =>
-    fitted.has(tensor.name) ? { ...tensor, readBytes: null, rowsAsStored: null } : tensor,
-  );
+  const tensors = expert.tensors.map((tensor) => {
+    if (!fitted.has(tensor.name)) return tensor;
+    // They are quantised by importance, which takes longer.
+    const readImportance = (): Promise<Float32Array<ArrayBuffer>> => Promise.resolve(new Float32Array(tensor.shape[1]!).fill(1));
+    return { ...tensor, readBytes: null, rowsAsStored: null, readImportance };
+  });
   return { ...expert, tensors };
 }
 
