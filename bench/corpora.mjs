@@ -23,6 +23,6 @@ export const EN_MEDICAL_MULTIPLE_CHOICE = {
  * @param folder of the expert.
  */
 export async function heldOutPerplexities(folder, corpora) {
-  const measured = await measureExpert(folder, corpora, null, {});
+  const measured = await measureExpert(folder, corpora, null, null, {});
   return corpora.map(({ dimension }) => measured[dimension].perplexity);
 }

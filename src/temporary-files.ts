@@ -55,7 +55,8 @@ export async function sweepTemporaries(folder: string): Promise<void> {
   }
 }
 
-async function isAbandoned(path: string, mark: string): Promise<boolean> {
+/** Whether the process of a file or folder with this mark has ended, as far as can be told. */
+export async function isAbandoned(path: string, mark: string): Promise<boolean> {
   const state = processState(mark);
   return state === "elsewhere" ? (await ageMs(path)) > ABANDONED_AFTER_MS : state === "ended";
 }

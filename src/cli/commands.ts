@@ -128,6 +128,7 @@ export const COMMANDS: { readonly [Name in CommandName]: Command } = {
       "vocabulary-corpus",
       "maps",
       ...WRITING,
+      "work",
       ...COMPUTING,
     ],
     required: ["out"],

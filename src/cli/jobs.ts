@@ -66,7 +66,7 @@ export async function runCommand(
     case "fetch":
       return { command, value: { path: await fetchCatalogModel(subject, job) } };
     case "score": {
-      const { granularity, units: kinds, matrices, maps: mapChange, "vocabulary-corpus": vocabularyCorpus } = settings;
+      const { granularity, units: kinds, matrices, maps: mapChange, "vocabulary-corpus": vocabularyCorpus, work } = settings;
       const selection = defined({ granularity, kinds, matrices, vocabulary: vocabularyChoice(settings) });
       return {
         command,
@@ -74,7 +74,7 @@ export async function runCommand(
           ...job,
           ...output(settings),
           ...reading(settings),
-          ...defined({ mapChange, vocabularyCorpus }),
+          ...defined({ mapChange, vocabularyCorpus, work }),
           model: subject,
           selection,
         }),

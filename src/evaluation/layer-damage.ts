@@ -16,6 +16,7 @@ import { type BlockRequest, WHOLE_BLOCK } from "../model/block-request.ts";
 import { type OutputRole, POST_NORMS } from "../families/roles.ts";
 import { embedBatches, openStates } from "../model/embedding.ts";
 import type { HiddenStates } from "../model/hidden-states.ts";
+import { type LayeredJobOptions, type LayerJournal, NO_JOURNAL } from "../model/layer-journal.ts";
 import { LayerProgram } from "../model/layer-program.ts";
 import type { BlockOutputs, WeightSource } from "../model/layer-program.ts";
 import { planMemory } from "../model/memory-plan.ts";
@@ -58,6 +59,7 @@ type Block = Awaited<ReturnType<LayerProgram["readWeights"]>>;
 
 /**
  * Kullback-Leibler divergence of the model with one cut layer from the dense model, in nats per token.
+ * @param options the steps of the journal are the layers, and then the batches whose damage is read.
  * @returns [trials][measured documents], the mean over a document's tokens.
  * @throws CusprunError `MEMORY_LIMIT`; the errors of `Checkpoint.readFloat32` and `openHiddenStates`.
  */
@@ -65,7 +67,7 @@ export async function measureLayerDamage(
   checkpoint: Checkpoint,
   trials: readonly LayerTrial[],
   { measured, fitted }: TrialDocuments,
-  options: JobOptions,
+  { journal = NO_JOURNAL, ...options }: LayeredJobOptions,
 ): Promise<Float64Array[]> {
   const { config } = checkpoint;
   const { numHiddenLayers: L, hiddenSize: D } = config;
@@ -83,22 +85,31 @@ export async function measureLayerDamage(
     return states;
   };
   const open = async (of: readonly Batch[]): Promise<HiddenStates> => keep(await openStates(of, D, spills));
+  const first = async (of: readonly Batch[]): Promise<HiddenStates> =>
+    resumed > 0 ? open(of) : keep(await embedBatches(checkpoint, of, spills, options));
   const states: (HiddenStates | null)[] = trials.map(() => null);
+  const resumed = await journal.resume([...batches, ...fitBatches]);
+  const resumedLayers = Math.min(resumed, L);
   const program = new LayerProgram(checkpoint, batches, WHOLE_BLOCK);
   const fitProgram = new LayerProgram(checkpoint, fitBatches, { part: "block", attentionStream: true });
   const products = new Products();
   const total = trials.reduce((sum, { layer }) => sum + L - layer, L);
-  let done = 0;
+  let done = trials.reduce((sum, { layer }) => sum + Math.max(0, resumedLayers - layer), resumedLayers);
   const run = async (by: LayerProgram, layer: number, block: Block, from: HiddenStates, to: HiddenStates): Promise<void> => {
     await runPlain(by, layer, block, from, to, null, options);
     options.onProgress?.({ stage: "trying cuts", done: ++done, total, unit: "layers" });
   };
   try {
-    const whole = keep(await embedBatches(checkpoint, batches, spills, options));
-    let before = keep(await embedBatches(checkpoint, fitBatches, spills, options));
+    const whole = await first(batches);
+    let before = await first(fitBatches);
     let after = await open(fitBatches);
     const between = await open(fitBatches);
-    for (let layer = 0; layer < L; layer++) {
+    const moved = (): HiddenStates[] => [whole, before, ...states.filter((own) => own !== null)];
+    if (resumed > 0) {
+      for (const [index, { layer }] of trials.entries()) if (layer < resumed) states[index] = await open(batches);
+      await journal.restore(moved());
+    }
+    const runLayer = async (layer: number): Promise<Record<string, never>> => {
       const block = await program.readWeights(layer);
       await runPlain(fitProgram, layer, block, before, after, between, options);
       for (const [index, trial] of trials.entries()) {
@@ -114,9 +125,11 @@ export async function measureLayerDamage(
       }
       await run(program, layer, block, whole, whole);
       [before, after] = [after, before];
-    }
+      return {};
+    };
+    for (let layer = resumed; layer < L; layer++) await journal.step(layer, () => runLayer(layer), moved);
     const changed = states.map((own) => own!);
-    return await readDamage(checkpoint, measured, batches, whole, changed, options);
+    return await readDamage(checkpoint, measured, batches, whole, changed, journal, options);
   } finally {
     for (const each of opened) await each.close();
     await program.close();
@@ -186,8 +199,8 @@ async function runPlain(
 }
 
 /**
- * Divergences of every trial's last hidden states from the dense model's, batch by batch, over the real tokens of a
- * batch's rows.
+ * Divergences of every trial's last hidden states from the dense model's, batch by batch.
+ * @returns as `measureLayerDamage`.
  */
 async function readDamage(
   checkpoint: Checkpoint,
@@ -195,35 +208,47 @@ async function readDamage(
   batches: readonly Batch[],
   whole: HiddenStates,
   trials: readonly HiddenStates[],
+  journal: LayerJournal,
   options: JobOptions,
 ): Promise<Float64Array[]> {
-  const D = checkpoint.config.hiddenSize;
   const damage = trials.map(() => new Float64Array(documents.length));
   for (const [number, batch] of batches.entries()) {
     const lengths = batch.documents.map((index) => documents[index]!.tokens.length);
-    const rowsOf = async (of: HiddenStates): Promise<Float32Array<ArrayBuffer>> => {
-      const states = await of.get(number);
-      const rows = new Float32Array(lengths.reduce((sum, length) => sum + length, 0) * D);
-      let at = 0;
-      for (const [row, length] of lengths.entries()) {
-        const start = row * batch.length * D;
-        rows.set(states.subarray(start, start + length * D), at);
-        at += length * D;
-      }
-      return rows;
+    const read = async (): Promise<{ means: Float64Array<ArrayBuffer> }> => {
+      const rows: Float32Array<ArrayBuffer>[] = [];
+      for (const states of [whole, ...trials]) rows.push(realRows(await states.get(number), batch.length, lengths));
+      const [dense, ...changed] = rows;
+      return { means: documentMeans(await computeDivergences(checkpoint, dense!, changed, options), lengths) };
     };
-    const changed: Float32Array<ArrayBuffer>[] = [];
-    for (const trial of trials) changed.push(await rowsOf(trial));
-    const divergences = await computeDivergences(checkpoint, await rowsOf(whole), changed, options);
+    const { means } = await journal.step(checkpoint.config.numHiddenLayers + number, read, null);
     options.onProgress?.({ stage: "reading the damage", done: number + 1, total: batches.length, unit: "batches" });
-    for (const [trial, perToken] of divergences.entries()) {
-      let at = 0;
-      for (const [row, length] of lengths.entries()) {
-        const sum = perToken.subarray(at, at + length).reduce((total, value) => total + value, 0);
-        damage[trial]![batch.documents[row]!] = sum / length;
-        at += length;
-      }
-    }
+    for (const [trial, own] of damage.entries())
+      for (const [row, document] of batch.documents.entries()) own[document] = means[trial * lengths.length + row]!;
   }
   return damage;
+}
+
+/** The states of a batch [B, T, D] without those of padding, [M, D]. */
+function realRows(states: Float32Array<ArrayBuffer>, T: number, lengths: readonly number[]): Float32Array<ArrayBuffer> {
+  const D = states.length / (lengths.length * T);
+  const rows = new Float32Array(lengths.reduce((sum, length) => sum + length, 0) * D);
+  let at = 0;
+  for (const [row, length] of lengths.entries()) {
+    const start = row * T * D;
+    rows.set(states.subarray(start, start + length * D), at);
+    at += length * D;
+  }
+  return rows;
+}
+
+/** The mean of each list [M] over the tokens of each document, [lists, documents]. */
+function documentMeans(lists: readonly Float64Array[], lengths: readonly number[]): Float64Array<ArrayBuffer> {
+  const means = lists.flatMap((perToken) => {
+    let at = 0;
+    return lengths.map((length) => {
+      const own = perToken.subarray(at, (at += length));
+      return own.reduce((total, value) => total + value, 0) / length;
+    });
+  });
+  return Float64Array.from(means);
 }

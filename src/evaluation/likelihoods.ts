@@ -8,6 +8,7 @@ import type { TokenDocument } from "../corpora/corpus.ts";
 import type { JobOptions } from "../progress.ts";
 import type { Batch } from "../model/batches.ts";
 import { forwardStates, type ForwardStates } from "../model/forward.ts";
+import { type LayeredJobOptions, NO_JOURNAL } from "../model/layer-journal.ts";
 import { MAX_TARGETS } from "../model/memory-plan.ts";
 import { computeLosses } from "../model/output-head.ts";
 import type { LikelihoodRequest } from "./requests.ts";
@@ -32,18 +33,23 @@ export async function sumLogLikelihoods(
   checkpoint: Checkpoint,
   requests: readonly LikelihoodRequest[],
   stage: string,
-  options: JobOptions,
+  { journal = NO_JOURNAL, ...options }: LayeredJobOptions,
   maxTargets: number = MAX_TARGETS,
 ): Promise<Float64Array> {
   const results = new Float64Array(requests.length);
   if (requests.length === 0) return results;
   const { inputs, askedOf } = shareInputs(requests);
   const documents = inputs.map((tokens): TokenDocument => ({ tokens, byteLength: 0, source: "" }));
-  const forward = await forwardStates(checkpoint, documents, stage, options);
+  const forward = await forwardStates(checkpoint, documents, stage, { ...options, journal });
   try {
     const asked = forward.batches.flatMap((batch, number) => placeRequests(batch, number, inputs, askedOf));
-    for (const group of groupRequests(asked, requests, maxTargets))
-      await readGroup(checkpoint, requests, group, forward, options, results);
+    for (const [index, group] of groupRequests(asked, requests, maxTargets).entries()) {
+      const read = async (): Promise<{ sums: Float64Array<ArrayBuffer> }> => ({
+        sums: await readGroup(checkpoint, requests, group, forward, options),
+      });
+      const { sums } = await journal.step(checkpoint.config.numHiddenLayers + index, read, null);
+      for (const [position, { request }] of group.entries()) results[request] = sums[position]!;
+    }
     const total = checkpoint.config.numHiddenLayers * inputs.reduce((sum, { length }) => sum + length, 0);
     options.onProgress?.({ stage, done: total, total, unit: "layer tokens" });
   } finally {
@@ -101,15 +107,14 @@ export function groupRequests(
   return groups;
 }
 
-/** Sums the log-likelihoods of a group's requests. */
+/** Sums of the log-likelihoods of a group's requests, in their order. */
 async function readGroup(
   checkpoint: Checkpoint,
   requests: readonly LikelihoodRequest[],
   group: readonly AskedRequest[],
   { states }: ForwardStates,
   options: JobOptions,
-  results: Float64Array,
-): Promise<void> {
+): Promise<Float64Array<ArrayBuffer>> {
   const { hiddenSize: D } = checkpoint.config;
   const count = group.reduce((sum, { request }) => sum + requests[request]!.targets.length, 0);
   const rows = new Float32Array(count * D);
@@ -127,9 +132,10 @@ async function readGroup(
   }
   const losses = await computeLosses(checkpoint, rows, targets, options);
   first = 0;
-  for (const { request } of group) {
+  return Float64Array.from(group, ({ request }) => {
     const end = first + requests[request]!.targets.length;
-    results[request] = -losses.subarray(first, end).reduce((sum, loss) => sum + loss, 0);
+    const sum = -losses.subarray(first, end).reduce((total, loss) => total + loss, 0);
     first = end;
-  }
+    return sum;
+  });
 }

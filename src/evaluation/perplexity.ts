@@ -5,7 +5,7 @@
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Corpus, Dimension, TokenDocument } from "../corpora/corpus.ts";
-import type { JobOptions } from "../progress.ts";
+import type { LayeredJobOptions } from "../model/layer-journal.ts";
 import { sumLogLikelihoods } from "./likelihoods.ts";
 
 /** How well a model predicts a set of documents. */
@@ -40,7 +40,7 @@ export function summarizePerplexity(documents: readonly TokenDocument[], negativ
 export async function measureHeldOut(
   checkpoint: Checkpoint,
   corpora: readonly Corpus[],
-  options: JobOptions,
+  options: LayeredJobOptions,
 ): Promise<Readonly<Partial<Record<Dimension, Perplexity>>>> {
   const documents = corpora.flatMap((corpus) => corpus.heldOut);
   const likelihoods = await documentLikelihoods(checkpoint, documents, options);
@@ -60,7 +60,7 @@ export async function measureHeldOut(
 export async function documentLikelihoods(
   checkpoint: Checkpoint,
   documents: readonly TokenDocument[],
-  options: JobOptions,
+  options: LayeredJobOptions,
 ): Promise<readonly number[]> {
   const requests = documents.map(({ tokens }) => ({ input: tokens.subarray(0, -1), targets: tokens.subarray(1) }));
   const logLikelihoods = await sumLogLikelihoods(checkpoint, requests, "measuring perplexity", options);

@@ -7,8 +7,8 @@ import type { TokenDocument } from "../corpora/corpus.ts";
 import type { JobOptions } from "../progress.ts";
 import { makeBatches, type Batch } from "./batches.ts";
 import { WHOLE_BLOCK } from "./block-request.ts";
-import { embedBatches } from "./embedding.ts";
 import type { HiddenStates } from "./hidden-states.ts";
+import { type LayeredJobOptions, NO_JOURNAL, resumeStates } from "./layer-journal.ts";
 import { LayerProgram } from "./layer-program.ts";
 import { planMemory } from "./memory-plan.ts";
 
@@ -21,6 +21,7 @@ export interface ForwardStates {
 
 /**
  * Runs documents through the blocks, with batches and a scratch file as the memory limit requires.
+ * The layers are the first steps of the journal.
  * @param stage what progress events call this pass.
  * @throws CusprunError `MEMORY_LIMIT`; what `Checkpoint.readFloat32` and `openHiddenStates` throw.
  */
@@ -28,33 +29,40 @@ export async function forwardStates(
   checkpoint: Checkpoint,
   documents: readonly TokenDocument[],
   stage: string,
-  options: JobOptions,
+  { journal = NO_JOURNAL, ...options }: LayeredJobOptions,
 ): Promise<ForwardStates> {
   const { config } = checkpoint;
   const { numHiddenLayers: L } = config;
   const lengths = documents.map(({ tokens }) => tokens.length);
   const { batchTokens, spills } = planMemory({ stage: "measuring", config, lengths }, options.memoryLimit);
   const batches = makeBatches(documents, batchTokens);
-  const states = await embedBatches(checkpoint, batches, spills, options);
+  const { states, done: resumed } = await resumeStates(checkpoint, batches, spills, { ...options, journal });
   const program = new LayerProgram(checkpoint, batches, WHOLE_BLOCK);
-  const total = L * lengths.reduce((sum, length) => sum + length, 0);
-  let done = 0;
+  const tokens = lengths.reduce((sum, length) => sum + length, 0);
+  let done = Math.min(resumed, L) * tokens;
+  const runLayer = async (layer: number): Promise<Record<string, never>> => {
+    const block = await program.readWeights(layer);
+    await program.runLayer(
+      layer,
+      block,
+      states,
+      states,
+      () => ({}),
+      (batch) => {
+        for (const index of batch.documents) done += lengths[index]!;
+        options.onProgress?.({ stage, done, total: L * tokens, unit: "layer tokens" });
+      },
+      options,
+    );
+    return {};
+  };
   try {
-    for (let layer = 0; layer < L; layer++) {
-      const block = await program.readWeights(layer);
-      await program.runLayer(
+    for (let layer = resumed; layer < L; layer++)
+      await journal.step(
         layer,
-        block,
-        states,
-        states,
-        () => ({}),
-        (batch) => {
-          for (const index of batch.documents) done += lengths[index]!;
-          options.onProgress?.({ stage, done, total, unit: "layer tokens" });
-        },
-        options,
+        () => runLayer(layer),
+        () => [states],
       );
-    }
     return { batches, states };
   } catch (error) {
     await states.close();

@@ -12,6 +12,8 @@ import { sweepTemporaries, temporaryPath } from "../temporary-files.ts";
 
 /** Hidden states of every batch, [B, T, D] in f32 each, zeros at first. Close them when done, also after an error. */
 export interface HiddenStates {
+  /** Number of values of each batch. */
+  readonly sizes: readonly number[];
   /**
    * The states of a batch. The array may be changed and passed to `set`; it is valid until the next call of any method.
    * @param size number of values, from the first. Default: all.
@@ -62,9 +64,11 @@ export async function openHiddenStates(sizes: readonly number[], spills: boolean
 }
 
 class MemoryStates implements HiddenStates {
+  readonly sizes: readonly number[];
   #states: readonly Float32Array<ArrayBuffer>[];
 
   constructor(sizes: readonly number[]) {
+    this.sizes = sizes;
     this.#states = sizes.map((size) => new Float32Array(size));
   }
 
@@ -84,6 +88,7 @@ class MemoryStates implements HiddenStates {
 }
 
 class FileStates implements HiddenStates {
+  readonly sizes: readonly number[];
   readonly #handle: FileHandle;
   /** Path of the file, if the system does not remove the name of an open file; else null. */
   readonly #path: string | null;
@@ -96,6 +101,7 @@ class FileStates implements HiddenStates {
   constructor(handle: FileHandle, path: string | null, sizes: readonly number[]) {
     this.#handle = handle;
     this.#path = path;
+    this.sizes = sizes;
     const starts = [0];
     for (const size of sizes) starts.push(starts.at(-1)! + size * Float32Array.BYTES_PER_ELEMENT);
     this.#starts = starts;

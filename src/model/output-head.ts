@@ -54,7 +54,7 @@ export async function sumProbabilities(
   states: Float32Array<ArrayBuffer>,
   weights: readonly Float32Array[],
   options: JobOptions,
-): Promise<Float64Array[]> {
+): Promise<Float64Array<ArrayBuffer>[]> {
   const { vocabSize: V } = checkpoint.config;
   const M = weights[0]?.length ?? 0;
   const G = weights.length;

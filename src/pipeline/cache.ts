@@ -28,7 +28,7 @@ export interface CachedModel {
 }
 
 /** What a work folder holds. */
-export type ResultKind = "scores" | "trials" | "repair" | "partial" | "dense-perplexity" | "speed";
+export type ResultKind = "scores" | "trials" | "repair" | "partial" | "dense-perplexity" | "expert-perplexity" | "speed";
 
 /** A work folder. */
 export interface CachedWork {
@@ -65,7 +65,7 @@ export type CacheEntry = CachedModel | CachedWork | CacheLeftover;
 /** Names of work folders, and of the results in them. */
 const WORK_NAME = /^[0-9a-f]{16}$/;
 const RESULT_NAME =
-  /^(?:(scores|trials|repair)-[0-9a-f]{16}\.[a-z.]+|(partial)-[a-z-]+-[0-9a-f]{16}.*|(dense-perplexity|speed)\.json)$/;
+  /^(?:(scores|trials|repair)-[0-9a-f]{16}\.[a-z.]+|(partial)-[a-z-]+-[0-9a-f]{16}.*|(dense-perplexity|expert-perplexity|speed)\.json)$/;
 
 /**
  * Everything in the cache: models, work folders and leftovers, each from the newest to the oldest.

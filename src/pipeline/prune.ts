@@ -168,10 +168,12 @@ class PruneRun {
 
   /** Writes the expert, and measures it in its folder before that is moved to its place. */
   #write(ready: ReadyExpert, dense: PerplexityByDimension): Promise<WrittenExpert> {
-    const { checkpoint, options, tokenizer, corpora, place } = this.#prepared;
+    const { checkpoint, options, tokenizer, corpora, workFolder, place } = this.#prepared;
     const { measure = true } = options;
     const measureWritten = async (folder: string): Promise<PerplexityByDimension> =>
-      measure ? measureExpert(folder, corpora, ready.plan.vocabulary === undefined ? null : tokenizer, this.#job) : {};
+      measure
+        ? measureExpert(folder, corpora, ready.plan.vocabulary === undefined ? null : tokenizer, workFolder, this.#job)
+        : {};
     return writeExpert(
       options.model,
       checkpoint,

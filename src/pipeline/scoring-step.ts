@@ -8,9 +8,10 @@ import type { Corpus } from "../corpora/corpus.ts";
 import { CusprunError } from "../errors.ts";
 import type { JobOptions } from "../progress.ts";
 import type { RelevanceScores } from "../scoring/relevance.ts";
-import { scoreCorpora, type ScoreOptions } from "../scoring/score.ts";
+import { scoreCorpora, type ScoreOptions, scoresFingerprint } from "../scoring/score.ts";
 import { scoresOf } from "../scoring/scores-view.ts";
 import { openScores } from "../scoring/scores-file.ts";
+import { removePartialResults, withPartialResults } from "./partial-results.ts";
 import { findScores, recordScores, scoresPath, type ScoringRequest } from "./work-folder.ts";
 import { isIntact } from "./work-records.ts";
 
@@ -23,7 +24,7 @@ export interface ReadyScores {
 }
 
 /**
- * Opens scores of these corpora, scoring only if no earlier run has.
+ * Opens scores of these corpora, scoring only if no earlier run has; one that was stopped is continued.
  * @param workFolder of this model, see `openWorkFolder`.
  * @throws CusprunError the errors of `scoreCorpora`.
  */
@@ -35,10 +36,16 @@ export async function ensureScores(
   job: JobOptions & Pick<ScoreOptions, "keep">,
 ): Promise<ReadyScores> {
   const known = await knownScores(checkpoint, corpora, request, workFolder, job);
-  if (known !== null) return known;
+  const fingerprint = await scoresFingerprint(checkpoint, corpora, request);
+  if (known !== null) {
+    await removePartialResults(workFolder, "scoring", fingerprint);
+    return known;
+  }
   const path = scoresPath(workFolder, corpora, request);
-  await scoreCorpora(checkpoint, corpora, path, { ...job, ...request });
-  await recordScores(path, corpora, request);
+  await withPartialResults(workFolder, "scoring", fingerprint, checkpoint, async (journal) => {
+    await scoreCorpora(checkpoint, corpora, path, { ...job, ...request, journal });
+    await recordScores(path, corpora, request);
+  });
   return { scores: await openScores(path), path, reused: false };
 }
 

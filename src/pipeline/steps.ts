@@ -12,8 +12,9 @@ import { withOutputFile, type OutputPlace } from "../output-place.ts";
 import type { JobOptions } from "../progress.ts";
 import type { MemoryReport, UnitReport, VocabularyReport } from "../report/report.ts";
 import type { MapChange } from "../model/block-energies.ts";
+import type { LayerJournal } from "../model/layer-journal.ts";
 import type { RelevanceKind } from "../model/units.ts";
-import { scoreCorpora } from "../scoring/score.ts";
+import { scoreCorpora, scoresFingerprint } from "../scoring/score.ts";
 import { openScores } from "../scoring/scores-file.ts";
 import { readPlan, writePlan } from "../selection/plan-file.ts";
 import { checkPlannedModel } from "../selection/plan-model.ts";
@@ -29,6 +30,7 @@ import { jobOptions } from "./job-options.ts";
 import { NO_STAGES, planRun } from "./memory-step.ts";
 import { openTokenizer, withModel } from "./model.ts";
 import { OUTPUT_FILES } from "./output-file.ts";
+import { withPartialResults } from "./partial-results.ts";
 import { gatherRepairDocuments, withRepairedExpert } from "./repair-step.ts";
 import { chosenDimensions, neededKinds, type SelectionChoice } from "./selection-step.ts";
 import { countTokensOf, countUnits } from "./unit-report.ts";
@@ -55,6 +57,8 @@ export interface ScoreModelOptions extends JobOptions {
   readonly vocabularyCorpus?: readonly string[];
   /** How relevances of rotary pairs and of rows of q and k are computed. Default: `first-order`. */
   readonly mapChange?: MapChange;
+  /** Folder that keeps an interrupted scoring; default the user's cache. */
+  readonly work?: string;
   /** The scores file. */
   readonly out: string;
   readonly overwrite?: boolean;
@@ -103,7 +107,8 @@ function scoreTo(place: OutputPlace, options: ScoreModelOptions): Promise<Scored
     const { granularity, vocabulary: kept } = options.selection ?? {};
     const kinds = neededKinds(checkpoint.config, options.selection ?? {});
     const tokenizer = await openTokenizer(checkpoint);
-    const reading = { ...jobOptions(options), stamps: new CorpusStamps() };
+    const job = jobOptions(options);
+    const reading = { ...job, stamps: new CorpusStamps() };
     const corpora = await loadCorpora(options.corpora, tokenizer, {
       ...fitToPositions(options.corpusOptions, checkpoint.config.maxPositionEmbeddings),
       // Nothing is measured here, so every document may be used for calibration.
@@ -117,7 +122,15 @@ function scoreTo(place: OutputPlace, options: ScoreModelOptions): Promise<Scored
     const memory = planRun(checkpoint.config, corpora, { ...NO_STAGES, scoring }, options);
     const moreText = options.vocabularyCorpus ?? [];
     const vocabulary = await gatherVocabulary(checkpoint, options.corpora, corpora, tokenizer, trimming, moreText, reading);
-    await place.write((path) => scoreCorpora(checkpoint, corpora, path, { ...options, kinds, vocabulary }));
+    const workFolder = await openWorkFolder(checkpoint, options.work, job);
+    await place.protect(openedInputs(checkpoint, workFolder));
+    const request = { kinds, mapChange, vocabulary };
+    const fingerprint = await scoresFingerprint(checkpoint, corpora, request);
+    const scoreAll = (journal: LayerJournal): Promise<void> =>
+      place.write((path) => scoreCorpora(checkpoint, corpora, path, { ...job, ...request, journal }));
+    await withWorkFolder(workFolder, options.model, checkpoint, options.work, job, () =>
+      withPartialResults(workFolder, "scoring", fingerprint, checkpoint, scoreAll),
+    );
     return {
       out: options.out,
       kinds,

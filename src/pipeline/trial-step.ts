@@ -20,6 +20,7 @@ import type { PlannedCut } from "../selection/plan.ts";
 import { openSelection } from "../selection/selection-context.ts";
 import { defaultAllocation, type SelectionOptions } from "../selection/selection-options.ts";
 import { asWeightSource, cutExpert } from "../surgery/expert.ts";
+import { removePartialResults, withPartialResults } from "./partial-results.ts";
 import { digestOf, readRecord, writeRecord } from "./work-records.ts";
 
 /**
@@ -38,7 +39,7 @@ export function needsTrials(options: Pick<SelectionOptions, "allocation" | "gran
 }
 
 /**
- * Measures the trials of a selection, unless an earlier run has.
+ * Measures the trials of a selection, unless an earlier run has; one that was stopped is continued.
  * @param repairs whether the expert will be repaired; if so, the damage of a trial is measured after a repair of its
  *   own.
  * @param workFolder of this model, see `openWorkFolder`.
@@ -54,7 +55,10 @@ export async function ensureTrials(
   job: JobOptions,
 ): Promise<readonly MeasuredTrial[]> {
   const { trials, byDimension, key, path, known } = await findTrials(corpora, scores, options, repairs, workFolder);
-  if (known !== null) return known;
+  if (known !== null) {
+    await removePartialResults(workFolder, "trials", key);
+    return known;
+  }
   const documents = byDimension.flatMap((each) => each.documents);
   const cuts = trials.map((trial) => ({
     layer: trial.layer,
@@ -62,16 +66,21 @@ export async function ensureTrials(
     repair: !trial.repaired ? null : trial.kind === "ffn" ? ("down" as const) : ("o" as const),
   }));
   const measuring = { measured: documents, fitted: byDimension.flatMap((each) => each.fitted) };
-  const damage = await measureLayerDamage(checkpoint, cuts, measuring, job);
-  const measured = trials.map((trial, index) => ({ ...trial, damage: meanDamage(damage[index]!, byDimension) }));
-  const overflowed = measured.find((trial) => !Object.values(trial.damage).every(Number.isFinite));
-  if (overflowed !== undefined) {
-    const { layer, kind } = overflowed;
-    throw modelOverflow(`${checkpoint.path}: layer ${layer}`, `damage of a trial cut of ${kind} that is not finite`, null);
-  }
-  await checkUnchanged(checkpoint);
-  await writeRecord(path, { key, measured });
-  return measured;
+  return withPartialResults(workFolder, "trials", key, checkpoint, async (journal) => {
+    const damage = await measureLayerDamage(checkpoint, cuts, measuring, { ...job, journal });
+    const measured = trials.map((trial, index) => ({ ...trial, damage: meanDamage(damage[index]!, byDimension) }));
+    checkFinite(measured, checkpoint);
+    await checkUnchanged(checkpoint);
+    await writeRecord(path, { key, measured });
+    return measured;
+  });
+}
+
+function checkFinite(measured: readonly MeasuredTrial[], { path }: Checkpoint): void {
+  const overflowed = measured.find(({ damage }) => !Object.values(damage).every(Number.isFinite));
+  if (overflowed === undefined) return;
+  const { layer, kind } = overflowed;
+  throw modelOverflow(`${path}: layer ${layer}`, `damage of a trial cut of ${kind} that is not finite`, null);
 }
 
 /** The trials of a selection, and what an earlier run has measured of them; `known` is null if none has. */

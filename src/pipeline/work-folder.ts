@@ -1,6 +1,6 @@
 /**
- * @file The results that later runs reuse: relevance scores and the dense model's perplexities, in a folder per model.
- * Everything here can be deleted at any time; `work-use.ts` tells which folders are in use.
+ * @file The results that later runs reuse: relevance scores, and perplexities of the dense model and of experts, in a
+ * folder per model. Everything here can be deleted at any time; `work-use.ts` tells which folders are in use.
  *
  * A folder belongs to a version of cusprun, a device, and every byte of a model's weights with its config; each result
  * in it, to the documents and settings that it was computed from. The memory limit is not among them: it decides how
@@ -27,7 +27,7 @@ import { cusprunVersion } from "./version.ts";
 import { digestOf, readRecord, readSeal, SEAL_SUFFIX, sealFile, writeRecord } from "./work-records.ts";
 
 /** Names of the files in a work folder. */
-const PERPLEXITY_FILE = "dense-perplexity.json";
+const PERPLEXITY_FILES = { dense: "dense-perplexity.json", expert: "expert-perplexity.json" } as const;
 const SCORES_PREFIX = "scores-";
 const SCORES_SUFFIX = ".safetensors";
 
@@ -155,28 +155,38 @@ export async function recordScores(path: string, corpora: readonly Corpus[], req
   await sealFile(path, indexOf(corpora, request));
 }
 
-/** Perplexity of the dense model on a corpus' held-out documents, if a run has measured it. */
-export async function findDensePerplexity(folder: string, corpus: Corpus): Promise<Perplexity | null> {
-  const known = await readDense(folder);
-  return known.get(textDigestOf(corpus.heldOut)) ?? null;
+/** A model whose perplexities are kept: the folder's own, or an expert of it by its fingerprint. */
+export type MeasuredModel = { readonly kind: "dense" } | { readonly kind: "expert"; readonly fingerprint: string };
+
+/** Perplexity of a model on a corpus' held-out documents, if a run has measured it. */
+export async function findPerplexity(folder: string, model: MeasuredModel, corpus: Corpus): Promise<Perplexity | null> {
+  const known = await readPerplexities(folder, model);
+  return known.get(perplexityKey(model, corpus)) ?? null;
 }
 
-/** Stores the dense model's perplexities on the held-out documents of corpora, except those that are not finite. */
-export async function recordDensePerplexity(
+/** Stores a model's perplexities on the held-out documents of corpora, except those that are not finite. */
+export async function recordPerplexity(
   folder: string,
+  model: MeasuredModel,
   corpora: readonly Corpus[],
   measured: Readonly<Partial<Record<Dimension, Perplexity>>>,
 ): Promise<void> {
-  const known = await readDense(folder);
+  const known = await readPerplexities(folder, model);
   for (const corpus of corpora) {
     const figure = measured[corpus.dimension];
-    if (figure !== undefined && isPerplexity()(figure)) known.set(textDigestOf(corpus.heldOut), figure);
+    if (figure !== undefined && isPerplexity()(figure)) known.set(perplexityKey(model, corpus), figure);
   }
-  await writeRecord(join(folder, PERPLEXITY_FILE), Object.fromEntries(known));
+  await writeRecord(join(folder, PERPLEXITY_FILES[model.kind]), Object.fromEntries(known));
 }
 
-async function readDense(folder: string): Promise<Map<string, Perplexity>> {
-  const known = await readRecord(join(folder, PERPLEXITY_FILE));
+/** Bits per byte depend on the length of the text too. */
+function perplexityKey(model: MeasuredModel, { heldOut }: Corpus): string {
+  const texts = digestOf(heldOut.map((document) => [documentFingerprint(document), document.byteLength]));
+  return model.kind === "dense" ? texts : digestOf([model.fingerprint, texts]);
+}
+
+async function readPerplexities(folder: string, { kind }: MeasuredModel): Promise<Map<string, Perplexity>> {
+  const known = await readRecord(join(folder, PERPLEXITY_FILES[kind]));
   const entries = isJsonObject(known) ? Object.entries(known) : [];
   return new Map(entries.filter((entry): entry is [string, Perplexity] => isPerplexity()(entry[1])));
 }
@@ -200,9 +210,4 @@ function holds(index: ScoresIndex, wanted: ScoresIndex): boolean {
 /** Relevances depend on tokens alone. */
 function tokensDigestOf(documents: readonly TokenDocument[]): string {
   return digestOf(documents.map(documentFingerprint));
-}
-
-/** Bits per byte depend on the length of the text too. */
-function textDigestOf(documents: readonly TokenDocument[]): string {
-  return digestOf(documents.map((document) => [documentFingerprint(document), document.byteLength]));
 }

@@ -69,9 +69,9 @@ export function referencesFor(kinds: readonly RelevanceKind[]): readonly Referen
 /** Relevances of one layer, filled batch by batch. */
 export class LayerScores {
   /** [N, unitCount(kind)] by kind. */
-  readonly relevances: Map<RelevanceKind, Float32Array> = new Map();
+  readonly relevances: Map<RelevanceKind, Float32Array<ArrayBuffer>> = new Map();
   /** [N] by reference. */
-  readonly references: Map<Reference, Float32Array> = new Map();
+  readonly references: Map<Reference, Float32Array<ArrayBuffer>> = new Map();
   readonly #sizes: BlockSizes;
   readonly #documentCount: number;
   readonly #columnNorms: Readonly<Partial<Record<RelevanceKind, Float32Array>>>;

@@ -8,17 +8,16 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { checkUnchanged, identifyModel } from "../checkpoint/identity.ts";
 import { inOnePiece, writeSafetensors } from "../checkpoint/safetensors/write.ts";
 import type { Corpus, Dimension, TokenDocument } from "../corpora/corpus.ts";
-import type { JobOptions } from "../progress.ts";
 import { makeBatches, type Batch } from "../model/batches.ts";
 import type { MapChange } from "../model/block-energies.ts";
 import { OUTPUT_GRAM_ENERGIES } from "../model/block-energies.ts";
 import type { BlockShape } from "../model/block-shape.ts";
-import { embedBatches } from "../model/embedding.ts";
 import { checkpointFingerprint, documentFingerprint, vocabularyFingerprint } from "./fingerprint.ts";
 import type { HiddenStates } from "../model/hidden-states.ts";
 import type { KeptStates } from "../model/kept-states.ts";
+import { type LayeredJobOptions, type LayerJournal, NO_JOURNAL, resumeStates, type StepResult } from "../model/layer-journal.ts";
 import { LayerProgram } from "../model/layer-program.ts";
-import { LayerScores, OutputGram, energiesFor } from "./layer-scorer.ts";
+import { LayerScores, OutputGram, energiesFor, type Reference } from "./layer-scorer.ts";
 import { modelOverflow } from "./overflow.ts";
 import { planMemory, type MemoryPlan } from "../model/memory-plan.ts";
 import type { RelevanceKind } from "../model/units.ts";
@@ -27,7 +26,7 @@ import { SCORES_FORMAT_VERSION, scoresMetadata } from "./scores-header.ts";
 import { scoreTokens, type VocabularyFacts } from "./token-relevance.ts";
 
 /** Options of a scoring run. */
-export interface ScoreOptions extends JobOptions {
+export interface ScoreOptions extends LayeredJobOptions {
   /** The kinds to score. Default: `["ffn"]`. */
   readonly kinds?: readonly RelevanceKind[];
   /** How relevances of rotary pairs and of rows of q and k are computed. Default: `first-order`. */
@@ -106,7 +105,7 @@ export async function scoreCorpora(
     dtype: "F32" as const,
     pieces: inOnePiece(async () => {
       const scores = await scorer.layer(layer);
-      return (content.type === "relevance" ? scores.relevances.get(content.kind) : scores.references.get(content.reference))!;
+      return scores[content.type === "relevance" ? content.kind : referenceName(content.reference)]!;
     }),
   }));
   const dimensions = corpora.map(({ dimension }) => dimension);
@@ -138,20 +137,29 @@ function shareDocuments(corpora: readonly Corpus[]): readonly SharedDocument[] {
   return [...shared.values()];
 }
 
+/** Name of a reference in the result of a layer, where the kinds' relevances have the kinds' names. */
+function referenceName(reference: Reference): string {
+  return `reference ${reference}`;
+}
+
 /** Advances the layer program by a layer whenever the next layer's scores are requested. */
 class Scorer {
   readonly #checkpoint: Checkpoint;
   readonly #documents: readonly TokenDocument[];
   readonly #kinds: readonly RelevanceKind[];
-  readonly #options: JobOptions;
+  readonly #options: LayeredJobOptions;
+  readonly #journal: LayerJournal;
   readonly #batches: readonly Batch[];
   readonly #spills: boolean;
   readonly #program: LayerProgram;
-  readonly #keep: KeptStates | null;
+  /** Null if no states are kept. */
+  #keep: KeptStates | null;
   #states: HiddenStates | null = null;
   /** By block shape. */
   readonly #grams = new Map<string, OutputGram>();
-  #current: { readonly layer: number; readonly scores: LayerScores } | null = null;
+  #current: { readonly layer: number; readonly scores: StepResult } | null = null;
+  /** Of all documents. */
+  readonly #tokenCount: number;
   #tokens: readonly Float32Array<ArrayBuffer>[] | null = null;
   #tokensDone = 0;
 
@@ -167,26 +175,39 @@ class Scorer {
     this.#documents = documents;
     this.#kinds = kinds;
     this.#options = options;
+    this.#journal = options.journal ?? NO_JOURNAL;
     this.#batches = makeBatches(documents, batchTokens);
     this.#spills = spills;
     this.#keep = options.keep ?? null;
+    this.#tokenCount = documents.reduce((sum, { tokens }) => sum + tokens.length, 0);
     this.#program = new LayerProgram(checkpoint, this.#batches, {
       part: "block",
       energies: { outputs: energiesFor(kinds), mapChange },
     });
   }
 
-  /** Scores of a layer. Layers must be requested in order, each any number of times. */
-  async layer(layer: number): Promise<LayerScores> {
-    if (this.#states === null) {
-      this.#states = await embedBatches(this.#checkpoint, this.#batches, this.#spills, this.#options);
-      this.#keep?.begin(this.#batches, this.#states);
-    }
+  /** Relevances and references of a layer. Layers must be requested in order, each any number of times. */
+  async layer(layer: number): Promise<StepResult> {
+    this.#states ??= await this.#begin();
     while (this.#current === null || this.#current.layer < layer) {
       const next = (this.#current?.layer ?? -1) + 1;
-      this.#current = { layer: next, scores: await this.#run(next) };
+      const scores = await this.#journal.step(
+        next,
+        () => this.#run(next),
+        () => [this.#states!],
+      );
+      this.#current = { layer: next, scores };
     }
     return this.#current.scores;
+  }
+
+  async #begin(): Promise<HiddenStates> {
+    const { states, done } = await resumeStates(this.#checkpoint, this.#batches, this.#spills, this.#options);
+    this.#tokensDone = Math.min(done, this.#checkpoint.config.numHiddenLayers) * this.#tokenCount;
+    // What an earlier run has done is not there to be kept.
+    if (done > 0) this.#keep = null;
+    this.#keep?.begin(this.#batches, states);
+    return states;
   }
 
   /** Values of the vocabulary's tensors, after the last layer. */
@@ -217,7 +238,7 @@ class Scorer {
     for (const gram of this.#grams.values()) await gram.close();
   }
 
-  async #run(layer: number): Promise<LayerScores> {
+  async #run(layer: number): Promise<StepResult> {
     const { config } = this.#checkpoint;
     const from = this.#states!;
     const to = this.#keep === null ? from : await this.#keep.openNext(config.hiddenSize);
@@ -225,7 +246,7 @@ class Scorer {
     const scores = new LayerScores(block.shape, this.#kinds, this.#documents.length, block.weights);
     const needsGram = energiesFor(this.#kinds).some((energy) => OUTPUT_GRAM_ENERGIES.includes(energy));
     const feeds = needsGram ? { outputGram: await (await this.#gram(block.shape)).compute(block.weights) } : {};
-    const tokenTotal = config.numHiddenLayers * this.#documents.reduce((sum, { tokens }) => sum + tokens.length, 0);
+    const total = config.numHiddenLayers * this.#tokenCount;
     await this.#program.runLayer(
       layer,
       block,
@@ -235,7 +256,7 @@ class Scorer {
       (batch, energies) => {
         scores.add(batch, energies);
         for (const index of batch.documents) this.#tokensDone += this.#documents[index]!.tokens.length;
-        this.#options.onProgress?.({ stage: "scoring", done: this.#tokensDone, total: tokenTotal, unit: "layer tokens" });
+        this.#options.onProgress?.({ stage: "scoring", done: this.#tokensDone, total, unit: "layer tokens" });
       },
       this.#options,
     );
@@ -247,7 +268,8 @@ class Scorer {
         this.#documents[document]!.source,
       ),
     );
-    return scores;
+    const references = [...scores.references].map(([reference, values]) => [referenceName(reference), values] as const);
+    return Object.fromEntries([...scores.relevances, ...references]);
   }
 
   async #gram(shape: BlockShape): Promise<OutputGram> {

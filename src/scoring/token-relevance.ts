@@ -13,9 +13,9 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Dimension, TokenDocument } from "../corpora/corpus.ts";
 import { type DimensionCounts, halfOf, meanOf } from "../corpora/token-counts.ts";
-import type { JobOptions } from "../progress.ts";
 import type { Batch } from "../model/batches.ts";
 import type { HiddenStates } from "../model/hidden-states.ts";
+import { type LayeredJobOptions, NO_JOURNAL } from "../model/layer-journal.ts";
 import { MAX_POSITIONS } from "../model/memory-plan.ts";
 import { sumProbabilities } from "../model/output-head.ts";
 import type { TokenRelevance, VocabularyRelevance } from "./relevance.ts";
@@ -34,6 +34,7 @@ export interface VocabularyFacts {
  * Relevances of all tokens to the dimensions, from each half of a dimension's documents.
  * @param states hidden states after the last block.
  * @param dimensionsOf the dimensions of each document.
+ * @param options the dimensions are the steps of the journal after the layers.
  */
 export async function scoreTokens(
   checkpoint: Checkpoint,
@@ -42,14 +43,20 @@ export async function scoreTokens(
   batches: readonly Batch[],
   states: HiddenStates,
   dimensionsOf: (document: number) => readonly Dimension[],
-  options: JobOptions,
+  { journal = NO_JOURNAL, ...options }: LayeredJobOptions,
 ): Promise<VocabularyRelevance> {
+  const { hiddenSize: D, numHiddenLayers: L } = checkpoint.config;
   const relevances = new Map<Dimension, TokenRelevance>();
-  for (const [dimension, { halves: counted, words }] of facts.counts) {
+  for (const [index, [dimension, { halves: counted, words }]] of [...facts.counts].entries()) {
     const isOwn = (document: number): boolean => dimensionsOf(document).includes(dimension);
-    const { rows, owners } = await samplePositions(checkpoint.config.hiddenSize, documents, batches, states, isOwn);
-    const weights = halfWeights(owners.map((owner) => halfOf(documents[owner]!.tokens)));
-    const expected = await sumProbabilities(checkpoint, rows, weights, options);
+    const expect = async (): Promise<Record<"first" | "second", Float64Array<ArrayBuffer>>> => {
+      const { rows, owners } = await samplePositions(D, documents, batches, states, isOwn);
+      const weights = halfWeights(owners.map((owner) => halfOf(documents[owner]!.tokens)));
+      const [first, second] = await sumProbabilities(checkpoint, rows, weights, options);
+      return { first: first!, second: second! };
+    };
+    const { first, second } = await journal.step(L + index, expect, null);
+    const expected = [first, second];
     const ofHalf = (half: 0 | 1): Float64Array => meanOf([expected[half]!, counted[half], ...(words === null ? [] : [words])]);
     relevances.set(dimension, { halves: [ofHalf(0), ofHalf(1)], counted });
   }

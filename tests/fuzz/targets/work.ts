@@ -9,13 +9,7 @@ import { CusprunError } from "../../../src/errors.ts";
 import type { Corpus } from "../../../src/corpora/corpus.ts";
 import { readComparison } from "../../../src/pipeline/comparison-file.ts";
 import { ensureTrials } from "../../../src/pipeline/trial-step.ts";
-import {
-  findDensePerplexity,
-  findScores,
-  recordDensePerplexity,
-  recordScores,
-  scoresPath,
-} from "../../../src/pipeline/work-folder.ts";
+import { findPerplexity, findScores, recordPerplexity, recordScores, scoresPath } from "../../../src/pipeline/work-folder.ts";
 import { plotComparison } from "../../../src/report/comparison-plots.ts";
 import { comparisonMarkdown, renderComparison } from "../../../src/report/comparison-table.ts";
 import { formatPlan, parsePlan } from "../../../src/selection/plan-file.ts";
@@ -78,7 +72,7 @@ export const work: Target = {
       const path = scoresPath(folder, [CORPUS], REQUEST);
       writeFileSync(path, "");
       await recordScores(path, [CORPUS], REQUEST);
-      await recordDensePerplexity(folder, [CORPUS], {
+      await recordPerplexity(folder, { kind: "dense" }, [CORPUS], {
         language: { perplexity: 20.5, bitsPerByte: 1.25, tokenCount: 39, negativeLogLikelihood: 117, byteCount: 80 },
       });
       await selectByTrials(folder);
@@ -92,7 +86,7 @@ export const work: Target = {
       found.every((path) => existsSync(path)),
       "scores that are found are there",
     );
-    const perplexity = await findDensePerplexity(folder, CORPUS);
+    const perplexity = await findPerplexity(folder, { kind: "dense" }, CORPUS);
     if (perplexity !== null) {
       for (const value of [perplexity.perplexity, perplexity.bitsPerByte, perplexity.tokenCount]) {
         mustHold(typeof value === "number", "a perplexity that is found is a number");

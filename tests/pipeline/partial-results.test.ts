@@ -1,0 +1,330 @@
+/** @file Stages that are stopped anywhere and continued: the same bytes, no step twice but the one that was stopped. */
+
+import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import type { Checkpoint } from "../../src/checkpoint/checkpoint.ts";
+import { openCheckpoint } from "../../src/checkpoint/open.ts";
+import { loadCorpora } from "../../src/corpora/load.ts";
+import { makeBatches } from "../../src/model/batches.ts";
+import { openHiddenStates } from "../../src/model/hidden-states.ts";
+import { GraphSession } from "../../src/model/sessions.ts";
+import { FolderJournal } from "../../src/pipeline/folder-journal.ts";
+import { measureDense, measureExpert } from "../../src/pipeline/measure-step.ts";
+import { openTokenizer } from "../../src/pipeline/model.ts";
+import { withPartialResults } from "../../src/pipeline/partial-results.ts";
+import { ensureScores } from "../../src/pipeline/scoring-step.ts";
+import { ensureTrials } from "../../src/pipeline/trial-step.ts";
+import { gatherVocabulary } from "../../src/pipeline/vocabulary-step.ts";
+import type { JobOptions } from "../../src/progress.ts";
+import { ownMark } from "../../src/process-mark.ts";
+import { ELSEWHERE_MARK, ENDED_MARK } from "../support/ended-process.ts";
+import { madeUpScores } from "../support/made-up-scores.ts";
+import { preparePrune } from "../support/prune-runs.ts";
+import { withFolder } from "../support/temporary-folder.ts";
+import { tinyCheckpoint, tinyModel, writeTinyCheckpoint } from "../support/tiny-models.ts";
+
+const LAYERS = 3;
+
+/** A stage on a work folder. */
+type Stage = (work: string, job: JobOptions) => Promise<unknown>;
+
+/** The names below a folder of what stopped runs have left. */
+async function partialsIn(work: string): Promise<string[]> {
+  return (await readdir(work)).filter((name) => name.startsWith("partial-"));
+}
+
+/** All files of a work folder. */
+async function filesIn(work: string): Promise<Record<string, string>> {
+  const names = await readdir(work, { recursive: true, withFileTypes: true });
+  const files = names.filter((entry) => entry.isFile()).map(({ name, parentPath }) => join(parentPath, name));
+  return Object.fromEntries(
+    await Promise.all(files.map(async (path) => [path.slice(work.length), (await readFile(path)).toString("base64")])),
+  );
+}
+
+/** Runs a stage. @returns how often a graph was run, until it was stopped at the start of run `stopAt`. */
+async function runsOf(stage: Stage, work: string, stopAt = Number.POSITIVE_INFINITY): Promise<number> {
+  const stop = new AbortController();
+  const run = GraphSession.prototype.run;
+  let count = 0;
+  const spy = vi.spyOn(GraphSession.prototype, "run").mockImplementation(function (this: GraphSession, ...args) {
+    count += 1;
+    if (count === stopAt) stop.abort(new Error("stopped"));
+    return run.apply(this, args);
+  });
+  try {
+    await stage(work, { signal: stop.signal });
+  } catch (error) {
+    expect(error).toMatchObject({ message: "stopped" });
+  } finally {
+    spy.mockRestore();
+  }
+  return count;
+}
+
+/** Time passes by an hour at every look at the clock, so that every step is saved. */
+function hurryClock(): void {
+  let now = 0;
+  vi.spyOn(performance, "now").mockImplementation(() => (now += 3_600_000));
+}
+
+/** Every stage that saves what it has done, on the files in a folder. The caller closes the checkpoint. */
+async function stagesIn(folder: string): Promise<{ stages: Record<string, Stage>; checkpoint: Checkpoint }> {
+  const { model, corpora: specs, corpusOptions } = await preparePrune(folder);
+  await writeTinyCheckpoint(model, tinyModel("llama", { numHiddenLayers: LAYERS }), "F32");
+  const checkpoint = await openCheckpoint(model);
+  const tokenizer = await openTokenizer(checkpoint);
+  const corpora = await loadCorpora(specs, tokenizer, { ...corpusOptions, documents: 16, heldOutDocuments: 8 });
+  const vocabulary = await gatherVocabulary(checkpoint, specs, corpora, tokenizer, {}, [], {});
+  const request = { kinds: ["ffn", "kv-group"], mapChange: "first-order", vocabulary } as const;
+  const relevances = madeUpScores(checkpoint.config, { dimensions: ["language", "domain"], kinds: ["ffn", "kv-group"] });
+  const selection = { dimensions: ["language", "domain"], budget: "20% of blocks", layout: "ragged", snap: 1 } as const;
+  const trials = { ...selection, allocation: "damage", kinds: ["ffn", "kv-group"] } as const;
+  const stages: Record<string, Stage> = {
+    scoring: async (work, job) => (await ensureScores(checkpoint, corpora, request, work, job)).scores.close(),
+    trials: (work, job) => ensureTrials(checkpoint, corpora, relevances, trials, false, work, job),
+    "repaired trials": (work, job) => ensureTrials(checkpoint, corpora, relevances, trials, true, work, job),
+    "measuring the dense model": (work, job) => measureDense(checkpoint, corpora, work, job),
+    "measuring an expert": (work, job) => measureExpert(model, corpora, null, work, job),
+  };
+  return { stages, checkpoint };
+}
+
+/** Uses a stage, with a maker of empty work folders. */
+async function withStage(name: string, use: (stage: Stage, newWork: () => Promise<string>) => Promise<void>): Promise<void> {
+  await withFolder(async (folder) => {
+    const { stages, checkpoint } = await stagesIn(folder);
+    let works = 0;
+    const newWork = async (): Promise<string> => {
+      const work = join(folder, `work-${++works}`);
+      await mkdir(work);
+      return work;
+    };
+    try {
+      await use(stages[name]!, newWork);
+    } finally {
+      await checkpoint.close();
+    }
+  });
+}
+
+beforeEach(hurryClock);
+afterEach(() => vi.restoreAllMocks());
+
+describe.each([
+  // Runs of graphs in the longest step: two batches and the Gram matrix of a layer, or the head on two halves.
+  ["scoring", 4, 1],
+  // The model and the trials of up to three layers on two batches.
+  ["trials", 16, 1],
+  // With the products of a fit for each trial.
+  ["repaired trials", 60, 7],
+  ["measuring the dense model", 4, 1],
+  ["measuring an expert", 4, 1],
+])("%s", (name, longestStep, stride) => {
+  test(`stopped in any step, and continued: the same bytes, and only that step is done again`, { timeout: 120_000 }, () =>
+    withStage(name, async (stage, newWork) => {
+      const whole = await newWork();
+      const all = await runsOf(stage, whole);
+      const expected = await filesIn(whole);
+      expect(await partialsIn(whole)).toEqual([]);
+      let saved = 0;
+      let tried = 0;
+      for (let stopAt = 1; stopAt < all; stopAt += stride) {
+        const work = await newWork();
+        const before = await runsOf(stage, work, stopAt);
+        tried += 1;
+        if ((await partialsIn(work)).length > 0) saved += 1;
+        const after = await runsOf(stage, work);
+        expect(before + after - all).toBeLessThanOrEqual(longestStep);
+        expect(await filesIn(work)).toEqual(expected);
+      }
+      expect(saved).toBeGreaterThan(tried / 2);
+    }),
+  );
+});
+
+test("work that is done quickly is not saved", () =>
+  withStage("scoring", async (stage, newWork) => {
+    vi.restoreAllMocks();
+    const work = await newWork();
+    await runsOf(stage, work, 5);
+    expect(await partialsIn(work)).toEqual([]);
+  }));
+
+describe("what a stopped run has saved", () => {
+  /** Scoring, stopped in its last layer; the whole and the last of its runs of graphs; and the folder that it left. */
+  const withStopped = (
+    use: (stage: Stage, work: string, partial: string, all: number, last: number) => Promise<void>,
+  ): Promise<void> =>
+    withStage("scoring", async (stage, newWork) => {
+      const all = await runsOf(stage, await newWork());
+      const work = await newWork();
+      const before = await runsOf(stage, work, 8);
+      const [partial] = await partialsIn(work);
+      await use(stage, work, partial!, all, all - before + 4);
+    });
+
+  test("has one set of hidden states, an index, and the results of the layers that are done", () =>
+    withStopped(async (_stage, work, partial) => {
+      expect((await readdir(join(work, partial))).toSorted()).toEqual(["1.results", "2.results", "2.states", "index.json"]);
+    }));
+
+  test("is where progress begins", () =>
+    withStopped(async (stage, work) => {
+      const shares: number[] = [];
+      await stage(work, { onProgress: ({ stage: name, done, total }) => name === "scoring" && shares.push(done / total!) });
+      expect(shares[0]).toBeGreaterThan(2 / LAYERS);
+      expect(shares.at(-1)).toBe(1);
+    }));
+
+  test.each(["index.json", "1.results", "2.results", "2.states"])("is not used if %s is damaged", (name) =>
+    withStopped(async (stage, work, partial, all) => {
+      const path = join(work, partial, name);
+      const bytes = await readFile(path);
+      bytes[bytes.length >> 1]! ^= 1;
+      await writeFile(path, bytes);
+      expect(await runsOf(stage, work)).toBe(all);
+      expect(await partialsIn(work)).toEqual([]);
+    }),
+  );
+
+  test("is not used if a file is missing, and its other files are removed", () =>
+    withStopped(async (stage, work, partial, all) => {
+      await rename(join(work, partial, "2.states"), join(work, "elsewhere"));
+      expect(await runsOf(stage, work)).toBe(all);
+      expect(await partialsIn(work)).toEqual([]);
+    }));
+
+  test.each([
+    ["an ended process", ENDED_MARK],
+    ["a process on another machine, or before a restart", ELSEWHERE_MARK],
+  ])("is used if it is that of %s", (_, mark) =>
+    withStopped(async (stage, work, partial, _all, last) => {
+      await rename(join(work, partial), join(work, partial.replace(ownMark(), mark)));
+      expect(await runsOf(stage, work)).toBeLessThanOrEqual(last);
+      expect(await partialsIn(work)).toEqual([]);
+    }),
+  );
+
+  test("is neither used nor removed while its process runs", () =>
+    withStopped(async (stage, work, partial, all) => {
+      const living = partial.replace(ownMark(), ownMark().replace(/-\d+-\d+$/, `-${process.ppid}-0`));
+      await rename(join(work, partial), join(work, living));
+      expect(await runsOf(stage, work)).toBe(all);
+      expect(await partialsIn(work)).toEqual([living]);
+    }));
+
+  test("is removed when the same stage begins with another request, but not by other stages", () =>
+    withFolder(async (folder) => {
+      const checkpoint = tinyCheckpoint(tinyModel("llama"), "F32");
+      const stopped = withPartialResults(folder, "scoring", 1, checkpoint, async (journal) => {
+        await journal.resume([]);
+        await journal.step(
+          0,
+          () => Promise.resolve({ values: Float32Array.of(1) }),
+          () => [],
+        );
+        throw new Error("stopped");
+      });
+      await expect(stopped).rejects.toThrow("stopped");
+      await withPartialResults(folder, "trials", 2, checkpoint, () => Promise.resolve());
+      expect(await partialsIn(folder)).toHaveLength(1);
+      await withPartialResults(folder, "scoring", 2, checkpoint, () => Promise.resolve());
+      expect(await partialsIn(folder)).toEqual([]);
+    }));
+
+  test("is used by one of two runs at the same time, and both are right", () =>
+    withStopped(async (stage, work, _partial, all, last) => {
+      expect(await runsOf(() => Promise.all([stage(work, {}), stage(work, {})]), work)).toBeLessThanOrEqual(all + last);
+      expect(await partialsIn(work)).toEqual([]);
+    }));
+});
+
+describe("a journal", () => {
+  const documents = [7, 5].map((length) => ({ tokens: new Int32Array(length), byteLength: 1, source: "" }));
+  const checkpoint = tinyCheckpoint(tinyModel("llama"), "F32");
+
+  test.each([false, true])("restores hidden states and results of both widths; in a scratch file: %s", (spills) =>
+    withFolder(async (folder) => {
+      vi.stubEnv("CUSPRUN_CACHE", join(folder, "cache"));
+      const batches = makeBatches(documents, 7);
+      const sets = [await openHiddenStates([6, 4], spills), await openHiddenStates([3], spills)];
+      const again = [await openHiddenStates([6, 4], spills), await openHiddenStates([3], spills)];
+      const values = [Float32Array.of(1, -2, 3, 0, 0.1, 6), Float32Array.of(7, 8, 9, Number.NaN), Float32Array.of(4, 5, 6)];
+      await sets[0]!.set(0, values[0]!);
+      await sets[0]!.set(1, values[1]!);
+      await sets[1]!.set(0, values[2]!);
+      const result = { a: Float32Array.of(1.5), b: Float64Array.of(Math.PI, -0), c: Float32Array.of(2, 3) };
+      const first = new FolderJournal(join(folder, "partial"), "key", checkpoint);
+      expect(await first.resume(batches)).toBe(0);
+      await first.step(
+        0,
+        () => Promise.resolve({}),
+        () => sets,
+      );
+      await first.step(1, () => Promise.resolve(result), null);
+      const second = new FolderJournal(join(folder, "partial"), "key", checkpoint);
+      expect(await second.resume(batches)).toBe(2);
+      await second.restore(again);
+      expect((await again[0]!.get(0)).slice()).toEqual(values[0]);
+      expect((await again[0]!.get(1)).slice()).toEqual(values[1]);
+      expect((await again[1]!.get(0)).slice()).toEqual(values[2]);
+      expect(await second.step(1, () => Promise.reject(new Error("made again")), null)).toEqual(result);
+      await second.close();
+      for (const states of [...sets, ...again]) await states.close();
+      vi.unstubAllEnvs();
+    }),
+  );
+
+  test("does not go on with other batches, nor with another key", () =>
+    withFolder(async (folder) => {
+      const path = join(folder, "partial");
+      for (const [key, tokens] of [
+        ["key", 7],
+        ["key", 14],
+        ["other", 14],
+      ] as const) {
+        const journal = new FolderJournal(path, key, checkpoint);
+        expect(await journal.resume(makeBatches(documents, tokens))).toBe(0);
+        await journal.step(
+          0,
+          () => Promise.resolve({}),
+          () => [],
+        );
+        await journal.close();
+      }
+    }));
+
+  test("that cannot be written is given up: the work goes on", () =>
+    withFolder(async (folder) => {
+      await writeFile(join(folder, "file"), "");
+      const journal = new FolderJournal(join(folder, "file", "partial"), "key", checkpoint);
+      expect(await journal.resume([])).toBe(0);
+      for (const step of [0, 1])
+        expect(
+          await journal.step(
+            step,
+            () => Promise.resolve({}),
+            () => [],
+          ),
+        ).toEqual({});
+      expect(await readdir(folder)).toEqual(["file"]);
+    }));
+
+  test("saves nothing of a model that has changed", () =>
+    withFolder(async (folder) => {
+      const path = join(folder, "partial");
+      const changed = { ...checkpoint, changedFile: () => Promise.resolve("model.safetensors") };
+      const journal = new FolderJournal(path, "key", changed);
+      await journal.resume([]);
+      await expect(
+        journal.step(
+          0,
+          () => Promise.resolve({}),
+          () => [],
+        ),
+      ).rejects.toMatchObject({ code: "MODEL_CHANGED" });
+      expect(await readdir(folder)).toEqual([]);
+    }));
+});
