@@ -55,7 +55,7 @@ export async function tryChange({ bench, references, random }: TrialSetting): Pr
 async function checkOutcome(bench: Workbench, reference: Reference, ended: Ended, out: Snapshot): Promise<string[]> {
   if (ended.hung) return ["did not end"];
   if (ended.exitCode !== 0) {
-    const left = await checkLeft(bench, reference, { before: EMPTY, temporaries: false });
+    const left = await checkLeft(bench, reference, { before: EMPTY, temporaries: false, partials: true });
     const output = left.filter((problem) => !/: (work|cache)\//.test(problem));
     if (ended.exitCode === 70 || errorOf(ended) === null)
       return [`ended with ${ended.signal ?? ended.exitCode}: ${ended.stderr.slice(0, 400)}`, ...output];

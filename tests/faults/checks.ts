@@ -32,12 +32,17 @@ export interface Allowed {
   readonly before: Snapshot;
   /** Whether temporary files may be left: after SIGKILL, until the next run. */
   readonly temporaries: boolean;
+  /** Whether partial results may be left: by a run that did not succeed, until the next run. */
+  readonly partials: boolean;
 }
 
 /** Whether an entry is temporary: it is below a name that begins with a dot, and no unbroken run leaves it. */
 function isTemporary(name: string, reference: Reference, place: string): boolean {
   return /(?:^|\/)\.[^/]/.test(name) && !reference.after.has(`${place}/${name}`);
 }
+
+/** What a stage has done so far, in the work folder of a model. */
+const PARTIAL = /^(?:work|cache\/work)\/[0-9a-f]{16}\/partial-/;
 
 /** A place with nothing in it. */
 export const EMPTY: Snapshot = new Map([[".", "folder"]]);
@@ -112,11 +117,12 @@ async function checkIntermediate(
   bench: Workbench,
   reference: Reference,
   found: Snapshot,
-  { temporaries }: Allowed,
+  { temporaries, partials }: Allowed,
 ): Promise<string[]> {
   const problems: string[] = [];
   for (const [name, digest] of found) {
     if (!/^(work|cache)\//.test(name) || reference.after.get(name) === digest) continue;
+    if (partials && PARTIAL.test(name)) continue;
     if (isTemporary(name.replace(/^\w+\//, ""), reference, name.split("/")[0]!) || name.startsWith("cache/scratch/")) {
       if (!temporaries) problems.push(`left: ${name}`);
     } else if (name.endsWith(".json") && reference.after.has(name)) {

@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 
 const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 const PRELOAD = fileURLToPath(new URL("preload.mjs", import.meta.url));
+const FAST_CLOCK = fileURLToPath(new URL("fast-clock.mjs", import.meta.url));
 
 /** Other work on the machine comes first. */
 const NICENESS = 10;
@@ -70,7 +71,7 @@ export interface Ended {
 /** Runs `cusprun` to its end. Standard error is a pipe, so nothing is drawn. */
 export function runToEnd(args: readonly string[], surroundings: Surroundings, fault: Fault = {}): Promise<Ended> {
   const { atCall, atTimes = [] } = fault;
-  const preload = atCall === undefined ? [] : ["--import", PRELOAD];
+  const preload = ["--import", FAST_CLOCK, ...(atCall === undefined ? [] : ["--import", PRELOAD])];
   const startedAtMs = performance.now();
   const child = spawn(process.execPath, [...preload, MAIN, ...args], {
     cwd: surroundings.cwd,

@@ -48,7 +48,11 @@ export async function tryFullDisk({ bench, references, random }: TrialSetting): 
     const ended = await runToEnd(argumentsOf(bench, command, earlier === null ? [] : ["--overwrite"]), bench.surroundings);
     const problems = [
       ...checkEnd(ended, place, path),
-      ...(await checkLeft(bench, reference, { before: earlier?.snapshot ?? EMPTY, temporaries: false })),
+      ...(await checkLeft(bench, reference, {
+        before: earlier?.snapshot ?? EMPTY,
+        temporaries: false,
+        partials: ended.exitCode !== 0,
+      })),
       ...(await checkInputs(bench, inputs)),
     ];
     const had = countsEntries ? `${entries} of ${room.entries} entries` : `${pages * PAGE_BYTES} of ${room.bytes} bytes`;

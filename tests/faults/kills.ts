@@ -37,7 +37,7 @@ export async function tryKill({ bench, references, random }: TrialSetting): Prom
   const before = earlier?.snapshot ?? EMPTY;
   const problems = [
     ...checkEnd(chosen, ended),
-    ...(await checkLeft(bench, reference, { before, temporaries: atOnce })),
+    ...(await checkLeft(bench, reference, { before, temporaries: atOnce, partials: ended.exitCode !== 0 })),
     ...(await checkInputs(bench, inputs)),
   ];
   return {

@@ -68,7 +68,7 @@ async function checkOneWins(
   { overlap, allCalls }: { readonly overlap: boolean; readonly allCalls: number },
 ): Promise<string[]> {
   const losers = runs.filter(({ ended }) => ended.exitCode !== 0);
-  const left = await checkLeft(bench, reference, { before: EMPTY, temporaries: false });
+  const left = await checkLeft(bench, reference, { before: EMPTY, temporaries: false, partials: false });
   if (losers.length !== 1) {
     // A later run of a comparison finds everything made.
     if (losers.length === 0 && reference.command.keepsParts && !overlap) return left;
