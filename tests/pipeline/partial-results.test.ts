@@ -6,10 +6,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Checkpoint } from "../../src/checkpoint/checkpoint.ts";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
 import { loadCorpora } from "../../src/corpora/load.ts";
-import { makeBatches } from "../../src/model/batches.ts";
-import { openHiddenStates } from "../../src/model/hidden-states.ts";
 import { GraphSession } from "../../src/model/sessions.ts";
-import { FolderJournal } from "../../src/pipeline/folder-journal.ts";
 import { measureDense, measureExpert } from "../../src/pipeline/measure-step.ts";
 import { openTokenizer } from "../../src/pipeline/model.ts";
 import { withPartialResults } from "../../src/pipeline/partial-results.ts";
@@ -19,6 +16,7 @@ import { gatherVocabulary } from "../../src/pipeline/vocabulary-step.ts";
 import type { JobOptions } from "../../src/progress.ts";
 import { ownMark } from "../../src/process-mark.ts";
 import { ELSEWHERE_MARK, ENDED_MARK } from "../support/ended-process.ts";
+import { hurryClock } from "../support/hurried-clock.ts";
 import { madeUpScores } from "../support/made-up-scores.ts";
 import { preparePrune } from "../support/prune-runs.ts";
 import { withFolder } from "../support/temporary-folder.ts";
@@ -38,9 +36,8 @@ async function partialsIn(work: string): Promise<string[]> {
 async function filesIn(work: string): Promise<Record<string, string>> {
   const names = await readdir(work, { recursive: true, withFileTypes: true });
   const files = names.filter((entry) => entry.isFile()).map(({ name, parentPath }) => join(parentPath, name));
-  return Object.fromEntries(
-    await Promise.all(files.map(async (path) => [path.slice(work.length), (await readFile(path)).toString("base64")])),
-  );
+  const contents = files.map(async (path) => [path.slice(work.length), (await readFile(path)).toString("base64")] as const);
+  return Object.fromEntries<string>(await Promise.all(contents));
 }
 
 /** Runs a stage. @returns how often a graph was run, until it was stopped at the start of run `stopAt`. */
@@ -61,12 +58,6 @@ async function runsOf(stage: Stage, work: string, stopAt = Number.POSITIVE_INFIN
     spy.mockRestore();
   }
   return count;
-}
-
-/** Time passes by an hour at every look at the clock, so that every step is saved. */
-function hurryClock(): void {
-  let now = 0;
-  vi.spyOn(performance, "now").mockImplementation(() => (now += 3_600_000));
 }
 
 /** Every stage that saves what it has done, on the files in a folder. The caller closes the checkpoint. */
@@ -238,93 +229,5 @@ describe("what a stopped run has saved", () => {
     withStopped(async (stage, work, _partial, all, last) => {
       expect(await runsOf(() => Promise.all([stage(work, {}), stage(work, {})]), work)).toBeLessThanOrEqual(all + last);
       expect(await partialsIn(work)).toEqual([]);
-    }));
-});
-
-describe("a journal", () => {
-  const documents = [7, 5].map((length) => ({ tokens: new Int32Array(length), byteLength: 1, source: "" }));
-  const checkpoint = tinyCheckpoint(tinyModel("llama"), "F32");
-
-  test.each([false, true])("restores hidden states and results of both widths; in a scratch file: %s", (spills) =>
-    withFolder(async (folder) => {
-      vi.stubEnv("CUSPRUN_CACHE", join(folder, "cache"));
-      const batches = makeBatches(documents, 7);
-      const sets = [await openHiddenStates([6, 4], spills), await openHiddenStates([3], spills)];
-      const again = [await openHiddenStates([6, 4], spills), await openHiddenStates([3], spills)];
-      const values = [Float32Array.of(1, -2, 3, 0, 0.1, 6), Float32Array.of(7, 8, 9, Number.NaN), Float32Array.of(4, 5, 6)];
-      await sets[0]!.set(0, values[0]!);
-      await sets[0]!.set(1, values[1]!);
-      await sets[1]!.set(0, values[2]!);
-      const result = { a: Float32Array.of(1.5), b: Float64Array.of(Math.PI, -0), c: Float32Array.of(2, 3) };
-      const first = new FolderJournal(join(folder, "partial"), "key", checkpoint);
-      expect(await first.resume(batches)).toBe(0);
-      await first.step(
-        0,
-        () => Promise.resolve({}),
-        () => sets,
-      );
-      await first.step(1, () => Promise.resolve(result), null);
-      const second = new FolderJournal(join(folder, "partial"), "key", checkpoint);
-      expect(await second.resume(batches)).toBe(2);
-      await second.restore(again);
-      expect((await again[0]!.get(0)).slice()).toEqual(values[0]);
-      expect((await again[0]!.get(1)).slice()).toEqual(values[1]);
-      expect((await again[1]!.get(0)).slice()).toEqual(values[2]);
-      expect(await second.step(1, () => Promise.reject(new Error("made again")), null)).toEqual(result);
-      await second.close();
-      for (const states of [...sets, ...again]) await states.close();
-      vi.unstubAllEnvs();
-    }),
-  );
-
-  test("does not go on with other batches, nor with another key", () =>
-    withFolder(async (folder) => {
-      const path = join(folder, "partial");
-      for (const [key, tokens] of [
-        ["key", 7],
-        ["key", 14],
-        ["other", 14],
-      ] as const) {
-        const journal = new FolderJournal(path, key, checkpoint);
-        expect(await journal.resume(makeBatches(documents, tokens))).toBe(0);
-        await journal.step(
-          0,
-          () => Promise.resolve({}),
-          () => [],
-        );
-        await journal.close();
-      }
-    }));
-
-  test("that cannot be written is given up: the work goes on", () =>
-    withFolder(async (folder) => {
-      await writeFile(join(folder, "file"), "");
-      const journal = new FolderJournal(join(folder, "file", "partial"), "key", checkpoint);
-      expect(await journal.resume([])).toBe(0);
-      for (const step of [0, 1])
-        expect(
-          await journal.step(
-            step,
-            () => Promise.resolve({}),
-            () => [],
-          ),
-        ).toEqual({});
-      expect(await readdir(folder)).toEqual(["file"]);
-    }));
-
-  test("saves nothing of a model that has changed", () =>
-    withFolder(async (folder) => {
-      const path = join(folder, "partial");
-      const changed = { ...checkpoint, changedFile: () => Promise.resolve("model.safetensors") };
-      const journal = new FolderJournal(path, "key", changed);
-      await journal.resume([]);
-      await expect(
-        journal.step(
-          0,
-          () => Promise.resolve({}),
-          () => [],
-        ),
-      ).rejects.toMatchObject({ code: "MODEL_CHANGED" });
-      expect(await readdir(folder)).toEqual([]);
     }));
 });
