@@ -65,7 +65,7 @@ export type CacheEntry = CachedModel | CachedWork | CacheLeftover;
 /** Names of work folders, and of the results in them. */
 const WORK_NAME = /^[0-9a-f]{16}$/;
 const RESULT_NAME =
-  /^(?:(scores|trials|repair)-[0-9a-f]{16}\.[a-z.]+|(partial)-[a-z-]+-[0-9a-f]{16}.*|(dense-perplexity|expert-perplexity|speed)\.json)$/;
+  /^(?:(scores|trials|repair)-[0-9a-f]{16}\.[a-z.]+|(partial)-[a-z-]+-[0-9a-f]{16}.*|((?:dense|expert)-perplexity|speed)\.json)$/;
 
 /**
  * Everything in the cache: models, work folders and leftovers, each from the newest to the oldest.
