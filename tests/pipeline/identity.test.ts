@@ -110,7 +110,7 @@ describe("a damaged or foreign file in the work folder", () => {
       const options = await prepare(folder);
       await pruneModel(options);
       const [expert, files] = [await expertOf(options), await workFiles(options)];
-      expect(files).toHaveLength(7);
+      expect(files).toHaveLength(8);
       for (const path of files) {
         await damage(path);
         await pruneModel(options);
