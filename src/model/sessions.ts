@@ -19,11 +19,6 @@ export interface Feed {
   readonly shape: readonly number[];
 }
 
-/** An array of zeros, for an output to be written to. */
-export function zeroFeed(...shape: number[]): Feed {
-  return { data: new Float32Array(shape.reduce((product, size) => product * size, 1)), shape };
-}
-
 /**
  * One compiled graph, whose outputs are all of one dtype. `run` blocks the event loop of its thread while it computes.
  */
