@@ -61,7 +61,7 @@ export function parseConfig(text: string, path: string): Config {
 
 function parseYaml(text: string, lineCounter: LineCounter, path: string): Document {
   try {
-    return withinTime(() => parseDocument(text, { lineCounter, prettyErrors: false, schema: "core" }));
+    return withinTime(() => parseDocument(text, { lineCounter, prettyErrors: false, schema: "core", stringKeys: true }));
   } catch (error) {
     throw usageError(path, firstLine((error as Error).message), "a YAML file of a few keys", "Check the path after --config");
   }

@@ -30,8 +30,8 @@ export function licenseOfReadme(readme: string): string | null {
   const block = /^\uFEFF?---\r?\n([\s\S]*?)\r?\n---/.exec(readme)?.[1];
   if (block === undefined) return null;
   try {
-    // Aliases are rejected: a short text could otherwise expand to a huge one.
-    const metadata: unknown = parse(block, { maxAliasCount: 0 });
+    // Aliases are rejected: a short text could otherwise expand to a huge one. Warnings would go to stderr.
+    const metadata: unknown = parse(block, { maxAliasCount: 0, logLevel: "error" });
     const license = typeof metadata === "object" && metadata !== null && "license" in metadata ? metadata.license : null;
     return typeof license === "string" && LICENSE_PATTERN.test(license) ? license : null;
   } catch {

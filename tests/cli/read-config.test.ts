@@ -57,6 +57,7 @@ describe("configuration file", () => {
     ["- a\n- b\n", "expert.yaml, line 1: file", '["a","b"]', "Correct"],
     ["a: [1\nb: 2\n", "expert.yaml, line 2", "Flow sequence", "Correct the line"],
     ["layout: masked\nlayout: uniform\n", "expert.yaml, line 2", "Map keys must be unique", "Correct the line"],
+    ["layout: uniform\n? [a, b]\n: 1\n", "expert.yaml, line 2", "all keys must be strings", "Correct the line"],
     ["layout: *nowhere\n", "expert.yaml", "Unresolved alias", "Write the values out"],
   ])("%j", (text, where, found, remedy) => {
     const { code, parts } = refusal(text);

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { parse } from "yaml";
 import { howToLoadWeights } from "../../src/export/hugging-face/write-hugging-face.ts";
 import { licenseOfReadme } from "../../src/export/base-license.ts";
@@ -87,5 +87,12 @@ describe("licenseOfReadme", () => {
     ["", null],
   ])("%j → %s", (readme, license) => {
     expect(licenseOfReadme(readme)).toBe(license);
+  });
+
+  it("warns of nothing: a warning would reach the user's screen", () => {
+    const warn = vi.spyOn(process, "emitWarning").mockImplementation(() => undefined);
+    expect(licenseOfReadme("---\n? [a, b]\n: 1\nlicense: mit\n---")).toBe("mit");
+    expect(warn).not.toHaveBeenCalled();
+    warn.mockRestore();
   });
 });
