@@ -11,6 +11,9 @@ export const OPEN_BRACKET = 0x5b;
 export const CLOSE_BRACKET = 0x5d;
 export const OPEN_BRACE = 0x7b;
 export const CLOSE_BRACE = 0x7d;
+export const MINUS = 0x2d;
+export const ZERO = 0x30;
+export const NINE = 0x39;
 
 /** Position after the closing quote of the string that starts at `start`; the text's end if it is not closed. */
 export function endOfString(json: string, start: number): number {

@@ -8,9 +8,13 @@
  */
 
 import { CusprunError, type ErrorCode } from "../../errors.ts";
-import { findIllFormedText, isJsonObject, parseJson, showValue } from "../../json.ts";
+import { findIllFormedText, isJsonObject, type JsonObject, parseJson, showValue } from "../../json.ts";
+import { endOfString, MINUS, NINE, QUOTE, ZERO } from "../../json-characters.ts";
 import { recogniseFile } from "../foreign-file.ts";
 import { findDuplicateKey } from "../json-duplicates.ts";
+
+/** Far more than the digits of any size. */
+const MAX_NUMBER_CHARACTERS = 64;
 
 /** Bits per element of every dtype of the format. */
 export const SAFETENSORS_DTYPE_BITS = {
@@ -107,7 +111,7 @@ export function parseHeaderLength(start: Uint8Array, fileByteLength: number, fil
  * `SAFETENSORS_OVERLAP`, `SAFETENSORS_HOLE`, `SAFETENSORS_TRAILING`.
  */
 export function parseSafetensorsHeader(header: Uint8Array, fileByteLength: number, file: string): SafetensorsHeader {
-  const json = parseHeaderJson(header, file);
+  const { text, json } = parseHeaderJson(header, file);
   const dataStartByte = HEADER_LENGTH_BYTES + header.byteLength;
   const dataByteLength = fileByteLength - dataStartByte;
   const metadata = parseMetadata(json["__metadata__"], file);
@@ -116,6 +120,11 @@ export function parseSafetensorsHeader(header: Uint8Array, fileByteLength: numbe
     .map(([name, entry]) => parseEntry(name, entry, dataStartByte, dataByteLength, file));
   tensors.sort((a, b) => a.startByte - b.startByte || a.endByte - b.endByte);
   checkCoverage(tensors, dataStartByte, fileByteLength, file);
+  // Last: where a size or an offset is no such number, the error that names its tensor is the better one.
+  const number = findOtherNumber(text);
+  if (number !== null) {
+    throw failure("SAFETENSORS_HEADER_JSON", file, `the number ${showValue(number)}`, "integers from 0, written in digits alone");
+  }
   return { metadata, tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])) };
 }
 
@@ -130,7 +139,7 @@ export function tensorByteLength(dtype: SafetensorsDType, shape: readonly number
   return bits % 8 === 0 ? bits / 8 : null;
 }
 
-function parseHeaderJson(header: Uint8Array, file: string): Readonly<Record<string, unknown>> {
+function parseHeaderJson(header: Uint8Array, file: string): { readonly text: string; readonly json: JsonObject } {
   let text: string;
   let json: unknown;
   try {
@@ -151,7 +160,24 @@ function parseHeaderJson(header: Uint8Array, file: string): Readonly<Record<stri
   if (duplicate !== null) {
     throw failure("SAFETENSORS_DUPLICATE_KEY", file, `${showValue(duplicate)} twice in the header`, "each name once");
   }
-  return json;
+  return { text, json };
+}
+
+/**
+ * The first number of a JSON text that is not written in digits alone, such as 3.0, -0 or 1e400: strict readers refuse
+ * it where the format wants a size, and JavaScript reads it as one. Null if there is none.
+ */
+function findOtherNumber(json: string): string | null {
+  for (let i = 0; i < json.length; i++) {
+    const character = json.charCodeAt(i);
+    if (character === QUOTE) i = endOfString(json, i) - 1;
+    else if (character === MINUS || (character >= ZERO && character <= NINE)) {
+      const [number] = /^[-+.0-9eE]+/.exec(json.slice(i, i + MAX_NUMBER_CHARACTERS))!;
+      if (!/^[0-9]+$/.test(number)) return number;
+      i += number.length - 1;
+    }
+  }
+  return null;
 }
 
 function parseMetadata(metadata: unknown, file: string): Readonly<Record<string, string>> {

@@ -27,6 +27,12 @@ function lengthBytes(length: bigint, rest = ""): Uint8Array {
 
 const a = entry("F32", [2], 0, 8);
 
+/** A number that JavaScript reads as an integer, or in a key that is not read, and that strict readers refuse. */
+function refusedNumber(number: string, json: string, dataBytes: number): [string, ErrorCode, Uint8Array<ArrayBuffer>, RegExp] {
+  const bytes = Uint8Array.from(safetensorsBytes(json, dataBytes));
+  return [`the number ${number}`, "SAFETENSORS_HEADER_JSON", bytes, /the number "[-0-9.e]+", expected integers from 0/];
+}
+
 describe("rejects", () => {
   const cases: readonly [string, ErrorCode, Uint8Array, RegExp][] = [
     ["an empty file", "SAFETENSORS_TOO_SHORT", new Uint8Array(0), /found an empty file/],
@@ -59,6 +65,11 @@ describe("rejects", () => {
       /not valid JSON .*UTF-8/,
     ],
     ["a list", "SAFETENSORS_HEADER_JSON", safetensorsBytes("[]", 0), /starts with "\[\]", expected a JSON object/],
+    ...["3.0", "0.3e1"].map((number) =>
+      refusedNumber(number, `{"a":{"dtype":"U8","shape":[${number}],"data_offsets":[0,3]}}`, 3),
+    ),
+    refusedNumber("-0", '{"a":{"dtype":"U8","shape":[0],"data_offsets":[-0,0]}}', 0),
+    refusedNumber("1e400", '{"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3],"note":1e400}}', 3),
     ["white space before the object", "SAFETENSORS_HEADER_JSON", safetensorsBytes(" {}", 0), /starts with " {}"/],
     [
       "a name twice",
