@@ -10,7 +10,7 @@ import { holdFolder, listFreeFolders, releaseFolder, removeFolder, takeFolder } 
 import { digestOf } from "./work-records.ts";
 
 /** The stages that keep what they have done so far. */
-export type PartialStage = "scoring" | "trials" | "measuring-dense" | "measuring-expert";
+export type PartialStage = "scoring" | "trials" | "repair" | "measuring-dense" | "measuring-expert";
 
 /** Raised whenever the files or the steps of a stage change. */
 const FORMAT = 1;

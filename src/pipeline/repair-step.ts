@@ -28,6 +28,7 @@ import {
   type RepairedMatrix,
   type RepairSummary,
 } from "../surgery/repair.ts";
+import { removePartialResults, withPartialResults } from "./partial-results.ts";
 import { listWorkFolder } from "./work-folder.ts";
 import { digestOf, isIntact, readSeal, sealFile } from "./work-records.ts";
 import type { ReadyExpert } from "./writing-step.ts";
@@ -49,7 +50,7 @@ export const DEFAULT_GENERAL_SHARE = 0;
 
 /**
  * Repairs an expert, unless an earlier run has, and passes it to `work` while the file with its fitted matrices is
- * open. A file that was damaged since is written again.
+ * open. A repair that was stopped is continued. A file that was damaged since is written again.
  * @param documents on which the matrices are fitted; no held-out documents.
  * @throws CusprunError the errors of `repairExpert` and of `work`.
  */
@@ -66,11 +67,14 @@ export async function withRepairedExpert<T>(
   let file = await openOrNull(path, key);
   if (file === null) {
     await removeOthers(workFolder);
-    await repairExpert(checkpoint, cut, plan, documents, path, job);
-    await job.kept?.close();
-    file = await SafetensorsFile.open(path);
-    await sealFile(path, key);
-  }
+    file = await withPartialResults(workFolder, "repair", key, checkpoint, async (journal) => {
+      await repairExpert(checkpoint, cut, plan, documents, path, { ...job, journal });
+      await job.kept?.close();
+      const made = await SafetensorsFile.open(path);
+      await sealFile(path, key);
+      return made;
+    });
+  } else await removePartialResults(workFolder, "repair", key);
   try {
     const report = await readRepairReport(file);
     return await work({ plan, expert: withRepair(cut, file, report), repair: summarize(documents.documents.length, report) });

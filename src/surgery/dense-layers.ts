@@ -69,9 +69,9 @@ export class DenseLayers {
     }
   }
 
-  /** The streams before the first layer. */
-  get embedded(): HiddenStates {
-    return this.#own?.before ?? this.#kept!.before(0, this.#batches)!;
+  /** The stream before a layer, which is the first or follows the last one that was computed. */
+  before(layer: number): HiddenStates {
+    return this.#own?.before ?? this.#kept!.before(layer, this.#batches)!;
   }
 
   /** The streams around a layer. They are valid until the next call. */
@@ -79,7 +79,7 @@ export class DenseLayers {
     const own = this.#own;
     const between = this.#between;
     const program = own === null ? this.#attention : this.#block;
-    const before = own === null ? this.#kept!.before(layer, this.#batches)! : own.before;
+    const before = this.before(layer);
     const onBatch = (_batch: Batch, { attentionStream }: BlockOutputs, number: number): Promise<void> =>
       between.set(number, attentionStream!);
     const block = await program.readWeights(layer);

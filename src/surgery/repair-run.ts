@@ -5,13 +5,14 @@
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import type { BlockRole, OutputRole } from "../families/roles.ts";
+import type { MatrixRole, OutputRole } from "../families/roles.ts";
 import type { JobOptions } from "../progress.ts";
 import { makeBatches } from "../model/batches.ts";
 import type { Batch } from "../model/batches.ts";
 import { innerSize } from "../model/block-shape.ts";
 import type { KeptStates } from "../model/kept-states.ts";
 import type { HiddenStates } from "../model/hidden-states.ts";
+import { type LayeredJobOptions, type LayerJournal, NO_JOURNAL, type StepResult } from "../model/layer-journal.ts";
 import { LayerProgram } from "../model/layer-program.ts";
 import type { Block, BlockOutputs } from "../model/layer-program.ts";
 import { planMemory } from "../model/memory-plan.ts";
@@ -20,7 +21,7 @@ import { DenseLayers } from "./dense-layers.ts";
 import { asWeightSource } from "./expert.ts";
 import type { Expert } from "./expert.ts";
 import { ImportanceSums } from "./importance.ts";
-import type { LayerImportances } from "./importance.ts";
+import { checkFinite, fromStepResult, type LayerRepair, toStepResult } from "./layer-repair.ts";
 import type { Fit } from "./repair-fit.ts";
 import { closeRepairStates, openRepairStates } from "./repair-states.ts";
 import type { RepairStates } from "./repair-states.ts";
@@ -28,18 +29,9 @@ import type { RepairDocuments } from "./repair-documents.ts";
 import { FITTED_MATRICES, type RepairStep } from "./repair-steps.ts";
 import { type BatchStreams, type FitBatches, type LayerUnderRepair, type OutputFit, SublayerFits } from "./sublayer-fits.ts";
 
-/** The result of repairing a layer. */
-export interface LayerRepair {
-  /** By role, in f32, [out, in]. */
-  readonly matrices: ReadonlyMap<BlockRole, Float32Array<ArrayBuffer>>;
-  /** By step, [2]: the strength (NaN if nothing was changed), and the share of the error that remains. */
-  readonly reports: ReadonlyMap<RepairStep, Float32Array<ArrayBuffer>>;
-  /** Importances of the columns of all matrices, including those that no step changed, in the repaired model. */
-  readonly importances: LayerImportances;
-}
-
 /** The two models side by side. They advance by a layer whenever the next layer's matrices are requested. */
 export class RepairRun {
+  readonly #checkpoint: Checkpoint;
   readonly #documents: FitBatches;
   readonly #dense: DenseLayers;
   /** Of the pruned model: up to each output matrix, and from there on. */
@@ -47,7 +39,7 @@ export class RepairRun {
   readonly #output: Readonly<Record<OutputRole, LayerProgram>>;
   readonly #fits: SublayerFits;
   readonly #options: JobOptions;
-  readonly #layerCount: number;
+  readonly #journal: LayerJournal;
   readonly #states: RepairStates;
   #current: { readonly layer: number; readonly repair: LayerRepair } | null = null;
 
@@ -57,30 +49,34 @@ export class RepairRun {
     documents: FitBatches,
     dense: DenseLayers,
     states: RepairStates,
-    options: JobOptions,
+    { journal = NO_JOURNAL, ...options }: LayeredJobOptions,
   ) {
     const { batches } = documents;
     const pruned = asWeightSource(expert);
     const inner = (matrix: OutputRole): LayerProgram =>
       new LayerProgram(pruned, batches, { part: "inner", matrix, from: "sublayer", inputSquares: true });
     const output = (matrix: OutputRole): LayerProgram => new LayerProgram(pruned, batches, { part: "output", matrix });
+    this.#checkpoint = checkpoint;
     this.#documents = documents;
     this.#dense = dense;
     this.#inner = { o: inner("o"), down: inner("down") };
     this.#output = { o: output("o"), down: output("down") };
     this.#fits = new SublayerFits(documents, checkpoint.config);
     this.#options = options;
-    this.#layerCount = checkpoint.config.numHiddenLayers;
+    this.#journal = journal;
     this.#states = states;
   }
 
-  /** @param kept the dense model's states, if scoring has kept them. They are left open. */
+  /**
+   * @param kept the dense model's states, if scoring has kept them. They are left open.
+   * @param options the steps of the journal are the layers.
+   */
   static async create(
     checkpoint: Checkpoint,
     expert: Expert,
     { documents, heldBack }: RepairDocuments,
     kept: KeptStates | null,
-    options: JobOptions,
+    options: LayeredJobOptions,
   ): Promise<RepairRun> {
     const { config } = checkpoint;
     const lengths = documents.map(({ tokens }) => tokens.length);
@@ -89,12 +85,16 @@ export class RepairRun {
       options.memoryLimit,
     );
     const batches = makeBatches(documents, batchTokens);
-    const dense = await DenseLayers.open(checkpoint, batches, kept, spills, options);
+    const done = (await options.journal?.resume(batches)) ?? 0;
+    const dense = await DenseLayers.open(checkpoint, batches, done > 0 ? null : kept, spills, options);
+    let run: RepairRun | null = null;
     try {
-      const states = await openRepairStates(expert.config, batches, dense.embedded, spills);
-      return new RepairRun(checkpoint, expert, { batches, lengths, heldBack }, dense, states, options);
+      const states = await openRepairStates(expert.config, batches, dense.before(0), spills);
+      run = new RepairRun(checkpoint, expert, { batches, lengths, heldBack }, dense, states, options);
+      if (done > 0) await options.journal!.restore(run.#streams(done));
+      return run;
     } catch (error) {
-      await dense.close();
+      await (run ?? dense).close();
       throw error;
     }
   }
@@ -102,8 +102,8 @@ export class RepairRun {
   /** Fits a layer's matrices. Layers must be requested in order, each any number of times. */
   async layer(layer: number, steps: readonly RepairStep[]): Promise<LayerRepair> {
     if (this.#current?.layer !== layer) {
-      for (let next = (this.#current?.layer ?? -1) + 1; next < layer; next++) await this.#repairLayer(next, []);
-      this.#current = { layer, repair: await this.#repairLayer(layer, steps) };
+      for (let next = (this.#current?.layer ?? -1) + 1; next < layer; next++) await this.#advance(next, []);
+      this.#current = { layer, repair: await this.#advance(layer, steps) };
     }
     return this.#current.repair;
   }
@@ -116,12 +116,28 @@ export class RepairRun {
     await this.#fits.close();
   }
 
+  async #advance(layer: number, steps: readonly RepairStep[]): Promise<LayerRepair> {
+    const make = async (): Promise<StepResult> => {
+      const repair = await this.#repairLayer(layer, steps);
+      checkFinite(this.#checkpoint, layer, repair);
+      return toStepResult(repair);
+    };
+    const repair = fromStepResult(await this.#journal.step(layer, make, () => this.#streams(layer + 1)));
+    for (const [step, [strength]] of repair.reports) this.#fits.recall(step, strength!);
+    return repair;
+  }
+
+  /** All that a layer begins with. */
+  #streams(layer: number): readonly HiddenStates[] {
+    return [this.#dense.before(layer), this.#states.stream];
+  }
+
   async #repairLayer(layer: number, steps: readonly RepairStep[]): Promise<LayerRepair> {
     const { before, between, after } = await this.#dense.layer(layer);
     const { stream, between: prunedBetween } = this.#states;
     const { shape, weights } = await this.#inner.o.readWeights(layer);
     const repaired: LayerUnderRepair = { shape, weights: new Map(weights) };
-    const matrices = new Map<BlockRole, Float32Array<ArrayBuffer>>();
+    const matrices = new Map<MatrixRole, Float32Array<ArrayBuffer>>();
     const reports = new Map<RepairStep, Float32Array<ArrayBuffer>>();
     const keep = (step: RepairStep, fit: Fit): void => {
       reports.set(step, reportOf(fit));
@@ -140,7 +156,12 @@ export class RepairRun {
       await this.#runOutput(layer, repaired, output, streams.pruned, next);
     }
     const tokens = this.#documents.lengths.reduce((sum, length) => sum + length, 0);
-    this.#options.onProgress?.({ stage: "repairing", done: layer + 1, total: this.#layerCount, unit: "layers" });
+    this.#options.onProgress?.({
+      stage: "repairing",
+      done: layer + 1,
+      total: this.#checkpoint.config.numHiddenLayers,
+      unit: "layers",
+    });
     return { matrices, reports, importances: sums.means(tokens) };
   }
 

@@ -7,15 +7,13 @@
  */
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { isFinite32 } from "../checkpoint/finite.ts";
 import { checkUnchanged } from "../checkpoint/identity.ts";
 import { blockTensorName, familyNamed } from "../families/index.ts";
 import type { SafetensorsFile } from "../checkpoint/safetensors/read.ts";
 import { inOnePiece, writeSafetensors } from "../checkpoint/safetensors/write.ts";
 import { CusprunError } from "../errors.ts";
 import type { KeptStates } from "../model/kept-states.ts";
-import type { JobOptions } from "../progress.ts";
-import { modelOverflow } from "../scoring/overflow.ts";
+import type { LayeredJobOptions } from "../model/layer-journal.ts";
 import { keptLayers, type PrunePlan } from "../selection/plan.ts";
 import type { Expert, ExpertTensor } from "./expert.ts";
 import type { RepairDocuments } from "./repair-documents.ts";
@@ -49,7 +47,7 @@ export interface RepairSummary {
 }
 
 /** Options of a repair. */
-export interface RepairOptions extends JobOptions {
+export interface RepairOptions extends LayeredJobOptions {
   /** The dense model's states of the same documents, if scoring has kept them. They are left open. */
   readonly kept?: KeptStates;
 }
@@ -83,12 +81,12 @@ export async function repairExpert(
       name: importanceName(layer, step),
       dtype: "F32" as const,
       shape: [shapes.get(blockTensorName(family, layer, FITTED_MATRICES[step][0]!))![1]!],
-      pieces: inOnePiece(async () => finite(checkpoint, layer, step, (await result()).importances.get(step)!)),
+      pieces: inOnePiece(async () => (await result()).importances.get(step)!),
     }));
     const fitted = steps.flatMap((step) => [
       ...FITTED_MATRICES[step].map((role) => {
         const name = blockTensorName(family, layer, role);
-        const pieces = inOnePiece(async () => finite(checkpoint, layer, step, (await result()).matrices.get(role)!));
+        const pieces = inOnePiece(async () => (await result()).matrices.get(role)!);
         return { name, dtype: "F32" as const, shape: shapes.get(name)!, pieces };
       }),
       {
@@ -106,17 +104,6 @@ export async function repairExpert(
   } finally {
     await run.close();
   }
-}
-
-/** Refuses a result that is not finite: it would be kept, and written into the expert. */
-function finite(
-  { path }: Checkpoint,
-  layer: number,
-  step: RepairStep,
-  values: Float32Array<ArrayBuffer>,
-): Float32Array<ArrayBuffer> {
-  if (isFinite32(values)) return values;
-  throw modelOverflow(`${path}: layer ${layer}`, `a repair (${step}) that is not finite`, null);
 }
 
 /**

@@ -14,7 +14,7 @@ import type { Feed } from "../model/sessions.ts";
 import { NormalEquations } from "./normal-equations.ts";
 import { type Matrix, Products } from "./products.ts";
 import { Projection } from "./projection.ts";
-import { type Fit, fitMatrix, fromStream, towardsStream, USUAL_STRENGTH } from "./repair-fit.ts";
+import { type Fit, fitMatrix, fromStream, RIDGE_STRENGTHS, towardsStream, USUAL_STRENGTH } from "./repair-fit.ts";
 import { FITTED_MATRICES, INPUT_NORMS, type InputStep, type RepairStep } from "./repair-steps.ts";
 import { StreamNorm } from "./stream-fit.ts";
 
@@ -105,6 +105,15 @@ export class SublayerFits {
         return fit;
       },
     };
+  }
+
+  /**
+   * Begins the next search of a step at a strength that an earlier layer chose.
+   * @param strength as f32; NaN if the layer chose none.
+   */
+  recall(step: RepairStep, strength: number): void {
+    const chosen = RIDGE_STRENGTHS.find((each) => Math.fround(each) === strength);
+    if (chosen !== undefined) this.#strengths.set(step, chosen);
   }
 
   /** Frees the sessions. */

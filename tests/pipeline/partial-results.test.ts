@@ -5,19 +5,28 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Checkpoint } from "../../src/checkpoint/checkpoint.ts";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
+import { SafetensorsFile } from "../../src/checkpoint/safetensors/read.ts";
 import { loadCorpora } from "../../src/corpora/load.ts";
+import { KeptStates } from "../../src/model/kept-states.ts";
 import { GraphSession } from "../../src/model/sessions.ts";
 import { measureDense, measureExpert } from "../../src/pipeline/measure-step.ts";
 import { openTokenizer } from "../../src/pipeline/model.ts";
 import { withPartialResults } from "../../src/pipeline/partial-results.ts";
+import { withRepairedExpert } from "../../src/pipeline/repair-step.ts";
 import { ensureScores } from "../../src/pipeline/scoring-step.ts";
 import { ensureTrials } from "../../src/pipeline/trial-step.ts";
 import { gatherVocabulary } from "../../src/pipeline/vocabulary-step.ts";
-import type { JobOptions } from "../../src/progress.ts";
+import type { JobOptions, ProgressEvent } from "../../src/progress.ts";
 import { ownMark } from "../../src/process-mark.ts";
+import { scoreCorpora } from "../../src/scoring/score.ts";
+import { cutExpert } from "../../src/surgery/expert.ts";
+import { readRepairReport } from "../../src/surgery/repair.ts";
+import { holdBack } from "../../src/surgery/repair-documents.ts";
+import { USUAL_STRENGTH } from "../../src/surgery/repair-fit.ts";
 import { ELSEWHERE_MARK, ENDED_MARK } from "../support/ended-process.ts";
 import { hurryClock } from "../support/hurried-clock.ts";
 import { madeUpScores } from "../support/made-up-scores.ts";
+import { planOf } from "../support/plans.ts";
 import { preparePrune } from "../support/prune-runs.ts";
 import { withFolder } from "../support/temporary-folder.ts";
 import { tinyCheckpoint, tinyModel, writeTinyCheckpoint } from "../support/tiny-models.ts";
@@ -40,8 +49,17 @@ async function filesIn(work: string): Promise<Record<string, string>> {
   return Object.fromEntries<string>(await Promise.all(contents));
 }
 
-/** Runs a stage. @returns how often a graph was run, until it was stopped at the start of run `stopAt`. */
-async function runsOf(stage: Stage, work: string, stopAt = Number.POSITIVE_INFINITY): Promise<number> {
+/**
+ * Runs a stage.
+ * @param onProgress also receives how often a graph was run so far.
+ * @returns how often a graph was run, until the stage was stopped at the start of run `stopAt`.
+ */
+async function runsOf(
+  stage: Stage,
+  work: string,
+  stopAt = Number.POSITIVE_INFINITY,
+  onProgress: (event: ProgressEvent, runs: number) => void = () => undefined,
+): Promise<number> {
   const stop = new AbortController();
   const run = GraphSession.prototype.run;
   let count = 0;
@@ -51,7 +69,7 @@ async function runsOf(stage: Stage, work: string, stopAt = Number.POSITIVE_INFIN
     return run.apply(this, args);
   });
   try {
-    await stage(work, { signal: stop.signal });
+    await stage(work, { signal: stop.signal, onProgress: (event) => onProgress(event, count) });
   } catch (error) {
     expect(error).toMatchObject({ message: "stopped" });
   } finally {
@@ -72,12 +90,26 @@ async function stagesIn(folder: string): Promise<{ stages: Record<string, Stage>
   const relevances = madeUpScores(checkpoint.config, { dimensions: ["language", "domain"], kinds: ["ffn", "kv-group"] });
   const selection = { dimensions: ["language", "domain"], budget: "20% of blocks", layout: "ragged", snap: 1 } as const;
   const trials = { ...selection, allocation: "damage", kinds: ["ffn", "kv-group"] } as const;
+  const plan = planOf(
+    "ragged",
+    [2, 8, 5].map((count) => ({ ffn: Array.from({ length: count }, (_, unit) => 2 * unit) })),
+  );
+  const cut = cutExpert(checkpoint, plan);
+  const documents = holdBack(corpora.flatMap(({ calibration }) => calibration));
+  const kept = new KeptStates();
+  await scoreCorpora(checkpoint, corpora, join(folder, "scores"), { keep: kept });
+  vi.spyOn(kept, "close").mockResolvedValue();
   const stages: Record<string, Stage> = {
     scoring: async (work, job) => (await ensureScores(checkpoint, corpora, request, work, job)).scores.close(),
     trials: (work, job) => ensureTrials(checkpoint, corpora, relevances, trials, false, work, job),
     "repaired trials": (work, job) => ensureTrials(checkpoint, corpora, relevances, trials, true, work, job),
     "measuring the dense model": (work, job) => measureDense(checkpoint, corpora, work, job),
     "measuring an expert": (work, job) => measureExpert(model, corpora, null, work, job),
+    repair: (work, job) => withRepairedExpert(checkpoint, cut, plan, documents, work, job, () => Promise.resolve()),
+    "repair of few documents": (work, job) =>
+      withRepairedExpert(checkpoint, cut, plan, holdBack(documents.documents.slice(0, 4)), work, job, () => Promise.resolve()),
+    "repair with kept states": (work, job) =>
+      withRepairedExpert(checkpoint, cut, plan, documents, work, { ...job, kept }, () => Promise.resolve()),
   };
   return { stages, checkpoint };
 }
@@ -104,14 +136,18 @@ beforeEach(hurryClock);
 afterEach(() => vi.restoreAllMocks());
 
 describe.each([
-  // Runs of graphs in the longest step: two batches and the Gram matrix of a layer, or the head on two halves.
-  ["scoring", 4, 1],
-  // The model and the trials of up to three layers on two batches.
-  ["trials", 16, 1],
-  // With the products of a fit for each trial.
-  ["repaired trials", 60, 7],
-  ["measuring the dense model", 4, 1],
-  ["measuring an expert", 4, 1],
+  // Runs of graphs in the longest step, of 9 runs in all: a layer and the Gram matrix of its o.
+  ["scoring", 2, 1],
+  // Of 18: the model, two trials of the last layer, and those of the layers before it.
+  ["trials", 7, 1],
+  // Of 51: with the products of the fits of two trials.
+  ["repaired trials", 20, 7],
+  // Of 4.
+  ["measuring the dense model", 1, 1],
+  ["measuring an expert", 1, 1],
+  // Of 191: two models, and the products of four fits.
+  ["repair", 90, 31],
+  ["repair with kept states", 90, 31],
 ])("%s", (name, longestStep, stride) => {
   test(`stopped in any step, and continued: the same bytes, and only that step is done again`, { timeout: 120_000 }, () =>
     withStage(name, async (stage, newWork) => {
@@ -134,6 +170,23 @@ describe.each([
     }),
   );
 });
+
+test("a repair goes on with the strengths that its layers chose", () =>
+  withStage("repair of few documents", async (stage, newWork) => {
+    let [twoLayers, work] = [0, await newWork()];
+    const all = await runsOf(stage, work, undefined, ({ stage: name, done }, runs) => {
+      if (name === "repairing" && done === LAYERS - 1) twoLayers = runs;
+    });
+    const repair = (await readdir(work)).find((name) => name.endsWith(".safetensors"));
+    const file = await SafetensorsFile.open(join(work, repair!));
+    const strengths = (await readRepairReport(file)).filter(({ layer }) => layer === 1).map(({ strength }) => strength);
+    await file.close();
+    // Otherwise a search begins at the usual strength in any case.
+    expect(strengths.some((strength) => strength !== null && strength !== USUAL_STRENGTH)).toBe(true);
+    work = await newWork();
+    await runsOf(stage, work, twoLayers + 1);
+    expect(await runsOf(stage, work)).toBe(all - twoLayers);
+  }));
 
 test("work that is done quickly is not saved", () =>
   withStage("scoring", async (stage, newWork) => {
