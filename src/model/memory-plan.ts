@@ -12,7 +12,7 @@
  *     batch     = 4·B·T·(6·D + max(attention, 3·F))               activations of the largest batch
  *     attention = 2·(H + 2·G)·K + pairs·H·K + maps·H·T
  *     fit       = 4·((sums + 1)·n·(n + 512)/2 + (sums + 4)·n·D    normal equations and solver
- *                    + sums·2048·(n + D) + 2048·n)
+ *                    + sums·2048·(n + D) + 4096·n)
  *     ends      = 4·(2·S·D + 2·R·S + M·D)                         embedding and head
  *
  *     W         parameters of a block's matrices
@@ -97,8 +97,8 @@ export const CHUNK_TOKENS = 2048;
 export const MAX_BLOCK = 512;
 /** Most projected outputs of a fit, in which errors are compared. */
 export const MAX_PROJECTED = 256;
-/** Further numbers for each input of a fit: projected sums and weights, and the factor's diagonal blocks. */
-const FIT_ROWS = 2048;
+/** Further numbers for each input of a fit: the waiting tokens again, projected sums and weights, inverses. */
+const FIT_ROWS = 4096;
 /** Pieces in use, and those that have not been collected yet. */
 const WRITING_BYTES = 32e6;
 const MAP_KINDS: readonly RelevanceKind[] = ["rotary-pair", "q-row", "k-row"];

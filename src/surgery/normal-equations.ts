@@ -18,9 +18,10 @@ export class NormalEquations {
   readonly cross: Matrix;
   readonly #products: Products;
   readonly #projection: Projection;
-  /** Tokens that are not in the sums yet: A's columns block by block, [CHUNK_TOKENS, block] each, and Y. */
-  readonly #inputs: readonly Matrix[];
+  /** Tokens that are not in the sums yet, [CHUNK_TOKENS, n] and [CHUNK_TOKENS, D]; then A's columns by block. */
+  readonly #inputs: Matrix;
   readonly #targets: Matrix;
+  readonly #blocks: readonly Matrix[];
   #pending = 0;
   #energy = 0;
 
@@ -37,8 +38,9 @@ export class NormalEquations {
     this.cross = room("cross", width * outputs).fill(0);
     this.#products = products;
     this.#projection = projection;
-    const inputs = room("inputs", CHUNK_TOKENS * width);
-    this.#inputs = blockSpans(width).map(({ start, end }) => inputs.subarray(CHUNK_TOKENS * start, CHUNK_TOKENS * end));
+    this.#inputs = room("inputs", CHUNK_TOKENS * width);
+    const blocks = products.room("blocks of inputs", CHUNK_TOKENS * width);
+    this.#blocks = blockSpans(width).map(({ start, end }) => blocks.subarray(CHUNK_TOKENS * start, CHUNK_TOKENS * end));
     this.#targets = room("targets", CHUNK_TOKENS * outputs);
   }
 
@@ -55,17 +57,14 @@ export class NormalEquations {
    */
   async add(inputs: Matrix, targets: Matrix, rows: readonly [number, number], scale: Matrix | null): Promise<void> {
     const { width: n, outputs: D } = this;
-    const spans = blockSpans(n);
-    for (let row = rows[0]; row < rows[1]; row++) {
-      const factor = scale?.[row] ?? 1;
-      for (const [index, { start, end, size }] of spans.entries()) {
-        const target = this.#inputs[index]!;
-        const at = this.#pending * size;
-        target.set(inputs.subarray(row * n + start, row * n + end), at);
-        if (factor !== 1) for (let column = at; column < at + size; column++) target[column] = target[column]! * factor;
-      }
-      this.#targets.set(targets.subarray(row * D, (row + 1) * D), this.#pending * D);
-      if (++this.#pending === CHUNK_TOKENS) await this.finish();
+    for (let row = rows[0]; row < rows[1];) {
+      const end = Math.min(rows[1], row + CHUNK_TOKENS - this.#pending);
+      this.#inputs.set(inputs.subarray(row * n, end * n), this.#pending * n);
+      if (scale !== null) scaleRows(this.#inputs.subarray(this.#pending * n), scale.subarray(row, end), n);
+      this.#targets.set(targets.subarray(row * D, end * D), this.#pending * D);
+      this.#pending += end - row;
+      row = end;
+      if (this.#pending === CHUNK_TOKENS) await this.finish();
     }
   }
 
@@ -76,7 +75,9 @@ export class NormalEquations {
     this.#pending = 0;
     const D = this.outputs;
     const { spans } = this.gram;
-    const inputs = spans.map(({ size }, index) => this.#inputs[index]!.subarray(0, tokens * size));
+    const inputs = spans.map(({ size }, index) => this.#blocks[index]!.subarray(0, tokens * size));
+    const widths = spans.map(({ size }) => size);
+    await this.#products.splitColumns(this.#inputs.subarray(0, tokens * this.width), tokens, widths, inputs);
     const targets = this.#targets.subarray(0, tokens * D);
     const options = { onto: "add", transposeFirst: true } as const;
     for (const [row, { start, end, size }] of spans.entries()) {
@@ -95,6 +96,12 @@ export class NormalEquations {
     addInto(this.cross, other.cross);
     this.#energy += other.targetEnergy;
   }
+}
+
+/** Multiplies each row of n values by its factor. */
+function scaleRows(rows: Matrix, factors: Matrix, n: number): void {
+  for (const [row, factor] of factors.entries())
+    for (let index = row * n; index < (row + 1) * n; index++) rows[index] = rows[index]! * factor;
 }
 
 function addInto(target: Matrix, values: Matrix): void {

@@ -50,6 +50,22 @@ export class Products {
   }
 
   /**
+   * Splits the columns of a [rows, Σ widths] into blocks [rows, width], each written to its array of `into`.
+   */
+  async splitColumns(a: Matrix, rows: number, widths: readonly number[], into: readonly Matrix[]): Promise<void> {
+    const key = `split ${widths.join(" ")}`;
+    const session = await this.#sessionOf(key, (graph) => {
+      const columns = widths.reduce((sum, width) => sum + width, 0);
+      const inputs = [graph.input("a", ["A0", columns]), graph.integers(widths)];
+      const blocks = graph.nodes("Split", inputs, widths.length, { axis: { int: 1 } });
+      for (const [index, block] of blocks.entries()) graph.output(`c${index}`, block, ["A0", widths[index]!]);
+    });
+    const columns = a.length / rows;
+    const outputs = into.map((data, index) => [`c${index}`, { data, shape: [rows, widths[index]!] }] as const);
+    await session.run({ a: { data: a, shape: [rows, columns] } }, undefined, Object.fromEntries(outputs));
+  }
+
+  /**
    * Room for `size` numbers, not cleared. A name always gets the same memory: new arrays of this size would cost more
    * in pages and in garbage collection than the products themselves (docs/LOG.md).
    */
@@ -69,11 +85,9 @@ export class Products {
     this.#sessions.clear();
   }
 
-  async #session({ transposeFirst, transposeSecond, onto }: ProductOptions): Promise<GraphSession> {
+  #session({ transposeFirst, transposeSecond, onto }: ProductOptions): Promise<GraphSession> {
     const key = `${transposeFirst ?? false} ${transposeSecond ?? false} ${onto ?? ""}`;
-    let session = this.#sessions.get(key);
-    if (session === undefined) {
-      const graph = new OnnxGraph();
+    return this.#sessionOf(key, (graph) => {
       const factors = [graph.input("a", ["A0", "A1"]), graph.input("b", ["B0", "B1"])];
       const product = graph.node("Gemm", onto === undefined ? factors : [...factors, graph.input("onto", ["C0", "C1"])], {
         transA: { int: transposeFirst ? 1 : 0 },
@@ -81,6 +95,14 @@ export class Products {
         alpha: { float: onto === "subtract" ? -1 : 1 },
       });
       graph.output("c", product, ["C0", "C1"]);
+    });
+  }
+
+  async #sessionOf(key: string, build: (graph: OnnxGraph) => void): Promise<GraphSession> {
+    let session = this.#sessions.get(key);
+    if (session === undefined) {
+      const graph = new OnnxGraph();
+      build(graph);
       session = await GraphSession.create(graph.serialize());
       this.#sessions.set(key, session);
     }

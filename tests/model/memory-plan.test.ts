@@ -54,9 +54,9 @@ describe("the planner", () => {
     );
     expect(planMemory({ stage: "writing", config: large, lengths: [] }, 1e12).peakBytes).toBe(program + 32e6);
     const narrow = { layerSizes: large.layerSizes.map((sizes) => ({ ...sizes, intermediateSize: 10_240 })) };
-    // In f32: half of three squares, six cross products, two times 2048 tokens that wait, and rows for the search.
+    // In f32: half of three squares, six cross products, twice 2048 tokens that wait, and the rest by input.
     const half = (10_240 * (10_240 + 512)) / 2;
-    const fit = 4 * (3 * half + 6 * 10_240 * 4096 + 2 * 2048 * (10_240 + 4096) + 2048 * 10_240);
+    const fit = 4 * (3 * half + 6 * 10_240 * 4096 + 2 * 2048 * (10_240 + 4096) + 4096 * 10_240);
     const inner = 4 * 32 * 2048 * 10_240;
     expect(planMemory({ stage: "repairing", config: large, lengths, expert: narrow }, 1e13).peakBytes).toBe(
       program + 5 * states + inner + 3 * weights + garbage + batch + fit,
