@@ -22,6 +22,9 @@ describe("displayWidth", () => {
     ["", 0],
   ])("%s takes %i columns", (text, columns) => expect(displayWidth(text)).toBe(columns));
 
+  // 2,000 characters of two columns each: a text that fits no table is not measured.
+  test("a very long text is counted in characters", () => expect(displayWidth("病".repeat(2000))).toBe(2000));
+
   test("padding counts columns, not characters", () => {
     expect(padRight("法律", 6)).toBe("法律  ");
     expect(padLeft("法律", 6)).toBe("  法律");
