@@ -51,7 +51,7 @@ const MAX_SHOWN_NAME = 80;
  * Reads and checks the header of a GGUF file.
  * @param path for error messages.
  * @throws CusprunError `GGUF_MAGIC`, `GGUF_BIG_ENDIAN`, `GGUF_VERSION`, `GGUF_TRUNCATED`, `GGUF_HEADER_TOO_LARGE`,
- * `GGUF_COUNT`, `GGUF_STRING`, `GGUF_VALUE`, `GGUF_DUPLICATE_KEY`, and those of `placeTensors`.
+ * `GGUF_COUNT`, `GGUF_STRING`, `GGUF_VALUE`, `GGUF_DUPLICATE_KEY`, `GGUF_ALIGNMENT`, and those of `placeTensors`.
  */
 export async function readGgufHeader(file: FileHandle, path: string): Promise<GgufHeader> {
   const { size: fileBytes } = await file.stat();
@@ -71,7 +71,11 @@ export async function readGgufHeader(file: FileHandle, path: string): Promise<Gg
       throw cursor.error("GGUF_DUPLICATE_KEY", "a duplicate key", "unique keys", "The file is damaged: download it again");
     }
     const startByte = cursor.positionBytes;
-    metadata.set(key, await readValue(cursor));
+    const type = await readValueType(cursor);
+    if (key === "general.alignment" && type !== "uint32") {
+      throw cursor.error("GGUF_ALIGNMENT", `type ${type}`, "uint32", "Convert the model again: other readers refuse it too");
+    }
+    metadata.set(key, await readValue(cursor, type));
     valueRanges.set(key, { startByte, endByte: cursor.positionBytes });
   }
 
@@ -111,8 +115,7 @@ async function readVersion(cursor: GgufCursor): Promise<2 | 3> {
   );
 }
 
-async function readValue(cursor: GgufCursor): Promise<GgufValue> {
-  const type = await readValueType(cursor);
+async function readValue(cursor: GgufCursor, type: GgufValueType): Promise<GgufValue> {
   if (type === "string") return await cursor.readString();
   if (type === "bool") return toBoolean(cursor, Number(await cursor.readNumber("uint8")));
   return type === "array" ? await readArray(cursor) : await cursor.readNumber(type);

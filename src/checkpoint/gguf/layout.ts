@@ -4,6 +4,7 @@
  */
 
 import { CusprunError } from "../../errors.ts";
+import { showValue } from "../../json.ts";
 import type { ErrorCode } from "../../errors.ts";
 import type { StoredDType } from "../checkpoint.ts";
 import { GGML_BLOCK_FORMATS, ggmlByteLength, ggmlTypeName, isReadableType } from "./ggml-types.ts";
@@ -68,7 +69,7 @@ function readAlignment(metadata: GgufMetadata, path: string): number {
   if (isPowerOfTwo && alignment <= 2 ** 31) return alignment;
   throw new CusprunError("GGUF_ALIGNMENT", {
     where: `${path}: key 'general.alignment'`,
-    found: ["number", "bigint"].includes(typeof alignment) ? String(alignment) : "a value that is not a number",
+    found: showValue(alignment),
     expected: "a power of two",
     remedy: DAMAGED,
   });
