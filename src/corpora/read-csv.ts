@@ -56,6 +56,9 @@ export async function* readCsvRows(path: string): AsyncGenerator<Row | BrokenRow
     }
   } catch (error) {
     throw error instanceof CsvError ? asCorpusError(error, path, row) : error;
+  } finally {
+    // A parser that fails on the first bytes never asks for the rest, and the file would stay open.
+    await bytes.return(undefined);
   }
 }
 

@@ -89,12 +89,13 @@ export function unknownFields({ value, source }: Row, field: string | null, path
   return fieldError(source, found, expected, remedyFor(value, path));
 }
 
-/** Names what the user may pass for this very row. */
+/** Names what the user may pass for this very row; fields with names too long to be shown are left out. */
 function remedyFor(value: JsonObject, path: string): string {
   const lengthOf = (candidate: unknown): number => (typeof candidate === "string" ? candidate.length : -1);
-  const [name, text] = Object.entries(value).toSorted(([, a], [, b]) => lengthOf(b) - lengthOf(a))[0] ?? [];
+  const nameable = Object.entries(value).filter(([name]) => name.length <= SHOWN_CHARACTERS);
+  const [name, text] = nameable.toSorted(([, a], [, b]) => lengthOf(b) - lengthOf(a))[0] ?? [];
   if (typeof text === "string") return `Name the field that holds the text, e.g. ${path}#${name}`;
-  const list = Object.entries(value).find(([, candidate]) => Array.isArray(candidate))?.[0];
+  const list = nameable.find(([, candidate]) => Array.isArray(candidate))?.[0];
   if (list !== undefined) {
     const filter = shellWord(`.${JSON.stringify(list)}[]`);
     return `If the documents are in '${list}': jq -c ${filter} ${shellPath(path)} > FILE.jsonl`;

@@ -4,6 +4,7 @@
  */
 
 import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync } from "node:fs";
 import { chmod, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -37,6 +38,23 @@ describe("tables", () => {
     ["e.csv", "prompt,completion\n1 + 1 =, 2\n", "", ["<user>1 + 1 =<assistant> 2"]],
   ])("%s", async ([name, content, field, expected]) => {
     expect(await textsOf(`${await folder.write(name, content)}${field}`)).toEqual(expected);
+  });
+
+  test("a table that is refused at its first bytes is closed", async () => {
+    // What this process has open, where the system tells it.
+    const openFiles = (): number => (existsSync("/proc/self/fd") ? readdirSync("/proc/self/fd").length : 0);
+    const path = await folder.write("closed.csv", `"${"a".repeat(70_000)}\n`.repeat(3));
+    await errorOf(readAll(path));
+    const before = openFiles();
+    for (let i = 0; i < 20; i++) await errorOf(readAll(path));
+    expect(openFiles()).toBeLessThanOrEqual(before + 1);
+  });
+
+  test("a field with a name of 3,000 characters is not offered in full", async () => {
+    const error = await errorOf(readAll(await folder.write("names.csv", `${"a".repeat(3000)},${"b".repeat(3000)}\n1,2\n`)));
+    expect(error.code).toBe("CORPUS_FIELD");
+    expect(error.message.length).toBeLessThan(600);
+    expect(error.parts.remedy).toContain("names.csv#FIELD");
   });
 
   test("read back any values, quoted as in RFC 4180", async () => {
