@@ -21,7 +21,8 @@ import { LayerProgram } from "../model/layer-program.ts";
 import type { BlockOutputs, WeightSource } from "../model/layer-program.ts";
 import { planMemory } from "../model/memory-plan.ts";
 import { computeDivergences } from "../model/divergences.ts";
-import { NormalEquations } from "../surgery/normal-equations.ts";
+import { addBatch, NormalEquations } from "../surgery/normal-equations.ts";
+import { writeTargets } from "../surgery/output-targets.ts";
 import { Products } from "../surgery/products.ts";
 import { Projection } from "../surgery/projection.ts";
 import { fitRidge, fromStream, towardsStream } from "../surgery/repair-fit.ts";
@@ -160,12 +161,9 @@ async function repaired(
     const onBatch = async (batch: Batch, outputs: BlockOutputs, number: number): Promise<void> => {
       const { inner, tokenScale, attentionStream } = outputs;
       const stream = attentionStream ?? (await before.get(number));
-      const wanted = await targets.get(number);
-      const target = wanted.map((value, index) => value - stream[index]!);
-      for (const [row, document] of batch.documents.entries()) {
-        const rows = [row * batch.length, row * batch.length + lengths[document]!] as const;
-        await equations.add(inner!, target, rows, tokenScale ?? null);
-      }
+      const streams = { pruned: stream, before: stream, after: await targets.get(number) };
+      const wanted = writeTargets(block.weights, role, streams, products.room("targets of a batch", stream.length));
+      await addBatch(() => equations, batch, lengths, inner!, wanted, tokenScale ?? null);
     };
     await program.runLayer(layer, block, before, null, () => ({}), onBatch, options);
     await equations.finish();

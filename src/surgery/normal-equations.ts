@@ -3,6 +3,7 @@
  * full speed; only the lower triangle of AᵀA is computed, and products are added where the sums are.
  */
 
+import type { BatchShape } from "../model/batches.ts";
 import { CHUNK_TOKENS } from "../model/memory-plan.ts";
 import { blockSpans, LowerBlocks, lowerBlocksSize } from "./lower-blocks.ts";
 import type { Matrix, Products } from "./products.ts";
@@ -95,6 +96,26 @@ export class NormalEquations {
     addInto(this.gram.values, other.gram.values);
     addInto(this.cross, other.cross);
     this.#energy += other.targetEnergy;
+  }
+}
+
+/**
+ * Adds the real tokens of a batch.
+ * @param sumsOf the equations that a document's tokens are added to.
+ * @param lengths tokens of each document.
+ * @param inputs [B, T, n]; `targets` [B, T, D]; `scale` [B, T], or null for 1.
+ */
+export async function addBatch(
+  sumsOf: (document: number) => NormalEquations,
+  { documents, length }: BatchShape,
+  lengths: readonly number[],
+  inputs: Matrix,
+  targets: Matrix,
+  scale: Matrix | null,
+): Promise<void> {
+  for (const [row, document] of documents.entries()) {
+    const start = row * length;
+    await sumsOf(document).add(inputs, targets, [start, start + lengths[document]!], scale);
   }
 }
 

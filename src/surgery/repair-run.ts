@@ -27,7 +27,8 @@ import { closeRepairStates, openRepairStates } from "./repair-states.ts";
 import type { RepairStates } from "./repair-states.ts";
 import type { RepairDocuments } from "./repair-documents.ts";
 import { FITTED_MATRICES, type RepairStep } from "./repair-steps.ts";
-import { type BatchStreams, type FitBatches, type LayerUnderRepair, type OutputFit, SublayerFits } from "./sublayer-fits.ts";
+import type { BatchStreams } from "./output-targets.ts";
+import { type FitBatches, type LayerUnderRepair, type OutputFit, SublayerFits } from "./sublayer-fits.ts";
 
 /** The two models side by side. They advance by a layer whenever the next layer's matrices are requested. */
 export class RepairRun {

@@ -5,13 +5,14 @@
  */
 
 import type { ModelConfig } from "../checkpoint/config/model-config.ts";
-import { BIAS_ROLES, type BlockRole, type OutputRole, POST_NORMS } from "../families/roles.ts";
+import { type BlockRole, type OutputRole, POST_NORMS } from "../families/roles.ts";
 import type { Batch } from "../model/batches.ts";
 import type { BlockShape } from "../model/block-shape.ts";
 import type { HiddenStates } from "../model/hidden-states.ts";
 import type { Block } from "../model/layer-program.ts";
 import type { Feed } from "../model/sessions.ts";
-import { NormalEquations } from "./normal-equations.ts";
+import { addBatch, NormalEquations } from "./normal-equations.ts";
+import { type BatchStreams, writeTargets } from "./output-targets.ts";
 import { type Matrix, Products } from "./products.ts";
 import { Projection } from "./projection.ts";
 import { type Fit, fitMatrix, fromStream, RIDGE_STRENGTHS, towardsStream, USUAL_STRENGTH } from "./repair-fit.ts";
@@ -32,13 +33,6 @@ export interface FitBatches {
   readonly lengths: readonly number[];
   /** Whether each document is held back from fitting, to choose the ridge's strength. */
   readonly heldBack: readonly boolean[];
-}
-
-/** The streams of a batch around a sublayer, [B, T, D]: of the pruned model before it, of the dense one around it. */
-export interface BatchStreams {
-  readonly pruned: Matrix;
-  readonly before: Matrix;
-  readonly after: Matrix;
 }
 
 /** Sums of the training documents and of those held back. */
@@ -90,13 +84,15 @@ export class SublayerFits {
   beginOutput(layer: LayerUnderRepair, role: OutputRole): OutputFit {
     const kept = layer.weights.get(role)!;
     const postNorm = layer.weights.get(POST_NORMS[role]);
-    const biasRole = BIAS_ROLES[role];
-    const bias = (biasRole && layer.weights.get(biasRole)?.data) ?? null;
     const equations = this.#emptyEquations(kept.shape[1]!);
     return {
       add: async (number, inner, tokenScale, streams) => {
-        const targets = this.#products.room("targets of a batch", streams.pruned.length);
-        writeTargets(streams, postNorm !== undefined, bias as Matrix | null, targets);
+        const targets = writeTargets(
+          layer.weights,
+          role,
+          streams,
+          this.#products.room("targets of a batch", streams.pruned.length),
+        );
         await this.#add(equations, number, inner, targets, tokenScale);
       },
       finish: async () => {
@@ -131,11 +127,8 @@ export class SublayerFits {
   /** Adds the real tokens of a batch. */
   async #add(equations: EquationPair, number: number, inputs: Matrix, targets: Matrix, scale: Matrix | null): Promise<void> {
     const { batches, lengths, heldBack } = this.#documents;
-    const { documents, length } = batches[number]!;
-    for (const [row, document] of documents.entries()) {
-      const rows = [row * length, row * length + lengths[document]!] as const;
-      await equations[heldBack[document]! ? 1 : 0].add(inputs, targets, rows, scale);
-    }
+    const sumsOf = (document: number): NormalEquations => equations[heldBack[document]! ? 1 : 0];
+    await addBatch(sumsOf, batches[number]!, lengths, inputs, targets, scale);
   }
 
   async #fit(step: RepairStep, [training, heldBack]: EquationPair, kept: Matrix): Promise<Fit> {
@@ -157,17 +150,4 @@ export interface OutputFit {
   add(number: number, inner: Matrix, tokenScale: Matrix | null, streams: BatchStreams): Promise<void>;
   /** Fits the matrix, and leaves it in the layer's weights. */
   finish(): Promise<Fit>;
-}
-
-/**
- * What an output matrix is to add to the stream: all that brings the pruned stream to the dense one after the sublayer.
- * With a post norm it is the dense sublayer's contribution alone, without the error of earlier layers: where the norm's
- * weight is small, correcting that would take large weights, whose share in the norm's denominator shrinks all others
- * (docs/LOG.md). A bias adds its part in any case.
- */
-function writeTargets({ pruned, before, after }: BatchStreams, hasPostNorm: boolean, bias: Matrix | null, into: Matrix): void {
-  const from = hasPostNorm ? before : pruned;
-  for (let index = 0; index < into.length; index++) into[index] = after[index]! - from[index]!;
-  if (bias === null) return;
-  for (let index = 0; index < into.length; index++) into[index] = into[index]! - bias[index % bias.length]!;
 }
